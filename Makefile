@@ -1,0 +1,102 @@
+# rt: `make` builds ./rt, `make help` lists the rest.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Go's own installer puts it here and leaves PATH to the user.
+export PATH := $(PATH):/usr/local/go/bin
+
+VERSION := $(shell cat VERSION)
+COMMIT := $(or $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null),unknown)
+PREFIX ?= /usr/local
+DESTDIR ?=
+GO ?= go
+TAGS := urfave_cli_no_docs netgo osusergo
+
+# musl, because a static glibc costs every start 0.3 ms more. Its headers lack the kernel's, which are
+# the same for every C library and are looked up last.
+CC := musl-gcc
+KERNEL_HEADERS := -idirafter /usr/include -idirafter /usr/include/$(shell gcc -print-multiarch 2>/dev/null)
+WARNINGS := -Wall -Wextra -Werror
+export CC
+export CGO_ENABLED := 1
+export CGO_CFLAGS := -O2 $(KERNEL_HEADERS)
+
+LDFLAGS := -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# The stub image is the same C that cgo compiles into rt, as a program of a few pages of its own:
+# no exception tables, sections nobody calls dropped, code and data in one segment.
+STUB := nsenter/image/stub
+STUB_SOURCES := $(wildcard nsenter/*.c)
+STUB_CFLAGS := -static -Os -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DRT_STUB_IMAGE $(KERNEL_HEADERS) \
+	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections \
+	-Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none -s
+
+# How long one fuzz target runs in `make fuzz`.
+FUZZTIME ?= 60s
+export RT_TAGS := $(TAGS)
+
+all: rt ## build ./rt (static, musl)
+
+# Go's cache decides what is to be compiled again.
+rt: toolchain $(STUB)
+	$(GO) build -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o rt .
+
+$(STUB): $(STUB_SOURCES) $(wildcard nsenter/*.h) Makefile | toolchain
+	$(CC) $(STUB_CFLAGS) -o $@ $(STUB_SOURCES)
+
+# Only when something is missing; needs root then.
+toolchain:
+	@scripts/deps build
+
+deps: ## install what the build and the tests need (apt-get, only what is missing)
+	@scripts/deps all
+
+demo: ## build, then run, exec into and delete containers, and say what happens
+	@scripts/demo --check
+	@scripts/deps demo
+	@$(MAKE) rt
+	@scripts/demo
+
+test: ## everything: build, lint, unit and integration tests, fuzz smoke, nothing left behind
+	@scripts/deps all
+	@scripts/test
+
+unit: toolchain $(STUB) ## unit tests only
+	$(GO) test -tags '$(TAGS)' $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/')
+
+integration: rt ## integration tests only (root)
+	$(GO) test -tags '$(TAGS)' -count=1 -timeout 20m ./tests/integration/...
+
+lint: ## gofmt, go vet, staticcheck, shellcheck, gcc -fanalyzer
+	@scripts/lint
+
+fuzz: ## every fuzz target for FUZZTIME (60s)
+	@scripts/fuzz $(FUZZTIME)
+
+check-clean: ## prove that no cgroup, mount, process, directory of a test or demo is left
+	@scripts/check-clean
+
+check-clean-test: ## see that check-clean catches each kind of leftover
+	@scripts/check-clean-test
+
+bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} and docs/performance.md
+	@scripts/deps bench
+	@scripts/bench
+
+install: rt ## install into PREFIX (/usr/local), below DESTDIR
+	install -D -m 0755 rt '$(DESTDIR)$(PREFIX)/sbin/rt'
+	@for page in $(wildcard man/*.8); do install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man8/$${page##*/}"; done
+
+clean: ## remove what the build made
+	rm -rf rt build $(STUB)
+
+distclean: clean ## and the cached test root filesystems
+	scripts/rootfs --purge
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+.PHONY: all rt toolchain deps demo test unit integration lint fuzz check-clean check-clean-test bench install clean distclean help

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestQuantile(t *testing.T) {
+	var samples []sample
+	for i := 100; i >= 1; i-- {
+		samples = append(samples, sample{wall: time.Duration(i)})
+	}
+	for q, want := range map[float64]time.Duration{0: 1, 0.5: 51, 0.99: 100, 1: 100} {
+		if got := quantile(samples, q, wall); got != want {
+			t.Errorf("quantile(%v) = %v, want %v", q, got, want)
+		}
+	}
+}
+
+func TestParseSample(t *testing.T) {
+	got, err := parseSample("1500000 200 300 42 1 640\n")
+	want := sample{wall: 1500 * time.Microsecond, cpu: 500 * time.Microsecond, faults: 42, rss: 640}
+	if err != nil || got != want {
+		t.Errorf("parseSample = %+v, %v, want %+v", got, err, want)
+	}
+	for _, line := range []string{"", "1 2 3 4 5", "1 2 3 4 5 x", "1 2 3 4 5 6 7"} {
+		if _, err := parseSample(line); err == nil {
+			t.Errorf("parseSample(%q): no error", line)
+		}
+	}
+}
+
+func TestParseInitTrace(t *testing.T) {
+	trace := "init internal/bytealg @0.008 ms, 0.001 ms clock, 0 bytes, 0 allocs\n" +
+		"init runtime @0.13 ms, 0.047 ms clock, 0 bytes, 0 allocs\nrt: a warning\n"
+	total, slowest, err := parseInitTrace(trace)
+	if err != nil || total != 48*time.Microsecond || slowest != "runtime (0.047)" {
+		t.Errorf("parseInitTrace = %v, %q, %v", total, slowest, err)
+	}
+	if _, _, err := parseInitTrace("rt version 0.1.0\n"); err == nil {
+		t.Error("parseInitTrace of no trace: no error")
+	}
+}
+
+func TestUpdateDoc(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(path, []byte("before\n<!-- results: written by make bench -->\nold\n<!-- end of results -->\nafter\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Twice: the markers must survive.
+	for _, text := range []string{"first", "second"} {
+		if err := updateDoc(path, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	want := "before\n<!-- results: written by make bench -->\n\n```text\nsecond\n```\n\n<!-- end of results -->\nafter\n"
+	if err != nil || string(got) != want {
+		t.Errorf("document is %q, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("no markers"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := updateDoc(path, "x"); err == nil {
+		t.Error("updateDoc without markers: no error")
+	}
+}
+
+func TestTablesShowRatios(t *testing.T) {
+	one := func(name string, d time.Duration) *contender {
+		return &contender{name: name, samples: []sample{{wall: d, cpu: d}}}
+	}
+	var out strings.Builder
+	writeTables(&out, []result{{title: "run", contenders: []*contender{one("rt", time.Millisecond), one("crun", 2*time.Millisecond)}}})
+	if !strings.Contains(out.String(), "wall/crun") || !strings.Contains(out.String(), "0.50") || strings.Contains(out.String(), "wall/runc") {
+		t.Errorf("table:\n%s", out.String())
+	}
+}

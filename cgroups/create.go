@@ -1,0 +1,173 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Create makes the cgroup and applies r, which may be nil. Directories of an earlier container may be left
+// over, but no process may be in them and they must not be frozen. A new container gets the default device
+// rules even if r has none. On error, what Create made is removed again; controllers that it enabled in
+// v2 ancestors stay enabled.
+func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) {
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	t, err := c.translate(r, true)
+	if err != nil {
+		return t.warnings, err
+	}
+	var made []string
+	defer func() {
+		if err != nil {
+			for _, dir := range slices.Backward(made) {
+				_ = unix.Rmdir(dir) // one that another container uses meanwhile stays: EBUSY
+			}
+		}
+	}()
+	leftover := false
+	for i := range c.members {
+		existed, err := c.members[i].make(&made)
+		if err != nil {
+			return t.warnings, err
+		}
+		leftover = leftover || existed
+	}
+	if leftover {
+		if err := c.checkUnused(); err != nil {
+			return t.warnings, err
+		}
+	}
+	if m := c.memberOf("cpuset"); m != nil {
+		if err := m.inheritCpuset(made, r.CPU); err != nil {
+			return t.warnings, err
+		}
+	}
+	if m := c.memberOf(""); m != nil {
+		t.enabling = m.enable(t.wanted(c.v1Count() == 0))
+	}
+	return t.warnings, c.write(t)
+}
+
+// Apply writes the settings that are given in r, and nothing else: `update`.
+func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
+	if r == nil {
+		return nil, nil
+	}
+	t, err := c.translate(r, false)
+	if err != nil {
+		return t.warnings, err
+	}
+	return t.warnings, c.write(t)
+}
+
+// make makes the member's directory and its missing parents.
+func (m *member) make(made *[]string) (existed bool, err error) {
+	// A parent can go away again: another container's Create that failed takes back what it made.
+	for range 100 {
+		existed, err = false, mkdir(m.dir)
+		switch {
+		case err == nil:
+			*made = append(*made, m.dir)
+			return false, nil
+		case isErrno(err, unix.EEXIST):
+			return true, nil
+		case !isErrno(err, unix.ENOENT) || m.mount == "" || !exists(m.mount):
+			return false, err
+		}
+		if err := m.makeParents(made); err != nil {
+			return false, err
+		}
+	}
+	return false, err
+}
+
+func (m *member) makeParents(made *[]string) error {
+	for dir := range m.ancestors() {
+		if dir == m.mount {
+			continue
+		}
+		switch err := mkdir(dir); {
+		case err == nil:
+			*made = append(*made, dir)
+		case isErrno(err, unix.ENOENT): // raced with a removal: from the top again
+			return nil
+		case !isErrno(err, unix.EEXIST):
+			return err
+		}
+	}
+	return nil
+}
+
+// ancestors yields the directories from the mount point down to the parent of the member's directory.
+func (m *member) ancestors() func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		if m.mount == "" {
+			return
+		}
+		dir := m.mount
+		rest := strings.TrimPrefix(strings.TrimPrefix(m.dir, m.mount), "/")
+		for {
+			if !yield(dir) {
+				return
+			}
+			first, more, deeper := strings.Cut(rest, "/")
+			if !deeper {
+				return
+			}
+			dir, rest = path.Join(dir, first), more
+		}
+	}
+}
+
+func mkdir(dir string) error {
+	for {
+		err := unix.Mkdir(dir, 0o755)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return &os.PathError{Op: "mkdir", Path: dir, Err: err}
+		}
+		return nil
+	}
+}
+
+// checkUnused refuses a cgroup that already existed and is in use: limits, signals and the removal of one
+// container would hit another.
+func (c *Cgroup) checkUnused() error {
+	pids, err := c.Procs()
+	if err != nil {
+		return err
+	}
+	if len(pids) > 0 {
+		return fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids))
+	}
+	for _, m := range c.members {
+		frozen, err := m.frozen()
+		if err != nil {
+			return err
+		}
+		if frozen {
+			return errors.New("container's cgroup unexpectedly frozen")
+		}
+	}
+	return nil
+}
+
+func (c *Cgroup) v1Count() int {
+	n := 0
+	for _, m := range c.members {
+		if !m.v2 {
+			n++
+		}
+	}
+	return n
+}

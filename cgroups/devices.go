@@ -1,0 +1,249 @@
+package cgroups
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// The v1 devices cgroup is a default (allow or deny) with a list of exceptions. Its rules as the kernel
+// applies them one by one (security/device_cgroup.c) have two traps: `a` ignores the numbers and the access
+// that follow it, and a rule against the default only changes an exception with exactly its numbers, so
+// that "deny c 1:3" after "allow c *:*" is taken and does nothing. Hence the rules are played through here,
+// the resulting state is what is written, and what a v1 cgroup cannot express is an error.
+
+// anyNumber is the wildcard "*".
+const anyNumber = -1
+
+// deviceKey names an exception.
+type deviceKey struct {
+	kind         byte // 'b' or 'c'
+	major, minor int64
+}
+
+// access is a set of r, w, m.
+type access uint8
+
+const (
+	accessRead access = 1 << iota
+	accessWrite
+	accessMknod
+	accessAll = accessRead | accessWrite | accessMknod
+)
+
+// deviceState is a v1 devices cgroup: a default and the exceptions to it.
+type deviceState struct {
+	allow      bool
+	exceptions map[deviceKey]access
+}
+
+// defaultDevices are allowed in every container that is not allowed everything: mknod of any node, the
+// devices of config-linux.md ("Default Devices"), terminals (ptmx and /dev/pts/*) and, as in runc and crun, tun.
+func defaultDevices() map[deviceKey]access {
+	return map[deviceKey]access{
+		{'c', anyNumber, anyNumber}: accessMknod,
+		{'b', anyNumber, anyNumber}: accessMknod,
+		{'c', 1, 3}:                 accessAll, // null
+		{'c', 1, 5}:                 accessAll, // zero
+		{'c', 1, 7}:                 accessAll, // full
+		{'c', 1, 8}:                 accessAll, // random
+		{'c', 1, 9}:                 accessAll, // urandom
+		{'c', 5, 0}:                 accessAll, // tty
+		{'c', 5, 2}:                 accessAll, // ptmx
+		{'c', 10, 200}:              accessAll, // net/tun
+		{'c', 136, anyNumber}:       accessAll, // pts/*
+	}
+}
+
+// DeviceSettings translates linux.resources.devices for v1. Everything is denied but the default devices
+// until a rule says otherwise; the rules are applied in the order given. A rule for all devices starts
+// anew: after "deny all" the default devices are allowed again, so that the usual first rule leaves a
+// usable container, and a later rule can still deny them one by one.
+func DeviceSettings(rules []specs.LinuxDeviceCgroup) ([]Setting, error) {
+	var s settings
+	s.devices(rules)
+	list, _, err := s.result()
+	return list, err
+}
+
+func (s *settings) devices(rules []specs.LinuxDeviceCgroup) {
+	state := deviceState{exceptions: defaultDevices()}
+	pointers := map[deviceKey]string{} // who asked for an exception
+	for i, rule := range rules {
+		pointer := resources + "/devices/" + strconv.Itoa(i)
+		keys, acc, all := s.deviceRule(pointer, rule)
+		if all {
+			state = deviceState{allow: rule.Allow, exceptions: map[deviceKey]access{}}
+			if !rule.Allow {
+				state.exceptions = defaultDevices()
+			}
+			clear(pointers)
+			continue
+		}
+		for _, key := range keys {
+			if !state.apply(rule.Allow, key, acc) {
+				s.fail(pointer, "cannot be expressed in a devices cgroup: an earlier rule for *:* or a whole major covers %s", key)
+			}
+			pointers[key] = pointer
+		}
+	}
+	s.deviceState(state, pointers)
+}
+
+// deviceRule parses a rule. all says that it is for every device and access; else it is for each of keys.
+func (s *settings) deviceRule(pointer string, r specs.LinuxDeviceCgroup) (keys []deviceKey, acc access, all bool) {
+	acc, ok := parseAccess(r.Access)
+	if !ok {
+		s.fail(pointer+"/access", "invalid access %q (a composition of r, w and m)", r.Access)
+	}
+	number := func(p *int64, field string) int64 {
+		if p == nil {
+			return anyNumber
+		}
+		// runc and engines write the wildcard as -1 as well.
+		if *p < anyNumber || *p > 1<<32-1 {
+			s.fail(pointer+"/"+field, "invalid device number %d", *p)
+		}
+		return *p
+	}
+	major, minor := number(r.Major, "major"), number(r.Minor, "minor")
+	switch r.Type {
+	case "c", "b":
+		return []deviceKey{{r.Type[0], major, minor}}, acc, false
+	case "a", "":
+		if acc == accessAll && major == anyNumber && minor == anyNumber {
+			return nil, acc, true
+		}
+		// The kernel would take `a 1:3 r` for everything.
+		return []deviceKey{{'c', major, minor}, {'b', major, minor}}, acc, false
+	}
+	s.fail(pointer+"/type", "invalid device type %q (a, b or c)", r.Type)
+	return nil, acc, false
+}
+
+func parseAccess(text string) (access, bool) {
+	var acc access
+	for _, letter := range text {
+		switch letter {
+		case 'r':
+			acc |= accessRead
+		case 'w':
+			acc |= accessWrite
+		case 'm':
+			acc |= accessMknod
+		default:
+			return 0, false
+		}
+	}
+	return acc, acc != 0
+}
+
+func (a access) String() string {
+	text := ""
+	for i, letter := range "rwm" {
+		if a&(1<<i) != 0 {
+			text += string(letter)
+		}
+	}
+	return text
+}
+
+func (k deviceKey) String() string {
+	number := func(n int64) string {
+		if n == anyNumber {
+			return "*"
+		}
+		return itoa(n)
+	}
+	return string(k.kind) + " " + number(k.major) + ":" + number(k.minor)
+}
+
+// covers says that every device of k is one of outer's.
+func (outer deviceKey) covers(k deviceKey) bool {
+	return outer.kind == k.kind && (outer.major == anyNumber || outer.major == k.major) &&
+		(outer.minor == anyNumber || outer.minor == k.minor)
+}
+
+// meets says that some device belongs to both.
+func (k deviceKey) meets(other deviceKey) bool {
+	same := func(a, b int64) bool { return a == b || a == anyNumber || b == anyNumber }
+	return k.kind == other.kind && same(k.major, other.major) && same(k.minor, other.minor)
+}
+
+// apply plays one rule. false: a wider exception stands against it, and a v1 cgroup has no exceptions from
+// exceptions.
+func (d *deviceState) apply(allow bool, key deviceKey, acc access) bool {
+	if allow != d.allow {
+		d.exceptions[key] |= acc
+		return true
+	}
+	for other, has := range d.exceptions {
+		switch {
+		case has&acc == 0 || !key.meets(other):
+		case key.covers(other): // also the exception itself
+			if d.exceptions[other] &^= acc; d.exceptions[other] == 0 {
+				delete(d.exceptions, other)
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// deviceState writes a state: the default first, which clears the exceptions, then these, sorted.
+func (s *settings) deviceState(d deviceState, pointers map[deviceKey]string) {
+	const at = resources + "/devices"
+	reset, except := "devices.deny", "devices.allow"
+	if d.allow {
+		reset, except = except, reset
+	}
+	s.add("devices", reset, at, "a")
+	keys := make([]deviceKey, 0, len(d.exceptions))
+	for key := range d.exceptions {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b deviceKey) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor))
+	})
+	for _, key := range keys {
+		s.add("devices", except, cmp.Or(pointers[key], at), key.String()+" "+d.exceptions[key].String())
+	}
+}
+
+// resetDevices does what writing `a` to devices.deny or devices.allow would, on a cgroup that has
+// children, where the kernel refuses it (EINVAL): it takes the exceptions of a deny-by-default cgroup back
+// one by one. The other default cannot be reached.
+func resetDevices(dir string, allow bool) error {
+	list, err := readFile(dir + "/devices.list")
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(list, "\n")
+	// This line is how the kernel shows a default of allow, whatever its exceptions.
+	switch allowsAll := slices.Contains(lines, "a *:* rwm"); {
+	case allow && allowsAll:
+		return nil
+	case allow || allowsAll:
+		return fmt.Errorf("%s has child cgroups, so its default cannot be changed: %w", dir, unix.EINVAL)
+	}
+	for _, line := range lines {
+		if line == "" {
+			continue
+		}
+		if err := writeFile(dir+"/devices.deny", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyDevicesV2 is the one place for device rules on cgroup v2, where they are an eBPF program.
+func applyDevicesV2(_ string, _ []specs.LinuxDeviceCgroup) (warning string, err error) {
+	return resources + "/devices: device rules are not enforced on cgroup v2 yet", nil
+}

@@ -1,0 +1,108 @@
+package cgroups
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// defaultRules is what a deny-by-default cgroup gets, as runc's containers show it in devices.list.
+func defaultRules() []string {
+	return []string{"b *:* m", "c *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm",
+		"c 5:0 rwm", "c 5:2 rwm", "c 10:200 rwm", "c 136:* rwm"}
+}
+
+// rulesWith are the default rules with some replaced, or taken out ("").
+func rulesWith(change map[string]string) []string {
+	var out []string
+	for _, rule := range defaultRules() {
+		if to, ok := change[rule]; ok {
+			if to != "" {
+				out = append(out, to)
+			}
+			continue
+		}
+		out = append(out, rule)
+	}
+	return out
+}
+
+func TestDeviceSettings(t *testing.T) {
+	const denyAll = `{"allow":false,"access":"rwm"}`
+	for _, c := range []struct {
+		name, config string
+		reset        string // the file that gets "a"
+		want         []string
+		err          string
+	}{
+		{name: "none", config: `[]`, reset: "devices.deny", want: defaultRules()},
+		{name: "runc spec", config: `[` + denyAll + `]`, reset: "devices.deny", want: defaultRules()},
+		{name: "explicit a", config: `[{"allow":false,"type":"a","major":-1,"minor":-1,"access":"mwr"}]`, reset: "devices.deny", want: defaultRules()},
+		{name: "privileged", config: `[` + denyAll + `,{"allow":true,"type":"a","access":"rwm"}]`, reset: "devices.allow"},
+		{name: "privileged but one", config: `[{"allow":true,"access":"rwm"},{"allow":false,"type":"b","major":8,"minor":0,"access":"w"}]`,
+			reset: "devices.allow", want: []string{"b 8:0 w"}},
+		{name: "a later denial of a default device holds", config: `[` + denyAll + `,{"allow":false,"type":"c","major":10,"minor":200,"access":"rw"}]`,
+			reset: "devices.deny", want: rulesWith(map[string]string{"c 10:200 rwm": "c 10:200 m"})},
+		{name: "fuse", config: `[` + denyAll + `,{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]`,
+			reset: "devices.deny", want: slices.Insert(defaultRules(), 10, "c 10:229 rw")},
+		{name: "added and taken back", config: `[{"allow":true,"type":"b","major":7,"access":"rw"},{"allow":false,"type":"b","major":7,"access":"rw"}]`,
+			reset: "devices.deny", want: defaultRules()},
+		{name: "a wider denial takes narrower ones", config: `[{"allow":false,"type":"c","major":1,"access":"rwm"}]`,
+			err: "/linux/resources/devices/0: cannot be expressed"}, // c *:* m is wider still
+		{name: "wider without mknod", config: `[{"allow":false,"type":"c","major":1,"access":"rw"}]`, reset: "devices.deny",
+			want: rulesWith(map[string]string{"c 1:3 rwm": "c 1:3 m", "c 1:5 rwm": "c 1:5 m", "c 1:7 rwm": "c 1:7 m", "c 1:8 rwm": "c 1:8 m", "c 1:9 rwm": "c 1:9 m"})},
+		{name: "hole", config: `[{"allow":true,"type":"b","access":"r"},{"allow":false,"type":"b","major":8,"minor":0,"access":"r"}]`,
+			err: "/linux/resources/devices/1: cannot be expressed"},
+		{name: "overlap is a hole too", config: `[{"allow":true,"type":"b","major":8,"access":"r"},{"allow":false,"type":"b","minor":0,"access":"r"}]`,
+			err: "/linux/resources/devices/1: cannot be expressed"},
+		// The kernel would take "a *:* m" for everything.
+		{name: "a with less than all", config: `[` + denyAll + `,{"allow":true,"type":"a","access":"r"}]`, reset: "devices.deny",
+			want: rulesWith(map[string]string{"b *:* m": "b *:* rm", "c *:* m": "c *:* rm"})},
+		{name: "access", config: `[{"allow":true,"type":"c","access":"rx"}]`, err: "/linux/resources/devices/0/access"},
+		{name: "no access", config: `[{"allow":false}]`, err: "/linux/resources/devices/0/access"},
+		{name: "type", config: `[{"allow":true,"type":"u","access":"r"}]`, err: "/linux/resources/devices/0/type"},
+		{name: "number", config: `[{"allow":true,"type":"c","major":-2,"access":"r"}]`, err: "/linux/resources/devices/0/major"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			list, err := DeviceSettings(parse(t, `{"devices":`+c.config+`}`).Devices)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Fatalf("error %v, want %q", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if list[0].File != c.reset || list[0].Value != "a" {
+				t.Errorf("starts with %s %q", list[0].File, list[0].Value)
+			}
+			var got []string
+			for _, s := range list[1:] {
+				got = append(got, s.Value)
+				if (s.File == "devices.allow") != (c.reset == "devices.deny") || s.Controller != "devices" {
+					t.Errorf("%s %q after %s", s.File, s.Value, c.reset)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestDevicePointers(t *testing.T) {
+	list, err := DeviceSettings(parse(t, `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"b","major":7,"minor":1,"access":"r"}]}`).Devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list {
+		want := "/linux/resources/devices"
+		if s.Value == "b 7:1 r" {
+			want += "/1"
+		}
+		if s.Pointer != want {
+			t.Errorf("%q: pointer %s, want %s", s.Value, s.Pointer, want)
+		}
+	}
+}

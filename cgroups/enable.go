@@ -1,0 +1,72 @@
+package cgroups
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// enable makes v2 controllers available in the member's directory: each ancestor must have them in its
+// cgroup.subtree_control. all means all that the hierarchy has. Not every controller can always be
+// had (delegation, a parent that has processes of its own): the error matters only when a setting needs
+// the controller, and is then part of that setting's error.
+func (m *member) enable(want []string, all bool) error {
+	if m.mount == "" || !all && len(want) == 0 {
+		return nil
+	}
+	have, err := readFields(m.dir + "/cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	if all {
+		if want, err = readFields(m.mount + "/cgroup.controllers"); err != nil {
+			return err
+		}
+	}
+	missing := slices.DeleteFunc(slices.Clone(want), func(name string) bool { return slices.Contains(have, name) })
+	if len(missing) == 0 {
+		return nil
+	}
+	var first error
+	for dir := range m.ancestors() {
+		err := writeFile(dir+"/cgroup.subtree_control", "+"+strings.Join(missing, " +"))
+		if err == nil {
+			continue
+		}
+		// All or nothing is the kernel's rule for one write: take what can be had.
+		for _, name := range missing {
+			if err := writeFile(dir+"/cgroup.subtree_control", "+"+name); err != nil && first == nil {
+				first = err
+			}
+		}
+	}
+	return first
+}
+
+// lacks explains the ENOENT of a v2 file: is it the whole controller that is not enabled?
+func (m *member) lacks(controller string) bool {
+	if controller == "" {
+		return false
+	}
+	have, err := readFields(m.dir + "/cgroup.controllers")
+	return err == nil && !slices.Contains(have, controller)
+}
+
+// enableHint is the next step for the ways in which a controller cannot be enabled.
+func enableHint(err error) string {
+	switch {
+	case isErrno(err, unix.EBUSY):
+		return "\nhint: a cgroup with processes of its own cannot have controllers below it; choose another linux.cgroupsPath"
+	case isErrno(err, unix.EOPNOTSUPP):
+		return "\nhint: the cgroup is in a threaded subtree, which has no such controllers; choose another linux.cgroupsPath"
+	case isErrno(err, unix.EACCES, unix.EPERM, unix.EROFS):
+		return "\nhint: the controller must be delegated to this user"
+	}
+	return ""
+}
+
+func readFields(path string) ([]string, error) {
+	text, err := readFile(path)
+	return strings.Fields(text), err
+}

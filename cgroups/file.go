@@ -1,0 +1,125 @@
+package cgroups
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Cgroup files are opened with plain system calls: os.File would add an fstat, a fcntl and an epoll
+// registration to each, and a create writes about twenty of them. Every write is one write(2), because the
+// kernel parses each call as a whole value. O_CREAT is never given: a plain folder where a hierarchy is
+// missing must give ENOENT, not a file that limits nothing.
+
+// file is an open cgroup file.
+type file struct {
+	fd   int
+	path string
+}
+
+func openFile(path string, flags int) (file, error) {
+	for {
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return file{}, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		return file{fd, path}, nil
+	}
+}
+
+func (f file) close() { _ = unix.Close(f.fd) }
+
+func (f file) write(value string) error {
+	buf := []byte(value)
+	for {
+		n, err := unix.Write(f.fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && n != len(buf) {
+			err = unix.EIO
+		}
+		if err != nil {
+			return &os.PathError{Op: "write", Path: f.path, Err: err}
+		}
+		return nil
+	}
+}
+
+func writeFile(path, value string) error {
+	f, err := openFile(path, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	return f.write(value)
+}
+
+// readFile reads a whole cgroup file, without its final newline.
+func readFile(path string) (string, error) {
+	f, err := openFile(path, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer f.close()
+	buf := make([]byte, 0, 512)
+	for {
+		n, err := unix.Read(f.fd, buf[len(buf):cap(buf)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			return strings.TrimSuffix(string(buf), "\n"), nil
+		}
+		buf = buf[:len(buf)+n]
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}
+
+// readShort reads a file known to be one short line with one read(2).
+func readShort(path string) (string, error) {
+	f, err := openFile(path, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer f.close()
+	var buf [256]byte
+	for {
+		n, err := unix.Read(f.fd, buf[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == len(buf) { // longer than thought, for instance a cpu list of a large machine
+			return readFile(path)
+		}
+		return strings.TrimSpace(string(buf[:n])), nil
+	}
+}
+
+// exists is false only when it is certain that there is nothing: a path that may not be searched exists.
+func exists(path string) bool {
+	err := unix.Access(path, unix.F_OK)
+	return err != unix.ENOENT && err != unix.ENOTDIR
+}
+
+// gone says that a cgroup vanished under our hands: ENOENT when its directory is away, ENODEV when an open
+// file's cgroup was removed.
+func gone(err error) bool { return isErrno(err, unix.ENOENT, unix.ENODEV) }
+
+func isErrno(err error, list ...unix.Errno) bool {
+	return slices.ContainsFunc(list, func(e unix.Errno) bool { return errors.Is(err, e) })
+}

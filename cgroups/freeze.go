@@ -1,0 +1,165 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// On a hybrid host the v1 freezer is the one used, as other tools look there; v2's cgroup.freeze is used
+// where there is no v1 freezer.
+
+// errNoFreezer: neither hierarchy has one.
+var errNoFreezer = errors.New("controller freezer is not available")
+
+// freezeTimeout bounds how long tasks may take to stop: one in an uninterruptible sleep does not.
+const freezeTimeout = 10 * time.Second
+
+// Freeze stops every process of the cgroup and below. It returns when all are stopped; if they do not stop
+// within ten seconds they are thawed again and the error is ETIMEDOUT.
+func (c *Cgroup) Freeze() error { return c.freeze(freezeTimeout) }
+
+func (c *Cgroup) freeze(timeout time.Duration) error {
+	if m := c.memberOf("freezer"); m != nil {
+		return m.freezeV1(time.Now().Add(timeout))
+	}
+	if m := c.memberOf(""); m != nil {
+		return m.freezeV2(time.Now().Add(timeout))
+	}
+	return errNoFreezer
+}
+
+// Thaw lets the processes go on. It reaches both freezers of a hybrid host. A cgroup that is gone is no error.
+func (c *Cgroup) Thaw() error {
+	v1, v2 := c.memberOf("freezer"), c.memberOf("")
+	if v1 == nil && v2 == nil {
+		return errNoFreezer
+	}
+	if v1 != nil {
+		if err := writeFile(v1.dir+"/freezer.state", "THAWED"); err != nil && !gone(err) {
+			return err
+		}
+		if v2 != nil {
+			if frozen, err := v2.frozen(); err != nil || !frozen {
+				return err
+			}
+		}
+	}
+	if v2 != nil {
+		if err := writeFile(v2.dir+"/cgroup.freeze", "0"); err != nil && !gone(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Frozen says whether the cgroup is frozen, by itself or by an ancestor. One that is gone is not.
+func (c *Cgroup) Frozen() (bool, error) {
+	for _, name := range []string{"freezer", ""} {
+		if m := c.memberOf(name); m != nil {
+			return m.frozen()
+		}
+	}
+	return false, nil
+}
+
+// frozen reads the member's freezer; false if it has none. v1's FREEZING counts: someone asked for it, and
+// new processes would be stopped.
+func (m *member) frozen() (bool, error) {
+	switch {
+	case m.v2:
+		text, err := readFile(m.dir + "/cgroup.events")
+		if gone(err) { // also the root, which has no such file
+			return false, nil
+		}
+		return strings.Contains("\n"+text+"\n", "\nfrozen 1\n"), err
+	case slices.Contains(m.controllers, "freezer"):
+		state, err := readShort(m.dir + "/freezer.state")
+		if gone(err) {
+			return false, nil
+		}
+		return err == nil && state != "THAWED", err
+	}
+	return false, nil
+}
+
+// freezeV1 freezes by freezer.state. A fork or a process moving in while the kernel walks the tasks leaves
+// the state at FREEZING; writing FROZEN again mostly helps, and else a thaw and a new start
+// (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
+func (m *member) freezeV1(deadline time.Time) error {
+	path := m.dir + "/freezer.state"
+	for round := 1; time.Now().Before(deadline); round++ {
+		if round%50 == 0 {
+			if err := writeFile(path, "THAWED"); err != nil {
+				return err
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := writeFile(path, "FROZEN"); err != nil {
+			return err
+		}
+		state, err := readShort(path)
+		switch {
+		case err != nil:
+			return err
+		case state == "FROZEN":
+			return nil
+		case state != "FREEZING":
+			return fmt.Errorf("read %s: unexpected state %q", path, state)
+		}
+		time.Sleep(time.Duration(min(round*10, 1000)) * time.Microsecond)
+	}
+	if err := writeFile(path, "THAWED"); err != nil {
+		return err
+	}
+	return fmt.Errorf("freeze %s: %w", m.dir, unix.ETIMEDOUT)
+}
+
+// freezeV2 writes cgroup.freeze and waits for cgroup.events to say so.
+func (m *member) freezeV2(deadline time.Time) error {
+	path := m.dir + "/cgroup.freeze"
+	events, err := openFile(m.dir+"/cgroup.events", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer events.close()
+	if err := writeFile(path, "1"); err != nil {
+		return err
+	}
+	err = events.await("frozen 1", deadline)
+	if err != nil {
+		_ = writeFile(path, "0")
+		return fmt.Errorf("freeze %s: %w", m.dir, err)
+	}
+	return nil
+}
+
+// await reads f again after each POLLPRI, which kernfs gives after a change since the last read, until it
+// has the line.
+func (f file) await(line string, deadline time.Time) error {
+	for {
+		var buf [512]byte
+		n, err := unix.Pread(f.fd, buf[:], 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if strings.Contains("\n"+string(buf[:n]), "\n"+line+"\n") {
+			return nil
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return unix.ETIMEDOUT
+		}
+		fds := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLPRI}}
+		if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+}

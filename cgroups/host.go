@@ -1,0 +1,226 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Mode is how cgroups are mounted on a host.
+type Mode int
+
+// The modes of a host.
+const (
+	V1     Mode = iota // v1 hierarchies only
+	Hybrid             // v1 hierarchies with a v2 hierarchy beside them
+	V2                 // the v2 hierarchy only
+)
+
+func (m Mode) String() string {
+	switch m {
+	case V1:
+		return "v1"
+	case Hybrid:
+		return "hybrid"
+	case V2:
+		return "v2"
+	}
+	return fmt.Sprintf("Mode(%d)", int(m))
+}
+
+// A Host is where the cgroup hierarchies are mounted.
+type Host struct {
+	Mode    Mode
+	Root    string            // /sys/fs/cgroup
+	V1      map[string]string // controller or "name=systemd" to the mount point of its hierarchy
+	Unified string            // mount point of v2, "" if there is none
+
+	own map[string]string // the caller's own cgroups, as V1 and "" for v2; read when nil
+}
+
+// Probe finds the hierarchies that are mounted below /sys/fs/cgroup. On v2 it costs one statfs; else it
+// reads /proc/self/cgroup and checks the directories named after the controllers. /proc/self/mountinfo,
+// which grows with the number of containers, is read only if one of them is not there.
+func Probe() (*Host, error) { return probe("/sys/fs/cgroup", "/proc/self/cgroup") }
+
+func probe(root, selfCgroup string) (*Host, error) {
+	magic, err := fsMagic(root)
+	if err != nil {
+		return nil, err
+	}
+	if magic == unix.CGROUP2_SUPER_MAGIC {
+		return &Host{Mode: V2, Root: root, Unified: root}, nil
+	}
+	text, err := readFile(selfCgroup)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{Root: root, V1: map[string]string{}, own: map[string]string{}}
+	var missing []string
+	for line := range strings.SplitSeq(text, "\n") {
+		names, own, ok := parseSelfLine(line)
+		if !ok || (strings.HasPrefix(names, "name=") && names != "name=systemd") {
+			continue // a named hierarchy is its owner's affair
+		}
+		mount := mountByName(root, names)
+		if mount == "" {
+			missing = append(missing, names)
+		}
+		h.record(names, mount, own)
+	}
+	if len(missing) > 0 {
+		if err := h.probeMountinfo(missing); err != nil {
+			return nil, err
+		}
+	}
+	if h.Unified != "" {
+		h.Mode = Hybrid
+	}
+	if len(h.V1) == 0 && h.Unified == "" {
+		return nil, fmt.Errorf("no cgroup hierarchy is mounted below %s", root)
+	}
+	return h, nil
+}
+
+// record notes one hierarchy: names as in /proc/self/cgroup ("cpu,cpuacct", "name=systemd", "" for v2).
+func (h *Host) record(names, mount, own string) {
+	for name := range strings.SplitSeq(names, ",") {
+		if own != "" {
+			h.own[name] = own
+		}
+		switch {
+		case mount == "":
+		case name == "":
+			h.Unified = mount
+		default:
+			h.V1[name] = mount
+		}
+	}
+}
+
+// parseSelfLine parses one "id:controllers:path" line of /proc/PID/cgroup; the path may hold colons.
+func parseSelfLine(line string) (names, own string, ok bool) {
+	_, rest, ok := strings.Cut(line, ":")
+	if !ok {
+		return "", "", false
+	}
+	names, own, ok = strings.Cut(rest, ":")
+	if !ok || !strings.HasPrefix(own, "/") {
+		return "", "", false
+	}
+	return names, own, true
+}
+
+// mountByName looks for a hierarchy where every distribution mounts it: <root>/<controllers>, in the order
+// of the mount or with a link for each, <root>/systemd, <root>/unified. "" if it is not there.
+func mountByName(root, names string) string {
+	want := int64(unix.CGROUP_SUPER_MAGIC)
+	dirs := []string{strings.TrimPrefix(names, "name=")}
+	switch first, rest, several := strings.Cut(names, ","); {
+	case names == "":
+		want, dirs[0] = unix.CGROUP2_SUPER_MAGIC, "unified"
+	case several:
+		dirs = append(dirs, rest+","+first, first)
+	}
+	for _, dir := range dirs {
+		if magic, err := fsMagic(path.Join(root, dir)); err == nil && magic == want {
+			return path.Join(root, dir)
+		}
+	}
+	return ""
+}
+
+func fsMagic(dir string) (int64, error) {
+	var st unix.Statfs_t
+	for {
+		err := unix.Statfs(dir, &st)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+		}
+		return int64(st.Type), nil
+	}
+}
+
+// probeMountinfo looks for hierarchies that are mounted under other names. One that is mounted nowhere is
+// left out: a v1 controller can be bound to a hierarchy that has no mount.
+func (h *Host) probeMountinfo(missing []string) error {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
+	if err != nil {
+		return fmt.Errorf("read /proc/self/mountinfo: %w", err)
+	}
+	for _, names := range missing {
+		for _, m := range mounts {
+			if hasHierarchy(m, names) {
+				h.record(names, m.Mountpoint, "")
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func hasHierarchy(m *mountinfo.Info, names string) bool {
+	if names == "" {
+		return m.FSType == "cgroup2"
+	}
+	first, _, _ := strings.Cut(names, ",")
+	return m.FSType == "cgroup" && strings.Contains(","+m.VFSOptions+",", ","+first+",")
+}
+
+// ownDir is the directory of the caller's own cgroup in the hierarchy name, mounted at mount. Without a
+// cgroup namespace of its own a container sees the host's path in /proc/self/cgroup but only its own part
+// of the tree is mounted: then the mount's root is taken off the path.
+func (h *Host) ownDir(name, mount string) (string, error) {
+	if h.own == nil {
+		if err := h.readOwn("/proc/self/cgroup"); err != nil {
+			return "", err
+		}
+	}
+	own := path.Join("/", h.own[name])
+	if own == "/" {
+		return mount, nil
+	}
+	if dir := path.Join(mount, own); exists(dir) {
+		return dir, nil
+	}
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(mount))
+	if err != nil {
+		return "", fmt.Errorf("read /proc/self/mountinfo: %w", err)
+	}
+	if len(mounts) == 1 {
+		if rest, ok := strings.CutPrefix(own+"/", strings.TrimSuffix(mounts[0].Root, "/")+"/"); ok {
+			if dir := path.Join(mount, rest); exists(dir) {
+				return dir, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("own cgroup %s below %s: %w\nhint: give an absolute linux.cgroupsPath", own, mount, os.ErrNotExist)
+}
+
+func (h *Host) readOwn(file string) error {
+	text, err := readFile(file)
+	if err != nil {
+		return err
+	}
+	own := map[string]string{}
+	for line := range strings.SplitSeq(text, "\n") {
+		if names, dir, ok := parseSelfLine(line); ok {
+			for name := range strings.SplitSeq(names, ",") {
+				own[name] = dir
+			}
+		}
+	}
+	if len(own) == 0 {
+		return errors.New("read " + file + ": no cgroup found")
+	}
+	h.own = own
+	return nil
+}

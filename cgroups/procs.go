@@ -1,0 +1,110 @@
+package cgroups
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Procs are the processes in the cgroup and below it, sorted. All hierarchies are read: a process that was
+// interrupted while it joined is in some of them only, and one in any of them keeps the cgroup from being
+// removed. A cgroup that is gone has none.
+func (c *Cgroup) Procs() ([]int, error) { return c.procs(true, func(*member) bool { return true }) }
+
+// OwnProcs are the processes in the cgroup itself, not below it, sorted.
+func (c *Cgroup) OwnProcs() ([]int, error) {
+	return c.procs(false, func(*member) bool { return true })
+}
+
+func (c *Cgroup) procs(tree bool, from func(*member) bool) ([]int, error) {
+	var pids []int
+	for i := range c.members {
+		m := &c.members[i]
+		if !from(m) {
+			continue
+		}
+		var err error
+		if pids, err = readProcs(pids, m.dir, true); err == nil && tree {
+			err = eachChild(m.dir, func(dir string) error {
+				pids, err = readProcs(pids, dir, false)
+				return err
+			})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids), nil
+}
+
+// readProcs appends the content of dir's cgroup.procs. In a threaded v2 cgroup it cannot be read
+// (EOPNOTSUPP): its processes are those of the domain above, which lists them. Only when that is not ours
+// (top) the threads stand for them.
+func readProcs(pids []int, dir string, top bool) ([]int, error) {
+	text, err := readFile(dir + "/cgroup.procs")
+	if isErrno(err, unix.EOPNOTSUPP) {
+		if !top {
+			return pids, nil
+		}
+		text, err = readFile(dir + "/cgroup.threads")
+	}
+	if gone(err) {
+		return pids, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		// 0 stands for a process outside our pid namespace: it has no number here.
+		if pid, err := strconv.Atoi(line); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// eachChild calls f for every directory below dir, parents first. What goes away meanwhile is passed over.
+func eachChild(dir string, f func(dir string) error) error {
+	children, err := childDirs(dir)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		if err := f(child); err != nil {
+			return err
+		}
+		if err := eachChild(child, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// childDirs are the directories in a cgroup. A cgroup's link count tells when there is none: two, and one
+// for each child; the three dozen files need not be listed then.
+func childDirs(dir string) ([]string, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err == nil && st.Nlink == 2 {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if gone(err) || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs = append(dirs, dir+"/"+e.Name())
+		}
+	}
+	return dirs, nil
+}

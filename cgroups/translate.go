@@ -1,0 +1,127 @@
+package cgroups
+
+import (
+	"slices"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// A translation is linux.resources for the hierarchies of one host.
+type translation struct {
+	v1, v2   []Setting
+	warnings []string
+	enabling error // why not all v2 controllers could be enabled
+}
+
+// wanted are the controllers that the v2 settings need, or all.
+func (t *translation) wanted(all bool) ([]string, bool) {
+	var names []string
+	for _, s := range t.v2 {
+		if s.Controller != "" && !slices.Contains(names, s.Controller) {
+			names = append(names, s.Controller)
+		}
+	}
+	return names, all
+}
+
+// translate gives each part of r to the hierarchy that has its controller. create adds the default device
+// rules.
+func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation, err error) {
+	t = &translation{}
+	r1, r2 := c.split(r)
+	var more []string
+	if r1 != nil {
+		if t.v1, t.warnings, err = SettingsV1(r1); err != nil {
+			return t, err
+		}
+	}
+	if r2 != nil {
+		if t.v2, more, err = SettingsV2(r2); err != nil {
+			return t, err
+		}
+		t.warnings = append(t.warnings, more...)
+	}
+	if !create && len(r.Devices) == 0 {
+		return t, nil
+	}
+	if c.dirOf("devices") == "" && c.dirOf("") != "" {
+		warning, err := applyDevicesV2(c.dirOf(""), r.Devices)
+		if warning != "" {
+			t.warnings = append(t.warnings, warning)
+		}
+		return t, err
+	}
+	// A v1 host without the devices controller gets its error when these are written: a container that
+	// could open any device is not made.
+	devices, err := DeviceSettings(r.Devices)
+	t.v1 = append(t.v1, devices...)
+	return t, err
+}
+
+// split divides r between v1 and v2; nil for a side that the host does not have. On a hybrid host a
+// controller is bound to one side only: what v1 lacks is looked for in v2, what neither has stays with v1
+// and is an error when it is written. Device rules go their own way.
+func (c *Cgroup) split(r *specs.LinuxResources) (r1, r2 *specs.LinuxResources) {
+	one := *r
+	one.Devices = nil
+	unified := c.memberOf("")
+	switch {
+	case unified == nil:
+		return &one, nil
+	case c.v1Count() == 0:
+		return nil, &one
+	}
+	two := specs.LinuxResources{Unified: r.Unified}
+	one.Unified = nil
+	var have []string
+	read := false
+	inV2 := func(v1, v2 string) bool {
+		if c.dirOf(v1) != "" {
+			return false
+		}
+		if !read {
+			have, _ = readFields(unified.mount + "/cgroup.controllers") // none if it cannot be read
+			read = true
+		}
+		return slices.Contains(have, v2)
+	}
+	if r.Memory != nil && inV2("memory", "memory") {
+		one.Memory, two.Memory = nil, r.Memory
+	}
+	if r.Pids != nil && inV2("pids", "pids") {
+		one.Pids, two.Pids = nil, r.Pids
+	}
+	if r.BlockIO != nil && inV2("blkio", "io") {
+		one.BlockIO, two.BlockIO = nil, r.BlockIO
+	}
+	if r.HugepageLimits != nil && inV2("hugetlb", "hugetlb") {
+		one.HugepageLimits, two.HugepageLimits = nil, r.HugepageLimits
+	}
+	if r.Rdma != nil && inV2("rdma", "rdma") {
+		one.Rdma, two.Rdma = nil, r.Rdma
+	}
+	one.CPU, two.CPU = splitCPU(r.CPU, inV2)
+	return &one, &two
+}
+
+// splitCPU: linux.resources.cpu is two controllers.
+func splitCPU(c *specs.LinuxCPU, inV2 func(v1, v2 string) bool) (one, two *specs.LinuxCPU) {
+	if c == nil {
+		return nil, nil
+	}
+	sets := specs.LinuxCPU{Cpus: c.Cpus, Mems: c.Mems}
+	time := *c
+	time.Cpus, time.Mems = "", ""
+	one, two = &specs.LinuxCPU{}, &specs.LinuxCPU{}
+	if inV2("cpu", "cpu") {
+		*two = time
+	} else {
+		*one = time
+	}
+	side := one
+	if (c.Cpus != "" || c.Mems != "") && inV2("cpuset", "cpuset") {
+		side = two
+	}
+	side.Cpus, side.Mems = sets.Cpus, sets.Mems
+	return one, two
+}

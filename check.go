@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer/bundle"
+)
+
+func (p *program) checkCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:      "check",
+		Usage:     "list everything that is wrong with a bundle, without running it",
+		ArgsUsage: "<bundle>",
+		Flags:     []cli.Flag{textOrJSON()},
+	}, 1, 1, func(c *cli.Context) error {
+		format := c.String("format")
+		if format != "text" && format != "json" {
+			return errors.New("invalid format option")
+		}
+		problems, host, err := p.check(c.Args().First())
+		if err != nil {
+			return err
+		}
+		r := findings{append([]bundle.Problem{}, problems...), append([]bundle.Problem{}, host...)}
+		if format == "json" {
+			e := json.NewEncoder(p.stdout)
+			e.SetIndent("", "  ")
+			err = e.Encode(r)
+		} else {
+			err = r.print(p.stdout, c.Args().First())
+		}
+		if err == nil && r.fatal() {
+			return exitStatus(1) // the problems are the message
+		}
+		return err
+	})
+}
+
+func textOrJSON() cli.Flag {
+	return &cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "text", Usage: "text or json"}
+}
+
+// findings is what rt check prints; the JSON layout is in docs/cli.md.
+type findings struct {
+	Problems []bundle.Problem `json:"problems"` // of the configuration, wherever it runs
+	Host     []bundle.Problem `json:"host"`     // only on this host
+}
+
+func (r findings) fatal() bool {
+	for _, list := range [][]bundle.Problem{r.Problems, r.Host} {
+		for _, p := range list {
+			if !p.Warning {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r findings) print(w io.Writer, dir string) error {
+	if len(r.Problems)+len(r.Host) == 0 {
+		_, err := fmt.Fprintf(w, "%s: no problems\n", printable(dir))
+		return err
+	}
+	for _, p := range r.Problems {
+		if err := printProblem(w, p, ""); err != nil {
+			return err
+		}
+	}
+	for _, p := range r.Host {
+		if err := printProblem(w, p, " (on this host)"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printProblem(w io.Writer, p bundle.Problem, where string) error {
+	kind := "error"
+	if p.Warning {
+		kind = "warning"
+	}
+	at := p.Pointer
+	if at == "" {
+		at = "config.json"
+	}
+	text := fmt.Sprintf("%s%s: %s: %s\n", kind, where, at, p.Text)
+	if p.Hint != "" {
+		text += "  hint: " + p.Hint + "\n"
+	}
+	_, err := io.WriteString(w, printable(text))
+	return err
+}

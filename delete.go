@@ -1,0 +1,16 @@
+package main
+
+import "github.com/urfave/cli/v2"
+
+func (p *program) deleteCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:      "delete",
+		Usage:     "delete a stopped or created container and all that belongs to it",
+		ArgsUsage: "<container-id>",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill it first if it still runs; a container that does not exist is no error"},
+		},
+	}, 1, 1, func(c *cli.Context) error {
+		return p.runtime(c).Delete(c.Args().First(), c.Bool("force"))
+	})
+}

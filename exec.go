@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer"
+)
+
+// A stringList collects the values of a flag that can be repeated, byte for byte. The library's own slice
+// flag trims spaces, splits at commas, and passes values through JSON when the short name is used, which
+// changes environment variables that are not UTF-8.
+type stringList []string
+
+func (l *stringList) Set(s string) error {
+	*l = append(*l, s)
+	return nil
+}
+
+func (l *stringList) String() string { return strings.Join(*l, " ") }
+
+// flags are the long and the short name of one list; two flags, because the library refuses a command line
+// that has both names of a single one.
+func (l *stringList) flags(long, short, usage string) []cli.Flag {
+	return []cli.Flag{
+		&cli.GenericFlag{Name: long, Value: l, Usage: usage + "; short: -" + short},
+		&cli.GenericFlag{Name: short, Value: l, Hidden: true},
+	}
+}
+
+func (p *program) execCommand() *cli.Command {
+	var env, groups, caps, cgroups stringList
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "process.json `file` instead of a command and the flags below"},
+		&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the command runs"},
+		&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "allocate a terminal"},
+		&cli.StringFlag{Name: "console-socket", Usage: "AF_UNIX `socket` that receives the terminal's master"},
+		&cli.StringFlag{Name: "pid-file", Usage: "`file` to write the process id to"},
+		&cli.StringFlag{Name: "pidfd-socket", Usage: "AF_UNIX `socket` that receives a pidfd of the process"},
+		preserveFdsFlag(),
+		&cli.BoolFlag{Name: "ignore-paused", Usage: "exec in a paused container too; the command waits for resume"},
+		&cli.StringFlag{Name: "cwd", Usage: "working `directory`"},
+		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`UID[:GID]`"},
+		&cli.StringFlag{Name: "process-label", Usage: "SELinux `label`"},
+		&cli.StringFlag{Name: "apparmor", Usage: "AppArmor `profile`"},
+		&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs"},
+		&cli.GenericFlag{Name: "cgroup", Value: &cgroups, Usage: "`[CONTROLLER[,CONTROLLER]:]PATH` of a sub-cgroup to run in; can be repeated"},
+	}
+	flags = append(flags, env.flags("env", "e", "set the variable `NAME=VALUE`; can be repeated")...)
+	flags = append(flags, groups.flags("additional-gids", "g", "add a supplementary `GID`; can be repeated")...)
+	flags = append(flags, caps.flags("cap", "c", "add a `CAPABILITY`; can be repeated")...)
+	return command(&cli.Command{
+		Name:      "exec",
+		Usage:     "run a command in a running container",
+		ArgsUsage: "<container-id> <command> [argument...]  |  --process process.json <container-id>",
+		Flags:     flags,
+	}, 1, -1, func(c *cli.Context) error {
+		gids, err := parseGroups(groups)
+		if err != nil {
+			return execError{err}
+		}
+		o := execOptions(c)
+		o.Env, o.Groups, o.Caps, o.Cgroups = env, gids, caps, cgroups
+		if !o.Detach {
+			p.keepCollecting() // as in run: rt stays as long as the command does
+		}
+		status, err := p.runtime(c).Exec(c.Args().First(), o)
+		if err != nil {
+			return execError{err}
+		}
+		return exited(status)
+	})
+}
+
+func execOptions(c *cli.Context) libcontainer.ExecOptions {
+	return libcontainer.ExecOptions{
+		Process:       c.String("process"),
+		Args:          c.Args().Tail(),
+		Cwd:           c.String("cwd"),
+		Tty:           c.Bool("tty"),
+		User:          c.String("user"),
+		NoNewPrivs:    c.Bool("no-new-privs"),
+		ProcessLabel:  c.String("process-label"),
+		AppArmor:      c.String("apparmor"),
+		Detach:        c.Bool("detach"),
+		ConsoleSocket: c.String("console-socket"),
+		PidFile:       c.String("pid-file"),
+		PidfdSocket:   c.String("pidfd-socket"),
+		PreserveFds:   c.Int("preserve-fds"),
+		IgnorePaused:  c.Bool("ignore-paused"),
+	}
+}
+
+func parseGroups(list []string) ([]uint32, error) {
+	var gids []uint32
+	for _, s := range list {
+		// 4294967295 is (gid_t)-1, "no change" to the kernel, and never a group.
+		n, err := strconv.ParseUint(s, 10, 32)
+		if err != nil || n == 1<<32-1 {
+			return nil, &usageError{text: fmt.Sprintf("invalid group id %q in --additional-gids", s)}
+		}
+		gids = append(gids, uint32(n))
+	}
+	return gids, nil
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
+)
+
+func (p *program) featuresCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:  "features",
+		Usage: "print what this build can do, as JSON",
+	}, 0, 0, func(*cli.Context) error {
+		e := json.NewEncoder(p.stdout)
+		e.SetIndent("", "    ")
+		return e.Encode(supported())
+	})
+}
+
+// supported is the features structure of the specification (features.md): what the build implements, whether
+// or not the host has it. linux.memoryPolicy has no way to say no but to be absent.
+func supported() *features.Features {
+	yes, no := true, false
+	return &features.Features{
+		OCIVersionMin: "1.0.0",
+		OCIVersionMax: specs.Version,
+		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		MountOptions:  plan.MountOptions(),
+		Linux: &features.Linux{
+			Namespaces:   []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
+			Capabilities: plan.CapabilityNames(),
+			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &yes},
+			Seccomp: &features.Seccomp{
+				Enabled:        &yes,
+				Actions:        seccomp.Actions(),
+				Operators:      seccomp.Operators(),
+				Archs:          seccomp.Archs(),
+				KnownFlags:     seccomp.KnownFlags(),
+				SupportedFlags: seccomp.SupportedFlags(),
+			},
+			Apparmor:        &features.Apparmor{Enabled: &no},
+			Selinux:         &features.Selinux{Enabled: &no},
+			IntelRdt:        &features.IntelRdt{Enabled: &no, Schemata: &no, Monitoring: &no},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
+			NetDevices:      &features.NetDevices{Enabled: &no},
+		},
+		Annotations: map[string]string{
+			// Callers look for checkpoint support under runc's name.
+			"org.opencontainers.runc.checkpoint.enabled": "false",
+			"rt.version": version,
+			"rt.commit":  commit,
+		},
+		// The names that change what runtimes of this kind do: an engine that lets strangers set annotations
+		// has to filter them whether or not this build reads them already.
+		PotentiallyUnsafeConfigAnnotations: []string{"bundle", "org.systemd.property.", "org.criu.config"},
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer"
+)
+
+// globalFlags are the flags that stand before the command.
+func globalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "root", DefaultText: "/run/rt, or $XDG_RUNTIME_DIR/rt for a user who is not root",
+			Usage: "`directory` of the container states, best on a tmpfs"},
+		&cli.StringFlag{Name: "log", Usage: "append messages to this `file` (standard error otherwise)"},
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
+		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "error, warning, info or debug"},
+		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
+		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "let systemd make the cgroups; cgroupsPath is then slice:prefix:name"},
+		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "true, false or auto; accepted for other runtimes' callers"},
+		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "accepted and ignored"},
+	}
+}
+
+// setUp checks the global flags and points the log where they say, before any command runs.
+func (p *program) setUp(c *cli.Context) error {
+	if err := p.log.configure(c.String("log"), c.String("log-format"), c.String("log-level"), c.Bool("debug")); err != nil {
+		return err
+	}
+	if err := checkRootless(c.String("rootless")); err != nil {
+		return err
+	}
+	if c.IsSet("root") {
+		if err := checkRoot(c.String("root")); err != nil {
+			return err
+		}
+	}
+	p.log.debugf("rt version %s, commit %s: %s", version, commit, c.Args().First())
+	return nil
+}
+
+func checkRootless(s string) error {
+	if s == "auto" || s == "" {
+		return nil
+	}
+	if _, err := strconv.ParseBool(s); err != nil {
+		return fmt.Errorf("invalid rootless: %s", s)
+	}
+	return nil
+}
+
+func checkRoot(dir string) error {
+	if dir == "" {
+		return errors.New("option --root must not be empty")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("resolve --root %s: %w", dir, err)
+	}
+	// Containers are directories of the root, so every directory of the host would pass for one.
+	if abs == "/" {
+		return errors.New("option --root must not be /")
+	}
+	return nil
+}
+
+// runtime is what the command acts on: the containers below the root that was asked for.
+func (p *program) runtime(c *cli.Context) verbs {
+	return p.open(&libcontainer.Runtime{
+		Root:          root(c),
+		SystemdCgroup: c.Bool("systemd-cgroup"),
+		Warn:          p.log.warnf,
+	})
+}
+
+func root(c *cli.Context) string {
+	if c.IsSet("root") {
+		// setUp has refused what cannot be made absolute.
+		abs, _ := filepath.Abs(c.String("root"))
+		return abs
+	}
+	return defaultRoot(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid(), os.Getenv("USER"), inUserNamespace)
+}
+
+// defaultRoot is where containers are kept when --root is not given. Root of a user namespace whose USER
+// is somebody else is that somebody under another name (unshare -r), who cannot write to /run.
+func defaultRoot(xdg string, euid int, user string, inUserNS func() bool) string {
+	if xdg != "" && filepath.IsAbs(xdg) && (euid != 0 || user != "root" && inUserNS()) {
+		return filepath.Join(xdg, "rt")
+	}
+	return "/run/rt"
+}
+
+// inUserNamespace reports whether this is another user namespace than the host's first one, which alone maps
+// every id to itself (user_namespaces(7)).
+func inUserNamespace() bool {
+	m, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(m)), " ") != "0 0 4294967295"
+}

@@ -1,0 +1,128 @@
+// Package sys holds thin wrappers around system calls: descriptors are close-on-exec, EINTR is retried, and an
+// error says the call and its object. It runs outside the container.
+package sys
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Retry calls f again for as long as a signal interrupts it.
+func Retry(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Open opens a path; flags are those of open(2).
+func Open(path string, flags int) (*os.File, error) {
+	return OpenAt(unix.AT_FDCWD, path, flags, 0)
+}
+
+// OpenAt opens a path below a directory; resolve holds RESOLVE_* flags of openat2(2).
+func OpenAt(dir int, path string, flags int, resolve uint64) (*os.File, error) {
+	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: resolve}
+	var fd int
+	err := Retry(func() (err error) {
+		for range 128 { // EAGAIN: a rename raced with the kernel's check (openat2(2))
+			if fd, err = unix.Openat2(dir, path, &how); err != unix.EAGAIN {
+				break
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// OpenTree makes a detached clone of the mount at path, and of those below it if recursive.
+func OpenTree(path string, recursive bool) (*os.File, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	if err != nil {
+		return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// WriteFile writes a value to a file that exists, in one write(2).
+func WriteFile(path, value string) error {
+	f, err := Open(path, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(value)
+	return err
+}
+
+// Wait reaps a child and returns how it ended.
+func Wait(pid int) (unix.WaitStatus, error) {
+	var ws unix.WaitStatus
+	err := Retry(func() error {
+		_, err := unix.Wait4(pid, &ws, 0, nil)
+		return err
+	})
+	if err != nil {
+		return ws, fmt.Errorf("wait for process %d: %w", pid, err)
+	}
+	return ws, nil
+}
+
+// StartTime is when a process started, in clock ticks since boot: with the pid it names a process for good.
+// dead says that it is a zombie. See proc_pid_stat(5).
+func StartTime(pid int) (start uint64, dead bool, err error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, true, err
+	}
+	// The second field is the command in parentheses, and may hold anything.
+	text := string(data)
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return 0, true, fmt.Errorf("read /proc/%d/stat: %d fields are too few", pid, len(fields)+2)
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return start, fields[0] == "Z" || fields[0] == "X", err
+}
+
+// OpenProcess returns a pidfd of the process that has this pid and start time; ESRCH if it is gone.
+func OpenProcess(pid int, start uint64) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, err)
+	}
+	// Looked at after the pidfd is open: if it is the right one now, the pidfd is of the right one.
+	now, dead, err := StartTime(pid)
+	if err != nil || dead || now != start {
+		unix.Close(fd)
+		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, unix.ESRCH)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// Signal sends a signal to a pidfd's process.
+func Signal(pidfd *os.File, sig unix.Signal) error {
+	return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0)
+}
+
+// AwaitExit waits until a pidfd's process has ended, in milliseconds at most; -1 is for ever.
+func AwaitExit(pidfd *os.File, ms int) (ended bool, err error) {
+	var n int
+	err = Retry(func() (err error) {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}, ms)
+		return err
+	})
+	return n > 0, err
+}

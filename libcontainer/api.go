@@ -1,0 +1,89 @@
+// Package libcontainer is a container and the verbs on it. Its files mirror the commands.
+package libcontainer
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Runtime is where containers are kept and how they are made; the zero value is not usable, Root must be set.
+type Runtime struct {
+	Root          string                           // absolute path of the directory that holds one directory per container
+	SystemdCgroup bool                             // --systemd-cgroup
+	Warn          func(format string, args ...any) // where warnings go; never nil
+}
+
+// CreateOptions are the flags of create, and of run.
+type CreateOptions struct {
+	Bundle        string // directory; "" is the current one
+	ConsoleSocket string // AF_UNIX socket that is handed the terminal's master
+	PidFile       string // written last, temp + rename, no newline
+	PidfdSocket   string // AF_UNIX socket that is handed a pidfd of the container's init
+	NoPivot       bool
+	NoNewKeyring  bool
+	PreserveFds   int // file descriptors 3.. to pass on, after LISTEN_FDS
+}
+
+// RunOptions are the flags of run.
+type RunOptions struct {
+	CreateOptions
+	Detach      bool
+	Keep        bool // do not delete the container when it exits
+	NoSubreaper bool
+}
+
+// ExecOptions are the flags of exec. A nil pointer or empty slice means: as the container's own process.
+type ExecOptions struct {
+	Process       string   // path of a process.json; then Args and the flags below are not used, except Tty
+	Args          []string // command and arguments
+	Cwd           string
+	Env           []string
+	Tty           bool
+	User          string // UID[:GID]
+	Groups        []uint32
+	Caps          []string
+	NoNewPrivs    bool
+	ProcessLabel  string
+	AppArmor      string
+	Detach        bool
+	ConsoleSocket string
+	PidFile       string
+	PidfdSocket   string
+	PreserveFds   int
+	Cgroups       []string // [controller[,controller]:]path
+	IgnorePaused  bool
+}
+
+// ContainerState is what `rt state` and `rt list` print: the state of runtime.md with runc's additions.
+type ContainerState struct {
+	OCIVersion  string            `json:"ociVersion"`
+	ID          string            `json:"id"`
+	Pid         int               `json:"pid"`
+	Status      string            `json:"status"` // creating, created, running, paused, stopped
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Created     time.Time         `json:"created"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Owner       string            `json:"owner"`
+	OwnerUID    int               `json:"-"` // list turns it into a user name
+}
+
+// The verbs, as package main calls them:
+//
+//	func (r *Runtime) Create(id string, o CreateOptions) error
+//	func (r *Runtime) Run(id string, o RunOptions) (exitStatus int, err error)
+//	func (r *Runtime) Start(id string) error
+//	func (r *Runtime) Exec(id string, o ExecOptions) (exitStatus int, err error)
+//	func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error
+//	func (r *Runtime) Delete(id string, force bool) error
+//	func (r *Runtime) State(id string) (*ContainerState, error)
+//	func (r *Runtime) List() ([]ContainerState, error)   // a root that does not exist is an error (os.ErrNotExist)
+//	func (r *Runtime) Processes(id string) ([]int, error)
+//	func (r *Runtime) Pause(id string) error
+//	func (r *Runtime) Resume(id string) error
+//	func Check(bundleDir string) (problems []bundle.Problem, host []bundle.Problem, err error)
+//	func DryRun(bundleDir string, o CreateOptions) (*plan.Plan, error)      // rt plan BUNDLE
+//	func DryRunExec(bundleDir, processJSON string) (*plan.Plan, error)       // rt plan --exec PROCESS.json BUNDLE
+//	(*plan.Plan).Text() string; json.Marshal(*plan.Plan) works
+var _ unix.Signal

@@ -1,0 +1,126 @@
+package bundle
+
+import (
+	"path"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// mounts checks config.md, "Mounts".
+func (c *checker) mounts(list []specs.Mount, ns namespaces) {
+	if len(list) > 0 && !ns.has(mountNS) {
+		c.failHint(addMountNS, "/mounts", "mounts need a mount namespace: without one the host's tree would change")
+	}
+	for i := range list {
+		c.mount(&list[i], i, ns)
+	}
+}
+
+func (c *checker) mount(m *specs.Mount, i int, ns namespaces) {
+	has := c.mountOptions(m, i)
+	switch {
+	case has.bind && m.Source == "":
+		c.fail(at("/mounts", i, "source"), "a bind mount needs a source")
+	case has.bind || has.remount:
+	case m.Type == "bind":
+		c.failHint(`add "bind" or "rbind" to the options`, at("/mounts", i, "type"), "type is bind, but the options have neither bind nor rbind")
+	case m.Type == "":
+		c.fail(at("/mounts", i, "type"), "type must not be empty, but for a bind mount")
+	}
+	c.destination(m, i, has.bind)
+	c.mountMappings(m, i, has.idmap, ns)
+	c.notYetMount(m, i)
+}
+
+// mountHas is what the options of one mount say together.
+type mountHas struct{ bind, remount, idmap bool }
+
+func (c *checker) mountOptions(m *specs.Mount, i int) (has mountHas) {
+	for _, o := range m.Options {
+		switch kindOfOption(o) {
+		case optBind:
+			has.bind = true
+		case optRemount:
+			has.remount = true
+		case optIDMap:
+			has.idmap = true
+		}
+	}
+	var propagation optionKind
+	for j, o := range m.Options {
+		kind := kindOfOption(o)
+		switch {
+		case o == "":
+			c.warn(at("/mounts", i, "options", j), "an empty option is ignored")
+		case kind == optData && has.bind:
+			// mount(2) ignores data with MS_BIND: the author believes in an option that has no effect
+			c.fail(at("/mounts", i, "options", j), "bind mounts cannot have any filesystem-specific options applied: %s", quote(o))
+		case kind.propagation():
+			if propagation != 0 && propagation != kind && !(propagation == optSlave && kind == optShared) {
+				// slave, then shared is both at once (mount_namespaces(7), "slave-and-shared")
+				c.fail(at("/mounts", i, "options", j), "%s contradicts the propagation given before it", o)
+			}
+			propagation = kind
+		}
+	}
+	return has
+}
+
+func (c *checker) destination(m *specs.Mount, i int, bind bool) {
+	if m.Destination == "" {
+		c.fail(at("/mounts", i, "destination"), "destination must not be empty")
+		return
+	}
+	dest := m.Destination
+	if !path.IsAbs(dest) {
+		c.warn(at("/mounts", i, "destination"), "%s is not an absolute path: it is taken from /", quote(dest))
+		dest = "/" + dest
+	}
+	dest = path.Clean(dest)
+	switch {
+	case dest == "/":
+		c.fail(at("/mounts", i, "destination"), "a mount on / would hide the root filesystem")
+	case dest == "/proc" && !isProc(m, bind):
+		c.fail(at("/mounts", i, "destination"), "%s cannot be mounted because it is not of type proc", quote(m.Destination))
+	case len(dest) > len("/proc/") && dest[:len("/proc/")] == "/proc/" && !procFile(dest):
+		c.failHint("below /proc only the files that lxcfs emulates can be mounted on", at("/mounts", i, "destination"),
+			"%s cannot be mounted because it is inside /proc", quote(m.Destination))
+	}
+}
+
+// isProc: whatever stands at /proc receives the writes of security labels and sysctls, so it must be a
+// procfs (CVE-2019-16884). Of the bind mounts only that of the host's own is known to be one.
+func isProc(m *specs.Mount, bind bool) bool {
+	if bind {
+		return path.Clean(m.Source) == "/proc"
+	}
+	return m.Type == "proc"
+}
+
+// procFile: the exceptions are what lxcfs emulates, and two files that checkpointing and FIPS mode need.
+// They are plain values: nothing that the runtime writes goes through them.
+func procFile(dest string) bool {
+	switch dest {
+	case "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime",
+		"/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
+		"/proc/sys/crypto/fips_enabled":
+		return true
+	}
+	return false
+}
+
+func (c *checker) mountMappings(m *specs.Mount, i int, idmap bool, ns namespaces) {
+	uids, gids := len(m.UIDMappings) > 0, len(m.GIDMappings) > 0
+	if uids != gids {
+		c.fail(at("/mounts", i), "uidMappings and gidMappings must be given together")
+	}
+	if idmap && !uids && !gids && !ns.has(userNS) {
+		c.fail(at("/mounts", i, "options"), "an id-mapped mount needs uidMappings and gidMappings, or a user namespace")
+	}
+	if uids {
+		c.mappingList(m.UIDMappings, at("/mounts", i, "uidMappings"))
+	}
+	if gids {
+		c.mappingList(m.GIDMappings, at("/mounts", i, "gidMappings"))
+	}
+}

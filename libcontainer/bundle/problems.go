@@ -1,0 +1,123 @@
+package bundle
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Errors is the error-level problems of one configuration, as one error.
+type Errors []Problem
+
+// Error lists every problem as `POINTER: text`, separated by semicolons, then each hint once on a line
+// of its own, as `hint: text`.
+func (e Errors) Error() string {
+	var b strings.Builder
+	for i, p := range e {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		if p.Pointer != "" {
+			b.WriteString(printable(p.Pointer))
+			b.WriteString(": ")
+		}
+		b.WriteString(p.Text)
+	}
+	for i, p := range e {
+		if p.Hint != "" && !hinted(e[:i], p.Hint) {
+			b.WriteString("\nhint: ")
+			b.WriteString(p.Hint)
+		}
+	}
+	return b.String()
+}
+
+func hinted(before []Problem, hint string) bool {
+	for _, p := range before {
+		if p.Hint == hint {
+			return true
+		}
+	}
+	return false
+}
+
+// Join makes one error, of type Errors, of the problems that are not warnings; nil if there are none.
+func Join(problems []Problem) error {
+	var e Errors
+	for _, p := range problems {
+		if !p.Warning {
+			e = append(e, p)
+		}
+	}
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+// maxProblems is how many errors, and how many warnings, are listed: a hostile document can hold a
+// million. They are counted apart, so that no number of warnings can hide an error.
+const maxProblems = 100
+
+// A checker collects problems. Pointers and texts are built only when something is wrong.
+type checker struct {
+	problems         []Problem
+	errors, warnings int
+}
+
+// fail records an error: the container must not be made.
+func (c *checker) fail(pointer, format string, args ...any) { c.failHint("", pointer, format, args...) }
+
+// failHint is fail with the next step to take.
+func (c *checker) failHint(hint, pointer, format string, args ...any) {
+	if c.errors++; c.errors <= maxProblems {
+		c.problems = append(c.problems, Problem{Pointer: pointer, Text: text(format, args), Hint: hint})
+	}
+}
+
+// warn records something that the container runs in spite of.
+func (c *checker) warn(pointer, format string, args ...any) {
+	if c.warnings++; c.warnings <= maxProblems {
+		c.problems = append(c.problems, Problem{Pointer: pointer, Text: text(format, args), Warning: true})
+	}
+}
+
+// done returns what was found, in the order it was found.
+func (c *checker) done() []Problem {
+	if n := c.errors - maxProblems; n > 0 {
+		c.problems = append(c.problems, Problem{Text: fmt.Sprintf("%d more errors are not shown", n)})
+	}
+	if n := c.warnings - maxProblems; n > 0 {
+		c.problems = append(c.problems, Problem{Text: fmt.Sprintf("%d more warnings are not shown", n), Warning: true})
+	}
+	return c.problems
+}
+
+func text(format string, args []any) string {
+	if len(args) == 0 {
+		return format
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+// quote is for values from a configuration in a message: control characters escaped, length bounded.
+func quote[T ~string](s T) string { return strconv.Quote(short(string(s))) }
+
+// printable is s, with control characters escaped if there are any: messages go to terminals.
+func printable(s string) string {
+	for _, r := range s {
+		if !strconv.IsPrint(r) {
+			q := strconv.Quote(s)
+			return q[1 : len(q)-1]
+		}
+	}
+	return s
+}
+
+func short(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}

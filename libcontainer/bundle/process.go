@@ -1,0 +1,161 @@
+package bundle
+
+import (
+	"math"
+	"path"
+	"reflect"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// CheckProcess checks a process object by itself: that of config.json, with pointer "/process", or a
+// process.json, with pointer "". Whether its ids are mapped in the container's user namespace it cannot tell.
+func CheckProcess(p *specs.Process, pointer string) []Problem {
+	c := new(checker)
+	c.noNUL(reflect.ValueOf(p), pointer)
+	c.process(p, pointer)
+	return c.done()
+}
+
+func (c *checker) process(p *specs.Process, ptr string) {
+	if p == nil {
+		c.fail(ptr, "process property must not be empty")
+		return
+	}
+	if len(p.Args) == 0 {
+		c.fail(ptr+"/args", "args must not be empty")
+	}
+	switch {
+	case p.Cwd == "":
+		c.fail(ptr+"/cwd", "Cwd property must not be empty")
+	case !path.IsAbs(p.Cwd):
+		c.fail(ptr+"/cwd", "Cwd must be an absolute path")
+	}
+	c.env(p.Env, ptr)
+	c.user(&p.User, ptr+"/user")
+	c.capabilities(p.Capabilities, ptr+"/capabilities")
+	c.rlimits(p.Rlimits, ptr+"/rlimits")
+	c.consoleSize(p, ptr)
+	c.scheduler(p.Scheduler, ptr+"/scheduler")
+	c.ioPriority(p.IOPriority, ptr+"/ioPriority")
+	if o := p.OOMScoreAdj; o != nil && (*o < -1000 || *o > 1000) { // proc(5), /proc/pid/oom_score_adj
+		c.fail(ptr+"/oomScoreAdj", "%d is not from -1000 to 1000", *o)
+	}
+	if p.CommandLine != "" {
+		c.warn(ptr+"/commandLine", "is for another platform, and ignored")
+	}
+	c.notYetProcess(p, ptr)
+}
+
+// env names the variable by its index only: what is malformed may be a secret.
+func (c *checker) env(env []string, ptr string) {
+	for i, v := range env {
+		switch strings.IndexByte(v, '=') {
+		case -1:
+			c.fail(at(ptr, "env", i), "invalid environment variable: missing '='")
+		case 0:
+			c.fail(at(ptr, "env", i), "invalid environment variable: name cannot be empty")
+		}
+	}
+}
+
+const (
+	noID      = math.MaxUint32 // (uid_t)-1 means "leave as it is" to setresuid(2): the process would stay root
+	maxUmask  = 0o777          // umask(2)
+	maxGroups = 65536          // NGROUPS_MAX
+)
+
+func (c *checker) user(u *specs.User, ptr string) {
+	if u.UID == noID {
+		c.fail(ptr+"/uid", "4294967295 is not a user id")
+	}
+	if u.GID == noID {
+		c.fail(ptr+"/gid", "4294967295 is not a group id")
+	}
+	for i, g := range u.AdditionalGids {
+		if g == noID {
+			c.fail(at(ptr, "additionalGids", i), "4294967295 is not a group id")
+		}
+	}
+	if n := len(u.AdditionalGids); n > maxGroups {
+		c.fail(ptr+"/additionalGids", "%d groups are more than the kernel's limit of %d", n, maxGroups)
+	}
+	if u.Umask != nil && *u.Umask > maxUmask {
+		c.failHint("umask is decimal in JSON: octal 022 is 18", ptr+"/umask", "%d is larger than 511, octal 0777", *u.Umask)
+	}
+	if u.Username != "" {
+		c.warn(ptr+"/username", "is for another platform, and ignored")
+	}
+}
+
+func (c *checker) consoleSize(p *specs.Process, ptr string) {
+	if p.ConsoleSize == nil || !p.Terminal { // "Runtimes MUST ignore consoleSize if terminal is false"
+		return
+	}
+	// struct winsize of TIOCSWINSZ is 16 bits wide: a larger number would come out as another
+	if h := p.ConsoleSize.Height; h > math.MaxUint16 {
+		c.fail(ptr+"/consoleSize/height", "%d is larger than 65535", h)
+	}
+	if w := p.ConsoleSize.Width; w > math.MaxUint16 {
+		c.fail(ptr+"/consoleSize/width", "%d is larger than 65535", w)
+	}
+}
+
+func (c *checker) rlimits(limits []specs.POSIXRlimit, ptr string) {
+	var seen [16]bool
+	for i := range limits {
+		l := &limits[i]
+		n := rlimitIndex(l.Type)
+		switch {
+		case n < 0:
+			c.fail(at(ptr, i, "type"), "wrong rlimit value: %s", printable(short(l.Type)))
+			continue
+		case seen[n]:
+			c.fail(at(ptr, i, "type"), "%s is given more than once", l.Type)
+		}
+		seen[n] = true
+		if l.Soft > l.Hard { // setrlimit(2): EINVAL
+			c.fail(at(ptr, i, "soft"), "soft limit %d of %s is above its hard limit %d", l.Soft, l.Type, l.Hard)
+		}
+	}
+}
+
+// rlimitIndex returns the kernel's number of a resource (asm-generic/resource.h), -1 if there is none.
+func rlimitIndex(name string) int {
+	switch name {
+	case "RLIMIT_CPU":
+		return 0
+	case "RLIMIT_FSIZE":
+		return 1
+	case "RLIMIT_DATA":
+		return 2
+	case "RLIMIT_STACK":
+		return 3
+	case "RLIMIT_CORE":
+		return 4
+	case "RLIMIT_RSS":
+		return 5
+	case "RLIMIT_NPROC":
+		return 6
+	case "RLIMIT_NOFILE":
+		return 7
+	case "RLIMIT_MEMLOCK":
+		return 8
+	case "RLIMIT_AS":
+		return 9
+	case "RLIMIT_LOCKS":
+		return 10
+	case "RLIMIT_SIGPENDING":
+		return 11
+	case "RLIMIT_MSGQUEUE":
+		return 12
+	case "RLIMIT_NICE":
+		return 13
+	case "RLIMIT_RTPRIO":
+		return 14
+	case "RLIMIT_RTTIME":
+		return 15
+	}
+	return -1
+}

@@ -1,0 +1,243 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"rt/cgroups"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Check finds everything that is wrong with a bundle, and what this host cannot do for it. Nothing is made.
+func Check(dir string) (problems, host []bundle.Problem, err error) {
+	b, err := bundle.Load(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	problems = append(b.Check(), bundle.UnknownFields(b.Raw)...)
+	return problems, hostProblems(b), nil
+}
+
+// hostProblems looks for what the configuration names and this host does not have.
+func hostProblems(b *bundle.Bundle) []bundle.Problem {
+	h := &hostCheck{}
+	s := b.Spec
+	if s.Root != nil && s.Root.Path != "" {
+		if _, err := rootfsOf(b); err != nil {
+			h.fail("/root/path", err)
+		}
+	}
+	for i, m := range s.Mounts {
+		if plan.IsBind(m) && m.Source != "" {
+			source := m.Source
+			if !filepath.IsAbs(source) {
+				source = filepath.Join(b.Dir, source)
+			}
+			_, err := os.Stat(source)
+			h.fail(fmt.Sprintf("/mounts/%d/source", i), err)
+		}
+	}
+	if s.Hooks != nil {
+		h.hooks(s.Hooks)
+	}
+	if s.Linux != nil {
+		h.linux(s)
+	}
+	return h.found
+}
+
+type hostCheck struct{ found []bundle.Problem }
+
+func (h *hostCheck) fail(pointer string, err error) {
+	if err != nil {
+		h.found = append(h.found, bundle.Problem{Pointer: pointer, Text: err.Error()})
+	}
+}
+
+func (h *hostCheck) hooks(all *specs.Hooks) {
+	for _, kind := range []struct {
+		name string
+		list []specs.Hook
+	}{ // startContainer's lie in the container
+		{"prestart", all.Prestart}, //nolint:staticcheck // deprecated, and still to be run
+		{"createRuntime", all.CreateRuntime}, {"createContainer", all.CreateContainer},
+		{"poststart", all.Poststart}, {"poststop", all.Poststop},
+	} {
+		for i, hook := range kind.list {
+			if err := unix.Access(hook.Path, unix.X_OK); err != nil {
+				h.fail(fmt.Sprintf("/hooks/%s/%d/path", kind.name, i), fmt.Errorf("execute %s: %w", hook.Path, err))
+			}
+		}
+	}
+}
+
+func (h *hostCheck) linux(s *specs.Spec) {
+	for i, ns := range s.Linux.Namespaces {
+		pointer := fmt.Sprintf("/linux/namespaces/%d", i)
+		if ns.Path != "" {
+			f, err := openNamespace(plan.Input{Kind: plan.Namespace, Path: ns.Path, Type: plan.NamespaceFlag(ns.Type)})
+			h.fail(pointer+"/path", err)
+			if f != nil {
+				f.Close()
+			}
+			continue
+		}
+		if file := plan.NamespaceFile(ns.Type); file != "" {
+			if _, err := os.Stat("/proc/self/ns/" + file); errors.Is(err, os.ErrNotExist) {
+				h.fail(pointer+"/type", fmt.Errorf("this kernel has no %s namespaces", ns.Type))
+			}
+		}
+	}
+	for _, key := range plan.SortedKeys(s.Linux.Sysctl) {
+		if _, err := os.Stat("/proc/sys/" + plan.SysctlPath(key)); err != nil {
+			h.fail("/linux/sysctl/"+key, fmt.Errorf("this kernel has no sysctl %s", key))
+		}
+	}
+	if s.Process != nil && s.Process.Capabilities != nil {
+		h.capabilities(s)
+	}
+	host, err := cgroups.Probe()
+	h.fail("/linux/cgroupsPath", err)
+	if err == nil && s.Linux.Resources != nil {
+		h.controllers(host, s.Linux.Resources)
+	}
+	if fs, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		h.kernel(string(fs))
+	}
+}
+
+func (h *hostCheck) capabilities(s *specs.Spec) {
+	if s.Process.Capabilities.Bounding == nil {
+		return
+	}
+	for _, ns := range s.Linux.Namespaces {
+		if ns.Type == specs.UserNamespace {
+			return
+		}
+	}
+	own := ownCapabilities()
+	for i, name := range s.Process.Capabilities.Bounding {
+		for n, known := range plan.CapabilityNames() {
+			if name == known && own>>n&1 == 0 {
+				h.found = append(h.found, bundle.Problem{Warning: true,
+					Pointer: fmt.Sprintf("/process/capabilities/bounding/%d", i), Text: name + " cannot be granted, for rt does not have it"})
+			}
+		}
+	}
+}
+
+func (h *hostCheck) controllers(host *cgroups.Host, r *specs.LinuxResources) {
+	for _, c := range []struct {
+		used        bool
+		name, field string
+	}{
+		{r.Memory != nil, "memory", "memory"}, {r.CPU != nil, "cpu", "cpu"}, {r.Pids != nil, "pids", "pids"},
+		{r.BlockIO != nil, "blkio", "blockIO"}, {len(r.HugepageLimits) > 0, "hugetlb", "hugepageLimits"},
+		{len(r.Rdma) > 0, "rdma", "rdma"},
+	} {
+		if c.used && !host.Has(c.name) {
+			h.fail("/linux/resources/"+c.field, fmt.Errorf("cgroup controller %s is not available", c.name))
+		}
+	}
+}
+
+// kernel states the floor: openat2, mount_setattr, CLONE_INTO_CGROUP, close_range, cgroup.kill.
+func (h *hostCheck) kernel(release string) {
+	if err := CheckKernel(release); err != nil {
+		h.fail("", err)
+	}
+}
+
+// CheckKernel says whether a kernel release, as in uname(2), is one that rt runs on.
+func CheckKernel(release string) error {
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n == 2 && (major < 5 || major == 5 && minor < 14) {
+		return fmt.Errorf("kernel %d.%d is older than 5.14, the oldest that rt runs on", major, minor)
+	}
+	return nil
+}
+
+// DryRun compiles a bundle into the plan that create would execute. Nothing is touched.
+func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
+	b, err := bundle.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := bundle.Join(b.Check()); err != nil {
+		return nil, err
+	}
+	rootfs := b.Spec.Root.Path
+	if !filepath.IsAbs(rootfs) {
+		rootfs = filepath.Join(b.Dir, rootfs)
+	}
+	filter, err := compileFilter(b.Spec)
+	if err != nil {
+		return nil, err
+	}
+	const id = "ID"
+	facts, err := dryFacts(b.Spec, id)
+	if err != nil {
+		return nil, err
+	}
+	if needsHome(b.Spec.Process.Env) {
+		facts.Home = homeIn(passwdOf(b.Spec, rootfs), b.Spec.Process.User.UID)
+	}
+	return plan.Create(b.Spec, plan.Options{
+		ID: id, Rootfs: rootfs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring, ExtraFds: o.PreserveFds, Await: true, Filter: filter,
+	}, facts)
+}
+
+func dryFacts(spec *specs.Spec, id string) (plan.Facts, error) {
+	facts := plan.Facts{Bounding: ownCapabilities(), Home: "/"}
+	host, err := cgroups.Probe()
+	if err != nil {
+		return facts, err
+	}
+	path := ""
+	if spec.Linux != nil {
+		path = spec.Linux.CgroupsPath
+	}
+	cg, err := cgroups.New(host, path, id)
+	if err != nil {
+		return facts, err
+	}
+	facts.BornDir, facts.Tasks = cg.BornDir(), cg.TaskFiles()
+	if mountsCgroup(spec) {
+		facts.Cgroups = cgroupView(host, cg)
+	}
+	return facts, nil
+}
+
+// DryRunExec compiles a process.json into the plan that exec would execute in a container made of the bundle.
+func DryRunExec(dir, processJSON string) (*plan.Plan, error) {
+	b, err := bundle.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	if b.Spec.Process, err = bundle.LoadProcess(processJSON); err != nil {
+		return nil, err
+	}
+	if err := bundle.Join(bundle.CheckProcess(b.Spec.Process, "")); err != nil {
+		return nil, err
+	}
+	filter, err := compileFilter(b.Spec)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := dryFacts(b.Spec, "ID")
+	if err != nil {
+		return nil, err
+	}
+	if b.Spec.Linux != nil {
+		for _, ns := range b.Spec.Linux.Namespaces {
+			facts.Namespace |= plan.NamespaceFlag(ns.Type)
+		}
+	}
+	return plan.Exec(b.Spec, plan.Options{ID: "ID", Filter: filter}, facts)
+}

@@ -1,0 +1,417 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/console"
+	"rt/libcontainer/notify"
+	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Create makes a container whose process waits for Start.
+func (r *Runtime) Create(id string, o CreateOptions) error {
+	k, err := r.create(id, o, true)
+	if err != nil {
+		return err
+	}
+	defer k.c.release()
+	if err := k.handOver(); err != nil {
+		return k.fail(err)
+	}
+	if err := k.in.stub.Go(); err != nil {
+		return k.fail(err)
+	}
+	return k.in.stub.Close()
+}
+
+// A making is a container in the course of its creation.
+type making struct {
+	c      *container
+	o      CreateOptions
+	b      *bundle.Bundle
+	spec   *specs.Spec
+	await  bool // whether `rt start` will come
+	host   *cgroups.Host
+	in     *inside
+	hooked bool // hooks have been run, so that poststop hooks are owed
+	undo   []func()
+}
+
+// create takes a container to the point where everything is set up, its state is saved, and its process waits for
+// the word to go on. The container is locked. On error nothing of it is left.
+func (r *Runtime) create(id string, o CreateOptions, await bool) (*making, error) {
+	if err := bundle.CheckID(id); err != nil {
+		return nil, err
+	}
+	k := &making{o: o, await: await, c: &container{dir: r.dir(id), rt: r, state: state{ID: id}}}
+	if err := k.prepare(); err != nil {
+		return nil, k.fail(err)
+	}
+	if err := k.makeProcess(); err != nil {
+		return nil, k.fail(err)
+	}
+	return k, nil
+}
+
+// fail undoes what was done, latest first, and returns the error that was the reason.
+func (k *making) fail(err error) error {
+	for i := len(k.undo) - 1; i >= 0; i-- {
+		k.undo[i]()
+	}
+	if k.hooked {
+		k.c.poststop(k.spec)
+	}
+	k.c.release()
+	return err
+}
+
+// prepare does what needs no process: reads the bundle and takes the container's place on disk.
+func (k *making) prepare() error {
+	b, err := bundle.Load(k.o.Bundle)
+	if err != nil {
+		return err
+	}
+	problems := b.Check()
+	if err := bundle.Join(problems); err != nil {
+		return err
+	}
+	for _, p := range problems {
+		k.c.rt.Warn("%s: %s", p.Pointer, p.Text)
+	}
+	k.b, k.spec = b, b.Spec
+	if err := k.checkTerminal(); err != nil {
+		return err
+	}
+	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
+	k.c.SystemdCgroup, k.c.NoKeyring = k.c.rt.SystemdCgroup, k.o.NoNewKeyring
+	if k.c.SystemdCgroup {
+		return errors.New("systemd cgroup driver: not supported yet")
+	}
+	if k.c.Rootfs, err = rootfsOf(b); err != nil {
+		return err
+	}
+	return k.reserve()
+}
+
+// checkTerminal: who is going to hold the terminal's master?
+func (k *making) checkTerminal() error {
+	switch {
+	case k.await && k.spec.Process.Terminal && k.o.ConsoleSocket == "":
+		return errors.New("cannot allocate tty if runc will detach without setting console socket")
+	case !k.spec.Process.Terminal && k.o.ConsoleSocket != "":
+		return errors.New("cannot use console socket if runc will not detach or allocate tty")
+	}
+	return nil
+}
+
+// rootfsOf is root.path below the bundle. A rootfs that is, or lies behind, a symbolic link is refused: it could
+// point somewhere else by the time it is mounted.
+func rootfsOf(b *bundle.Bundle) (string, error) {
+	path := b.Spec.Root.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(b.Dir, path)
+	}
+	path = filepath.Clean(path)
+	f, err := sys.OpenAt(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
+	if errors.Is(err, unix.ELOOP) {
+		return "", fmt.Errorf("open rootfs %s: it is, or lies behind, a symbolic link (/root/path)", path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("open rootfs: %w (/root/path)", err)
+	}
+	f.Close()
+	return path, nil
+}
+
+// reserve takes the id by making its directory, and writes down what create will make outside of it.
+func (k *making) reserve() error {
+	c := k.c
+	if err := os.MkdirAll(c.rt.Root, 0o700); err != nil {
+		return fmt.Errorf("make root directory: %w", err)
+	}
+	err := os.Mkdir(c.dir, 0o711)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrExists
+	}
+	if err != nil {
+		return fmt.Errorf("make container directory: %w", err)
+	}
+	k.undo = append(k.undo, func() { os.RemoveAll(c.dir) })
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	if k.host, err = cgroups.Probe(); err != nil {
+		return err
+	}
+	if c.cg, err = cgroups.New(k.host, k.spec.Linux.CgroupsPath, c.ID); err != nil {
+		return err
+	}
+	c.Cgroups = c.cg.Paths()
+	if err := c.writeJournal(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
+		return fmt.Errorf("copy config.json: %w", err)
+	}
+	return k.makeCgroup()
+}
+
+func (k *making) makeCgroup() error {
+	warnings, err := k.c.cg.Create(k.spec.Linux.Resources)
+	for _, w := range warnings {
+		k.c.rt.Warn("%s", w)
+	}
+	if err != nil {
+		return err
+	}
+	k.undo = append(k.undo, func() {
+		if err := k.c.cg.Destroy(); err != nil {
+			k.c.rt.Warn("%v", err)
+		}
+	})
+	return nil
+}
+
+// makeProcess starts the stub and leads it through the plan up to the point where the container is created.
+func (k *making) makeProcess() error {
+	c := k.c
+	p, err := k.compile()
+	if err != nil {
+		return err
+	}
+	for _, w := range p.Warnings {
+		c.rt.Warn("%s", w)
+	}
+	extra, err := extraFds(k.o.PreserveFds)
+	if err != nil {
+		return err
+	}
+	listener, err := k.listen()
+	if err != nil {
+		return err
+	}
+	stub, err := nsenter.Start(stdio(), extra)
+	if err != nil {
+		return err
+	}
+	k.in, err = enter(stub, p, func(plan.Input) (*os.File, error) { return listener, nil })
+	if err != nil {
+		return err
+	}
+	k.undo = append(k.undo, k.in.abandon)
+	k.in.onPid = k.born
+	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
+		return k.explain(err)
+	}
+	return c.save()
+}
+
+func (k *making) compile() (*plan.Plan, error) {
+	c := k.c
+	filter, err := compileFilter(k.spec)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range filterWarnings(filter) {
+		c.rt.Warn("%s", w)
+	}
+	opts := plan.Options{
+		ID: c.ID, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring,
+		ListenFds: listenFds(), Await: k.await, Filter: filter,
+	}
+	opts.ExtraFds = opts.ListenFds + k.o.PreserveFds
+	if os.Getenv("NOTIFY_SOCKET") != "" {
+		opts.NotifyDir = filepath.Join(c.dir, notifyDir)
+		if err := notify.MakeDir(opts.NotifyDir); err != nil {
+			return nil, err
+		}
+	}
+	facts := plan.Facts{
+		Bounding: ownCapabilities(), BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
+	}
+	if mountsCgroup(k.spec) {
+		facts.Cgroups = cgroupView(k.host, c.cg)
+	}
+	if needsHome(k.spec.Process.Env) {
+		facts.Home = homeIn(passwdOf(k.spec, c.Rootfs), k.spec.Process.User.UID)
+	}
+	for _, ns := range k.spec.Linux.Namespaces {
+		c.PrivatePid = c.PrivatePid || ns.Type == specs.PIDNamespace && ns.Path == ""
+	}
+	return plan.Create(k.spec, opts, facts)
+}
+
+func compileFilter(spec *specs.Spec) (*seccomp.Program, error) {
+	if spec.Linux == nil || spec.Linux.Seccomp == nil {
+		return nil, nil
+	}
+	f, err := seccomp.Compile(spec.Linux.Seccomp)
+	if err != nil {
+		return nil, fmt.Errorf("compile seccomp filter: %w", err)
+	}
+	return f, nil
+}
+
+func filterWarnings(f *seccomp.Program) []string {
+	if f == nil {
+		return nil
+	}
+	return f.Warnings
+}
+
+// extraFds counts the descriptors from 3 on that go to the container, all of which must be there.
+func extraFds(preserve int) (int, error) {
+	if preserve < 0 {
+		return 0, fmt.Errorf("--preserve-fds %d: it cannot be negative", preserve)
+	}
+	listen := listenFds()
+	for i := range listen + preserve {
+		var st unix.Stat_t
+		if err := unix.Fstat(3+i, &st); err != nil {
+			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", i+1, preserve+listen, err)
+		}
+	}
+	return listen + preserve, nil
+}
+
+func stdio() nsenter.Stdio { return nsenter.Stdio{os.Stdin, os.Stdout, os.Stderr} }
+
+// listen makes the socket at which `rt start` is awaited; nil without await.
+func (k *making) listen() (*os.File, error) {
+	if !k.await {
+		return nil, nil
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make start socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), startSocket)
+	if err = unix.Bind(fd, k.c.socketAddress()); err == nil {
+		err = unix.Listen(fd, 1)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("make start socket: %w", err)
+	}
+	return f, nil
+}
+
+// socketAddress goes through the locked directory's descriptor: a socket's path may have 107 bytes only (unix(7)).
+func (c *container) socketAddress() *unix.SockaddrUnix {
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.lock.Fd())) + "/" + startSocket}
+}
+
+// born writes what the new process cannot set for itself.
+func (k *making) born() error {
+	c := k.c
+	c.Pid = k.in.pid
+	var err error
+	if c.StartTime, _, err = sys.StartTime(c.Pid); err != nil {
+		return err
+	}
+	c.Created = time.Now().UTC()
+	return setOOMScore(c.Pid, k.spec.Process)
+}
+
+func setOOMScore(pid int, p *specs.Process) error {
+	if p.OOMScoreAdj == nil {
+		return nil
+	}
+	err := sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", strconv.Itoa(*p.OOMScoreAdj))
+	if err != nil {
+		err = fmt.Errorf("set oom_score_adj %d (/process/oomScoreAdj): %w", *p.OOMScoreAdj, err)
+		if errors.Is(err, unix.EACCES) {
+			err = hinted{err, "a lower value than rt's own needs CAP_SYS_RESOURCE"}
+		}
+	}
+	return err
+}
+
+// serve does rt's part at a sync point.
+func (k *making) serve(point int) error {
+	switch point {
+	case nsenter.SyncMapIDs:
+		return mapIDs(k.c.Pid, k.spec.Linux)
+	case nsenter.SyncTime:
+		return setTimeOffsets(k.in.stub.Pid, k.spec.Linux.TimeOffsets)
+	case nsenter.SyncCgroup:
+		return sys.WriteFile(filepath.Join(k.c.cg.BornDir(), "cgroup.procs"), strconv.Itoa(k.c.Pid))
+	case nsenter.SyncHooks:
+		k.hooked = true
+		return k.c.createHooks(k.spec)
+	}
+	return fmt.Errorf("the stub waits at sync point %d", point)
+}
+
+// explain adds what is known about a process that died in the middle.
+func (k *making) explain(err error) error {
+	if err == io.EOF {
+		if k.c.Pid != 0 {
+			if oom, _ := k.c.cg.OOMKilled(); oom {
+				return errors.New("container init was OOM-killed (memory limit too low?)")
+			}
+		}
+		return errors.New("unable to start container process: the container's process died while it was being set up")
+	}
+	var step *StepError
+	if errors.As(err, &step) {
+		return fmt.Errorf("unable to start container process: %w", err)
+	}
+	return err
+}
+
+// handOver gives what the caller waits for to those who wait: terminal, pidfd, and last of all the pid file.
+func (k *making) handOver() error {
+	if err := k.sendTerminal(); err != nil {
+		return err
+	}
+	if k.o.PidfdSocket != "" {
+		if err := sendPidfd(k.o.PidfdSocket, k.c.Pid); err != nil {
+			return err
+		}
+	}
+	return writePidFile(k.o.PidFile, k.c.Pid)
+}
+
+func (k *making) sendTerminal() error {
+	if k.in.master == nil || k.o.ConsoleSocket == "" {
+		return nil
+	}
+	defer func() { k.in.master.Close(); k.in.master = nil }()
+	return console.Send(k.o.ConsoleSocket, k.in.master, k.in.master.Name())
+}
+
+func sendPidfd(socket string, pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("open pidfd: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	return console.SendFd(socket, f, "pidfd")
+}
+
+func writePidFile(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	if err := writeAtomic(path, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	return nil
+}

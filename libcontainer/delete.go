@@ -1,0 +1,101 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Delete removes a container that is stopped, or created and never started. With force it kills it first, and
+// removes whatever a create that was killed has left; a container that is not there is then no error.
+func (r *Runtime) Delete(id string, force bool) error {
+	if err := bundle.CheckID(id); err != nil {
+		return err
+	}
+	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	if err := c.acquire(); err != nil {
+		if force && errors.Is(err, ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	defer c.release()
+	err := c.load()
+	switch {
+	case err == nil:
+		return c.delete(force)
+	case !force && !errors.Is(err, ErrNotExist):
+		return err
+	}
+	// Create was killed before there was a state, or the state cannot be read.
+	c.readJournal()
+	if cleanErr := r.remove(c); cleanErr != nil {
+		return cleanErr
+	}
+	if force {
+		return nil
+	}
+	return err
+}
+
+func (c *container) delete(force bool) error {
+	status, err := c.status()
+	if err != nil && !force {
+		return err
+	}
+	switch {
+	case status == specs.StateStopped, status == specs.StateCreated, force:
+	default:
+		return fmt.Errorf("cannot delete container %s that is not stopped: %s", c.ID, status)
+	}
+	return c.rt.remove(c)
+}
+
+// remove ends every process of a container and undoes what create made: cgroup, directory; then come poststop hooks.
+func (r *Runtime) remove(c *container) error {
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	if err := c.killAll(); err != nil {
+		return err
+	}
+	if err := cg.Destroy(); err != nil {
+		return err
+	}
+	spec, specErr := c.config()
+	if err := os.RemoveAll(c.dir); err != nil {
+		return fmt.Errorf("remove container directory: %w", err)
+	}
+	if specErr == nil {
+		c.poststop(spec)
+	}
+	return nil
+}
+
+// killAll kills init and whatever else is in the cgroup, and waits for init's end.
+func (c *container) killAll() error {
+	p, err := sys.OpenProcess(max(c.Pid, 1), c.StartTime)
+	if err == nil {
+		defer p.Close()
+		_ = sys.Signal(p, unix.SIGKILL)
+	}
+	if c.cg.Exists() {
+		if err := c.cg.Kill(unix.SIGKILL); err != nil {
+			return err
+		}
+	}
+	if p == nil {
+		return nil
+	}
+	if ended, err := sys.AwaitExit(p, killTimeout); err != nil || !ended {
+		return errors.New("container init still running")
+	}
+	return nil
+}

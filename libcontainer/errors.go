@@ -1,0 +1,116 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errors that engines know by their text.
+var (
+	ErrExists      = errors.New("container with given ID already exists")
+	ErrNotExist    = errors.New("container does not exist")
+	ErrNotRunning  = errors.New("container not running")
+	ErrRunning     = errors.New("container still running")
+	ErrPaused      = errors.New("container paused")
+	ErrNotPaused   = errors.New("container not paused")
+	ErrNoCgroup    = errors.New("cgroup not exist")
+	errExecStopped = errors.New("cannot exec in a stopped container")
+	errExecPaused  = errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+)
+
+// hinted is an error with a next step for the person who reads it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+// Hint is printed below the error.
+func (h hinted) Hint() string { return h.hint }
+
+// A StepError is a step of a plan that failed inside.
+type StepError struct {
+	Item  plan.Item
+	Call  string // the system call or what it was for
+	Errno unix.Errno
+}
+
+func (e *StepError) Error() string {
+	switch s := e.Item.Step.(type) {
+	case nsenter.FindExec:
+		return findExecError(s, e.Errno)
+	case nsenter.Exec:
+		return fmt.Sprintf("exec %s: %v", s.Args[0], e.Errno)
+	}
+	var b strings.Builder
+	b.WriteString(e.Item.Step.String())
+	b.WriteString(": ")
+	if e.Call != "" {
+		b.WriteString(e.Call + ": ")
+	}
+	b.WriteString(e.Errno.Error())
+	if e.Item.Pointer != "" {
+		b.WriteString(" (" + e.Item.Pointer + ")")
+	}
+	return b.String()
+}
+
+func (e *StepError) Unwrap() error { return e.Errno }
+
+// findExecError has the words of os/exec, by which engines choose between exit status 126 and 127.
+func findExecError(s nsenter.FindExec, errno unix.Errno) string {
+	switch {
+	case errno == unix.ENOENT && !strings.Contains(s.Arg, "/"):
+		return fmt.Sprintf("exec: %q: executable file not found in $PATH", s.Arg)
+	case errno == unix.ENOENT || errno == unix.ENOTDIR:
+		return fmt.Sprintf("exec: %q: stat %s: %v", s.Arg, s.Arg, errno)
+	default:
+		return fmt.Sprintf("exec: %q: %v", s.Arg, errno)
+	}
+}
+
+// Hint says what usually helps.
+func (e *StepError) Hint() string {
+	switch s := e.Item.Step.(type) {
+	case nsenter.Clone:
+		switch {
+		case e.Errno == unix.ENOMEM:
+			return "a pid namespace that is joined by path has no init any more; it cannot be used again (pid_namespaces(7))"
+		case e.Errno == unix.ENOSPC || e.Errno == unix.EUSERS:
+			return "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
+		case e.Errno == unix.EAGAIN:
+			return "a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.pid_max"
+		}
+	case nsenter.Pivot:
+		if e.Errno == unix.EINVAL {
+			return "the host's root cannot be pivoted away, perhaps an initramfs: try --no-pivot"
+		}
+	case nsenter.MountFS:
+		if e.Errno == unix.ENODEV {
+			return "this kernel has no file system " + s.Type
+		}
+		if e.Errno == unix.EPERM && s.Type == "sysfs" {
+			return "sysfs belongs to the owner of the network namespace; bind mount /sys instead"
+		}
+	case nsenter.Rlimit:
+		if e.Errno == unix.EPERM {
+			return "rt may not raise a hard limit: it lacks CAP_SYS_RESOURCE"
+		}
+	case nsenter.FindExec:
+		if e.Errno == unix.ENOENT && len(s.Candidates) == 1 && !strings.Contains(s.Arg, "/") {
+			return "process.env sets no PATH"
+		}
+	case nsenter.Exec:
+		if e.Errno == unix.ENOENT {
+			return "the program's interpreter or dynamic loader is not in the rootfs"
+		}
+	}
+	return ""
+}

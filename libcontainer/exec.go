@@ -1,0 +1,303 @@
+package libcontainer
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/console"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Exec runs a process in a container. Attached, it waits for the process and returns its exit status.
+func (r *Runtime) Exec(id string, o ExecOptions) (int, error) {
+	c, err := r.open(id, false)
+	if err != nil {
+		return -1, err
+	}
+	if err := c.mayExec(o.IgnorePaused); err != nil {
+		return -1, err
+	}
+	spec, err := c.config()
+	if err != nil {
+		return -1, err
+	}
+	if spec.Process, err = execProcess(spec.Process, o); err != nil {
+		return -1, err
+	}
+	if err := bundle.Join(bundle.CheckProcess(spec.Process, "/process")); err != nil {
+		return -1, err
+	}
+	if err := checkRunTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
+		return -1, err
+	}
+	status, err := c.exec(spec, o)
+	if err != nil {
+		return -1, fmt.Errorf("exec failed: %w", err)
+	}
+	return status, nil
+}
+
+func (c *container) mayExec(ignorePaused bool) error {
+	if !c.alive() {
+		return errExecStopped
+	}
+	if ignorePaused {
+		return nil
+	}
+	frozen, err := c.frozen()
+	if err != nil {
+		return err
+	}
+	if frozen {
+		return errExecPaused
+	}
+	return nil
+}
+
+// execProcess is the process to run: a process.json, or the container's own with what the flags say.
+func execProcess(own *specs.Process, o ExecOptions) (*specs.Process, error) {
+	if o.Process != "" {
+		p, err := bundle.LoadProcess(o.Process)
+		if err != nil {
+			return nil, err
+		}
+		p.Terminal = p.Terminal || o.Tty
+		return p, nil
+	}
+	p := *own
+	p.Args, p.Terminal, p.ConsoleSize = o.Args, o.Tty, nil
+	if o.Cwd != "" {
+		p.Cwd = o.Cwd
+	}
+	p.Env = append(append([]string(nil), p.Env...), o.Env...)
+	p.NoNewPrivileges = p.NoNewPrivileges || o.NoNewPrivs
+	if o.AppArmor != "" {
+		p.ApparmorProfile = o.AppArmor
+	}
+	if o.ProcessLabel != "" {
+		p.SelinuxLabel = o.ProcessLabel
+	}
+	if o.User != "" {
+		if err := setUser(&p.User, o.User); err != nil {
+			return nil, err
+		}
+	}
+	p.User.AdditionalGids = append(append([]uint32(nil), p.User.AdditionalGids...), o.Groups...)
+	p.Capabilities = withCapabilities(p.Capabilities, o.Caps)
+	return &p, nil
+}
+
+// setUser reads UID[:GID]; anything else is an error, never somebody's id (CVE-2026-30892).
+func setUser(u *specs.User, text string) error {
+	uid, gid, both := strings.Cut(text, ":")
+	n, err := strconv.ParseUint(uid, 10, 32)
+	if err != nil {
+		return fmt.Errorf("parse user %q: uid: %w", text, err)
+	}
+	u.UID = uint32(n)
+	if both {
+		if n, err = strconv.ParseUint(gid, 10, 32); err != nil {
+			return fmt.Errorf("parse user %q: gid: %w", text, err)
+		}
+		u.GID = uint32(n)
+	}
+	return nil
+}
+
+// withCapabilities adds capabilities to the sets that grant them now; never to the inheritable one, which would pass
+// them on to programs that were not meant (CVE-2022-29162). They become ambient only if the container already
+// made them inheritable.
+func withCapabilities(c *specs.LinuxCapabilities, add []string) *specs.LinuxCapabilities {
+	if len(add) == 0 {
+		return c
+	}
+	var n specs.LinuxCapabilities
+	if c != nil {
+		n = *c
+	}
+	for _, name := range add {
+		name = strings.ToUpper(name)
+		if !strings.HasPrefix(name, "CAP_") {
+			name = "CAP_" + name
+		}
+		for _, set := range []*[]string{&n.Bounding, &n.Effective, &n.Permitted} {
+			*set = withName(*set, name)
+		}
+		if has(n.Inheritable, name) {
+			n.Ambient = withName(n.Ambient, name)
+		}
+	}
+	return &n
+}
+
+func withName(set []string, name string) []string {
+	if has(set, name) {
+		return set
+	}
+	return append(append([]string(nil), set...), name)
+}
+
+func has(set []string, name string) bool {
+	for _, s := range set {
+		if s == name {
+			return true
+		}
+	}
+	return false
+}
+
+// joinFacts are the namespaces and cgroups of a container that a process is to join.
+func (c *container) joinFacts(spec *specs.Spec) (plan.Facts, error) {
+	cg, err := c.cgroup()
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	return c.factsIn(spec, cg), nil
+}
+
+func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) plan.Facts {
+	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Home: "/"}
+	if spec.Linux != nil {
+		for _, ns := range spec.Linux.Namespaces {
+			if ns.Type == specs.UserNamespace && c.sameUserNamespace() {
+				continue // a process cannot enter the user namespace it is in (setns(2))
+			}
+			facts.Namespace |= plan.NamespaceFlag(ns.Type)
+		}
+	}
+	return facts
+}
+
+func (c *container) sameUserNamespace() bool {
+	var own, theirs unix.Stat_t
+	return unix.Stat("/proc/self/ns/user", &own) == nil &&
+		unix.Stat("/proc/"+strconv.Itoa(c.Pid)+"/ns/user", &theirs) == nil && own.Ino == theirs.Ino
+}
+
+func (c *container) exec(spec *specs.Spec, o ExecOptions) (int, error) {
+	fg := &foreground{}
+	var f *console.Forwarder
+	if !o.Detach {
+		f = console.NewForwarder(fg.resize)
+		defer f.Stop()
+	}
+	in, err := c.enterExec(spec, o)
+	if err != nil {
+		return -1, err
+	}
+	if err := in.executed(); err != nil {
+		in.abandon()
+		return -1, startError(c, err)
+	}
+	in.stub.Close()
+	if err := c.execOwners(in, spec, o, fg); err != nil {
+		in.abandon()
+		return -1, err
+	}
+	if o.Detach {
+		return 0, nil
+	}
+	f.Start(in.pid, func(s unix.Signal) error { return unix.Kill(in.pid, s) })
+	status, err := waitFor(in.pid, false)
+	fg.close()
+	return status, err
+}
+
+// execOwners gives terminal and pid to those who wait for them.
+func (c *container) execOwners(in *inside, spec *specs.Spec, o ExecOptions, fg *foreground) error {
+	if in.master != nil {
+		if o.ConsoleSocket != "" {
+			err := console.Send(o.ConsoleSocket, in.master, in.master.Name())
+			in.master.Close()
+			in.master = nil
+			if err != nil {
+				return err
+			}
+		} else if err := fg.attach(in.master, spec.Process); err != nil {
+			return err
+		}
+	}
+	if o.PidfdSocket != "" {
+		if err := sendPidfd(o.PidfdSocket, in.pid); err != nil {
+			return err
+		}
+	}
+	return writePidFile(o.PidFile, in.pid)
+}
+
+// enterExec starts the stub on its way into the container.
+func (c *container) enterExec(spec *specs.Spec, o ExecOptions) (*inside, error) {
+	facts, err := c.joinFacts(spec)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Cgroups) > 0 {
+		host, err := cgroups.Probe()
+		if err != nil {
+			return nil, err
+		}
+		sub, err := cgroups.Sub(host, c.cg, o.Cgroups)
+		if err != nil {
+			return nil, err
+		}
+		facts = c.factsIn(spec, sub)
+	}
+	if needsHome(spec.Process.Env) {
+		facts.Home = c.homeInside(spec.Process.User.UID)
+	}
+	p, err := c.execPlan(spec, o, facts)
+	if err != nil {
+		return nil, err
+	}
+	extra, err := extraFds(o.PreserveFds)
+	if err != nil {
+		return nil, err
+	}
+	stub, err := nsenter.Start(stdio(), extra)
+	if err != nil {
+		return nil, err
+	}
+	in, err := enter(stub, p, c.openInit)
+	if err != nil {
+		return nil, err
+	}
+	in.onPid = func() error { return setOOMScore(in.pid, spec.Process) }
+	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateRunning) }
+	return in, nil
+}
+
+func (c *container) execPlan(spec *specs.Spec, o ExecOptions, facts plan.Facts) (*plan.Plan, error) {
+	filter, err := compileFilter(spec)
+	if err != nil {
+		return nil, err
+	}
+	opts := plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, ListenFds: listenFds(), Filter: filter}
+	opts.ExtraFds = opts.ListenFds + o.PreserveFds
+	p, err := plan.Exec(spec, opts, facts)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range p.Warnings {
+		c.rt.Warn("%s", w)
+	}
+	return p, nil
+}
+
+// homeInside reads the passwd file that the container sees now.
+func (c *container) homeInside(uid uint32) string {
+	root, err := sys.Open("/proc/"+strconv.Itoa(c.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return "/"
+	}
+	defer root.Close()
+	return homeIn(passwdBelow(root), uid)
+}

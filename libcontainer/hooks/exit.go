@@ -1,0 +1,58 @@
+package hooks
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// awaitExit waits until the process has ended, without reaping it, so that pid is still its own when it must be
+// killed. It returns nil, or why it did not wait any longer: a TimeoutError, ctx's cause, or a system error.
+func awaitExit(ctx context.Context, pid int, limit time.Duration) error {
+	// A non-blocking pidfd (Linux 5.10) waits in Go's poller, which has deadlines: no thread is held.
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("pidfd_open %d: %w", pid, err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	if limit > 0 {
+		if err := f.SetReadDeadline(time.Now().Add(limit)); err != nil {
+			return fmt.Errorf("set deadline of pidfd: %w", err)
+		}
+	}
+	defer context.AfterFunc(ctx, func() { f.SetReadDeadline(time.Unix(1, 0)) })()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if conn.Read(hasExited) == nil || hasExited(uintptr(fd)) { // it may have ended in time and rt be late
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return TimeoutError{limit}
+}
+
+// hasExited reports whether the process behind a pidfd has ended: pidfd_open(2), it is readable then.
+func hasExited(pidfd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if err != unix.EINTR {
+			return n > 0
+		}
+	}
+}
+
+// kill ends a process that has not been reaped, and its process group if it leads one.
+func kill(pid int) {
+	if pgid, err := unix.Getpgid(pid); err == nil && pgid == pid {
+		unix.Kill(-pid, unix.SIGKILL) // fails only if all are gone
+	}
+	unix.Kill(pid, unix.SIGKILL)
+}

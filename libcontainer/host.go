@@ -1,0 +1,136 @@
+package libcontainer
+
+import (
+	"bufio"
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// ownCapabilities are those that rt may pass on.
+func ownCapabilities() uint64 {
+	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var d [2]unix.CapUserData
+	if err := unix.Capget(&h, &d[0]); err != nil {
+		return 0
+	}
+	return uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32
+}
+
+// passwdOf finds the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own.
+func passwdOf(spec *specs.Spec, rootfs string) *os.File {
+	for _, m := range spec.Mounts {
+		if filepath.Join("/", m.Destination) == "/etc/passwd" {
+			f, _ := sys.Open(m.Source, unix.O_RDONLY|unix.O_NONBLOCK)
+			return f
+		}
+	}
+	dir, err := sys.Open(rootfs, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	return passwdBelow(dir)
+}
+
+func passwdBelow(root *os.File) *os.File {
+	f, err := sys.OpenAt(int(root.Fd()), "etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY,
+		unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// homeIn looks up a user's home directory, "/" if it is not there. The file is the container's: it may be anything,
+// so only a regular file is read, and not without end.
+func homeIn(passwd *os.File, uid uint32) string {
+	const home = "/"
+	if passwd == nil {
+		return home
+	}
+	defer passwd.Close()
+	if st, err := passwd.Stat(); err != nil || !st.Mode().IsRegular() {
+		return home
+	}
+	buf := make([]byte, 1<<20)
+	n, _ := passwd.Read(buf)
+	lines := bufio.NewScanner(bytes.NewReader(buf[:n]))
+	for lines.Scan() {
+		fields := strings.Split(lines.Text(), ":")
+		if len(fields) < 6 {
+			continue
+		}
+		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil && uint32(id) == uid && fields[5] != "" {
+			return fields[5]
+		}
+	}
+	return home
+}
+
+// needsHome says whether the environment leaves HOME to us.
+func needsHome(env []string) bool {
+	for i := len(env) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(env[i], "HOME="); ok {
+			return v == ""
+		}
+	}
+	return true
+}
+
+// cgroupView is what the container's mounts of type cgroup are to show.
+func cgroupView(host *cgroups.Host, cg *cgroups.Cgroup) plan.CgroupView {
+	paths := cg.Paths()
+	if host.Mode == cgroups.V2 {
+		return plan.CgroupView{V2: true, Path: paths[""]}
+	}
+	byMount := make(map[string][]string)
+	for controller, mount := range host.V1 {
+		if paths[controller] != "" {
+			byMount[mount] = append(byMount[mount], controller)
+		}
+	}
+	var view plan.CgroupView
+	for _, mount := range slices.Sorted(maps.Keys(byMount)) {
+		names := byMount[mount]
+		slices.Sort(names)
+		view.Hierarchies = append(view.Hierarchies, plan.Hierarchy{
+			Dir: filepath.Base(mount), Controllers: names, Path: paths[names[0]],
+		})
+	}
+	return view
+}
+
+// mountsCgroup says whether the configuration has a mount of type cgroup.
+func mountsCgroup(spec *specs.Spec) bool {
+	for _, m := range spec.Mounts {
+		if m.Type == "cgroup" || m.Type == "cgroup2" {
+			return true
+		}
+	}
+	return false
+}
+
+// listenFds is how many descriptors of socket activation were handed to this very process (sd_listen_fds(3)).
+func listenFds() int {
+	pid, err := strconv.Atoi(os.Getenv("LISTEN_PID"))
+	if err != nil || pid != os.Getpid() {
+		return 0
+	}
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}

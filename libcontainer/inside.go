@@ -1,0 +1,198 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"rt/internal/sys"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
+)
+
+// An inside is a process on its way into a container: the stub, the plan it was given, and what it has said.
+type inside struct {
+	stub     *nsenter.Stub
+	plan     *plan.Plan
+	pid      int      // of the container's process, a child of this one; 0 before it is known
+	reaped   bool     // the process that cloned it has been
+	announce bool     // the program comes next
+	master   *os.File // of the terminal
+	onPid    func() error
+	onFilter func(listener *os.File) error // what to do with a seccomp filter's listener
+}
+
+// opener opens what a plan's inputs of some kinds name; the caller knows them.
+type opener func(plan.Input) (*os.File, error)
+
+// enter sends a plan to a started stub, with everything it refers to.
+func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
+	in := &inside{stub: stub, plan: p}
+	files := make([]*os.File, 0, len(p.Inputs))
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	for _, input := range p.Inputs {
+		f, err := openInput(input, own)
+		if err != nil {
+			in.abandon()
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	if err := stub.SendPlan(p.Steps(), files); err != nil {
+		in.abandon()
+		return nil, err
+	}
+	return in, nil
+}
+
+func openInput(in plan.Input, own opener) (*os.File, error) {
+	f, err := func() (*os.File, error) {
+		switch in.Kind {
+		case plan.Tree:
+			return sys.OpenTree(in.Path, in.Recursive)
+		case plan.Namespace:
+			return openNamespace(in)
+		case plan.Directory:
+			return sys.Open(in.Path, unix.O_PATH|unix.O_DIRECTORY)
+		case plan.CgroupDir:
+			return sys.Open(in.Path, unix.O_RDONLY|unix.O_DIRECTORY)
+		case plan.Tasks:
+			return sys.Open(in.Path, unix.O_WRONLY)
+		default:
+			return own(in)
+		}
+	}()
+	if err != nil && in.Pointer != "" {
+		err = fmt.Errorf("%w (%s)", err, in.Pointer)
+	}
+	return f, err
+}
+
+func openNamespace(in plan.Input) (*os.File, error) {
+	f, err := sys.Open(in.Path, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
+	if err == nil && uint64(kind) != in.Type {
+		err = errors.New("it is a namespace of another type")
+	} else if errors.Is(err, unix.ENOTTY) {
+		err = errors.New("it is not a namespace")
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("join namespace %s: %w", in.Path, err)
+	}
+	return f, nil
+}
+
+// until serves the stub until it reaches a sync point, which is left unanswered. serve is called for each sync
+// point on the way that the stub waits at. io.EOF: the stub has become the program, or has died.
+func (in *inside) until(point int, serve func(point int) error) error {
+	waiting := 0 // a sync point that came before the pid: two processes speak on one socket
+	for {
+		r, err := in.stub.Receive()
+		if err != nil {
+			return err
+		}
+		switch r.Type {
+		case nsenter.ReplyPid:
+			if err := in.born(r.Value); err != nil {
+				return err
+			}
+		case nsenter.ReplyFd:
+			if err := in.take(r); err != nil {
+				return err
+			}
+			continue
+		case nsenter.ReplyError:
+			return in.stepError(r)
+		case nsenter.ReplySync:
+			if r.Value == nsenter.SyncExec {
+				in.announce = true
+				continue
+			}
+			waiting = r.Value
+		}
+		if waiting == 0 || (in.pid == 0 && waiting != nsenter.SyncTime) {
+			continue
+		}
+		if waiting == point {
+			return nil
+		}
+		if err := serve(waiting); err != nil {
+			return err
+		}
+		waiting = 0
+		if err := in.stub.Go(); err != nil {
+			return err
+		}
+	}
+}
+
+// born is told the pid of the container's process; the one that cloned it is done.
+func (in *inside) born(pid int) error {
+	in.pid = pid
+	if _, err := sys.Wait(in.stub.Pid); err != nil {
+		return err
+	}
+	in.reaped = true
+	if in.onPid != nil {
+		return in.onPid()
+	}
+	return nil
+}
+
+func (in *inside) take(r *nsenter.Reply) error {
+	switch {
+	case r.File == nil:
+		return errors.New("the stub sent no descriptor")
+	case r.Value == 0:
+		in.master = r.File
+		return nil
+	case in.onFilter == nil:
+		r.File.Close()
+		return errors.New("the stub sent a listener that nobody asked for")
+	}
+	return in.onFilter(r.File)
+}
+
+func (in *inside) stepError(r *nsenter.Reply) error {
+	if r.Step >= len(in.plan.Items) {
+		return fmt.Errorf("the stub: %s: %w", r.Text, unix.Errno(r.Value))
+	}
+	return &StepError{Item: in.plan.Items[r.Step], Call: r.Text, Errno: unix.Errno(r.Value)}
+}
+
+// executed waits for the end of the conversation, which is the program's beginning.
+func (in *inside) executed() error {
+	err := in.until(0, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
+	if err == io.EOF && in.announce {
+		return nil
+	}
+	return err
+}
+
+// abandon ends whatever there is of the process.
+func (in *inside) abandon() {
+	in.stub.Close()
+	if in.master != nil {
+		in.master.Close()
+	}
+	if in.pid != 0 {
+		_ = unix.Kill(in.pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
+		_, _ = sys.Wait(in.pid)
+		return
+	}
+	if !in.reaped && in.stub.Pid != 0 {
+		_ = unix.Kill(in.stub.Pid, unix.SIGKILL)
+		_, _ = sys.Wait(in.stub.Pid)
+	}
+}

@@ -1,0 +1,34 @@
+package libcontainer
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// A journal is what a container has outside its own directory. It is written before any of it is made, so that
+// delete finds everything no matter when create was killed.
+type journal struct {
+	Cgroups map[string]string `json:"cgroups,omitempty"` // controller -> directory
+}
+
+func (c *container) writeJournal() error {
+	data, err := json.Marshal(journal{Cgroups: c.Cgroups})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.dir, journalFile), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+// readJournal fills in what a container without a state has; no journal means that nothing was made.
+func (c *container) readJournal() {
+	var j journal
+	data, err := os.ReadFile(filepath.Join(c.dir, journalFile))
+	if err == nil && json.Unmarshal(data, &j) == nil {
+		c.Cgroups = j.Cgroups
+	}
+}

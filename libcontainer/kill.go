@@ -1,0 +1,126 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+
+	"rt/internal/sys"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// killTimeout is how long the end of a killed process is awaited, in milliseconds.
+const killTimeout = 10_000
+
+// Kill sends a signal to the container's init. SIGKILL to a container without a pid namespace of its own, and any
+// signal with all, goes to every process in its cgroup: there the end of init ends nothing else.
+func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
+	c, err := r.open(id, false)
+	if err != nil {
+		return err
+	}
+	if all || (sig == unix.SIGKILL && !c.PrivatePid) {
+		cg, err := c.cgroup()
+		if err != nil {
+			return err
+		}
+		if !all && !c.alive() {
+			return ErrNotRunning
+		}
+		return cg.Kill(sig)
+	}
+	return c.signal(sig)
+}
+
+// signal reaches init through a pidfd, so that a pid that was used again is never hit.
+func (c *container) signal(sig unix.Signal) error {
+	p, err := sys.OpenProcess(c.Pid, c.StartTime)
+	if errors.Is(err, unix.ESRCH) {
+		return ErrNotRunning
+	}
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := sys.Signal(p, sig); err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			return ErrNotRunning
+		}
+		return fmt.Errorf("send %v to the container's process: %w", sig, err)
+	}
+	if sig == unix.SIGKILL {
+		return c.thaw()
+	}
+	return nil
+}
+
+// thaw: a process in a frozen v1 cgroup does not die before it is thawed.
+func (c *container) thaw() error {
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	if frozen, err := cg.Frozen(); err != nil || !frozen {
+		return err
+	}
+	return cg.Thaw()
+}
+
+// Pause freezes every process of a container.
+func (r *Runtime) Pause(id string) error {
+	c, err := r.open(id, true)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	status, err := c.status()
+	if err != nil {
+		return err
+	}
+	if status != specs.StateRunning && status != specs.StateCreated {
+		if status == statePaused {
+			return ErrPaused
+		}
+		return ErrNotRunning
+	}
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	return cg.Freeze()
+}
+
+// Resume thaws a paused container.
+func (r *Runtime) Resume(id string) error {
+	c, err := r.open(id, true)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	status, err := c.status()
+	if err != nil {
+		return err
+	}
+	if status != statePaused {
+		return ErrNotPaused
+	}
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	return cg.Thaw()
+}
+
+// Processes are the pids, on the host, of a container's processes.
+func (r *Runtime) Processes(id string) ([]int, error) {
+	c, err := r.open(id, false)
+	if err != nil {
+		return nil, err
+	}
+	cg, err := c.cgroup()
+	if err != nil {
+		return nil, err
+	}
+	return cg.Procs()
+}

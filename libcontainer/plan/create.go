@@ -1,0 +1,186 @@
+package plan
+
+import (
+	"fmt"
+
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Create compiles a checked configuration into the plan of a new container. This is the order that matters for
+// security; each line is a function below or in the file named after its subject.
+func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
+	b := &builder{spec: spec, opts: opts, facts: facts}
+	if spec.Linux == nil {
+		b.spec.Linux = &specs.Linux{}
+	}
+	for _, stage := range []func() error{
+		// Still in the host's namespaces, as rt's own identity.
+		b.joinNamespaces,
+		b.newNamespaces,
+		// A process of the container: ids, cgroups, session.
+		b.enterUser,
+		b.enterCgroups,
+		b.session,
+		// The tree of mounts, every path below the rootfs through a descriptor.
+		b.root,
+		b.mounts,
+		b.devices,
+		b.hooks,
+		b.switchRoot,
+		// In the container's root.
+		b.console,
+		b.names,
+		b.sysctls,
+		b.protectedPaths,
+		b.beforeStart,
+		b.ready,
+		// After start: give up privileges in an order that leaves each step enough of them.
+		b.credentials,
+		b.exec,
+	} {
+		if err := stage(); err != nil {
+			return nil, err
+		}
+	}
+	return &b.Plan, nil
+}
+
+// afterClone are namespaces that must be entered by the container's own process: a process is moved into its
+// cgroup by somebody who sees both ends.
+const afterClone = unix.CLONE_NEWCGROUP
+
+func (b *builder) joinNamespaces() error {
+	for _, t := range nsTypes {
+		i, isNew, ok := b.namespace(t.kind)
+		if !ok || isNew || t.flag&afterClone != 0 {
+			continue
+		}
+		b.joinNamespace(i, t)
+	}
+	return nil
+}
+
+func (b *builder) joinNamespace(i int, t nsType) {
+	path := b.spec.Linux.Namespaces[i].Path
+	pointer := fmt.Sprintf("/linux/namespaces/%d/path", i)
+	file := b.input(Input{Kind: Namespace, Path: path, Type: t.flag, Pointer: pointer})
+	b.add(pointer, nsenter.JoinNS{File: file, Type: t.flag, Kind: string(t.kind), Path: path})
+}
+
+func (b *builder) newNamespaces() error {
+	var flags uint64
+	for _, t := range nsTypes {
+		if b.isNew(t.kind) && t.flag&afterClone == 0 {
+			flags |= t.flag
+		}
+	}
+	// A time namespace takes its offsets before the first process is in it (time_namespaces(7)).
+	if flags&unix.CLONE_NEWTIME != 0 {
+		flags &^= unix.CLONE_NEWTIME
+		b.add("/linux/namespaces", nsenter.Unshare{Flags: unix.CLONE_NEWTIME, Kinds: "time"})
+		if len(b.spec.Linux.TimeOffsets) > 0 {
+			b.add("/linux/timeOffsets", nsenter.Sync{Point: nsenter.SyncTime})
+		}
+	}
+	b.add("/linux/namespaces", nsenter.Clone{Flags: flags, Kinds: kinds(flags), Cgroup: b.bornIn()})
+	return nil
+}
+
+// bornIn is the slot of the cgroup v2 directory. After a user namespace was joined the kernel would ask for
+// that namespace's permission on the directory; then rt moves the process (enterCgroups).
+func (b *builder) bornIn() nsenter.Slot {
+	if b.facts.BornDir == "" || b.joinedUser() {
+		return nsenter.NoSlot
+	}
+	return b.input(Input{Kind: CgroupDir, Path: b.facts.BornDir})
+}
+
+func (b *builder) joinedUser() bool {
+	return b.has(specs.UserNamespace) && !b.isNew(specs.UserNamespace)
+}
+
+func (b *builder) enterUser() error {
+	if b.isNew(specs.UserNamespace) {
+		b.add("/linux/uidMappings", nsenter.Sync{Point: nsenter.SyncMapIDs})
+	}
+	if b.has(specs.UserNamespace) {
+		b.add("", nsenter.SetIDs{})
+	}
+	return nil
+}
+
+func (b *builder) enterCgroups() error {
+	if b.facts.BornDir != "" && b.joinedUser() {
+		b.add("", nsenter.Sync{Point: nsenter.SyncCgroup})
+	}
+	b.joinTasks()
+	for _, t := range nsTypes {
+		i, isNew, ok := b.namespace(t.kind)
+		switch {
+		case !ok || t.flag&afterClone == 0:
+		case isNew:
+			b.add(fmt.Sprintf("/linux/namespaces/%d", i), nsenter.Unshare{Flags: t.flag, Kinds: string(t.kind)})
+		default:
+			b.joinNamespace(i, t)
+		}
+	}
+	return nil
+}
+
+func (b *builder) joinTasks() {
+	for _, path := range b.facts.Tasks {
+		b.add("", nsenter.CgroupJoin{Tasks: b.input(Input{Kind: Tasks, Path: path}), Path: path})
+	}
+}
+
+func (b *builder) session() error {
+	b.add("", nsenter.Setsid{})
+	if !b.opts.NoNewKeyring {
+		b.add("", nsenter.Keyring{Keyring: "_ses." + b.opts.ID})
+	}
+	if b.isNew(specs.NetworkNamespace) {
+		b.add("", nsenter.LoopbackUp{})
+	}
+	return nil
+}
+
+// hooks: prestart, createRuntime and createContainer see the mounts and the limits, and the old root.
+func (b *builder) hooks() error {
+	h := b.spec.Hooks
+	//nolint:staticcheck // prestart is deprecated and must still run
+	if h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
+		b.add("/hooks", nsenter.Sync{Point: nsenter.SyncHooks})
+	}
+	return nil
+}
+
+func (b *builder) names() error {
+	if b.spec.Hostname != "" {
+		b.add("/hostname", nsenter.Hostname{Value: b.spec.Hostname})
+	}
+	if b.spec.Domainname != "" {
+		b.add("/domainname", nsenter.Domainname{Value: b.spec.Domainname})
+	}
+	return nil
+}
+
+func (b *builder) protectedPaths() error {
+	for i, p := range b.spec.Linux.ReadonlyPaths {
+		b.add(fmt.Sprintf("/linux/readonlyPaths/%d", i), nsenter.ReadonlyPath{Path: p})
+	}
+	for i, p := range b.spec.Linux.MaskedPaths {
+		b.add(fmt.Sprintf("/linux/maskedPaths/%d", i), nsenter.MaskPath{Path: p})
+	}
+	return nil
+}
+
+func (b *builder) ready() error {
+	b.add("", nsenter.Sync{Point: nsenter.SyncReady})
+	if b.opts.Await {
+		b.add("", nsenter.AwaitStart{Listener: b.input(Input{Kind: Listener})})
+	}
+	return nil
+}

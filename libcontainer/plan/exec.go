@@ -1,0 +1,83 @@
+package plan
+
+import (
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Exec compiles a process to be run in a container that exists. spec is the container's configuration with its
+// Process replaced by the new one.
+func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
+	b := &builder{spec: spec, opts: opts, facts: facts}
+	if spec.Linux == nil {
+		b.spec.Linux = &specs.Linux{}
+	}
+	for _, stage := range []func() error{
+		b.joinContainer,
+		b.execSession,
+		b.execConsole,
+		b.beforeStart,
+		b.credentials,
+		b.exec,
+	} {
+		if err := stage(); err != nil {
+			return nil, err
+		}
+	}
+	return &b.Plan, nil
+}
+
+// joinContainer enters by the pidfd of init: first what only children see, then, already in the container's
+// cgroup, the rest, user namespace included.
+func (b *builder) joinContainer() error {
+	pidfd := b.input(Input{Kind: Process})
+	children := b.facts.Namespace & (unix.CLONE_NEWPID | unix.CLONE_NEWTIME)
+	if children != 0 {
+		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: children, Kinds: kinds(children)})
+	}
+	born := nsenter.NoSlot
+	if b.facts.BornDir != "" {
+		born = b.input(Input{Kind: CgroupDir, Path: b.facts.BornDir})
+	}
+	b.add("", nsenter.Clone{Cgroup: born})
+	b.joinTasks()
+	rest := b.facts.Namespace &^ children
+	b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: rest, Kinds: kinds(rest)})
+	if rest&unix.CLONE_NEWUSER != 0 {
+		b.add("", nsenter.SetIDs{})
+	}
+	return nil
+}
+
+func (b *builder) execSession() error {
+	b.add("", nsenter.Setsid{})
+	if !b.opts.NoNewKeyring {
+		b.add("", nsenter.Keyring{Keyring: "_ses." + b.opts.ID})
+	}
+	return nil
+}
+
+func (b *builder) execConsole() error {
+	if b.spec.Process.Terminal {
+		b.add("/process/terminal", b.consoleStep(false))
+	}
+	return nil
+}
+
+// Hook compiles a createContainer or startContainer hook: a process in the container's namespaces.
+func Hook(h specs.Hook, facts Facts) *Plan {
+	b := &builder{spec: &specs.Spec{Linux: &specs.Linux{}}, facts: facts}
+	_ = b.joinContainer() // never fails
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	b.add("", nsenter.Umask{Keep: true})
+	b.add("", nsenter.FindExec{Arg: h.Path, Candidates: []string{h.Path}})
+	b.add("", nsenter.CloseFds{First: 3})
+	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
+	b.add("", nsenter.Exec{Args: args, Env: h.Env})
+	return &b.Plan
+}

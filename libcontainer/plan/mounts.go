@@ -1,0 +1,228 @@
+package plan
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// root makes the rootfs a mount, in a namespace from which nothing leaks back to the host. The tree's own
+// propagation is what linux.rootfsPropagation says; without it the container sees later mounts of the host
+// below the rootfs, and the host sees none of the container's.
+func (b *builder) root() error {
+	if !b.has(specs.MountNamespace) {
+		dir := b.input(Input{Kind: Directory, Path: b.opts.Rootfs, Pointer: "/root/path"})
+		b.add("/root/path", nsenter.Chroot{Dir: dir, Path: b.opts.Rootfs})
+		return nil
+	}
+	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
+	tree := b.input(Input{Kind: Tree, Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
+	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.place(), Path: b.opts.Rootfs})
+	return nil
+}
+
+func (b *builder) rootfsPropagation() uint64 {
+	for _, o := range mountOptions {
+		if o.kind == propagationOption && o.name == b.spec.Linux.RootfsPropagation {
+			return o.set &^ unix.MS_REC
+		}
+	}
+	return 0
+}
+
+// hostPropagation is for the copy of the host's tree in the new namespace, which is never shared with the host:
+// mounts made there on the way to the container's root are nobody else's business.
+func (b *builder) hostPropagation() uint64 {
+	if p := b.rootfsPropagation(); p == unix.MS_PRIVATE || p == unix.MS_UNBINDABLE {
+		return unix.MS_REC | unix.MS_PRIVATE
+	}
+	return unix.MS_REC | unix.MS_SLAVE
+}
+
+// place is the propagation of what comes from the host: a detached clone is its source's peer until told otherwise.
+func (b *builder) place() uint64 {
+	switch p := b.rootfsPropagation(); p {
+	case unix.MS_SHARED:
+		return 0
+	case unix.MS_PRIVATE, unix.MS_UNBINDABLE:
+		return unix.MS_PRIVATE
+	default:
+		return unix.MS_SLAVE
+	}
+}
+
+func (b *builder) switchRoot() error {
+	if !b.has(specs.MountNamespace) {
+		return nil
+	}
+	if b.opts.NoPivot {
+		b.add("", nsenter.MoveRoot{})
+	} else {
+		b.add("", nsenter.Pivot{})
+	}
+	attr := nsenter.RootAttr{Propagation: b.rootfsPropagation()}
+	if b.spec.Root.Readonly {
+		attr.Set = unix.MOUNT_ATTR_RDONLY
+	}
+	if attr.Set != 0 || attr.Propagation != 0 {
+		b.add("/root", attr)
+	}
+	return nil
+}
+
+func (b *builder) mounts() error {
+	for i := range b.spec.Mounts {
+		if err := b.mount(&b.spec.Mounts[i], fmt.Sprintf("/mounts/%d", i)); err != nil {
+			return err
+		}
+	}
+	if b.opts.NotifyDir != "" {
+		tree := b.input(Input{Kind: Tree, Path: b.opts.NotifyDir})
+		b.add("", nsenter.MountTree{Tree: tree, Target: notifyTarget, Source: b.opts.NotifyDir,
+			Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Place: unix.MS_PRIVATE})
+	}
+	return nil
+}
+
+func (b *builder) mount(m *specs.Mount, pointer string) error {
+	f := parseOptions(m.Options)
+	target := path.Join("/", m.Destination)
+	switch {
+	case f.remount:
+		b.remount(m, &f, target, pointer)
+	case f.bind || m.Type == "bind" || m.Type == "rbind":
+		return b.bind(m, &f, target, pointer)
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		return b.cgroupMount(m, &f, target, pointer)
+	default:
+		return b.fsMount(m, &f, target, pointer)
+	}
+	return nil
+}
+
+// more are the propagation options after the first; several together are rare, and each is a change of its own.
+func (b *builder) more(f *flags, target, pointer string) {
+	for i := 1; i < len(f.propagation); i++ {
+		p := f.propagation[i]
+		b.add(pointer, nsenter.Remount{Target: target, Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0})
+	}
+}
+
+func (f *flags) firstPropagation() (p uint64, recursive bool) {
+	if len(f.propagation) == 0 {
+		return 0, false
+	}
+	return f.propagation[0] &^ unix.MS_REC, f.propagation[0]&unix.MS_REC != 0
+}
+
+func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) error {
+	if m.Type == "" {
+		return fmt.Errorf("%s/type: a mount that is not a bind mount needs a type", pointer)
+	}
+	step := nsenter.MountFS{
+		Type: m.Type, Target: target, Source: m.Source, Attrs: f.attrs(),
+		NoLinks: m.Type == "proc" || m.Type == "sysfs",
+	}
+	if m.Source != "" {
+		step.Options = append(step.Options, nsenter.Option{Key: "source", Value: &m.Source})
+	}
+	step.Options = append(step.Options, f.superblock...)
+	step.Options = append(step.Options, f.data...)
+	for _, o := range step.Options {
+		if o.Value != nil && len(*o.Value) > 255 {
+			return fmt.Errorf("%s/options: value of %q is longer than the 255 bytes that fsconfig(2) takes", pointer, o.Key)
+		}
+	}
+	step.Propagation, step.Recursive = f.firstPropagation()
+	b.add(pointer, step)
+	b.more(f, target, pointer)
+	if f.setAll|f.clrAll != 0 {
+		b.add(pointer, nsenter.Remount{Target: target, Set: f.setAll, Clear: f.clrAll, Recursive: true})
+	}
+	return nil
+}
+
+func (b *builder) bind(m *specs.Mount, f *flags, target, pointer string) error {
+	if len(f.data) > 0 {
+		return fmt.Errorf("%s/options: bind mounts cannot have any filesystem-specific options applied: %s", pointer, f.data[0])
+	}
+	source := m.Source
+	recursive := f.rbind || m.Type == "rbind"
+	step := nsenter.MountTree{
+		Tree:   b.input(Input{Kind: Tree, Path: source, Recursive: recursive, Pointer: pointer + "/source"}),
+		Target: target, Source: source, Set: f.set, Clear: f.clear, SetAll: f.setAll, ClrAll: f.clrAll,
+		Place: b.place(), Recursive: recursive,
+	}
+	step.Propagation, step.PropagateAll = f.firstPropagation()
+	b.add(pointer, step)
+	b.more(f, target, pointer)
+	return nil
+}
+
+func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
+	options := append(f.superblock, f.data...)
+	step := nsenter.Remount{
+		Target: target, Set: f.set, Clear: f.clear, Options: options, Superblock: !f.bind && len(options) > 0,
+	}
+	step.Propagation, step.Recursive = f.firstPropagation()
+	b.add(pointer, step)
+	b.more(f, target, pointer)
+}
+
+// cgroupMount shows the container its own cgroup, and no other: as a new mount where the cgroup namespace sees
+// to that, else as a bind mount of its directory.
+func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) error {
+	view := b.facts.Cgroups
+	if view.V2 {
+		b.cgroupDir(nsenter.MountFS{Type: "cgroup2", Source: "cgroup", Target: target, Attrs: f.attrs(),
+			Options: f.superblock}, view.Path, f, pointer)
+		return nil
+	}
+	if len(view.Hierarchies) == 0 {
+		return fmt.Errorf("%s/type: this host has no cgroup mounts to show", pointer)
+	}
+	source, mode := "cgroup", "755"
+	b.add(pointer, nsenter.MountFS{
+		Type: "tmpfs", Source: source, Target: target, Attrs: f.attrs() &^ unix.MOUNT_ATTR_RDONLY,
+		Options: []nsenter.Option{{Key: "source", Value: &source}, {Key: "mode", Value: &mode}},
+	})
+	for _, h := range view.Hierarchies {
+		b.cgroupDir(nsenter.MountFS{Type: "cgroup", Source: "cgroup", Target: target + "/" + h.Dir, Attrs: f.attrs(),
+			Options: controllerOptions(h.Controllers)}, h.Path, f, pointer)
+		for _, name := range h.Controllers {
+			if name != h.Dir && !strings.Contains(name, "=") {
+				b.add(pointer, nsenter.Symlink{Path: target + "/" + name, Target: h.Dir})
+			}
+		}
+	}
+	if f.set&unix.MOUNT_ATTR_RDONLY != 0 {
+		b.add(pointer, nsenter.Remount{Target: target, Set: unix.MOUNT_ATTR_RDONLY})
+	}
+	return nil
+}
+
+func (b *builder) cgroupDir(fs nsenter.MountFS, dir string, f *flags, pointer string) {
+	if b.has(specs.CgroupNamespace) {
+		fs.Propagation, fs.Recursive = f.firstPropagation()
+		b.add(pointer, fs)
+		return
+	}
+	tree := b.input(Input{Kind: Tree, Path: dir, Pointer: pointer})
+	b.add(pointer, nsenter.MountTree{Tree: tree, Source: dir, Target: fs.Target, Set: f.set, Clear: f.clear, Place: unix.MS_PRIVATE})
+}
+
+func controllerOptions(names []string) []nsenter.Option {
+	var opts []nsenter.Option
+	for _, n := range names {
+		if strings.HasPrefix(n, "name=") {
+			opts = append(opts, nsenter.Option{Key: "none"})
+		}
+		opts = append(opts, ownOption(n))
+	}
+	return opts
+}

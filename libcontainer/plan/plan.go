@@ -1,0 +1,247 @@
+// Package plan compiles a configuration into the steps that the stub executes. It is pure: it makes no system
+// call and opens nothing; what it has to know about the host comes in Facts, and what has to be opened for the
+// stub is listed in Inputs. create.go and exec.go are the two orders of steps.
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"rt/libcontainer/seccomp"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A Plan is what the stub is to do, and the descriptors it needs for that.
+type Plan struct {
+	Inputs   []Input  // Inputs[i] is what nsenter.Slot i refers to
+	Items    []Item   // in this order
+	Warnings []string // what was asked for and is done otherwise
+}
+
+// An Item is a step and the place in the configuration that it comes from.
+type Item struct {
+	Step    nsenter.Step
+	Pointer string // JSON pointer, "" for what comes from no single field
+}
+
+// InputKind says how an Input is opened.
+type InputKind string
+
+// The kinds of inputs.
+const (
+	Tree      InputKind = "tree"      // open_tree(2) clone of Path, with what is mounted below if Recursive
+	Namespace InputKind = "namespace" // a namespace file of type Type
+	Process   InputKind = "process"   // a pidfd of the container's init
+	Directory InputKind = "directory" // O_PATH
+	Tasks     InputKind = "tasks"     // a cgroup v1 tasks file, for writing
+	CgroupDir InputKind = "cgroup"    // a cgroup v2 directory
+	Listener  InputKind = "listener"  // the container's start socket
+)
+
+// An Input is a descriptor that is opened outside and handed to the stub.
+type Input struct {
+	Kind      InputKind `json:"kind"`
+	Path      string    `json:"path,omitempty"`
+	Type      uint64    `json:"type,omitempty"`
+	Recursive bool      `json:"recursive,omitempty"`
+	Pointer   string    `json:"at,omitempty"`
+}
+
+// Facts are what a plan depends on besides the configuration.
+type Facts struct {
+	Bounding  uint64   // capabilities that rt itself may have
+	BornDir   string   // cgroup v2 directory to be born in, "" for none
+	Tasks     []string // cgroup v1 tasks files to join
+	Cgroups   CgroupView
+	Home      string // HOME from the container's passwd
+	Namespace uint64 // exec: CLONE_NEW* flags of the namespaces in which init differs from rt
+}
+
+// CgroupView is what a mount of type cgroup shows.
+type CgroupView struct {
+	V2          bool
+	Path        string // v2: the container's own cgroup
+	Hierarchies []Hierarchy
+}
+
+// A Hierarchy is one cgroup v1 mount of the host.
+type Hierarchy struct {
+	Dir         string   // its name below /sys/fs/cgroup, "cpu,cpuacct"
+	Controllers []string // mount options that name it: controllers, or none and name=systemd
+	Path        string   // the container's own cgroup in it
+}
+
+// Options are what the caller of rt asked for.
+type Options struct {
+	ID           string
+	Rootfs       string // absolute
+	NoPivot      bool
+	NoNewKeyring bool
+	ExtraFds     int  // LISTEN_FDS and --preserve-fds
+	Await        bool // wait for `rt start` after the container is created
+	Filter       *seccomp.Program
+	NotifyDir    string // the NOTIFY_SOCKET proxy's directory on the host
+	ListenFds    int
+}
+
+type builder struct {
+	Plan
+	spec  *specs.Spec
+	opts  Options
+	facts Facts
+}
+
+func (b *builder) add(pointer string, steps ...nsenter.Step) {
+	for _, s := range steps {
+		b.Items = append(b.Items, Item{s, pointer})
+	}
+}
+
+func (b *builder) input(in Input) nsenter.Slot {
+	b.Inputs = append(b.Inputs, in)
+	return nsenter.Slot(len(b.Inputs) - 1)
+}
+
+func (b *builder) warn(format string, args ...any) {
+	b.Warnings = append(b.Warnings, fmt.Sprintf(format, args...))
+}
+
+// Steps are the plan's steps without their origin.
+func (p *Plan) Steps() []nsenter.Step {
+	steps := make([]nsenter.Step, len(p.Items))
+	for i := range p.Items {
+		steps[i] = p.Items[i].Step
+	}
+	return steps
+}
+
+// Text shows the plan to a person, a line each.
+func (p *Plan) Text() string {
+	var b strings.Builder
+	for i, in := range p.Inputs {
+		fmt.Fprintf(&b, "open %3d  %-20s %s\n", i, in.Kind, in.Path)
+	}
+	for i, it := range p.Items {
+		fmt.Fprintf(&b, "step %3d  %-20s %s", i, it.Step.Name(), it.Step)
+		if it.Pointer != "" {
+			fmt.Fprintf(&b, "  [%s]", it.Pointer)
+		}
+		b.WriteByte('\n')
+	}
+	for _, w := range p.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", w)
+	}
+	return b.String()
+}
+
+// MarshalJSON shows the plan to a program.
+func (p *Plan) MarshalJSON() ([]byte, error) {
+	type item struct {
+		Step string       `json:"step"`
+		Does string       `json:"does"`
+		At   string       `json:"at,omitempty"`
+		Args nsenter.Step `json:"args"`
+	}
+	items := make([]item, len(p.Items))
+	for i, it := range p.Items {
+		items[i] = item{it.Step.Name(), it.Step.String(), it.Pointer, it.Step}
+	}
+	return json.Marshal(struct {
+		Inputs   []Input  `json:"inputs"`
+		Steps    []item   `json:"steps"`
+		Warnings []string `json:"warnings,omitempty"`
+	}{p.Inputs, items, p.Warnings})
+}
+
+// nsType is one kind of namespace.
+type nsType struct {
+	kind specs.LinuxNamespaceType
+	flag uint64
+}
+
+// The order in which joined namespaces are entered; user comes last, for its creator's privileges end there.
+var nsTypes = [...]nsType{
+	{specs.IPCNamespace, unix.CLONE_NEWIPC},
+	{specs.UTSNamespace, unix.CLONE_NEWUTS},
+	{specs.NetworkNamespace, unix.CLONE_NEWNET},
+	{specs.TimeNamespace, unix.CLONE_NEWTIME},
+	{specs.PIDNamespace, unix.CLONE_NEWPID},
+	{specs.MountNamespace, unix.CLONE_NEWNS},
+	{specs.CgroupNamespace, unix.CLONE_NEWCGROUP},
+	{specs.UserNamespace, unix.CLONE_NEWUSER},
+}
+
+// NamespaceFlag is the CLONE_NEW* flag of a namespace type, 0 if there is no such type.
+func NamespaceFlag(kind specs.LinuxNamespaceType) uint64 {
+	for _, t := range nsTypes {
+		if t.kind == kind {
+			return t.flag
+		}
+	}
+	return 0
+}
+
+func kinds(flags uint64) string {
+	var names []string
+	for _, t := range nsTypes {
+		if flags&t.flag != 0 {
+			names = append(names, string(t.kind))
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// namespace finds an entry of linux.namespaces; new says that it has no path.
+func (b *builder) namespace(kind specs.LinuxNamespaceType) (i int, isNew, ok bool) {
+	if b.spec.Linux == nil {
+		return 0, false, false
+	}
+	for i, ns := range b.spec.Linux.Namespaces {
+		if ns.Type == kind {
+			return i, ns.Path == "", true
+		}
+	}
+	return 0, false, false
+}
+
+func (b *builder) has(kind specs.LinuxNamespaceType) bool {
+	_, _, ok := b.namespace(kind)
+	return ok
+}
+
+func (b *builder) isNew(kind specs.LinuxNamespaceType) bool {
+	_, isNew, ok := b.namespace(kind)
+	return ok && isNew
+}
+
+// SortedKeys are a map's keys in order.
+func SortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// NamespaceFile is a namespace type's name below /proc/PID/ns.
+func NamespaceFile(kind specs.LinuxNamespaceType) string {
+	switch kind {
+	case specs.NetworkNamespace:
+		return "net"
+	case specs.MountNamespace:
+		return "mnt"
+	}
+	return string(kind)
+}
+
+// IsBind says whether a mount is a bind mount, by its type or its options.
+func IsBind(m specs.Mount) bool {
+	f := parseOptions(m.Options)
+	return f.bind || m.Type == "bind" || m.Type == "rbind"
+}

@@ -1,0 +1,244 @@
+package plan
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Execution domains, linux/personality.h.
+const (
+	perLinux   = 0x0
+	perLinux32 = 0x8
+)
+
+func (b *builder) console() error {
+	if b.spec.Process.Terminal {
+		b.add("/process/terminal", b.consoleStep(true))
+	}
+	return nil
+}
+
+func (b *builder) consoleStep(dev bool) nsenter.Console {
+	c := nsenter.Console{UID: b.spec.Process.User.UID, DevConsole: dev}
+	if size := b.spec.Process.ConsoleSize; size != nil {
+		c.Rows, c.Cols = uint32(size.Height), uint32(size.Width)
+	}
+	return c
+}
+
+// beforeStart is what can be done, and can fail, while the container is being created.
+func (b *builder) beforeStart() error {
+	p := b.spec.Process
+	if !p.Terminal {
+		b.add("", nsenter.ChownStdio{UID: p.User.UID, GID: p.User.GID})
+	}
+	if p.User.Umask != nil {
+		b.add("/process/user/umask", nsenter.Umask{Mask: *p.User.Umask})
+	} else {
+		b.add("", nsenter.Umask{Keep: true})
+	}
+	if per := b.spec.Linux.Personality; per != nil {
+		domain := uint64(perLinux)
+		if per.Domain == specs.PerLinux32 {
+			domain = perLinux32
+		}
+		b.add("/linux/personality", nsenter.Personality{Domain: domain})
+	}
+	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd), Make: true, Retry: true})
+	b.add("/process/args/0", nsenter.FindExec{Arg: p.Args[0], Candidates: Candidates(p.Args[0], p.Env)})
+	return nil
+}
+
+// Candidates are the files that args[0] may mean: itself if it holds a slash, else one for each directory of the
+// PATH in env, the last one given.
+func Candidates(arg string, env []string) []string {
+	if strings.Contains(arg, "/") {
+		return []string{arg}
+	}
+	path, _ := lookupEnv(env, "PATH")
+	var all []string
+	for _, dir := range strings.Split(path, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		all = append(all, dir+"/"+arg)
+	}
+	return all
+}
+
+func lookupEnv(env []string, name string) (string, bool) {
+	for i := len(env) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(env[i], name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// credentials: scheduling and limits first, for they need privileges; the filter as late as can be, which without
+// no_new_privs is before CAP_SYS_ADMIN is given up (seccomp(2)).
+func (b *builder) credentials() error {
+	p := b.spec.Process
+	if err := b.scheduling(); err != nil {
+		return err
+	}
+	b.add("", nsenter.CloseFds{First: 3 + b.opts.ExtraFds})
+	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
+	for i, l := range p.Rlimits {
+		n, ok := rlimitNumber(l.Type)
+		if !ok {
+			return fmt.Errorf("/process/rlimits/%d/type: wrong rlimit value: %s", i, l.Type)
+		}
+		b.add(fmt.Sprintf("/process/rlimits/%d", i), nsenter.Rlimit{Type: l.Type, Number: n, Soft: l.Soft, Hard: l.Hard})
+	}
+	if p.NoNewPrivileges {
+		b.add("/process/noNewPrivileges", nsenter.NoNewPrivs{})
+	} else {
+		b.filter()
+	}
+	caps := b.capabilities()
+	if caps != nil {
+		b.add("/process/capabilities/bounding", nsenter.Bounding{Keep: caps.bounding})
+	}
+	b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids})
+	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd)})
+	if caps != nil {
+		b.add("/process/capabilities", caps.Capabilities)
+	}
+	if p.NoNewPrivileges {
+		b.filter()
+	}
+	return nil
+}
+
+func (b *builder) filter() {
+	if f := b.opts.Filter; f != nil {
+		b.add("/linux/seccomp", nsenter.Seccomp{Program: f.Bytes(), Flags: f.Flags, Notify: f.Notify})
+	}
+}
+
+func (b *builder) scheduling() error {
+	p := b.spec.Process
+	if s := p.Scheduler; s != nil {
+		step, err := schedulerStep(s)
+		if err != nil {
+			return err
+		}
+		b.add("/process/scheduler", step)
+	}
+	if io := p.IOPriority; io != nil {
+		class, ok := ioClass(io.Class)
+		if !ok {
+			return fmt.Errorf("/process/ioPriority/class: unknown class %q", io.Class)
+		}
+		b.add("/process/ioPriority", nsenter.IOPriority{Class: class, Level: uint32(io.Priority)})
+	}
+	return nil
+}
+
+func (b *builder) exec() error {
+	b.add("/process/args", nsenter.Exec{Args: b.spec.Process.Args, Env: b.environment()})
+	return nil
+}
+
+// environment is the configured one without the earlier of duplicates, plus HOME, and what the caller's sockets need.
+func (b *builder) environment() []string {
+	var env []string
+	seen := make(map[string]int, len(b.spec.Process.Env))
+	for _, kv := range b.spec.Process.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		if i, ok := seen[name]; ok {
+			env[i] = kv
+			continue
+		}
+		seen[name] = len(env)
+		env = append(env, kv)
+	}
+	if home, _ := lookupEnv(env, "HOME"); home == "" {
+		if i, ok := seen["HOME"]; ok {
+			env[i] = "HOME=" + b.facts.Home
+		} else {
+			env = append(env, "HOME="+b.facts.Home)
+		}
+	}
+	if b.opts.ListenFds > 0 {
+		env = append(env, fmt.Sprintf("LISTEN_FDS=%d", b.opts.ListenFds), "LISTEN_PID=1")
+	}
+	if b.opts.NotifyDir != "" {
+		env = append(env, "NOTIFY_SOCKET="+notifyTarget+"/notify.sock")
+	}
+	return env
+}
+
+// notifyTarget is where the NOTIFY_SOCKET proxy's directory is seen in the container.
+const notifyTarget = "/run/notify"
+
+func rlimitNumber(name string) (int, bool) {
+	for i, n := range [...]string{ // in the order of asm-generic/resource.h
+		"CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",
+		"SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+	} {
+		if name == "RLIMIT_"+n {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+func ioClass(c specs.IOPriorityClass) (uint32, bool) {
+	switch c {
+	case specs.IOPRIO_CLASS_RT:
+		return 1, true
+	case specs.IOPRIO_CLASS_BE:
+		return 2, true
+	case specs.IOPRIO_CLASS_IDLE:
+		return 3, true
+	}
+	return 0, false
+}
+
+func schedulerStep(s *specs.Scheduler) (nsenter.Scheduler, error) {
+	step := nsenter.Scheduler{Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period_: s.Period}
+	switch s.Policy {
+	case specs.SchedOther:
+	case specs.SchedFIFO:
+		step.Policy = unix.SCHED_FIFO
+	case specs.SchedRR:
+		step.Policy = unix.SCHED_RR
+	case specs.SchedBatch:
+		step.Policy = unix.SCHED_BATCH
+	case specs.SchedIdle:
+		step.Policy = unix.SCHED_IDLE
+	case specs.SchedDeadline:
+		step.Policy = unix.SCHED_DEADLINE
+	default:
+		return step, fmt.Errorf("/process/scheduler/policy: unknown policy %q", s.Policy)
+	}
+	for i, f := range s.Flags {
+		switch f {
+		case specs.SchedFlagResetOnFork:
+			step.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+		case specs.SchedFlagReclaim:
+			step.Flags |= unix.SCHED_FLAG_RECLAIM
+		case specs.SchedFlagDLOverrun:
+			step.Flags |= unix.SCHED_FLAG_DL_OVERRUN
+		case specs.SchedFlagKeepPolicy:
+			step.Flags |= unix.SCHED_FLAG_KEEP_POLICY
+		case specs.SchedFlagKeepParams:
+			step.Flags |= unix.SCHED_FLAG_KEEP_PARAMS
+		case specs.SchedFlagUtilClampMin:
+			step.Flags |= unix.SCHED_FLAG_UTIL_CLAMP_MIN
+		case specs.SchedFlagUtilClampMax:
+			step.Flags |= unix.SCHED_FLAG_UTIL_CLAMP_MAX
+		default:
+			return step, fmt.Errorf("/process/scheduler/flags/%d: unknown flag %q", i, f)
+		}
+	}
+	return step, nil
+}

@@ -1,0 +1,217 @@
+package seccomp
+
+import (
+	"slices"
+)
+
+// An outcome is what the filter does with a call number: one verdict, or rules that look at the arguments.
+type outcome struct {
+	ret   uint32 // when rules is empty, and when none of them matches
+	rules []rule
+	wide  bool // arguments are compared in all of their 64 bits
+}
+
+// A span is a range of call numbers with one outcome; it ends where the next one begins.
+type span struct {
+	from uint32
+	out  int // index in partition.outs
+}
+
+// A partition divides all 2^32 call numbers of one audit architecture.
+type partition struct {
+	audit uint32
+	spans []span
+	outs  []outcome
+}
+
+// A hit is a rule for a call number of one architecture; order is the rule's place in the profile.
+type hit struct {
+	nr    uint32
+	order uint32
+	rule  rule
+}
+
+// partitions returns one partition for each audit architecture of the profile.
+func (p *profile) partitions() ([]partition, error) {
+	var parts []partition
+	for _, a := range p.arches {
+		if a.x32() {
+			continue // lives in the upper half of x86-64's numbers
+		}
+		part := partition{audit: a.audit}
+		known, err := part.add(p, a)
+		if err != nil {
+			return nil, err
+		}
+		if a.name == "SCMP_ARCH_X86_64" {
+			if err := part.addX32(p, known); err != nil {
+				return nil, err
+			}
+		}
+		parts = append(parts, part)
+	}
+	if i := slices.IndexFunc(p.arches, (*arch).x32); i >= 0 && !slices.Contains(p.audits(), p.arches[i].audit) {
+		part := partition{audit: p.arches[i].audit}
+		part.mark(0, outcome{ret: retKillThread}) // x86-64 is not in the profile
+		if _, err := part.add(p, p.arches[i]); err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// audits returns the audit values of the architectures other than x32.
+func (p *profile) audits() []uint32 {
+	var out []uint32
+	for _, a := range p.arches {
+		if !a.x32() {
+			out = append(out, a.audit)
+		}
+	}
+	return out
+}
+
+// addX32 fills the upper half of x86-64: the rules of x32 if the profile names it, else death by libseccomp's action
+// for an architecture that is not in the filter. Numbers with bit 31 and without x32's count as x86-64's own for the
+// stub; known tells whether it applies to them.
+func (part *partition) addX32(p *profile, known bool) error {
+	rest := outcome{ret: retKillThread}
+	if i := slices.IndexFunc(p.arches, (*arch).x32); i >= 0 {
+		rest.ret = p.def
+		if found, err := part.add(p, p.arches[i]); err != nil || (found && p.stub) {
+			return err
+		}
+	} else {
+		part.mark(x32Bit, rest)
+	}
+	if known && p.stub {
+		part.mark(1<<31, outcome{ret: p.enosys})
+		part.mark(1<<31|x32Bit, rest)
+	}
+	// A tracer skips a call by making its number -1, and the filter runs again after that (seccomp(2)).
+	part.mark(0xffffffff, outcome{ret: p.def})
+	return nil
+}
+
+// add appends the spans of one ABI, from its base upwards to the end of all numbers, and tells whether the profile
+// knows any of its calls.
+func (part *partition) add(p *profile, a *arch) (known bool, err error) {
+	hits, last, known := p.hits(a)
+	start := uint32(0)
+	if a.x32() {
+		start = x32Bit
+	}
+	def := outcome{ret: p.def}
+	part.mark(start, def)
+	if p.stub && known && a.s390() {
+		// Numbers that an s390 kernel does not know reach the filter as 0, setup(2), which nothing else uses.
+		part.mark(0, outcome{ret: p.enosys})
+		part.mark(1, def)
+	}
+	for i := 0; i < len(hits); {
+		n := i + 1
+		for n < len(hits) && hits[n].nr == hits[i].nr {
+			n++
+		}
+		out, err := resolve(hits[i:n], p.def, a)
+		if err != nil {
+			return known, err
+		}
+		part.mark(hits[i].nr, out)
+		part.mark(hits[i].nr+1, def)
+		i = n
+	}
+	if p.stub && known {
+		part.mark(last+1, outcome{ret: p.enosys})
+	}
+	return known, nil
+}
+
+// hits returns the rules of the profile for one architecture by number and by order of appearance, the largest
+// number that the profile names or has a rule for, and whether it names any but 0. (Like runc, a profile that names
+// only call number 0 is taken to know nothing of the architecture.)
+func (p *profile) hits(a *arch) (hits []hit, last uint32, found bool) {
+	hits = make([]hit, 0, len(p.entries)+8)
+	put := func(nr uint32, rules []rule) {
+		for _, r := range rules {
+			hits = append(hits, hit{nr: nr, order: uint32(len(hits)), rule: r})
+		}
+		if nr > last {
+			last, found = nr, true
+		}
+	}
+	for i := range p.entries {
+		e := &p.entries[i]
+		if a.mux {
+			if through, call := muxCall(nameAt(e.name)); through != "" {
+				if nr, ok := a.number(nameIndex(through)); ok {
+					put(nr, muxRules(e.rules, call))
+				}
+			}
+		}
+		if nr, ok := a.number(e.name); ok {
+			put(nr, e.rules)
+		}
+	}
+	slices.SortFunc(hits, func(x, y hit) int {
+		if x.nr != y.nr {
+			return compare(x.nr, y.nr)
+		}
+		return compare(x.order, y.order)
+	})
+	return hits, last, found
+}
+
+// muxRules rewrites rules for socketcall(2) or ipc(2): the first argument is the number of the call. As libseccomp
+// has it, a condition on the first argument is lost and the others stay, although they now compare something else:
+// the real arguments are in memory, where no filter can look.
+func muxRules(rules []rule, call uint64) []rule {
+	out := make([]rule, len(rules))
+	for i, r := range rules {
+		conds := append(make([]cond, 0, len(r.conds)+1), cond{op: opEq, val: call})
+		for _, c := range r.conds {
+			if c.arg != 0 {
+				conds = append(conds, c)
+			}
+		}
+		out[i] = rule{ret: r.ret, conds: conds}
+	}
+	return out
+}
+
+// mark gives all numbers from nr upwards an outcome; nr must not be below the last mark.
+func (part *partition) mark(nr uint32, o outcome) {
+	if n := len(part.spans); n > 0 && part.spans[n-1].from == nr {
+		part.spans = part.spans[:n-1]
+	}
+	index := part.intern(o)
+	if n := len(part.spans); n > 0 && part.spans[n-1].out == index {
+		return
+	}
+	part.spans = append(part.spans, span{from: nr, out: index})
+}
+
+// intern returns the index of an outcome, a new one if there is no equal one.
+func (part *partition) intern(o outcome) int {
+	for i := range part.outs {
+		have := &part.outs[i]
+		if have.ret == o.ret && have.wide == o.wide && slices.EqualFunc(have.rules, o.rules, rule.equal) {
+			return i
+		}
+	}
+	part.outs = append(part.outs, o)
+	return len(part.outs) - 1
+}
+
+func (r rule) equal(o rule) bool { return r.ret == o.ret && slices.Equal(r.conds, o.conds) }
+
+func compare[T uint8 | uint32 | uint64 | op](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

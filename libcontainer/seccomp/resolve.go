@@ -1,0 +1,122 @@
+package seccomp
+
+import (
+	"fmt"
+	"slices"
+)
+
+// resolve orders the rules for one call number so that the first that matches decides, as in libseccomp:
+//   - a rule without conditions decides alone, and of several the first;
+//   - rules with conditions and one action need no order;
+//   - else the rule that compares the higher argument comes first, then equality, then less, then greater, then the
+//     tighter bound or the larger value;
+//   - a rule whose first conditions are all of an earlier rule is never reached;
+//   - the same conditions with different actions are an error.
+func resolve(hits []hit, def uint32, a *arch) (outcome, error) {
+	rules := make([]rule, 0, len(hits))
+	mixed := false
+	for _, h := range hits {
+		r := h.rule.on(a)
+		if len(r.conds) == 0 {
+			return outcome{ret: r.ret}, nil
+		}
+		mixed = mixed || r.ret != hits[0].rule.ret
+		rules = append(rules, r)
+	}
+	if mixed {
+		var err error
+		if rules, err = order(rules); err != nil {
+			return outcome{}, &Error{Cause: fmt.Sprintf("system call %d of %s: %s", hits[0].nr, a.name, err)}
+		}
+	}
+	return outcome{ret: def, rules: rules, wide: a.wide}, nil
+}
+
+// on returns the rule as an architecture can check it: without conditions that are always true, and with values cut
+// to 32 bits where arguments have no more.
+func (r rule) on(a *arch) rule {
+	plain := a.wide
+	for _, c := range r.conds {
+		plain = plain && (c.op != opMasked || c.mask != 0)
+	}
+	if plain {
+		return r
+	}
+	conds := make([]cond, 0, len(r.conds))
+	for _, c := range r.conds {
+		if !a.wide {
+			c.val, c.mask = uint64(uint32(c.val)), uint64(uint32(c.mask))
+		}
+		if c.op != opMasked || c.mask != 0 {
+			conds = append(conds, c)
+		}
+	}
+	return rule{ret: r.ret, conds: conds}
+}
+
+// order sorts rules with different actions and drops those that an earlier one covers.
+func order(rules []rule) ([]rule, error) {
+	first := make(map[string]int, len(rules)) // conditions -> the first rule that has them
+	for i, r := range rules {
+		key := condsKey(r.conds)
+		if j, ok := first[key]; !ok {
+			first[key] = i
+		} else if rules[j].ret != r.ret {
+			return nil, fmt.Errorf("two rules have the same conditions and different actions")
+		}
+	}
+	kept := make([]rule, 0, len(rules))
+	for i, r := range rules {
+		covered := first[condsKey(r.conds)] < i
+		for n := 1; n < len(r.conds) && !covered; n++ {
+			j, ok := first[condsKey(r.conds[:n])]
+			covered = ok && j < i
+		}
+		if !covered {
+			kept = append(kept, r)
+		}
+	}
+	slices.SortStableFunc(kept, func(x, y rule) int {
+		for i := range min(len(x.conds), len(y.conds)) {
+			if d := compareConds(x.conds[i], y.conds[i]); d != 0 {
+				return d
+			}
+		}
+		return len(y.conds) - len(x.conds)
+	})
+	return kept, nil
+}
+
+// condsKey is a text that is equal for equal conditions.
+func condsKey(conds []cond) string { return fmt.Sprint(conds) }
+
+// compareConds is the order in which conditions of different rules are tried.
+func compareConds(x, y cond) int {
+	if d := compare(y.arg, x.arg); d != 0 {
+		return d
+	}
+	if d := compare(y.op.class(), x.op.class()); d != 0 {
+		return d
+	}
+	if x.val != y.val {
+		if x.op.class() == 2 { // the smaller of two upper bounds
+			return compare(x.val, y.val)
+		}
+		return compare(y.val, x.val)
+	}
+	if d := compare(x.op, y.op); d != 0 {
+		return d
+	}
+	return compare(y.mask, x.mask)
+}
+
+// class groups operators for compareConds.
+func (o op) class() uint8 {
+	switch o {
+	case opLt, opLe:
+		return 2
+	case opGt, opGe:
+		return 1
+	}
+	return 3
+}

@@ -1,0 +1,160 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"rt/internal/sys"
+	"rt/libcontainer/notify"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Start lets a created container's process become the user's program, and returns when it has.
+func (r *Runtime) Start(id string) error {
+	c, err := r.open(id, true)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	if err := c.mayStart(); err != nil {
+		return err
+	}
+	spec, err := c.config()
+	if err != nil {
+		return err
+	}
+	in, err := c.connect(spec)
+	if err != nil {
+		return err
+	}
+	defer in.stub.Close()
+	return c.begin(spec, in)
+}
+
+func (c *container) mayStart() error {
+	status, err := c.status()
+	if err != nil {
+		return err
+	}
+	switch status {
+	case specs.StateCreated:
+		return nil
+	case specs.StateStopped:
+		return errors.New("cannot start a container that has stopped")
+	case statePaused:
+		return ErrPaused
+	}
+	return errors.New("cannot start an already running container")
+}
+
+// connect reaches the process that waits. The socket's name goes first, for it is what says "created": should this
+// process be killed now, the other end sees the connection close and ends too.
+func (c *container) connect(spec *specs.Spec) (*inside, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the container's process: %w", err)
+	}
+	conn := os.NewFile(uintptr(fd), startSocket)
+	if err := sys.Retry(func() error { return unix.Connect(fd, c.socketAddress()) }); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("connect to the container's process: %w", err)
+	}
+	p, err := c.startPlan(spec)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &inside{stub: nsenter.Connect(conn), plan: p, pid: c.Pid}, nil
+}
+
+// startPlan is the plan that the process is in the middle of, for the words of an error.
+func (c *container) startPlan(spec *specs.Spec) (*plan.Plan, error) {
+	cg, err := c.cgroup()
+	if err != nil {
+		return nil, err
+	}
+	filter, err := compileFilter(spec)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Create(spec, plan.Options{ID: c.ID, Rootfs: c.Rootfs, Await: true, Filter: filter, NoNewKeyring: c.NoKeyring},
+		plan.Facts{BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Bounding: ownCapabilities()})
+}
+
+// begin runs startContainer hooks, gives the word, waits for execve, and runs poststart hooks. The spec's
+// consequence of any failure is a stopped container.
+func (c *container) begin(spec *specs.Spec, in *inside) error {
+	if err := c.startHooks(spec); err != nil {
+		c.stop()
+		return err
+	}
+	proxy, err := c.notifyProxy()
+	if err != nil {
+		c.stop()
+		return err
+	}
+	if proxy != nil {
+		defer proxy.Close()
+	}
+	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, c.Pid, specs.StateCreating) }
+	if err := os.Remove(filepath.Join(c.dir, startSocket)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		c.stop()
+		return fmt.Errorf("start container: %w", err)
+	}
+	if err = in.stub.Go(); err == nil {
+		err = in.executed()
+	}
+	if err != nil {
+		c.stop()
+		return startError(c, err)
+	}
+	if err := c.poststart(spec); err != nil {
+		c.stop()
+		return err
+	}
+	if proxy != nil {
+		return proxy.Forward(c.Pid, nil)
+	}
+	return nil
+}
+
+func startError(c *container, err error) error {
+	if err == io.EOF {
+		if cg, cgErr := c.cgroup(); cgErr == nil {
+			if oom, _ := cg.OOMKilled(); oom {
+				return errors.New("container init was OOM-killed (memory limit too low?)")
+			}
+		}
+		return errors.New("unable to start container process: the container's process died before it became the program")
+	}
+	var step *StepError
+	if errors.As(err, &step) {
+		return fmt.Errorf("unable to start container process: %w", err)
+	}
+	return err
+}
+
+// stop kills what is left of a container that could not be started.
+func (c *container) stop() {
+	if p, err := sys.OpenProcess(c.Pid, c.StartTime); err == nil {
+		_ = sys.Signal(p, unix.SIGKILL)
+		_, _ = sys.AwaitExit(p, killTimeout)
+		p.Close()
+	}
+}
+
+func (c *container) notifyProxy() (*notify.Proxy, error) {
+	host := os.Getenv("NOTIFY_SOCKET")
+	dir := filepath.Join(c.dir, notifyDir)
+	if host == "" || unix.Access(dir, unix.F_OK) != nil {
+		return nil, nil
+	}
+	return notify.New(dir, host)
+}

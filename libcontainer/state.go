@@ -1,0 +1,230 @@
+package libcontainer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Names in a container's directory.
+const (
+	stateFile   = "state.json"
+	configFile  = "config.json"
+	journalFile = "journal"
+	startSocket = "start.sock"
+	notifyDir   = "notify"
+)
+
+// A state is what rt keeps about a container: who it is, not what it is doing, which is asked of the kernel each time.
+type state struct {
+	OCIVersion    string            `json:"ociVersion"`
+	ID            string            `json:"id"`
+	Pid           int               `json:"pid"`
+	StartTime     uint64            `json:"startTime"` // clock ticks since boot: tells a reused pid
+	Bundle        string            `json:"bundle"`
+	Rootfs        string            `json:"rootfs"`
+	Created       time.Time         `json:"created"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+	Cgroups       map[string]string `json:"cgroups,omitempty"` // controller -> directory
+	SystemdCgroup bool              `json:"systemdCgroup,omitempty"`
+	PrivatePid    bool              `json:"privatePid,omitempty"` // has a pid namespace of its own
+	NoKeyring     bool              `json:"noKeyring,omitempty"`
+}
+
+// A container is one that exists on disk.
+type container struct {
+	state
+	dir  string
+	lock *os.File // held, or nil
+	rt   *Runtime
+	cg   *cgroups.Cgroup
+}
+
+func (r *Runtime) dir(id string) string { return filepath.Join(r.Root, id) }
+
+// open finds a container and, if lock is set, keeps every other rt from changing it.
+func (r *Runtime) open(id string, lock bool) (*container, error) {
+	if err := bundle.CheckID(id); err != nil {
+		return nil, err
+	}
+	c := &container{dir: r.dir(id), rt: r}
+	if lock {
+		if err := c.acquire(); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.load(); err != nil {
+		c.release()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *container) acquire() error {
+	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return ErrNotExist
+	}
+	if err != nil {
+		return fmt.Errorf("lock container: %w", err)
+	}
+	if err := sys.Retry(func() error { return unix.Flock(int(d.Fd()), unix.LOCK_EX) }); err != nil {
+		d.Close()
+		return fmt.Errorf("lock container %s: %w", c.dir, err)
+	}
+	c.lock = d
+	return nil
+}
+
+func (c *container) release() {
+	if c.lock != nil {
+		c.lock.Close()
+		c.lock = nil
+	}
+}
+
+func (c *container) load() error {
+	data, err := os.ReadFile(filepath.Join(c.dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return ErrNotExist
+	}
+	if err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	if err := json.Unmarshal(data, &c.state); err != nil {
+		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), err)
+	}
+	return nil
+}
+
+// save writes the state so that it is there as a whole or not at all.
+func (c *container) save() error {
+	data, err := json.Marshal(&c.state)
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	if err := writeAtomic(filepath.Join(c.dir, stateFile), data, 0o600); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
+}
+
+func writeAtomic(path string, data []byte, mode fs.FileMode) error {
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	if err := os.WriteFile(tmp, data, mode); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return nil
+}
+
+// config decodes the container's own copy of config.json.
+func (c *container) config() (*specs.Spec, error) {
+	data, err := os.ReadFile(filepath.Join(c.dir, configFile))
+	if err != nil {
+		return nil, fmt.Errorf("read the container's configuration: %w", err)
+	}
+	return bundle.Decode(data)
+}
+
+func (c *container) cgroup() (*cgroups.Cgroup, error) {
+	if c.cg == nil {
+		host, err := cgroups.Probe()
+		if err != nil {
+			return nil, err
+		}
+		c.cg = cgroups.Load(host, c.Cgroups)
+	}
+	return c.cg, nil
+}
+
+// alive says whether init is there: the pid, not a zombie, started when ours was.
+func (c *container) alive() bool {
+	if c.Pid == 0 {
+		return false
+	}
+	start, dead, err := sys.StartTime(c.Pid)
+	return err == nil && !dead && start == c.StartTime
+}
+
+// status is derived from what is there; nothing that is written down can be out of date.
+func (c *container) status() (specs.ContainerState, error) {
+	if !c.alive() {
+		return specs.StateStopped, nil
+	}
+	frozen, err := c.frozen()
+	switch {
+	case err != nil:
+		return "", err
+	case frozen:
+		return statePaused, nil
+	case c.awaitsStart():
+		return specs.StateCreated, nil
+	}
+	return specs.StateRunning, nil
+}
+
+// statePaused is no state of the specification; engines know it from runc.
+const statePaused specs.ContainerState = "paused"
+
+func (c *container) awaitsStart() bool {
+	return unix.Access(filepath.Join(c.dir, startSocket), unix.F_OK) == nil
+}
+
+func (c *container) frozen() (bool, error) {
+	cg, err := c.cgroup()
+	if err != nil {
+		return false, err
+	}
+	return cg.Frozen()
+}
+
+// view is the container as users see it.
+func (c *container) view() (*ContainerState, error) {
+	status, err := c.status()
+	if err != nil {
+		return nil, err
+	}
+	v := &ContainerState{
+		OCIVersion: c.OCIVersion, ID: c.ID, Pid: c.Pid, Status: string(status), Bundle: c.Bundle,
+		Rootfs: c.Rootfs, Created: c.Created, Annotations: c.Annotations,
+	}
+	if status == specs.StateStopped {
+		v.Pid = 0
+	}
+	return v, nil
+}
+
+// hookState is what a hook reads on its standard input.
+func (c *container) hookState(status specs.ContainerState) ([]byte, error) {
+	s := specs.State{
+		Version: c.OCIVersion, ID: c.ID, Status: status, Pid: c.Pid, Bundle: c.Bundle, Annotations: c.Annotations,
+	}
+	if status == specs.StateStopped {
+		s.Pid = 0
+	}
+	return json.Marshal(&s)
+}
+
+// State tells about one container.
+func (r *Runtime) State(id string) (*ContainerState, error) {
+	c, err := r.open(id, false)
+	if err != nil {
+		return nil, err
+	}
+	return c.view()
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer"
+)
+
+func (p *program) listCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:  "list",
+		Usage: "list the containers below the root",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "table or json"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print container ids only"},
+		},
+	}, 0, 0, func(c *cli.Context) error {
+		format := c.String("format")
+		if format != "table" && format != "json" {
+			return errors.New("invalid format option")
+		}
+		all, err := p.runtime(c).List()
+		// The default root is made by the first container; one that was named by hand is more likely misspelt.
+		if err != nil && (c.IsSet("root") || !errors.Is(err, os.ErrNotExist)) {
+			return err
+		}
+		passwd, _ := os.ReadFile("/etc/passwd") // without it, owners are numbers
+		for i := range all {
+			all[i].Owner = userName(string(passwd), all[i].OwnerUID)
+		}
+		switch {
+		case c.Bool("quiet"):
+			return printIDs(p.stdout, all)
+		case format == "json":
+			return json.NewEncoder(p.stdout).Encode(all)
+		}
+		return printTable(p.stdout, all)
+	})
+}
+
+func printIDs(w io.Writer, all []libcontainer.ContainerState) error {
+	for _, s := range all {
+		if _, err := fmt.Fprintln(w, s.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printTable(w io.Writer, all []libcontainer.ContainerState) error {
+	t := tabwriter.NewWriter(w, 12, 1, 3, ' ', 0)
+	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
+	for _, s := range all {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", s.ID, s.Pid, s.Status, oneCell(s.Bundle), s.Created.Format(time.RFC3339Nano), s.Owner)
+	}
+	return t.Flush()
+}
+
+// oneCell keeps a path from ending its cell or its row.
+func oneCell(s string) string {
+	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\v", `\v`, "\f", `\f`).Replace(printable(s))
+}
+
+// userName looks a user up in the text of passwd(5). os/user would do the same, or call the C library, which
+// a static binary cannot do.
+func userName(passwd string, uid int) string {
+	id := strconv.Itoa(uid)
+	for line := range strings.Lines(passwd) {
+		if f := strings.Split(line, ":"); len(f) >= 3 && f[0] != "" && f[2] == id {
+			return f[0]
+		}
+	}
+	return "#" + id
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+type level int
+
+const (
+	levelError level = iota
+	levelWarning
+	levelInfo
+	levelDebug
+)
+
+func (l level) String() string { return [...]string{"error", "warning", "info", "debug"}[l] }
+
+func parseLevel(s string) (level, error) {
+	for l := levelError; l <= levelDebug; l++ {
+		if l.String() == s {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("invalid log-level: %s", s)
+}
+
+// A logger writes the messages of rt. With a file, everything goes there and only errors to standard error
+// as well, because engines read one or the other and a container may share the second.
+type logger struct {
+	stderr io.Writer
+	path   string // absolute; "" is none
+	json   bool
+	max    level    // what is above is dropped
+	file   *os.File // opened by the first record: most calls have none
+	now    func() time.Time
+}
+
+func (l *logger) configure(path, format, max string, debug bool) (err error) {
+	if format != "text" && format != "json" {
+		return fmt.Errorf("invalid log-format: %s", format)
+	}
+	if l.max, err = parseLevel(max); err != nil {
+		return err
+	}
+	if debug {
+		l.max = levelDebug
+	}
+	if path != "" {
+		if path, err = filepath.Abs(path); err != nil {
+			return fmt.Errorf("resolve --log: %w", err)
+		}
+	}
+	l.path, l.json = path, format == "json"
+	return nil
+}
+
+func (l *logger) warnf(format string, args ...any) { l.message(levelWarning, format, args) }
+
+func (l *logger) debugf(format string, args ...any) { l.message(levelDebug, format, args) }
+
+func (l *logger) message(at level, format string, args []any) {
+	if at > l.max {
+		return
+	}
+	text := fmt.Sprintf(format, args...)
+	switch {
+	case l.path != "":
+		l.append(at, text)
+	case l.json:
+		_, _ = l.stderr.Write(l.record(at, text))
+	default:
+		fmt.Fprintf(l.stderr, "rt: %s: %s\n", at, printable(text))
+	}
+}
+
+// failure reports the error that ends rt. A hint is for people, so it is not in the file.
+func (l *logger) failure(err error) {
+	text := err.Error()
+	var hinted interface{ Hint() string }
+	hint := ""
+	if errors.As(err, &hinted) {
+		hint = hinted.Hint()
+	}
+	if l.path != "" {
+		l.append(levelError, text)
+	} else if l.json {
+		_, _ = l.stderr.Write(l.record(levelError, text))
+		return
+	}
+	fmt.Fprintf(l.stderr, "rt: %s\n", printable(text))
+	if hint != "" {
+		fmt.Fprintf(l.stderr, "hint: %s\n", printable(hint))
+	}
+}
+
+// append writes one record with one write call, so that records of processes that share the file stay whole.
+func (l *logger) append(at level, text string) {
+	var err error
+	if l.file == nil {
+		l.file, err = os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o644)
+	}
+	if err == nil {
+		_, err = l.file.Write(l.record(at, text))
+	}
+	if err != nil {
+		fmt.Fprintf(l.stderr, "rt: warning: log: %s\n", printable(err.Error()))
+	}
+}
+
+// record formats one line with the keys and levels of logrus, which engines parse.
+func (l *logger) record(at level, text string) []byte {
+	now := l.now().UTC().Format(time.RFC3339)
+	if !l.json {
+		return fmt.Appendf(nil, "time=%q level=%s msg=%s\n", now, at, strconv.Quote(text))
+	}
+	line, _ := json.Marshal(struct { // three strings: cannot fail
+		Level string `json:"level"`
+		Msg   string `json:"msg"`
+		Time  string `json:"time"`
+	}{at.String(), text, now})
+	return append(line, '\n')
+}
+
+// printable makes text from a configuration or a container harmless to a terminal: control characters other
+// than newline and tab are written as escapes.
+func printable(s string) string {
+	harmful := func(r rune) bool {
+		return r != '\n' && r != '\t' && (unicode.IsControl(r) || r == unicode.ReplacementChar)
+	}
+	if strings.IndexFunc(s, harmful) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if harmful(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

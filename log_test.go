@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestErrorInLogAndOnStderr(t *testing.T) {
+	umask := unix.Umask(0) // so that the mode is the one that rt asks for
+	defer unix.Umask(umask)
+	for _, c := range []struct{ format, want string }{
+		{"json", `{"level":"error","msg":"exec: \"x\": executable file not found in $PATH","time":"2023-11-14T22:13:20Z"}` + "\n"},
+		{"text", `time="2023-11-14T22:13:20Z" level=error msg="exec: \"x\": executable file not found in $PATH"` + "\n"},
+	} {
+		path := filepath.Join(t.TempDir(), "log")
+		f := &fake{err: &usageError{`exec: "x": executable file not found in $PATH`, "install x"}}
+		for range 2 { // appended, not replaced
+			r := rt(f, "--log", path, "--log-format", c.format, "create", "c")
+			if want := "rt: exec: \"x\": executable file not found in $PATH\nhint: install x\n"; r.code != 1 || r.stderr != want {
+				t.Errorf("%s: %+v", c.format, r)
+			}
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != c.want+c.want {
+			t.Errorf("%s: got %s, %v", c.format, got, err)
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode() != 0o644 {
+			t.Errorf("%v, %v", st, err)
+		}
+	}
+}
+
+func TestJSONWithoutFile(t *testing.T) {
+	r := rt(&fake{err: &usageError{"bad", "hint"}}, "--log-format", "json", "create", "c")
+	if want := `{"level":"error","msg":"bad","time":"2023-11-14T22:13:20Z"}` + "\n"; r.stderr != want {
+		t.Errorf("%q", r.stderr)
+	}
+}
+
+func TestNoLogFileWithoutMessages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if r := rt(&fake{}, "--log", path, "start", "c"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// The error itself must not be lost with the log.
+func TestUnusableLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing", "log")
+	r := rt(&fake{err: errors.New("boom")}, "--log", path, "start", "c")
+	want := "rt: warning: log: open " + path + ": no such file or directory\nrt: boom\n"
+	if r.code != 1 || r.stderr != want {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLevels(t *testing.T) {
+	for _, c := range []struct {
+		level string
+		debug bool
+		want  string
+	}{
+		{"error", false, ""},
+		{"warning", false, "rt: warning: w 1\n"},
+		{"info", false, "rt: warning: w 1\n"},
+		{"debug", false, "rt: warning: w 1\nrt: debug: d\n"},
+		{"error", true, "rt: warning: w 1\nrt: debug: d\n"},
+	} {
+		var stderr bytes.Buffer
+		l := &logger{stderr: &stderr, now: time.Now}
+		if err := l.configure("", "text", c.level, c.debug); err != nil {
+			t.Fatal(err)
+		}
+		l.warnf("w %d", 1)
+		l.debugf("d")
+		if stderr.String() != c.want {
+			t.Errorf("%+v: %q", c, stderr.String())
+		}
+	}
+}
+
+// With a log file, standard error may be the container's: warnings stay out of it.
+func TestWarningGoesToFileOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	var stderr bytes.Buffer
+	l := &logger{stderr: &stderr, now: func() time.Time { return time.Unix(0, 0) }}
+	if err := l.configure(path, "json", "info", false); err != nil {
+		t.Fatal(err)
+	}
+	l.warnf("careful")
+	got, err := os.ReadFile(path)
+	if want := `{"level":"warning","msg":"careful","time":"1970-01-01T00:00:00Z"}` + "\n"; err != nil || string(got) != want || stderr.Len() != 0 {
+		t.Errorf("log %q, stderr %q, %v", got, stderr.String(), err)
+	}
+}
+
+// Engines read the last line of the log whose level is error: a message must not be able to end its line,
+// break the JSON, or reach a terminal as control characters.
+func FuzzRecord(f *testing.F) {
+	for _, s := range []string{"", "plain", "a\nb", `{"level":"error"}`, "\"\\", "\xff\x00\x1b[31m", "\u2028\u0085<&>", "\r\n", "\ufffd"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		now := func() time.Time { return time.Unix(1700000000, 0) }
+		line := (&logger{json: true, now: now}).record(levelError, s)
+		if bytes.Count(line, []byte("\n")) != 1 || line[len(line)-1] != '\n' {
+			t.Fatalf("not one line: %q", line)
+		}
+		var got map[string]string
+		if err := json.Unmarshal(line, &got); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if len(got) != 3 || got["level"] != "error" || got["time"] != "2023-11-14T22:13:20Z" || got["msg"] != strings.ToValidUTF8(got["msg"], "") {
+			t.Fatalf("%v", got)
+		}
+		if utf8.ValidString(s) && got["msg"] != s {
+			t.Fatalf("%q became %q", s, got["msg"])
+		}
+		text := (&logger{now: now}).record(levelError, s)
+		if bytes.Count(text, []byte("\n")) != 1 || !bytes.HasSuffix(text, []byte("\"\n")) {
+			t.Fatalf("not one line: %q", text)
+		}
+		for _, r := range printable(s) {
+			if unicode.IsControl(r) && r != '\n' && r != '\t' {
+				t.Fatalf("%q has %q", printable(s), r)
+			}
+		}
+	})
+}

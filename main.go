@@ -1,0 +1,105 @@
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
+// The two settings above keep the Go runtime from reading cgroup files and all of /proc/self/mountinfo
+// at every start: rt lives for milliseconds and needs no tuned GOMAXPROCS.
+
+// Command rt creates and runs containers from OCI bundles. Its files are its commands: flags become
+// options, options go to one call into libcontainer, and the result becomes an exit code.
+package main
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"rt/libcontainer"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+)
+
+// The linker sets both (-X main.version=... -X main.commit=...); nothing else writes them.
+var (
+	version = "0.0.0-dev"
+	commit  = "unknown"
+)
+
+// verbs is what the commands ask of a *libcontainer.Runtime.
+type verbs interface {
+	Create(id string, o libcontainer.CreateOptions) error
+	Run(id string, o libcontainer.RunOptions) (exitStatus int, err error)
+	Start(id string) error
+	Exec(id string, o libcontainer.ExecOptions) (exitStatus int, err error)
+	Kill(id string, sig unix.Signal, all bool) error
+	Delete(id string, force bool) error
+	State(id string) (*libcontainer.ContainerState, error)
+	List() ([]libcontainer.ContainerState, error)
+	Processes(id string) ([]int, error)
+	Pause(id string) error
+	Resume(id string) error
+}
+
+// A program is one call of rt: where its output goes and what it calls.
+type program struct {
+	stdout, stderr io.Writer
+	log            *logger
+	open           func(*libcontainer.Runtime) verbs
+	check          func(bundleDir string) (problems, host []bundle.Problem, err error)
+	dryRun         func(bundleDir string, o libcontainer.CreateOptions) (*plan.Plan, error)
+	dryRunExec     func(bundleDir, processJSON string) (*plan.Plan, error)
+	ps             func(args []string) ([]byte, error) // output of the host's ps
+	keepCollecting func()                              // turns garbage collection on again
+}
+
+func main() {
+	// The process is gone before a collection would pay for itself. A configuration that is absurdly
+	// large still meets the collector, at the limit.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(256 << 20)
+	p := &program{
+		stdout:         os.Stdout,
+		stderr:         os.Stderr,
+		log:            &logger{stderr: os.Stderr, max: levelInfo, now: time.Now},
+		open:           func(r *libcontainer.Runtime) verbs { return r },
+		check:          libcontainer.Check,
+		dryRun:         libcontainer.DryRun,
+		dryRunExec:     libcontainer.DryRunExec,
+		ps:             hostPs,
+		keepCollecting: func() { debug.SetGCPercent(100) },
+	}
+	os.Exit(p.run(os.Args))
+}
+
+// run carries out one command line and returns the exit code.
+func (p *program) run(args []string) int {
+	return p.report(p.app().Run(args))
+}
+
+func (p *program) app() *cli.App {
+	return &cli.App{
+		Name:    "rt",
+		Usage:   "run containers from OCI bundles",
+		Version: version + "\ncommit: " + commit + "\nspec: " + specs.Version + "\ngo: " + runtime.Version(),
+		// Any set time will do: left empty, the library calls stat on the binary at every start.
+		Compiled:  time.Unix(1, 0),
+		Writer:    p.stdout,
+		ErrWriter: p.stderr,
+		Flags:     globalFlags(),
+		Before:    p.setUp,
+		Action:    unknownCommand,
+		// The library's own handler exits for every error that has an ExitCode method, which a wrapped
+		// *exec.ExitError has: the error would never reach the log.
+		ExitErrHandler: func(*cli.Context, error) {},
+		Commands: []*cli.Command{
+			p.createCommand(), p.runCommand(), p.startCommand(), p.execCommand(), p.killCommand(), p.deleteCommand(),
+			p.stateCommand(), p.listCommand(), p.psCommand(), p.pauseCommand(), p.resumeCommand(), p.specCommand(),
+			p.featuresCommand(), p.checkCommand(), p.planCommand(),
+		},
+	}
+}

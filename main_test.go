@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rt/libcontainer"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+)
+
+// A fake records what the commands ask for and answers with its fields.
+type fake struct {
+	calls   []any // verb, then its arguments
+	runtime libcontainer.Runtime
+	err     error
+	status  int
+	state   libcontainer.ContainerState
+	list    []libcontainer.ContainerState
+	pids    []int
+
+	problems, host []bundle.Problem
+
+	psArgs   []string
+	psOutput string
+	collects bool // garbage collection was turned on again
+}
+
+func (f *fake) call(verbAndArgs ...any) error {
+	f.calls = append(f.calls, verbAndArgs...)
+	return f.err
+}
+
+func (f *fake) Create(id string, o libcontainer.CreateOptions) error { return f.call("create", id, o) }
+func (f *fake) Run(id string, o libcontainer.RunOptions) (int, error) {
+	return f.status, f.call("run", id, o)
+}
+func (f *fake) Start(id string) error { return f.call("start", id) }
+func (f *fake) Exec(id string, o libcontainer.ExecOptions) (int, error) {
+	return f.status, f.call("exec", id, o)
+}
+func (f *fake) Kill(id string, sig unix.Signal, all bool) error {
+	return f.call("kill", id, sig, all)
+}
+func (f *fake) Delete(id string, force bool) error { return f.call("delete", id, force) }
+func (f *fake) State(id string) (*libcontainer.ContainerState, error) {
+	return &f.state, f.call("state", id)
+}
+func (f *fake) List() ([]libcontainer.ContainerState, error) { return f.list, f.call("list") }
+func (f *fake) Processes(id string) ([]int, error)           { return f.pids, f.call("processes", id) }
+func (f *fake) Pause(id string) error                        { return f.call("pause", id) }
+func (f *fake) Resume(id string) error                       { return f.call("resume", id) }
+
+// A result is what one command line did.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// rt runs a command line against f.
+func rt(f *fake, args ...string) result {
+	var stdout, stderr bytes.Buffer
+	p := &program{
+		stdout: &stdout,
+		stderr: &stderr,
+		log:    &logger{stderr: &stderr, max: levelInfo, now: func() time.Time { return time.Unix(1700000000, 0) }},
+		open: func(r *libcontainer.Runtime) verbs {
+			f.runtime = *r
+			return f
+		},
+		check: func(dir string) ([]bundle.Problem, []bundle.Problem, error) {
+			return f.problems, f.host, f.call("check", dir)
+		},
+		dryRun: func(dir string, o libcontainer.CreateOptions) (*plan.Plan, error) {
+			return &plan.Plan{}, f.call("plan", dir, o)
+		},
+		dryRunExec: func(dir, process string) (*plan.Plan, error) {
+			return &plan.Plan{}, f.call("plan exec", dir, process)
+		},
+		ps: func(args []string) ([]byte, error) {
+			f.psArgs = args
+			return []byte(f.psOutput), nil
+		},
+		keepCollecting: func() { f.collects = true },
+	}
+	code := p.run(append([]string{"rt"}, args...))
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// A line is a command line and the call it must become.
+type line struct {
+	args string // separated by single spaces
+	want []any
+}
+
+func testLines(t *testing.T, lines []line) {
+	t.Helper()
+	for _, l := range lines {
+		t.Run(l.args, func(t *testing.T) {
+			f := &fake{}
+			r := rt(f, strings.Split(l.args, " ")...)
+			if r.code != 0 || r.stderr != "" {
+				t.Errorf("exit code %d, stderr %q", r.code, r.stderr)
+			}
+			if !reflect.DeepEqual(f.calls, l.want) {
+				t.Errorf("calls\n got %+v\nwant %+v", f.calls, l.want)
+			}
+		})
+	}
+}
+
+func TestSimpleVerbs(t *testing.T) {
+	testLines(t, []line{
+		{"start c", []any{"start", "c"}},
+		{"start help", []any{"start", "help"}},
+		{"start h", []any{"start", "h"}},
+		{"start -- -c", []any{"start", "-c"}},
+		{"pause c", []any{"pause", "c"}},
+		{"resume c", []any{"resume", "c"}},
+		{"state c", []any{"state", "c"}},
+		{"delete c", []any{"delete", "c", false}},
+		{"delete -f c", []any{"delete", "c", true}},
+		{"delete --force c", []any{"delete", "c", true}},
+		{"delete -force c", []any{"delete", "c", true}},
+		{"kill c", []any{"kill", "c", unix.SIGTERM, false}},
+		{"kill c 9", []any{"kill", "c", unix.SIGKILL, false}},
+		{"kill --all c KILL", []any{"kill", "c", unix.SIGKILL, true}},
+		{"kill -a c 15", []any{"kill", "c", unix.SIGTERM, true}},
+		{"--log-level error --debug=false --criu x --rootless=true kill c 0", []any{"kill", "c", unix.Signal(0), false}},
+	})
+}
+
+func TestStateLayout(t *testing.T) {
+	f := &fake{state: libcontainer.ContainerState{
+		OCIVersion: "1.3.0", ID: "c", Pid: 42, Status: "running", Bundle: "/b", Rootfs: "/b/rootfs",
+		Created:     time.Date(2026, 11, 23, 8, 49, 33, 123456789, time.UTC),
+		Annotations: map[string]string{"k": "v"}, OwnerUID: 7,
+	}}
+	r := rt(f, "state", "c")
+	want := `{
+  "ociVersion": "1.3.0",
+  "id": "c",
+  "pid": 42,
+  "status": "running",
+  "bundle": "/b",
+  "rootfs": "/b/rootfs",
+  "created": "2026-11-23T08:49:33.123456789Z",
+  "annotations": {
+    "k": "v"
+  },
+  "owner": ""
+}`
+	if r.stdout != want || r.code != 0 {
+		t.Errorf("code %d\n got %s\nwant %s", r.code, r.stdout, want)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, flag := range []string{"--version", "-v", "-version"} {
+		r := rt(&fake{}, flag)
+		lines := strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")
+		if r.code != 0 || len(lines) != 4 {
+			t.Fatalf("%s: code %d, output %q", flag, r.code, r.stdout)
+		}
+		for i, prefix := range []string{"rt version ", "commit: ", "spec: 1.", "go: go1."} {
+			if !strings.HasPrefix(lines[i], prefix) {
+				t.Errorf("%s: line %d is %q, want prefix %q", flag, i, lines[i], prefix)
+			}
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	testLines(t, []line{
+		{"plan b", []any{"plan", "b", libcontainer.CreateOptions{}}},
+		{"plan --no-pivot --no-new-keyring b", []any{"plan", "b", libcontainer.CreateOptions{NoPivot: true, NoNewKeyring: true}}},
+		{"plan --exec p.json b", []any{"plan exec", "b", "p.json"}},
+	})
+	if r := rt(&fake{}, "plan", "b"); r.stdout != printable((&plan.Plan{}).Text()) {
+		t.Errorf("text: %q", r.stdout)
+	}
+	if r := rt(&fake{}, "plan", "--format", "json", "b"); !json.Valid([]byte(r.stdout)) {
+		t.Errorf("json: %q", r.stdout)
+	}
+	f := &fake{}
+	if r := rt(f, "plan", "--format", "yaml", "b"); r.code != 1 || r.stderr != "rt: invalid format option\n" || f.calls != nil {
+		t.Errorf("yaml: %+v %v", r, f.calls)
+	}
+	if r := rt(&fake{err: errors.New("broken")}, "plan", "b"); r.code != 1 || r.stdout != "" || r.stderr != "rt: broken\n" {
+		t.Errorf("error: %+v", r)
+	}
+}

@@ -1,0 +1,173 @@
+/*
+ * Steps that make nodes and links below the root, the terminal, and sysctls.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include "stub.h"
+
+/* a: mode. str: path. */
+STEP(mkdir)
+{
+	int fd = path_make(c, s->str[0], 1, (mode_t)s->a[0]);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/* str: path, what it points to. Something that is there already stays. */
+STEP(symlink)
+{
+	const char *base;
+	int dir = path_parent(c, s->str[0], &base);
+	if (dir < 0)
+		return dir;
+	c->what = "symlinkat";
+	if (symlinkat(s->str[1], dir, base) < 0 && errno != EEXIST)
+		return -errno;
+	close(dir);
+	return 0;
+}
+
+/* The node is there if it is the very device that was asked for. */
+static int same_node(int dir, const char *base, const struct step *s)
+{
+	struct stat st;
+	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return (st.st_mode & S_IFMT) == (s->a[0] & S_IFMT) && (S_ISFIFO(st.st_mode) || st.st_rdev == s->a[1]);
+}
+
+/* Binds the host's node, where the kernel lets nobody make one (a user namespace). */
+static int bind_node(struct ctx *c, const struct step *s)
+{
+	int tree = slot(c, s->a[4]);
+	int at = path_make(c, s->str[0], 0, 0644);
+	if (at < 0)
+		return at;
+	if (tree < 0)
+		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE));
+	TRY(c, "move_mount", k_move_mount(tree, at));
+	close(at);
+	close(tree);
+	return 0;
+}
+
+/*
+ * a: type and mode, device number, uid, gid, slot of a detached mount of the host's node (NO_FD: clone it
+ * here), 1 to bind at once. str: path, the host's path ("": never bind). mknod, else bind: EPERM is the only reason.
+ */
+STEP(mknod)
+{
+	const char *base;
+	if (s->a[5])
+		return bind_node(c, s);
+	int dir = path_parent(c, s->str[0], &base);
+	if (dir < 0)
+		return dir;
+	c->what = "mknodat";
+	if (mknodat(dir, base, (mode_t)s->a[0], (dev_t)s->a[1]) < 0) {
+		int err = errno;
+		if (err == EPERM && s->str[1][0]) {
+			close(dir);
+			return bind_node(c, s);
+		}
+		if (err != EEXIST)
+			return -err;
+		c->what = "another file is there";
+		if (!same_node(dir, base, s))
+			return -EEXIST;
+	}
+	int fd;
+	TRY(c, "open node", fd = k_openat2(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_BENEATH | K_NO_MAGICLINKS));
+	TRY(c, "fchownat", fchownat(fd, "", (uid_t)s->a[2], (gid_t)s->a[3], AT_EMPTY_PATH));
+	close(fd);
+	close(dir);
+	return 0;
+}
+
+/* Opens a new terminal of the container's own devpts, and checks that it is one (CVE-2025-52565). */
+static int open_terminal(struct ctx *c, int *slave, unsigned *number)
+{
+	struct statfs fs;
+	struct stat st;
+	int master, unlock = 0;
+	TRY(c, "open /dev/pts/ptmx", master = path_open(c->root, "dev/pts/ptmx", O_RDWR | O_NOCTTY, K_NO_SYMLINKS));
+	TRY(c, "fstatfs", fstatfs(master, &fs));
+	TRY(c, "fstat", fstat(master, &st));
+	c->what = "/dev/pts/ptmx is not a terminal multiplexer";
+	if (fs.f_type != K_DEVPTS_MAGIC || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
+		return -ENOTTY;
+	TRY(c, "unlock terminal", ioctl(master, TIOCSPTLCK, &unlock));
+	TRY(c, "ioctl TIOCGPTN", ioctl(master, TIOCGPTN, number));
+	TRY(c, "ioctl TIOCGPTPEER", *slave = ioctl(master, K_TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+	return master;
+}
+
+/* a: rows, columns (0: leave), uid of the user, 1 to put it at /dev/console. The master goes to rt. */
+STEP(console)
+{
+	unsigned number = 0;
+	int slave = -1, master = open_terminal(c, &slave, &number);
+	if (master < 0)
+		return master;
+	TRY(c, "fchown", fchown(slave, (uid_t)s->a[2], (gid_t)-1));
+	if (s->a[0] && s->a[1]) {
+		struct winsize size = {.ws_row = (unsigned short)s->a[0], .ws_col = (unsigned short)s->a[1]};
+		TRY(c, "ioctl TIOCSWINSZ", ioctl(master, TIOCSWINSZ, &size));
+	}
+	if (s->a[3]) {
+		int tree, at = path_make(c, "dev/console", 0, 0620);
+		if (at < 0)
+			return at;
+		TRY(c, "open_tree", tree = k_open_tree(slave, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
+		TRY(c, "move_mount", k_move_mount(tree, at));
+		close(tree);
+		close(at);
+	}
+	char name[32];
+	snprintf(name, sizeof name, "/dev/pts/%u", number);
+	TRY(c, "send terminal", talk_send(c, R_FD, 0, name, master));
+	close(master);
+	TRY(c, "ioctl TIOCSCTTY", ioctl(slave, TIOCSCTTY, 0));
+	c->tty = slave;
+	for (int i = 0; i < 3; i++)
+		TRY(c, "dup2", dup2(slave, i));
+	close(slave);
+	return 0;
+}
+
+/*
+ * A procfs of our own, mounted nowhere: what is written through it cannot be redirected by anything in the
+ * container's tree (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
+ */
+static int open_proc(struct ctx *c)
+{
+	int fs;
+	if (c->proc >= 0)
+		return 0;
+	TRY(c, "fsopen proc", fs = (int)syscall(NR_fsopen, "proc", K_FSOPEN_CLOEXEC));
+	TRY(c, "fsconfig create", k_fsconfig(fs, K_FSCONFIG_CREATE, NULL, NULL));
+	TRY(c, "fsmount proc", c->proc = (int)syscall(NR_fsmount, fs, K_FSMOUNT_CLOEXEC, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC));
+	close(fs);
+	return 0;
+}
+
+/* str: path below /proc/sys with slashes, value. */
+STEP(sysctl)
+{
+	int sys, fd, r = open_proc(c);
+	if (r < 0)
+		return r;
+	TRY(c, "open sys", sys = k_openat2(c->proc, "sys", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS | K_NO_XDEV));
+	TRY(c, "open", fd = k_openat2(sys, s->str[0], O_WRONLY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS | K_NO_XDEV));
+	close(sys);
+	TRY(c, "write", write(fd, s->str[1], strlen(s->str[1])));
+	close(fd);
+	return 0;
+}

@@ -1,0 +1,89 @@
+/*
+ * What the stub needs of the kernel's interface, stated here so that it builds with any C library
+ * whether or not its headers know Linux 5.14.
+ */
+#ifndef RT_KERNEL_H
+#define RT_KERNEL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Numbers of system calls since 5.1 are the same on every architecture. */
+enum {
+	NR_open_tree = 428, NR_move_mount = 429, NR_fsopen = 430, NR_fsconfig = 431, NR_fsmount = 432,
+	NR_fspick = 433, NR_clone3 = 435, NR_close_range = 436, NR_openat2 = 437, NR_faccessat2 = 439,
+	NR_mount_setattr = 442,
+};
+
+struct k_open_how { uint64_t flags, mode, resolve; };
+enum { K_NO_XDEV = 1, K_NO_MAGICLINKS = 2, K_NO_SYMLINKS = 4, K_BENEATH = 8, K_IN_ROOT = 16 };
+
+struct k_mount_attr { uint64_t attr_set, attr_clr, propagation, userns_fd; };
+enum { K_ATTR_RDONLY = 1, K_ATTR_NOSUID = 2, K_ATTR_NODEV = 4, K_ATTR_NOEXEC = 8 };
+
+struct k_clone_args {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+		set_tid_size, cgroup;
+};
+#define K_CLONE_PARENT 0x00008000ull
+#define K_CLONE_INTO_CGROUP 0x200000000ull
+#define K_CLONE_NEWNET 0x40000000
+
+#define K_OPEN_TREE_CLONE 1u
+#define K_EMPTY_PATH 0x1000u
+#define K_RECURSIVE 0x8000u
+#define K_MOVE_F_EMPTY 0x4u
+#define K_MOVE_T_EMPTY 0x40u
+#define K_FSOPEN_CLOEXEC 1u
+#define K_FSPICK_CLOEXEC 1u
+#define K_FSPICK_EMPTY_PATH 8u
+enum { K_FSCONFIG_FLAG = 0, K_FSCONFIG_STRING = 1, K_FSCONFIG_CREATE = 6, K_FSCONFIG_RECONFIGURE = 7 };
+#define K_FSMOUNT_CLOEXEC 1u
+#define K_CLOSE_RANGE_CLOEXEC 4u
+
+#define K_PROC_MAGIC 0x9fa0
+#define K_DEVPTS_MAGIC 0x1cd1
+#define K_TIOCGPTPEER 0x5441
+
+struct k_cap_header { uint32_t version; int pid; };
+struct k_cap_data { uint32_t effective, permitted, inheritable; };
+#define K_CAP_VERSION_3 0x20080522u
+
+struct k_sched_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+
+static inline int k_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct k_open_how how = {flags, mode, resolve};
+	return (int)syscall(NR_openat2, dir, path, &how, sizeof how);
+}
+
+static inline int k_open_tree(int dir, const char *path, unsigned flags)
+{
+	return (int)syscall(NR_open_tree, dir, path, flags | (unsigned)O_CLOEXEC);
+}
+
+static inline int k_move_mount(int from, int to)
+{
+	return (int)syscall(NR_move_mount, from, "", to, "", K_MOVE_F_EMPTY | K_MOVE_T_EMPTY);
+}
+
+static inline int k_mount_setattr(int fd, unsigned flags, const struct k_mount_attr *attr)
+{
+	return (int)syscall(NR_mount_setattr, fd, "", flags | K_EMPTY_PATH, attr, sizeof *attr);
+}
+
+static inline int k_fsconfig(int fd, unsigned cmd, const char *key, const char *value)
+{
+	return (int)syscall(NR_fsconfig, fd, cmd, key, value, 0);
+}
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * Steps that enter and make namespaces, and what belongs to a fresh one.
+ */
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "stub.h"
+
+/* a: slot of the namespace's file, CLONE_NEW* type. */
+STEP(join_ns)
+{
+	TRY(c, "setns", setns(slot(c, s->a[0]), (int)s->a[1]));
+	return 0;
+}
+
+/* a: slot of a pidfd, CLONE_NEW* flags: all of that process's namespaces at once (Linux 5.8). */
+STEP(join_pidfd)
+{
+	TRY(c, "setns", setns(slot(c, s->a[0]), (int)s->a[1]));
+	TRY(c, "open /", c->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return 0;
+}
+
+STEP(unshare)
+{
+	TRY(c, "unshare", unshare((int)s->a[0]));
+	return 0;
+}
+
+/*
+ * a: CLONE_NEW* flags, slot of a cgroup v2 directory or NO_FD. The child is rt's child (CLONE_PARENT,
+ * which wants exit_signal 0 and inherits ours) and goes on with the next step; this process tells rt
+ * its pid and ends.
+ */
+STEP(clone)
+{
+	struct k_clone_args args = {.flags = s->a[0] | K_CLONE_PARENT};
+	if (s->a[1] != NO_FD) {
+		args.flags |= K_CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)slot(c, s->a[1]);
+	}
+	long pid;
+	TRY(c, "clone3", pid = syscall(NR_clone3, &args, sizeof args));
+	if (pid > 0)
+		_exit(talk_send(c, R_PID, (int32_t)pid, NULL, -1) < 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return 0;
+}
+
+/* a: what has been reached, 1 to go on at once. Else rt does its part (maps ids, runs hooks, writes state) first. */
+STEP(sync)
+{
+	TRY(c, "send", talk_send(c, R_SYNC, (int32_t)s->a[0], NULL, -1));
+	return s->a[1] ? 0 : talk_wait(c);
+}
+
+/* a: uid, gid: who to be in a user namespace just entered. */
+STEP(set_ids)
+{
+	gid_t gid = (gid_t)s->a[1];
+	uid_t uid = (uid_t)s->a[0];
+	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
+	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
+	/* A change of uid clears the death and dump settings. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return 0;
+}
+
+/*
+ * a: slot of a v1 `tasks` file. Writing 0 moves the caller's own, only thread; the kernel then skips the
+ * global cgroup_threadgroup_rwsem and with it the wait for an RCU grace period (Linux 5.6).
+ */
+STEP(cgroup_join)
+{
+	TRY(c, "write", write(slot(c, s->a[0]), "0", 1));
+	close(slot(c, s->a[0]));
+	return 0;
+}
+
+STEP(setsid)
+{
+	(void)s;
+	TRY(c, "setsid", setsid());
+	return 0;
+}
+
+/* str: name. A new session keyring, searchable by its user, so that keys of the host are out of reach. */
+STEP(keyring)
+{
+	enum { JOIN_SESSION_KEYRING = 1, SETPERM = 5 };
+	c->what = "keyctl";
+	long key = syscall(SYS_keyctl, JOIN_SESSION_KEYRING, s->str[0]);
+	if (key < 0)
+		return errno == ENOSYS ? 0 : -errno; /* a kernel without keys has none to protect */
+	/* possessor: all; user: view, read, search, link (keyctl_setperm(3)) */
+	TRY(c, "keyctl", syscall(SYS_keyctl, SETPERM, key, 0x3f1b0000u));
+	return 0;
+}
+
+STEP(loopback_up)
+{
+	(void)s;
+	struct ifreq ifr;
+	memset(&ifr, 0, sizeof ifr);
+	memcpy(ifr.ifr_name, "lo", 3);
+	ifr.ifr_flags = IFF_UP | IFF_RUNNING;
+	int fd;
+	TRY(c, "socket", fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	TRY(c, "ioctl SIOCSIFFLAGS", ioctl(fd, SIOCSIFFLAGS, &ifr));
+	close(fd);
+	return 0;
+}
+
+STEP(hostname)
+{
+	TRY(c, "sethostname", sethostname(s->str[0], strlen(s->str[0])));
+	return 0;
+}
+
+STEP(domainname)
+{
+	TRY(c, "setdomainname", setdomainname(s->str[0], strlen(s->str[0])));
+	return 0;
+}

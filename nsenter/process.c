@@ -1,0 +1,220 @@
+/*
+ * Steps that make this process the user's: limits, identity, capabilities, filter, execve.
+ */
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "stub.h"
+
+/* a: mask, or all ones for the one that rt was started with. */
+STEP(umask)
+{
+	umask(s->a[0] > 0777 ? c->umask : (mode_t)s->a[0]);
+	return 0;
+}
+
+STEP(personality)
+{
+	TRY(c, "personality", personality((unsigned long)s->a[0]));
+	return 0;
+}
+
+/* a: policy, flags, nice, priority, runtime, deadline, period (sched_setattr(2)). */
+STEP(scheduler)
+{
+	struct k_sched_attr attr = {
+		.size = sizeof attr, .policy = (uint32_t)s->a[0], .flags = s->a[1], .nice = (int32_t)s->a[2],
+		.priority = (uint32_t)s->a[3], .runtime = s->a[4], .deadline = s->a[5], .period = s->a[6],
+	};
+	TRY(c, "sched_setattr", syscall(SYS_sched_setattr, 0, &attr, 0));
+	return 0;
+}
+
+/* a: class << 13 | level (ioprio_set(2)). */
+STEP(ioprio)
+{
+	TRY(c, "ioprio_set", syscall(SYS_ioprio_set, 1, 0, (int)s->a[0]));
+	return 0;
+}
+
+/* a: uid, gid. Pipes, sockets and files are given to the user, so that /dev/stderr can be opened again. A
+ * device is never touched: /dev/null and terminals belong to the host. */
+STEP(chown_stdio)
+{
+	struct stat st;
+	for (int fd = 0; fd < 3; fd++) {
+		if (fstat(fd, &st) < 0 || S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) || st.st_uid == s->a[0])
+			continue;
+		TRY(c, "fchown", fchown(fd, (uid_t)s->a[0], (gid_t)-1) < 0 && errno != EPERM && errno != EROFS && errno != EINVAL ? -1 : 0);
+	}
+	return 0;
+}
+
+/* The kernel's getcwd answers "(unreachable)/..." for a directory outside the root (CVE-2024-21626). */
+static int inside(struct ctx *c)
+{
+	char buf[MAX_PATH];
+	TRY(c, "getcwd", syscall(SYS_getcwd, buf, sizeof buf));
+	c->what = "current working directory is outside of container mount namespace root -- possible container breakout detected";
+	return buf[0] == '/' ? 0 : -EXDEV;
+}
+
+/* a: 1 to make it where it is missing, 2 to leave it where the user alone may enter: the step comes again
+ * after credentials. str: path. */
+STEP(chdir)
+{
+	if (c->cwd_done)
+		return 0;
+	int fd = s->a[0] & 1 ? path_make(c, s->str[0], 1, 0755) : path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0);
+	int err = s->a[0] & 1 ? -fd : errno;
+	if (fd < 0)
+		return s->a[0] & 2 && err == EACCES ? 0 : -err;
+	c->what = "chdir";
+	if (fchdir(fd) < 0)
+		return s->a[0] & 2 && errno == EACCES ? 0 : -errno;
+	close(fd);
+	c->cwd_done = 1;
+	return inside(c);
+}
+
+static int executable(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return errno;
+	if (S_ISDIR(st.st_mode))
+		return EISDIR;
+	return access(path, X_OK) < 0 ? errno : 0;
+}
+
+/* str: where to look, in order. Chooses what is executed; create fails here, not start. */
+STEP(find_exec)
+{
+	int worst = ENOENT;
+	c->what = "find";
+	for (uint32_t i = 0; i < s->nstr; i++) {
+		int err = s->str[i] ? executable(s->str[i]) : ENOENT;
+		if (err == 0) {
+			c->exe = s->str[i];
+			return 0;
+		}
+		if (err == EACCES || s->nstr == 1)
+			worst = err;
+	}
+	return -worst;
+}
+
+/* a: slot of a listening socket. From here on `rt start` is the one to talk to. */
+STEP(await_start)
+{
+	int conn, listener = slot(c, s->a[0]);
+	close(c->sock);
+	c->sock = -1;
+	c->what = "accept";
+	do
+		conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	while (conn < 0 && (errno == EINTR || errno == ECONNABORTED));
+	if (conn < 0)
+		_exit(1);
+	close(listener);
+	c->sock = conn;
+	return talk_wait(c);
+}
+
+/* a: RLIMIT_* number, soft, hard. */
+STEP(rlimit)
+{
+	uint64_t limit[2] = {s->a[1], s->a[2]};
+	TRY(c, "prlimit", syscall(SYS_prlimit64, 0, (int)s->a[0], limit, NULL));
+	return 0;
+}
+
+STEP(no_new_privs)
+{
+	(void)s;
+	TRY(c, "prctl", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	return 0;
+}
+
+/* a: bytes, SECCOMP_FILTER_FLAG_*, 1 if the listener's descriptor goes to rt. str: the program. */
+STEP(seccomp)
+{
+	struct {
+		unsigned short len;
+		void *insns;
+	} prog = {(unsigned short)(s->a[0] / 8), s->str[0]};
+	long fd;
+	TRY(c, "seccomp", fd = syscall(SYS_seccomp, 1, (unsigned)s->a[1], &prog));
+	if (s->a[2]) {
+		TRY(c, "send listener", talk_send(c, R_FD, 1, NULL, (int)fd));
+		close((int)fd);
+	}
+	return 0;
+}
+
+/* a: the capabilities that stay in the bounding set. */
+STEP(bounding)
+{
+	for (unsigned cap = 0; cap < 64; cap++) {
+		if (s->a[0] >> cap & 1)
+			continue;
+		int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+		if (has < 0) /* the kernel's last one is behind us */
+			break;
+		if (has > 0)
+			TRY(c, "prctl PR_CAPBSET_DROP", prctl(PR_CAPBSET_DROP, cap, 0, 0, 0));
+	}
+	return 0;
+}
+
+/* a: uid, gid, 1 to leave the supplementary groups alone, number of groups. str: the groups. */
+STEP(credentials)
+{
+	gid_t gid = (gid_t)s->a[1];
+	uid_t uid = (uid_t)s->a[0];
+	/* Permitted capabilities outlive the change of uid, until capabilities says which stay. */
+	TRY(c, "prctl PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+	if (!s->a[2])
+		TRY(c, "setgroups", syscall(SYS_setgroups, (size_t)s->a[3], s->str[0]));
+	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
+	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
+	return 0;
+}
+
+/* a: effective, permitted, inheritable, ambient. */
+STEP(capabilities)
+{
+	struct k_cap_header h = {K_CAP_VERSION_3, 0};
+	struct k_cap_data d[2];
+	for (int i = 0; i < 2; i++) {
+		d[i].effective = (uint32_t)(s->a[0] >> 32 * i);
+		d[i].permitted = (uint32_t)(s->a[1] >> 32 * i);
+		d[i].inheritable = (uint32_t)(s->a[2] >> 32 * i);
+	}
+	TRY(c, "capset", syscall(SYS_capset, &h, d));
+	TRY(c, "prctl PR_CAP_AMBIENT_CLEAR_ALL", prctl(47, 4, 0, 0, 0));
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if (s->a[3] >> cap & 1)
+			TRY(c, "prctl PR_CAP_AMBIENT_RAISE", prctl(47, 2, cap, 0, 0));
+	return 0;
+}
+
+/* a: number of the first descriptor that the user's program must not see. */
+STEP(close_fds)
+{
+	TRY(c, "close_range", syscall(NR_close_range, (unsigned)s->a[0], ~0u, K_CLOSE_RANGE_CLOEXEC));
+	return 0;
+}
+
+/* a: index of the environment in str. str: argv, NULL, environment, NULL. */
+STEP(exec)
+{
+	TRY(c, "execve", execve(c->exe ? c->exe : s->str[0], (char **)s->str, (char **)s->str + s->a[0]));
+	return 0;
+}

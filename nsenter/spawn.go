@@ -1,0 +1,191 @@
+package nsenter
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Stub is a stub that was started and has not been left to itself yet.
+type Stub struct {
+	Pid  int // of the process that was started; the one that becomes the container's is reported with ReplyPid
+	conv *os.File
+}
+
+// ReplyType says what a Reply is about.
+type ReplyType uint32
+
+// The replies of the stub.
+const (
+	ReplyPid   ReplyType = iota + 1 // Value: pid of the container's process, a child of rt
+	ReplySync                       // Value: a sync point
+	ReplyFd                         // File: the terminal's master (Value 0) or the filter's listener (Value 1)
+	ReplyError                      // Value: errno of step Step, Text: what failed in it
+)
+
+// A Reply is one message of the stub.
+type Reply struct {
+	Type  ReplyType
+	Step  int
+	Value int
+	Text  string
+	File  *os.File
+}
+
+// Stdio are the first three descriptors of the container's process.
+type Stdio [3]*os.File
+
+// Start starts the stub; it waits for its plan. Descriptors 3 to 3+extra of rt go with it, at their numbers.
+func Start(stdio Stdio, extra int) (*Stub, error) {
+	img, err := Image()
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a socket for the stub: %w", err)
+	}
+	defer unix.Close(pair[1])
+	s := &Stub{conv: os.NewFile(uintptr(pair[0]), "stub")}
+	files := make([]uintptr, 0, 4+extra)
+	for _, f := range stdio {
+		files = append(files, f.Fd())
+	}
+	for i := range extra {
+		files = append(files, uintptr(3+i))
+	}
+	files = append(files, uintptr(pair[1]))
+	// fork and exec move descriptors about on the way to their numbers; the image must lie above all of that
+	// to be found at its own (runc issue 4294).
+	exe, err := unix.FcntlInt(img.Fd(), unix.F_DUPFD_CLOEXEC, highest(files)+len(files)+3)
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("move the stub's descriptor: %w", err)
+	}
+	defer unix.Close(exe)
+	s.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(exe), []string{"rt"}, &syscall.ProcAttr{
+		Env:   []string{"_RT_STUB=" + strconv.Itoa(3+extra)},
+		Files: files,
+	})
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("start the stub: %w", err)
+	}
+	return s, nil
+}
+
+func highest(fds []uintptr) int {
+	top := uintptr(0)
+	for _, fd := range fds {
+		top = max(top, fd)
+	}
+	return int(top)
+}
+
+// Connect is for a stub that has been waiting since another rt started it: conv is connected to its start socket.
+func Connect(conv *os.File) *Stub { return &Stub{conv: conv} }
+
+// Close ends the conversation. A stub that still waits for a word ends too.
+func (s *Stub) Close() error { return s.conv.Close() }
+
+// SendPlan sends the steps and the descriptors they refer to.
+func (s *Stub) SendPlan(steps []Step, inputs []*os.File) error {
+	data, err := Encode(steps, len(inputs))
+	if err != nil {
+		return err
+	}
+	mem, err := unix.MemfdCreate("rt-plan", unix.MFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("create memfd for the plan: %w", err)
+	}
+	defer unix.Close(mem)
+	for done := 0; done < len(data); {
+		n, err := unix.Write(mem, data[done:])
+		if err != nil {
+			return fmt.Errorf("write the plan: %w", err)
+		}
+		done += n
+	}
+	fds := make([]int, 1, len(inputs)+1)
+	fds[0] = mem
+	for _, f := range inputs {
+		fds = append(fds, int(f.Fd()))
+	}
+	const most = 250 // SCM_MAX_FD is 253
+	for len(fds) > 0 {
+		n := min(len(fds), most)
+		if err := s.send(unix.UnixRights(fds[:n]...)); err != nil {
+			return fmt.Errorf("send the plan: %w", err)
+		}
+		fds = fds[n:]
+	}
+	return nil
+}
+
+// Go lets the stub go on from a sync point.
+func (s *Stub) Go() error {
+	if err := s.send(nil); err != nil {
+		return fmt.Errorf("tell the stub to go on: %w", err)
+	}
+	return nil
+}
+
+func (s *Stub) send(rights []byte) error {
+	word := binary.NativeEndian.AppendUint32(nil, planMagic)
+	for {
+		err := unix.Sendmsg(int(s.conv.Fd()), word, rights, nil, unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Receive waits for the next reply. io.EOF: the stub has become the user's program, or is dead.
+func (s *Stub) Receive() (*Reply, error) {
+	var buf [replySize]byte
+	var oob [64]byte
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(int(s.conv.Fd()), buf[:], oob[:], unix.MSG_CMSG_CLOEXEC)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ECONNRESET): // dead with a message of ours unread
+			return nil, io.EOF
+		case err != nil:
+			return nil, fmt.Errorf("hear from the stub: %w", err)
+		case n == 0:
+			return nil, io.EOF
+		case n != replySize:
+			return nil, fmt.Errorf("hear from the stub: %d bytes are no message", n)
+		}
+		return parseReply(buf[:], oob[:oobn])
+	}
+}
+
+func parseReply(buf, oob []byte) (*Reply, error) {
+	u32 := func(at int) uint32 { return binary.NativeEndian.Uint32(buf[at:]) }
+	r := &Reply{
+		Type: ReplyType(u32(0)), Step: int(u32(4)), Value: int(int32(u32(8))),
+		Text: string(buf[16 : 16+min(u32(12), replySize-16)]),
+	}
+	if len(oob) == 0 {
+		return r, nil
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(msgs) != 1 {
+		return nil, fmt.Errorf("hear from the stub: bad control message")
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) != 1 {
+		return nil, fmt.Errorf("hear from the stub: bad descriptors")
+	}
+	r.File = os.NewFile(uintptr(fds[0]), r.Text)
+	return r, nil
+}

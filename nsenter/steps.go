@@ -1,0 +1,348 @@
+package nsenter
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A Slot is the position of a descriptor among those sent with a plan; NoSlot is none.
+type Slot int
+
+// NoSlot says that a step has no descriptor to work on.
+const NoSlot Slot = -1
+
+// A Step is one thing that the stub does. String says what, for plans and errors: verb and object.
+type Step interface {
+	fmt.Stringer
+	Name() string
+	encode(r *record)
+}
+
+// Sync points: what the stub has reached when it waits for rt's word.
+const (
+	SyncMapIDs = iota + 1 // in a new user namespace without mappings
+	SyncTime              // a new time namespace for children is ready for its offsets
+	SyncCgroup            // a process that must be moved into its cgroup v2 directory
+	SyncHooks             // the mounts are there, the root is not pivoted yet
+	SyncReady             // everything is set up: the container is created
+	SyncExec              // the user's program comes next; the stub does not wait
+)
+
+type (
+	// JoinNS enters a namespace: setns(2) on its file.
+	JoinNS struct {
+		File Slot
+		Type uint64
+		Kind string
+		Path string
+	}
+	// JoinPidfd enters several namespaces of one process at once.
+	JoinPidfd struct {
+		Pidfd Slot
+		Flags uint64
+		Kinds string
+	}
+	// Unshare makes new namespaces for this process.
+	Unshare struct {
+		Flags uint64
+		Kinds string
+	}
+	// Clone goes on in a new process in new namespaces; Cgroup is the v2 directory that it is born in.
+	Clone struct {
+		Flags  uint64
+		Kinds  string
+		Cgroup Slot
+	}
+	// Sync tells rt that a point has been reached, and waits unless GoOn.
+	Sync struct {
+		Point int
+		GoOn  bool
+	}
+	// SetIDs makes the process uid and gid of the user namespace it has entered.
+	SetIDs struct{ UID, GID uint32 }
+	// CgroupJoin enters a cgroup v1 directory by its tasks file.
+	CgroupJoin struct {
+		Tasks Slot
+		Path  string
+	}
+	// Setsid starts a new session.
+	Setsid struct{}
+	// Keyring joins a new session keyring.
+	Keyring struct{ Keyring string }
+	// LoopbackUp brings up lo.
+	LoopbackUp struct{}
+	// Hostname sets the UTS namespace's host name.
+	Hostname struct{ Value string }
+	// Domainname sets the UTS namespace's NIS domain name.
+	Domainname struct{ Value string }
+	// Propagation sets the propagation of every mount of the namespace.
+	Propagation struct{ Flags uint64 }
+	// AttachRoot mounts the rootfs onto its own path.
+	AttachRoot struct {
+		Tree        Slot
+		Propagation uint64
+		Path        string
+	}
+	// MountFS mounts a new instance of a file system.
+	MountFS struct {
+		Type, Target, Source string
+		Options              []Option
+		Attrs                uint64 // MOUNT_ATTR_*
+		Propagation          uint64
+		Recursive            bool // of Propagation
+		NoLinks              bool // no symbolic link may lead to Target
+	}
+	// MountTree attaches a bind mount.
+	MountTree struct {
+		Tree           Slot
+		Target, Source string
+		Set, Clear     uint64 // MOUNT_ATTR_* of the top
+		SetAll, ClrAll uint64 // of every mount of the tree
+		Place          uint64 // propagation by where it is mounted, for the whole tree
+		Propagation    uint64 // propagation that was asked for
+		PropagateAll   bool   // of Propagation
+		Recursive      bool   // the tree includes what is mounted below Source
+		NoLinks        bool
+	}
+	// Remount changes a mount that is there.
+	Remount struct {
+		Target      string
+		Set, Clear  uint64
+		Propagation uint64
+		Recursive   bool
+		Superblock  bool
+		Options     []Option
+	}
+	// Mkdir makes a directory and those above it.
+	Mkdir struct {
+		Path string
+		Mode uint32
+	}
+	// Symlink makes a symbolic link, unless something is there.
+	Symlink struct{ Path, Target string }
+	// Mknod makes a device node, or binds the host's where it may not.
+	Mknod struct {
+		Path     string
+		Mode     uint32 // with the S_IF* type
+		Dev      uint64
+		UID, GID uint32
+		HostNode Slot
+		Bind     bool
+		HostPath string
+	}
+	// Console opens a terminal, hands its master to rt and makes it the controlling one.
+	Console struct {
+		Rows, Cols uint32
+		UID        uint32
+		DevConsole bool
+	}
+	// Pivot makes the container's root the root.
+	Pivot struct{}
+	// MoveRoot is what --no-pivot does instead.
+	MoveRoot struct{}
+	// Chroot is for a container without a mount namespace.
+	Chroot struct {
+		Dir  Slot
+		Path string
+	}
+	// RootAttr sets attributes and propagation of the root mount.
+	RootAttr struct {
+		Set         uint64
+		Propagation uint64
+		Recursive   bool
+	}
+	// Sysctl writes a file below /proc/sys.
+	Sysctl struct{ Path, Value string }
+	// ReadonlyPath makes a path read-only.
+	ReadonlyPath struct{ Path string }
+	// MaskPath hides a path.
+	MaskPath struct{ Path string }
+	// Umask sets the file mode creation mask; Keep leaves the caller's.
+	Umask struct {
+		Mask uint32
+		Keep bool
+	}
+	// Personality sets the execution domain.
+	Personality struct{ Domain uint64 }
+	// Scheduler sets policy and attributes: sched_setattr(2).
+	Scheduler struct {
+		Policy                     uint32
+		Flags                      uint64
+		Nice                       int32
+		Priority                   uint32
+		Runtime, Deadline, Period_ uint64
+	}
+	// IOPriority sets class and level: ioprio_set(2).
+	IOPriority struct{ Class, Level uint32 }
+	// ChownStdio gives pipes, sockets and files among stdio to the user.
+	ChownStdio struct{ UID, GID uint32 }
+	// Chdir enters the working directory.
+	Chdir struct {
+		Path  string
+		Make  bool
+		Retry bool // EACCES is fine: Chdir comes again after Credentials
+	}
+	// FindExec chooses the program.
+	FindExec struct {
+		Arg        string // args[0]
+		Candidates []string
+	}
+	// AwaitStart waits for `rt start`.
+	AwaitStart struct{ Listener Slot }
+	// Rlimit sets a resource limit.
+	Rlimit struct {
+		Type       string
+		Number     int
+		Soft, Hard uint64
+	}
+	// NoNewPrivs forbids gaining privileges by execve.
+	NoNewPrivs struct{}
+	// Seccomp loads a filter.
+	Seccomp struct {
+		Program []byte
+		Flags   uint32
+		Notify  bool
+	}
+	// Bounding cuts the capability bounding set down to Keep.
+	Bounding struct{ Keep uint64 }
+	// Credentials sets groups, gid and uid.
+	Credentials struct {
+		UID, GID   uint32
+		Groups     []uint32
+		KeepGroups bool
+	}
+	// Capabilities sets the other four sets.
+	Capabilities struct{ Effective, Permitted, Inheritable, Ambient uint64 }
+	// CloseFds hides every descriptor from First on from the program.
+	CloseFds struct{ First int }
+	// Exec becomes the program.
+	Exec struct{ Args, Env []string }
+)
+
+// An Option is a file system's mount option; a nil Value is a flag.
+type Option struct {
+	Key   string
+	Value *string `json:",omitempty"`
+}
+
+func (o Option) String() string {
+	if o.Value == nil {
+		return o.Key
+	}
+	return o.Key + "=" + *o.Value
+}
+
+// The order of the names is that of enum kind in stub.h.
+func (JoinNS) Name() string       { return "join-namespace" }
+func (JoinPidfd) Name() string    { return "join-process" }
+func (Unshare) Name() string      { return "unshare" }
+func (Clone) Name() string        { return "clone" }
+func (Sync) Name() string         { return "sync" }
+func (SetIDs) Name() string       { return "set-ids" }
+func (CgroupJoin) Name() string   { return "join-cgroup" }
+func (Setsid) Name() string       { return "setsid" }
+func (Keyring) Name() string      { return "keyring" }
+func (LoopbackUp) Name() string   { return "loopback-up" }
+func (Hostname) Name() string     { return "hostname" }
+func (Domainname) Name() string   { return "domainname" }
+func (Propagation) Name() string  { return "propagation" }
+func (AttachRoot) Name() string   { return "attach-root" }
+func (MountFS) Name() string      { return "mount" }
+func (MountTree) Name() string    { return "bind" }
+func (Remount) Name() string      { return "remount" }
+func (Mkdir) Name() string        { return "mkdir" }
+func (Symlink) Name() string      { return "symlink" }
+func (Mknod) Name() string        { return "mknod" }
+func (Console) Name() string      { return "console" }
+func (Pivot) Name() string        { return "pivot-root" }
+func (MoveRoot) Name() string     { return "move-root" }
+func (Chroot) Name() string       { return "chroot" }
+func (RootAttr) Name() string     { return "root-attributes" }
+func (Sysctl) Name() string       { return "sysctl" }
+func (ReadonlyPath) Name() string { return "readonly-path" }
+func (MaskPath) Name() string     { return "mask-path" }
+func (Umask) Name() string        { return "umask" }
+func (Personality) Name() string  { return "personality" }
+func (Scheduler) Name() string    { return "scheduler" }
+func (IOPriority) Name() string   { return "io-priority" }
+func (ChownStdio) Name() string   { return "chown-stdio" }
+func (Chdir) Name() string        { return "chdir" }
+func (FindExec) Name() string     { return "find-executable" }
+func (AwaitStart) Name() string   { return "await-start" }
+func (Rlimit) Name() string       { return "rlimit" }
+func (NoNewPrivs) Name() string   { return "no-new-privileges" }
+func (Seccomp) Name() string      { return "seccomp" }
+func (Bounding) Name() string     { return "bounding-set" }
+func (Credentials) Name() string  { return "credentials" }
+func (Capabilities) Name() string { return "capabilities" }
+func (CloseFds) Name() string     { return "close-fds" }
+func (Exec) Name() string         { return "exec" }
+
+func (s JoinNS) String() string    { return "join " + s.Kind + " namespace " + s.Path }
+func (s JoinPidfd) String() string { return "join the container's namespaces " + s.Kinds }
+func (s Unshare) String() string   { return "make new namespaces " + s.Kinds }
+func (s Clone) String() string {
+	if s.Kinds == "" {
+		return "clone a process"
+	}
+	return "clone into new namespaces " + s.Kinds
+}
+
+var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "announce the program"}
+
+func (s Sync) String() string { return "let rt " + syncNames[s.Point] }
+func (s SetIDs) String() string {
+	return fmt.Sprintf("become uid %d gid %d of the user namespace", s.UID, s.GID)
+}
+func (s CgroupJoin) String() string { return "join cgroup " + s.Path }
+func (Setsid) String() string       { return "start a session" }
+func (s Keyring) String() string    { return "join session keyring " + s.Keyring }
+func (LoopbackUp) String() string   { return "bring up lo" }
+func (s Hostname) String() string   { return "set hostname " + s.Value }
+func (s Domainname) String() string { return "set domainname " + s.Value }
+func (s Propagation) String() string {
+	return "set propagation of every mount to " + propagationName(s.Flags)
+}
+func (s AttachRoot) String() string   { return "mount rootfs " + s.Path }
+func (s MountFS) String() string      { return "mount " + s.Type + " at " + s.Target }
+func (s MountTree) String() string    { return "bind " + s.Source + " at " + s.Target }
+func (s Remount) String() string      { return "remount " + s.Target }
+func (s Mkdir) String() string        { return "make directory " + s.Path }
+func (s Symlink) String() string      { return "make link " + s.Path + " to " + s.Target }
+func (s Mknod) String() string        { return "make device " + s.Path }
+func (Console) String() string        { return "open a terminal" }
+func (Pivot) String() string          { return "pivot to the rootfs" }
+func (MoveRoot) String() string       { return "move the rootfs to /" }
+func (s Chroot) String() string       { return "chroot to " + s.Path }
+func (RootAttr) String() string       { return "set attributes of the root mount" }
+func (s Sysctl) String() string       { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
+func (s ReadonlyPath) String() string { return "make read-only " + s.Path }
+func (s MaskPath) String() string     { return "mask " + s.Path }
+func (s Umask) String() string {
+	if s.Keep {
+		return "keep the umask"
+	}
+	return fmt.Sprintf("set umask %04o", s.Mask)
+}
+func (Personality) String() string  { return "set personality" }
+func (Scheduler) String() string    { return "set scheduler" }
+func (s IOPriority) String() string { return "set io priority" }
+func (s ChownStdio) String() string { return "give stdio to uid " + strconv.Itoa(int(s.UID)) }
+func (s Chdir) String() string {
+	return "chdir to cwd (" + strconv.Quote(s.Path) + ") set in config.json"
+}
+func (s FindExec) String() string { return "find executable " + s.Arg }
+func (AwaitStart) String() string { return "wait for start" }
+func (s Rlimit) String() string   { return fmt.Sprintf("set rlimit %s %d:%d", s.Type, s.Soft, s.Hard) }
+func (NoNewPrivs) String() string { return "set no_new_privs" }
+func (Seccomp) String() string    { return "load seccomp filter" }
+func (s Bounding) String() string {
+	return fmt.Sprintf("keep capabilities %#x in the bounding set", s.Keep)
+}
+func (s Credentials) String() string {
+	return fmt.Sprintf("become uid %d gid %d groups %v", s.UID, s.GID, s.Groups)
+}
+func (Capabilities) String() string { return "apply caps" }
+func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }
+func (s Exec) String() string       { return "exec " + s.Args[0] }

@@ -1,0 +1,230 @@
+/*
+ * Entry, the conversation with rt, and the loop over the steps.
+ */
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "stub.h"
+
+_Static_assert(sizeof(char *) == 8, "the plan's encoding wants 64-bit pointers");
+_Static_assert(sizeof(struct step) == 80, "keep in step with wire.go");
+_Static_assert(sizeof(struct reply) == 256, "keep in step with wire.go");
+
+/* The order is that of enum kind. */
+static int (*const run[K_END])(struct ctx *, const struct step *) = {
+	NULL, step_join_ns, step_join_pidfd, step_unshare, step_clone, step_sync, step_set_ids,
+	step_cgroup_join, step_setsid, step_keyring, step_loopback_up, step_propagation,
+	step_attach_root, step_mount_fs, step_mount_tree, step_remount, step_mkdir, step_symlink,
+	step_mknod, step_console, step_pivot, step_move_root, step_chroot, step_root_attr,
+	step_hostname, step_domainname, step_sysctl, step_readonly_path, step_mask_path, step_umask,
+	step_personality, step_scheduler, step_ioprio, step_chown_stdio, step_chdir, step_find_exec,
+	step_await_start, step_rlimit, step_no_new_privs, step_seccomp, step_bounding,
+	step_credentials, step_capabilities, step_close_fds, step_exec,
+};
+
+/* Tells rt something, with a descriptor if fd >= 0. */
+int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd)
+{
+	struct reply r = {.type = type, .step = c->step, .value = value};
+	if (text) {
+		r.len = (uint32_t)strnlen(text, sizeof r.text);
+		memcpy(r.text, text, r.len);
+	}
+	struct iovec iov = {&r, sizeof r};
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(sizeof(int))];
+	} u;
+	memset(&u, 0, sizeof u);
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (fd >= 0) {
+		m.msg_control = &u;
+		m.msg_controllen = sizeof u.space;
+		u.h.cmsg_level = SOL_SOCKET;
+		u.h.cmsg_type = SCM_RIGHTS;
+		u.h.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&u.h), &fd, sizeof fd);
+	}
+	ssize_t n;
+	do
+		n = sendmsg(c->sock, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n == sizeof r ? 0 : -EPIPE;
+}
+
+/* Waits for rt's word to go on. The other end closed means that rt is gone, and with it the reason to live. */
+int talk_wait(struct ctx *c)
+{
+	uint32_t word = 0;
+	ssize_t n;
+	do
+		n = recv(c->sock, &word, sizeof word, 0);
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof word || word != PLAN_MAGIC)
+		_exit(1);
+	return 0;
+}
+
+/* The descriptor in slot n, which plan_check has seen to be one. */
+int slot(const struct ctx *c, uint64_t n)
+{
+	return n < c->nfds ? c->fd[n] : -1;
+}
+
+/* Takes one message: descriptors into got[0..max). Returns how many, or -1. */
+static int receive_fds(int sock, int *got, unsigned max)
+{
+	uint32_t word;
+	struct iovec iov = {&word, sizeof word};
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(250 * sizeof(int))];
+	} u;
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
+	ssize_t n;
+	do
+		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	if (n != sizeof word || word != PLAN_MAGIC || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !h)
+		return -1;
+	if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)))
+		return -1;
+	unsigned count = (unsigned)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	if (count > max)
+		return -1;
+	memcpy(got, CMSG_DATA(h), count * sizeof(int));
+	return (int)count;
+}
+
+/* Receives the plan (a memfd, the very first descriptor) and the descriptors it refers to. */
+static const struct step *receive_plan(struct ctx *c)
+{
+	int first[250];
+	int n = receive_fds(c->sock, first, 250);
+	if (n < 1)
+		_exit(1); /* rt is gone */
+	struct stat st;
+	if (fstat(first[0], &st) < 0 || st.st_size <= 0 || st.st_size > 64 << 20)
+		return NULL;
+	size_t len = (size_t)st.st_size;
+	void *base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, first[0], 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	close(first[0]);
+	if (plan_check(base, len))
+		return NULL;
+	const struct plan_header *h = base;
+	if ((unsigned)n - 1 > h->nfds)
+		return NULL;
+	c->nfds = h->nfds;
+	c->nsteps = h->nsteps;
+	memcpy(c->fd, first + 1, (size_t)(n - 1) * sizeof(int));
+	for (uint32_t have = (uint32_t)n - 1; have < c->nfds; have += (uint32_t)n) {
+		n = receive_fds(c->sock, c->fd + have, c->nfds - have);
+		if (n < 1)
+			return NULL;
+	}
+	return plan_first(base);
+}
+
+/* A process starts with what its parent ignored or blocked: not the container's. */
+static void reset_signals(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	for (int i = 1; i < 65; i++)
+		if (i != SIGKILL && i != SIGSTOP)
+			signal(i, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void report(struct ctx *c, int err)
+{
+	char text[240];
+	size_t n = 0;
+	if (c->what) {
+		n = strnlen(c->what, 60);
+		memcpy(text, c->what, n);
+	}
+	text[n] = 0;
+	/* A file system's own words about what it did not like (fsopen(2)). */
+	if (c->detail_fd >= 0 && n + 3 < sizeof text) {
+		ssize_t got = read(c->detail_fd, text + n + 2, sizeof text - n - 3);
+		if (got > 2) {
+			text[n] = ':';
+			text[n + 1] = ' ';
+			memmove(text + n + 2, text + n + 4, (size_t)got - 2); /* without "e " */
+			text[n + (size_t)got] = 0;
+		}
+	}
+	talk_send(c, R_ERROR, -err, text, -1);
+}
+
+/* Runs the plan that arrives on sock. Does not return. */
+void stub_main(int sock)
+{
+	struct ctx c = {.sock = sock, .root = -1, .proc = -1, .null = -1, .mask = -1, .tty = -1, .detail_fd = -1};
+	/* Nothing in the container may look at or into this process (ptrace, /proc/PID/fd). */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	prctl(PR_SET_NAME, "rt:[stub]", 0, 0, 0);
+	reset_signals();
+	c.umask = umask(0); /* modes in the plan are meant as they are */
+	fcntl(sock, F_SETFD, FD_CLOEXEC);
+	syscall(NR_close_range, (unsigned)sock + 1, ~0u, 0);
+	const struct step *s = receive_plan(&c);
+	if (!s) {
+		c.what = "receive plan";
+		report(&c, -EBADMSG);
+		_exit(1);
+	}
+	for (; c.step < c.nsteps; c.step++, s = plan_next(s)) {
+		c.what = NULL;
+		c.detail_fd = -1;
+		int r = run[s->kind](&c, s);
+		if (r < 0) {
+			report(&c, r);
+			_exit(1);
+		}
+	}
+	_exit(0);
+}
+
+/* "_RT_STUB=N" in the environment says that this process is the stub and N is its socket. */
+static int stub_socket(void)
+{
+	const char *v = getenv("_RT_STUB");
+	int n = 0;
+	if (!v || !*v)
+		return -1;
+	for (; *v; v++) {
+		if (*v < '0' || *v > '9' || n > 99999)
+			return -1;
+		n = n * 10 + (*v - '0');
+	}
+	return n;
+}
+
+#ifdef RT_STUB_IMAGE
+int main(void)
+{
+	int sock = stub_socket();
+	if (sock < 0)
+		return 1;
+	stub_main(sock);
+}
+#else
+/* Before the Go runtime starts; musl passes constructors no arguments, the environment is there. */
+__attribute__((constructor)) static void take_over(void)
+{
+	int sock = stub_socket();
+	if (sock >= 0)
+		stub_main(sock);
+}
+#endif

@@ -1,0 +1,96 @@
+/*
+ * The plan as bytes: a header, then nsteps records, 8-aligned. A record is a struct step whose str[]
+ * are offsets from the record's start (0 = NULL), then the bytes of the strings. plan_check looks at
+ * all of it before anything is executed, and turns offsets into pointers; it must be safe for any
+ * input, and is fuzzed (fuzz/).
+ */
+#include "stub.h"
+
+/* What a step of each kind must have: strings, and which arguments are slots. */
+static const struct {
+	uint8_t min_str;
+	uint8_t slots; /* bit i: a[i] is a slot */
+} shape[K_END] = {
+	[K_JOIN_NS] = {0, 1}, [K_JOIN_PIDFD] = {0, 1}, [K_CLONE] = {0, 2}, [K_CGROUP_JOIN] = {0, 1},
+	[K_KEYRING] = {1, 0}, [K_ATTACH_ROOT] = {1, 1}, [K_MOUNT_FS] = {3, 0}, [K_MOUNT_TREE] = {2, 1},
+	[K_REMOUNT] = {1, 0}, [K_MKDIR] = {1, 0}, [K_SYMLINK] = {2, 0}, [K_MKNOD] = {2, 16},
+	[K_HOSTNAME] = {1, 0}, [K_DOMAINNAME] = {1, 0}, [K_SYSCTL] = {2, 0}, [K_READONLY_PATH] = {1, 0},
+	[K_MASK_PATH] = {1, 0}, [K_CHDIR] = {1, 0}, [K_FIND_EXEC] = {1, 0}, [K_AWAIT_START] = {0, 1},
+	[K_CHROOT] = {0, 1}, [K_SECCOMP] = {1, 0}, [K_CREDENTIALS] = {1, 0}, [K_EXEC] = {3, 0},
+};
+
+/* Steps whose first string is a[0] bytes of data; kernel structures want them aligned. */
+static int blob_fits(const struct step *s)
+{
+	if (s->kind != K_SECCOMP && s->kind != K_CREDENTIALS)
+		return 1;
+	uint64_t n = s->kind == K_SECCOMP ? s->a[0] : s->a[3] * 4;
+	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;
+	return s->str[0] && s->a[3] <= 65536 && (uintptr_t)s->str[0] % 8 == 0 && n <= s->size - at;
+}
+
+/* The strings before str[i] that must not be NULL. */
+static int strings_there(const struct step *s)
+{
+	for (uint32_t i = 0; i < shape[s->kind].min_str; i++)
+		if (!s->str[i] && s->kind != K_EXEC)
+			return 0;
+	if (s->kind != K_EXEC)
+		return 1;
+	/* argv, NULL, environment, NULL: a[0] is the index of the environment. */
+	return s->str[0] && s->a[0] >= 2 && s->a[0] < s->nstr && !s->str[s->a[0] - 1] && !s->str[s->nstr - 1];
+}
+
+static int step_check(struct step *s, uint32_t left, uint32_t nfds)
+{
+	if (left < sizeof *s || s->size < sizeof *s || s->size > left || s->size % 8)
+		return -EBADMSG;
+	if (s->kind == 0 || s->kind >= K_END || s->nstr > (s->size - sizeof *s) / sizeof(char *))
+		return -EBADMSG;
+	if (s->nstr < shape[s->kind].min_str)
+		return -EBADMSG;
+	for (unsigned i = 0; i < 8; i++)
+		if (shape[s->kind].slots >> i & 1 && s->a[i] != NO_FD && s->a[i] >= nfds)
+			return -EBADMSG;
+	char *base = (char *)s;
+	size_t first = sizeof *s + s->nstr * sizeof(char *);
+	if (s->nstr && (s->size == first || base[s->size - 1])) /* the last NUL ends every string */
+		return -EBADMSG;
+	for (uint32_t i = 0; i < s->nstr; i++) {
+		uintptr_t off = (uintptr_t)s->str[i];
+		if (off && (off < first || off >= s->size))
+			return -EBADMSG;
+		s->str[i] = off ? base + off : NULL;
+	}
+	return strings_there(s) && blob_fits(s) ? 0 : -EBADMSG;
+}
+
+/* Checks the plan of len bytes at base (writable, private, 8-aligned). */
+int plan_check(void *base, size_t len)
+{
+	struct plan_header *h = base;
+	if (len < sizeof *h || len > 64u << 20 || h->magic != PLAN_MAGIC || h->version != PLAN_VERSION)
+		return -EBADMSG;
+	if (h->size != len || h->nfds > MAX_FDS || h->nsteps == 0)
+		return -EBADMSG;
+	char *at = (char *)base + sizeof *h;
+	uint32_t left = (uint32_t)(len - sizeof *h);
+	for (uint32_t i = 0; i < h->nsteps; i++) {
+		int r = step_check((struct step *)(void *)at, left, h->nfds);
+		if (r)
+			return r;
+		left -= ((struct step *)(void *)at)->size;
+		at += ((struct step *)(void *)at)->size;
+	}
+	return left == 0 ? 0 : -EBADMSG;
+}
+
+const struct step *plan_first(const void *base)
+{
+	return (const struct step *)(const void *)((const char *)base + sizeof(struct plan_header));
+}
+
+const struct step *plan_next(const struct step *s)
+{
+	return (const struct step *)(const void *)((const char *)s + s->size);
+}

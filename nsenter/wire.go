@@ -1,0 +1,276 @@
+package nsenter
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// Keep in step with stub.h.
+const (
+	planMagic   = 0x6e706c72
+	planVersion = 1
+	headerSize  = 24
+	recordSize  = 80
+	replySize   = 256
+	// MaxFds is how many descriptors can go with one plan.
+	MaxFds  = 1000
+	maxPlan = 64 << 20
+	noSlot  = 0xffffffff
+)
+
+// The kinds, in the order of stub.h.
+const (
+	kJoinNS = iota + 1
+	kJoinPidfd
+	kUnshare
+	kClone
+	kSync
+	kSetIDs
+	kCgroupJoin
+	kSetsid
+	kKeyring
+	kLoopbackUp
+	kPropagation
+	kAttachRoot
+	kMountFS
+	kMountTree
+	kRemount
+	kMkdir
+	kSymlink
+	kMknod
+	kConsole
+	kPivot
+	kMoveRoot
+	kChroot
+	kRootAttr
+	kHostname
+	kDomainname
+	kSysctl
+	kReadonlyPath
+	kMaskPath
+	kUmask
+	kPersonality
+	kScheduler
+	kIOPrio
+	kChownStdio
+	kChdir
+	kFindExec
+	kAwaitStart
+	kRlimit
+	kNoNewPrivs
+	kSeccomp
+	kBounding
+	kCredentials
+	kCapabilities
+	kCloseFds
+	kExec
+)
+
+// A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
+type record struct {
+	kind uint32
+	a    [8]uint64
+	strs []*string
+	blob bool // strs[0] is data, not text: NULs are fine
+}
+
+func (r *record) str(s ...string) {
+	for i := range s {
+		r.strs = append(r.strs, &s[i])
+	}
+}
+
+func (r *record) null() { r.strs = append(r.strs, nil) }
+
+func (r *record) options(opts []Option) {
+	for i := range opts {
+		r.strs = append(r.strs, &opts[i].Key, opts[i].Value)
+	}
+}
+
+func (r *record) set(kind uint32, a ...uint64) {
+	r.kind = kind
+	copy(r.a[:], a)
+}
+
+var errNUL = errors.New("string holds a NUL byte")
+
+// append encodes the record at the end of buf: fixed part, offsets, bytes, padded to 8.
+func (r *record) append(buf []byte) ([]byte, error) {
+	le := binary.NativeEndian
+	start := len(buf)
+	buf = le.AppendUint32(buf, r.kind)
+	buf = le.AppendUint32(buf, 0) // size, below
+	for _, v := range r.a {
+		buf = le.AppendUint64(buf, v)
+	}
+	buf = le.AppendUint32(buf, uint32(len(r.strs)))
+	buf = le.AppendUint32(buf, 0)
+	off := recordSize + 8*len(r.strs)
+	for _, s := range r.strs {
+		if s == nil {
+			buf = le.AppendUint64(buf, 0)
+			continue
+		}
+		buf = le.AppendUint64(buf, uint64(off))
+		off += len(*s) + 1
+	}
+	for i, s := range r.strs {
+		if s == nil {
+			continue
+		}
+		if !(r.blob && i == 0) {
+			for j := 0; j < len(*s); j++ {
+				if (*s)[j] == 0 {
+					return nil, fmt.Errorf("encode %q: %w", *s, errNUL)
+				}
+			}
+		}
+		buf = append(buf, *s...)
+		buf = append(buf, 0)
+	}
+	for len(buf)%8 != 0 {
+		buf = append(buf, 0)
+	}
+	// The last byte must be a NUL even if no string needs it, which padding or the string's own gives.
+	le.PutUint32(buf[start+4:], uint32(len(buf)-start))
+	return buf, nil
+}
+
+// Encode turns steps into the bytes that the stub reads; nfds descriptors go with them.
+func Encode(steps []Step, nfds int) ([]byte, error) {
+	if nfds > MaxFds {
+		return nil, fmt.Errorf("encode plan: %d descriptors are more than the %d that can go with it", nfds, MaxFds)
+	}
+	buf := make([]byte, headerSize, 16<<10)
+	for i, s := range steps {
+		var r record
+		s.encode(&r)
+		var err error
+		if buf, err = r.append(buf); err != nil {
+			return nil, fmt.Errorf("step %d, %s: %w", i, s.Name(), err)
+		}
+	}
+	if len(buf) > maxPlan {
+		return nil, fmt.Errorf("encode plan: %d bytes are more than %d", len(buf), maxPlan)
+	}
+	le := binary.NativeEndian
+	for i, v := range []uint32{planMagic, planVersion, uint32(len(buf)), uint32(len(steps)), uint32(nfds), 0} {
+		le.PutUint32(buf[4*i:], v)
+	}
+	return buf, nil
+}
+
+func slot(s Slot) uint64 {
+	if s < 0 {
+		return noSlot
+	}
+	return uint64(s)
+}
+
+func b2u(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (s JoinNS) encode(r *record)      { r.set(kJoinNS, slot(s.File), s.Type) }
+func (s JoinPidfd) encode(r *record)   { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
+func (s Unshare) encode(r *record)     { r.set(kUnshare, s.Flags) }
+func (s Clone) encode(r *record)       { r.set(kClone, s.Flags, slot(s.Cgroup)) }
+func (s Sync) encode(r *record)        { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
+func (s SetIDs) encode(r *record)      { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
+func (s CgroupJoin) encode(r *record)  { r.set(kCgroupJoin, slot(s.Tasks)) }
+func (Setsid) encode(r *record)        { r.set(kSetsid) }
+func (s Keyring) encode(r *record)     { r.set(kKeyring); r.str(s.Keyring) }
+func (LoopbackUp) encode(r *record)    { r.set(kLoopbackUp) }
+func (s Hostname) encode(r *record)    { r.set(kHostname); r.str(s.Value) }
+func (s Domainname) encode(r *record)  { r.set(kDomainname); r.str(s.Value) }
+func (s Propagation) encode(r *record) { r.set(kPropagation, s.Flags) }
+func (s AttachRoot) encode(r *record) {
+	r.set(kAttachRoot, slot(s.Tree), s.Propagation)
+	r.str(s.Path)
+}
+
+func (s MountFS) encode(r *record) {
+	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive))
+	r.str(s.Type, s.Target, s.Source)
+	r.options(s.Options)
+}
+
+func (s MountTree) encode(r *record) {
+	r.set(kMountTree, slot(s.Tree), s.Set, s.Clear, s.SetAll, s.ClrAll,
+		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1, b2u(s.NoLinks))
+	r.str(s.Target, s.Source)
+}
+
+func (s Remount) encode(r *record) {
+	r.set(kRemount, s.Set, s.Clear, s.Propagation, b2u(s.Recursive), b2u(s.Superblock))
+	r.str(s.Target)
+	r.options(s.Options)
+}
+
+func (s Mkdir) encode(r *record)   { r.set(kMkdir, uint64(s.Mode)); r.str(s.Path) }
+func (s Symlink) encode(r *record) { r.set(kSymlink); r.str(s.Path, s.Target) }
+func (s Mknod) encode(r *record) {
+	r.set(kMknod, uint64(s.Mode), s.Dev, uint64(s.UID), uint64(s.GID), slot(s.HostNode), b2u(s.Bind))
+	r.str(s.Path, s.HostPath)
+}
+
+func (s Console) encode(r *record) {
+	r.set(kConsole, uint64(s.Rows), uint64(s.Cols), uint64(s.UID), b2u(s.DevConsole))
+}
+func (Pivot) encode(r *record)          { r.set(kPivot) }
+func (MoveRoot) encode(r *record)       { r.set(kMoveRoot) }
+func (s Chroot) encode(r *record)       { r.set(kChroot, slot(s.Dir)) }
+func (s RootAttr) encode(r *record)     { r.set(kRootAttr, s.Set, s.Propagation, b2u(s.Recursive)) }
+func (s Sysctl) encode(r *record)       { r.set(kSysctl); r.str(s.Path, s.Value) }
+func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
+func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path) }
+func (s Umask) encode(r *record) {
+	if s.Keep {
+		r.set(kUmask, ^uint64(0))
+		return
+	}
+	r.set(kUmask, uint64(s.Mask))
+}
+func (s Personality) encode(r *record) { r.set(kPersonality, s.Domain) }
+func (s Scheduler) encode(r *record) {
+	r.set(kScheduler, uint64(s.Policy), s.Flags, uint64(uint32(s.Nice)), uint64(s.Priority), s.Runtime, s.Deadline, s.Period_)
+}
+func (s IOPriority) encode(r *record) { r.set(kIOPrio, uint64(s.Class)<<13|uint64(s.Level)) }
+func (s ChownStdio) encode(r *record) { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
+func (s Chdir) encode(r *record)      { r.set(kChdir, b2u(s.Make)|b2u(s.Retry)<<1); r.str(s.Path) }
+func (s FindExec) encode(r *record)   { r.set(kFindExec); r.str(s.Candidates...) }
+func (s AwaitStart) encode(r *record) { r.set(kAwaitStart, slot(s.Listener)) }
+func (s Rlimit) encode(r *record)     { r.set(kRlimit, uint64(s.Number), s.Soft, s.Hard) }
+func (NoNewPrivs) encode(r *record)   { r.set(kNoNewPrivs) }
+func (s Seccomp) encode(r *record) {
+	r.set(kSeccomp, uint64(len(s.Program)), uint64(s.Flags), b2u(s.Notify))
+	r.blob = true
+	r.str(string(s.Program))
+}
+func (s Bounding) encode(r *record) { r.set(kBounding, s.Keep) }
+func (s Credentials) encode(r *record) {
+	r.set(kCredentials, uint64(s.UID), uint64(s.GID), b2u(s.KeepGroups), uint64(len(s.Groups)))
+	var groups []byte
+	for _, g := range s.Groups {
+		groups = binary.NativeEndian.AppendUint32(groups, g)
+	}
+	r.blob = true
+	r.str(string(groups))
+}
+
+func (s Capabilities) encode(r *record) {
+	r.set(kCapabilities, s.Effective, s.Permitted, s.Inheritable, s.Ambient)
+}
+func (s CloseFds) encode(r *record) { r.set(kCloseFds, uint64(s.First)) }
+func (s Exec) encode(r *record) {
+	r.set(kExec, uint64(len(s.Args)+1))
+	r.str(s.Args...)
+	r.null()
+	r.str(s.Env...)
+	r.null()
+}

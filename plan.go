@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer"
+	"rt/libcontainer/plan"
+)
+
+func (p *program) planCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:      "plan",
+		Usage:     "print the steps that would make a bundle's container, without making it",
+		ArgsUsage: "<bundle>",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "exec", Usage: "the steps of exec --process `process.json` in that container instead"},
+			textOrJSON(),
+			&cli.BoolFlag{Name: "no-pivot", Usage: "as in create"},
+			&cli.BoolFlag{Name: "no-new-keyring", Usage: "as in create"},
+		},
+	}, 1, 1, func(c *cli.Context) error {
+		format := c.String("format")
+		if format != "text" && format != "json" {
+			return errors.New("invalid format option")
+		}
+		steps, err := p.compile(c)
+		if err != nil {
+			return err
+		}
+		if format == "json" {
+			e := json.NewEncoder(p.stdout)
+			e.SetIndent("", "  ")
+			return e.Encode(steps)
+		}
+		_, err = io.WriteString(p.stdout, printable(steps.Text()))
+		return err
+	})
+}
+
+func (p *program) compile(c *cli.Context) (*plan.Plan, error) {
+	if c.IsSet("exec") {
+		return p.dryRunExec(c.Args().First(), c.String("exec"))
+	}
+	return p.dryRun(c.Args().First(), libcontainer.CreateOptions{
+		NoPivot:      c.Bool("no-pivot"),
+		NoNewKeyring: c.Bool("no-new-keyring"),
+	})
+}

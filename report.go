@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// exitStatus ends rt with this code and without a message: the status of a process that was waited for, or
+// a failure that has been printed already.
+type exitStatus int
+
+func (s exitStatus) Error() string { return "exit status " + strconv.Itoa(int(s)) }
+
+// An execError is a failure of exec that is not the process's own. It has an exit code that programs seldom
+// use, so that callers can tell the two apart.
+type execError struct{ error }
+
+func (e execError) Unwrap() error { return e.error }
+
+// A usageError is a command line that cannot be carried out.
+type usageError struct{ text, hint string }
+
+func (e *usageError) Error() string { return e.text }
+
+func (e *usageError) Hint() string { return e.hint }
+
+// report logs err, if there is something to log, and returns the exit code for it.
+func (p *program) report(err error) int {
+	if err == nil {
+		return 0
+	}
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	p.log.failure(err)
+	if errors.As(err, new(execError)) {
+		return 255
+	}
+	return 1
+}
+
+// exited turns the status of a process that was waited for into the result of a command.
+func exited(status int) error {
+	if status == 0 {
+		return nil
+	}
+	return exitStatus(status)
+}
+
+// unknownCommand runs when the first argument is no command. With no argument at all it shows the help.
+func unknownCommand(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowAppHelp(c)
+	}
+	return &usageError{fmt.Sprintf("unknown command %q", c.Args().First()), "rt --help lists the commands"}
+}
+
+// command fills in what all commands have in common: between low and high arguments (-1: any number), and
+// no subcommand "help", which would shadow containers named help and h.
+func command(cmd *cli.Command, low, high int, run func(c *cli.Context) error) *cli.Command {
+	cmd.HideHelpCommand = true
+	cmd.CustomHelpTemplate = cli.CommandHelpTemplate
+	cmd.Action = func(c *cli.Context) error {
+		if err := countArgs(c, low, high); err != nil {
+			fmt.Fprint(c.App.Writer, "Incorrect Usage.\n\n")
+			_ = cli.ShowCommandHelp(c, cmd.Name) // the error is worth more than a failure to print the help
+			return err
+		}
+		return run(c)
+	}
+	return cmd
+}
+
+func countArgs(c *cli.Context, low, high int) error {
+	n := c.NArg()
+	switch {
+	case low == high && n != low:
+		return &usageError{fmt.Sprintf("%q requires exactly %d argument(s)", c.Command.Name, low), misplacedFlag(c)}
+	case n < low:
+		return &usageError{fmt.Sprintf("%q requires a minimum of %d argument(s)", c.Command.Name, low), ""}
+	case high >= 0 && n > high:
+		return &usageError{fmt.Sprintf("%q requires a maximum of %d argument(s)", c.Command.Name, high), misplacedFlag(c)}
+	}
+	return nil
+}
+
+func misplacedFlag(c *cli.Context) string {
+	for _, a := range c.Args().Tail() {
+		if strings.HasPrefix(a, "-") {
+			return "flags go before the arguments"
+		}
+	}
+	return ""
+}

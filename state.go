@@ -1,0 +1,26 @@
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) stateCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:      "state",
+		Usage:     "print the state of a container as JSON",
+		ArgsUsage: "<container-id>",
+	}, 1, 1, func(c *cli.Context) error {
+		s, err := p.runtime(c).State(c.Args().First())
+		if err != nil {
+			return err
+		}
+		text, err := json.MarshalIndent(s, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = p.stdout.Write(text) // no newline at the end: runc's layout
+		return err
+	})
+}

@@ -1,0 +1,183 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long one call of the runtime may take; only a hang reaches it.
+const patience = 30 * time.Second
+
+// A call is one call of the runtime binary. Only args must be set.
+type call struct {
+	prefix []string // a command that runs the runtime, such as nsenter
+	global []string // options before the verb, after --root
+	args   []string
+	stdin  io.Reader
+	env    []string // added to a minimal environment
+	files  []*os.File
+	dir    string
+	tty    *os.File // stdin, stdout and stderr, and the controlling terminal
+}
+
+// A result is what one call did.
+type result struct {
+	t              *testing.T
+	args           []string
+	stdout, stderr string
+	code           int // exit status; 128+signal when the runtime itself was killed
+}
+
+// invoke runs the runtime. Output goes to files, not pipes: a detached container keeps them open.
+func invoke(t *testing.T, dir, root string, c call) result {
+	t.Helper()
+	args := slices.Concat([]string{"--root", root}, c.global, c.args)
+	argv := slices.Concat(c.prefix, []string{machine.rt}, args)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdin, cmd.ExtraFiles, cmd.Dir = c.stdin, c.files, c.dir
+	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, c.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdout, stderr := tempFile(t, dir, "out-"), tempFile(t, dir, "err-")
+	defer stdout.Close()
+	defer stderr.Close()
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if c.tty != nil {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = c.tty, c.tty, c.tty
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	}
+	if err := orphans.start(cmd); err != nil {
+		t.Fatalf("start %s: %v", machine.rt, err)
+	}
+	timer := time.AfterFunc(patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	err := orphans.wait(cmd)
+	late := !timer.Stop()
+	r := result{t: t, args: args, stdout: readAll(t, stdout), stderr: readAll(t, stderr), code: exitCode(cmd.ProcessState)}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v", r, err)
+	}
+	if late {
+		t.Fatalf("killed after %v: %s", patience, r)
+	}
+	return r
+}
+
+func tempFile(t *testing.T, dir, prefix string) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(dir, prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func readAll(t *testing.T, f *os.File) string {
+	t.Helper()
+	data, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func exitCode(p *os.ProcessState) int {
+	if ws := p.Sys().(syscall.WaitStatus); ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return p.ExitCode()
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("%s %s: exit %d\nstdout: %sstderr: %s", machine.name, strings.Join(r.args, " "), r.code, indent(r.stdout), indent(r.stderr))
+}
+
+func indent(text string) string {
+	if text == "" {
+		return "(empty)\n"
+	}
+	return "\n    " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ") + "\n"
+}
+
+// ok wants exit status 0.
+func (r result) ok() result {
+	r.t.Helper()
+	return r.exits(0)
+}
+
+// exits wants this exit status.
+func (r result) exits(code int) result {
+	r.t.Helper()
+	if r.code != code {
+		r.t.Fatalf("want exit %d: %s", code, r)
+	}
+	return r
+}
+
+// fails wants exit status 1 and each of these texts on stderr.
+func (r result) fails(texts ...string) result {
+	r.t.Helper()
+	return r.exits(1).says(texts...)
+}
+
+// says wants each of these texts on stderr; a log line's escaped quotes count as quotes.
+func (r result) says(texts ...string) result {
+	r.t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(strings.ReplaceAll(r.stderr, `\"`, `"`), text) {
+			r.t.Fatalf("want %q on stderr: %s", text, r)
+		}
+	}
+	return r
+}
+
+// prints wants exactly this on stdout, apart from white space around it.
+func (r result) prints(want string) result {
+	r.t.Helper()
+	if got := strings.TrimSpace(r.stdout); got != strings.TrimSpace(want) {
+		r.t.Fatalf("want stdout %q: %s", want, r)
+	}
+	return r
+}
+
+// out is stdout without the white space around it.
+func (r result) out() string { return strings.TrimSpace(r.stdout) }
+
+// lines are the lines of stdout.
+func (r result) lines() []string { return strings.Split(r.out(), "\n") }
+
+// oneError wants one clear error: a single line on stderr, apart from hints. runc may warn as well.
+func (r result) oneError() result {
+	r.t.Helper()
+	errs := 0
+	for _, line := range strings.Split(strings.TrimSpace(r.stderr), "\n") {
+		if line == "" || strings.HasPrefix(line, "hint:") || strings.Contains(line, "level=warning") {
+			continue
+		}
+		errs++
+	}
+	if errs != 1 {
+		r.t.Fatalf("want one line of error, got %d: %s", errs, r)
+	}
+	if len(r.stderr) > 2000 || strings.Contains(r.stderr, "goroutine ") {
+		r.t.Fatalf("want a short error: %s", r)
+	}
+	return r
+}
+
+// eventually waits until a condition that another process brings about is true.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for: %s", patience, what)
+		}
+	}
+}

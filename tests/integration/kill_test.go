@@ -1,0 +1,64 @@
+package integration
+
+import "testing"
+
+// trapper writes the name of each signal it gets to /log.
+const trapper = `for s in TERM HUP USR1 USR2 INT; do trap "echo $s >> /log" $s; done
+touch /ready; while :; do sleep 0.01; done`
+
+func TestKill(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable, script(trapper)).up()
+	c.awaitPath("b/rootfs/ready")
+	log := ""
+	for _, k := range []struct{ arg, want string }{
+		{"", "TERM"}, {"HUP", "HUP"}, {"SIGUSR1", "USR1"}, {"usr2", "USR2"}, {"sigint", "INT"}, {"1", "HUP"}, {"15", "TERM"},
+	} {
+		var r result
+		if k.arg == "" {
+			r = c.kill()
+		} else {
+			r = c.kill(k.arg)
+		}
+		r.ok().prints("")
+		log += k.want + "\n"
+		eventually(t, "signal "+k.want, func() bool { return c.awaitFile("b/rootfs/log") == log })
+	}
+	c.kill("0").ok()
+	for _, bad := range []string{"NOSUCH", "SIGNOSUCH"} {
+		c.kill(bad).fails(`unknown signal "` + bad + `"`).oneError()
+	}
+	if c.status() != "running" {
+		t.Fatal("an unknown signal has stopped the container")
+	}
+}
+
+func TestKillCreated(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	c.create().ok()
+	c.kill("KILL").ok()
+	c.awaitStatus("stopped")
+	c.start().exits(1)
+	c.delete().ok()
+}
+
+func TestKillStoppedAll(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t).up().stopped()
+	c.kill("KILL").fails("container not running")
+	c.kill("0").fails("container not running")
+	c.kill("--all", "KILL").ok()
+}
+
+// TestKillPaused: SIGKILL reaches a frozen container (on cgroup v1 it has to be thawed for it).
+func TestKillPaused(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t).up()
+	c.rt("pause", c.id).ok()
+	c.kill("KILL").ok()
+	if machine.name == "runc" && differs(t, "1.1.5 leaves a killed v1 container frozen (fixed in 1.2)") {
+		c.rt("resume", c.id)
+	}
+	c.awaitStatus("stopped")
+}

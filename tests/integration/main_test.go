@@ -1,0 +1,165 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// machine is what TestMain found and built; set once, before any test runs.
+var machine struct {
+	rt    string // absolute path of the runtime under test
+	name  string // its base name: "rt", or "runc" for the cross-check
+	work  string // directory of this run, /tmp/rt-it-*; short, because socket paths are limited to 107 bytes
+	probe string // static helper program that runs inside containers
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(withMachine(m.Run))
+}
+
+// withMachine prepares the machine, runs the tests, and checks that the host is as it was.
+func withMachine(run func() int) int {
+	if os.Geteuid() != 0 {
+		return complain("these tests start containers: run them as root")
+	}
+	// Orphans of containers come to this process, so that a test can reap them and see their exit status.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return complain("become subreaper: %v", err)
+	}
+	if err := findRuntime(); err != nil {
+		return complain("%v", err)
+	}
+	work, err := os.MkdirTemp("/tmp", "rt-it-")
+	if err != nil {
+		return complain("%v", err)
+	}
+	defer os.RemoveAll(work)
+	machine.work = work
+	if err := os.Chmod(work, 0o755); err != nil {
+		return complain("%v", err)
+	}
+	if err := buildProbe(); err != nil {
+		return complain("%v", err)
+	}
+	go orphans.loop()
+	code := run()
+	if err := checkDevNull(); err != nil {
+		return complain("%v", err)
+	}
+	return code
+}
+
+func complain(format string, args ...any) int {
+	fmt.Fprintf(os.Stderr, "integration: "+format+"\n", args...)
+	return 1
+}
+
+func findRuntime() error {
+	rt := os.Getenv("RT")
+	if rt == "" {
+		rt = "../../rt"
+	}
+	path, err := exec.LookPath(rt)
+	if err != nil {
+		return fmt.Errorf("find the runtime: %w (run `make` first, or set RT)", err)
+	}
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return err
+	}
+	machine.rt, machine.name = path, filepath.Base(path)
+	return nil
+}
+
+func buildProbe() error {
+	machine.probe = filepath.Join(machine.work, "probe")
+	out, err := exec.Command("musl-gcc", "-static", "-Os", "-Wall", "-Wextra", "-o", machine.probe, "testdata/probe.c").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build testdata/probe.c: %w\n%s(package musl-tools)", err, out)
+	}
+	return nil
+}
+
+// checkDevNull: a runtime that chowns a container's stdin may hit the host's /dev/null.
+func checkDevNull() error {
+	var st unix.Stat_t
+	if err := unix.Lstat("/dev/null", &st); err != nil {
+		return err
+	}
+	if st.Mode != unix.S_IFCHR|0o666 || st.Uid != 0 || st.Gid != 0 || st.Rdev != unix.Mkdev(1, 3) {
+		return fmt.Errorf("the host's /dev/null was changed: mode %o owner %d:%d device %#x", st.Mode, st.Uid, st.Gid, st.Rdev)
+	}
+	return nil
+}
+
+// differs says that Debian's runc is under test and behaves otherwise here than rt does, and logs why.
+func differs(t *testing.T, why string) bool {
+	t.Helper()
+	if machine.name != "runc" {
+		return false
+	}
+	t.Logf("runc differs: %s", why)
+	return true
+}
+
+// rtOnly leaves a test out when runc is under test.
+func rtOnly(t *testing.T, why string) {
+	t.Helper()
+	if machine.name == "runc" {
+		t.Skipf("rt only: %s", why)
+	}
+}
+
+// busyboxRootfs fills dir with a root filesystem: busybox, its links, the probe and a passwd file.
+func busyboxRootfs(dir string) error {
+	for _, d := range []string{"bin", "dev", "etc", "proc", "sys", "tmp", "root", "run", "var"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "tmp"), 0o1777); err != nil {
+		return err
+	}
+	for _, f := range []struct{ from, to string }{{"/bin/busybox", "bin/busybox"}, {machine.probe, "bin/probe"}} {
+		if err := copyFile(f.from, filepath.Join(dir, f.to), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, applet := range strings.Fields(applets) {
+		if err := os.Symlink("busybox", filepath.Join(dir, "bin", applet)); err != nil {
+			return err
+		}
+	}
+	for name, text := range map[string]string{
+		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n",
+		"etc/group":  "root:x:0:\nalice:x:1000:\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string, mode os.FileMode) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, mode)
+}
+
+// applets are the busybox commands that the tests use.
+const applets = `sh cat ls sleep echo grep id env pwd touch mkdir rmdir rm mount umount mknod hostname dnsdomainname ip
+ ps kill true false stat stty readlink realpath dd head tail wc cut tr sort awk sed seq test printf chmod chown ln
+ mkfifo nc unshare nsenter setsid usleep timeout date uname tty cp mv find expr od hexdump cmp md5sum yes nohup nice
+ df free top uptime xargs tee dmesg which basename dirname chroot pidof sync sysctl ttysize resize`

@@ -1,0 +1,132 @@
+package integration
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// newMapped makes a container in a user namespace, whose root file system belongs to its root, 100000 on the host.
+func newMapped(t *testing.T, edits ...func(*specs.Spec)) *container {
+	t.Helper()
+	c := newContainer(t, append([]func(*specs.Spec){mapped}, edits...)...)
+	c.must(filepath.WalkDir(c.rootfs, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, 100000, 100000)
+	}))
+	return c
+}
+
+func TestUserNamespace(t *testing.T) {
+	t.Parallel()
+	c := newMapped(t, writable).up()
+	if c.ns("user") == nsOf(t, "self", "user") {
+		t.Fatal("the user namespace is the host's")
+	}
+	if uid := value(c.proc("status"), "Uid"); uid != "100000\t100000\t100000\t100000" {
+		t.Errorf("uid on the host: %s", uid)
+	}
+	if got := strings.Fields(c.proc("uid_map")); strings.Join(got, " ") != "0 100000 65536" {
+		t.Errorf("uid_map: %v", got)
+	}
+	if got := strings.Fields(c.proc("gid_map")); strings.Join(got, " ") != "0 100000 65536" {
+		t.Errorf("gid_map: %v", got)
+	}
+	if got := strings.TrimSpace(c.proc("setgroups")); got != "allow" {
+		t.Errorf("setgroups: %s", got)
+	}
+	if got := c.sh("id -u; id -g; touch /made; stat -c %u:%g /made /dev /proc/self/"); got != "0\n0\n0:0\n0:0\n0:0" {
+		t.Errorf("seen inside: %q", got)
+	}
+	st, err := os.Stat(filepath.Join(c.rootfs, "made"))
+	c.must(err)
+	if uid, gid := owner(st); uid != 100000 || gid != 100000 {
+		t.Errorf("a file made inside belongs to %d:%d on the host", uid, gid)
+	}
+	if out := c.sh("echo hi > /dev/null && head -c 3 /dev/zero | wc -c && test -c /dev/tty && ls /dev"); !strings.Contains(out, "urandom") {
+		t.Errorf("devices: %s", out)
+	}
+}
+
+func TestUserNamespaceUser(t *testing.T) {
+	t.Parallel()
+	c := newMapped(t, func(s *specs.Spec) {
+		s.Process.User = specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{5, 6}}
+	}).up()
+	status := c.proc("status")
+	if uid, gid := value(status, "Uid"), value(status, "Gid"); !strings.HasPrefix(uid, "101000\t") || !strings.HasPrefix(gid, "101001\t") {
+		t.Errorf("on the host: uid %s gid %s", uid, gid)
+	}
+	if groups := value(status, "Groups"); groups != "100005 100006" {
+		t.Errorf("groups on the host: %s", groups)
+	}
+	if got := c.exec("id", "-u").ok().out(); got != "1000" {
+		t.Errorf("exec is uid %s", got)
+	}
+}
+
+// TestUserNamespaceStdin: /dev/null as the stdin of a mapped container is the host's node; chowning it breaks the host.
+func TestUserNamespaceStdin(t *testing.T) {
+	c := newMapped(t, func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1000} }, args("id", "-u"))
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	c.must(err)
+	defer null.Close()
+	c.do(call{args: c.with("run"), stdin: null}).ok().prints("1000")
+	err = checkDevNull()
+	if err != nil && differs(t, "1.1.5 chowns /dev/null when it is the stdin of a mapped container") {
+		c.must(os.Chown("/dev/null", 0, 0))
+		return
+	}
+	c.must(err)
+}
+
+// TestJoinUserNamespace joins another container's user and network namespaces, as a pod with a user namespace has it.
+func TestJoinUserNamespace(t *testing.T) {
+	t.Parallel()
+	pod := newMapped(t).up()
+	c := newMapped(t, namespace(specs.UserNamespace, pod.nsPath("user")), namespace(specs.NetworkNamespace, pod.nsPath("net"))).up()
+	if c.ns("user") != pod.ns("user") || c.ns("net") != pod.ns("net") || c.ns("pid") == pod.ns("pid") {
+		t.Fatal("the namespaces were not joined")
+	}
+	if uid := value(c.proc("status"), "Uid"); !strings.HasPrefix(uid, "100000\t") {
+		t.Errorf("uid on the host: %s", uid)
+	}
+	if got := c.sh("id -u"); got != "0" {
+		t.Errorf("uid inside: %s", got)
+	}
+}
+
+// TestJoinUserNamespaceWithoutMappings: the mappings are those of the namespace.
+func TestJoinUserNamespaceWithoutMappings(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "1.1 wants the mappings in the configuration, runc 1.2 does not")
+	pod := newMapped(t).up()
+	c := newMapped(t, namespace(specs.UserNamespace, pod.nsPath("user")), func(s *specs.Spec) {
+		s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
+	}).up()
+	if got := c.sh("id -u"); got != "0" || c.ns("user") != pod.ns("user") {
+		t.Errorf("uid inside: %s", got)
+	}
+}
+
+// TestUserNamespaceConfinement: root inside is nobody outside.
+func TestUserNamespaceConfinement(t *testing.T) {
+	t.Parallel()
+	c := newMapped(t, capable("CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_MKNOD"), writable)
+	secret := c.file("secret", "host only", 0o600)
+	mounted("/secret", "bind", secret, "bind")(c.spec)
+	c.write()
+	c.up()
+	if r := c.exec("cat", "/secret"); r.code == 0 {
+		t.Fatalf("a file of the host's root was read: %s", r)
+	}
+	if r := c.exec("mknod", "/node", "b", "254", "0"); r.code == 0 {
+		t.Fatalf("a device node was made: %s", r)
+	}
+}
