@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -230,10 +231,14 @@ func (l *lab) proveTargets(ctx context.Context) error {
 			return err
 		}
 		argv := l.argv(t, "run", "--bundle", l.bundle("prove"), "prove")
-		out, err := command(ctx, argv[0], argv[1:]...).CombinedOutput()
+		var complaint bytes.Buffer
+		cmd := command(ctx, argv[0], argv[1:]...)
+		cmd.Stderr = &complaint
+		out, err := cmd.Output()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 42 || string(out) != "contained\n" {
-			return fmt.Errorf("%s does not run containers here: run of `echo contained; exit 42` printed %q: %v", t.name, out, err)
+			return fmt.Errorf("%s does not run containers here: run of `echo contained; exit 42` printed %q: %v: %s",
+				t.name, out, err, complaint.Bytes())
 		}
 	}
 	return nil

@@ -75,6 +75,11 @@ func limit(n int64) string {
 	return itoa(n)
 }
 
+// swappinessGiven: engines have written -1 for "not set", which reads as the largest unsigned number.
+func swappinessGiven(m *specs.LinuxMemory) bool {
+	return m.Swappiness != nil && *m.Swappiness != 1<<64-1
+}
+
 // pids.limit is the same file in v1 and v2; 0 is a real limit (config-linux.md, "PIDs", since 1.3.0).
 func (s *settings) pids(p *specs.LinuxPids) {
 	if p != nil && p.Limit != nil {

@@ -103,6 +103,7 @@ func TestSettingsV1(t *testing.T) {
 		{name: "memory above swap", config: `{"memory":{"limit":4096,"swap":1024}}`, err: "/linux/resources/memory/swap: memory+swap limit 1024 is below"},
 		{name: "memory oom killer", config: `{"memory":{"disableOOMKiller":true}}`, want: []string{"memory memory.oom_control=1"}},
 		{name: "memory swappiness range", config: `{"memory":{"swappiness":101}}`, err: "/linux/resources/memory/swappiness"},
+		{name: "memory swappiness -1", config: `{"memory":{"swappiness":18446744073709551615}}`},
 		{name: "memory kernel", config: `{"memory":{"kernel":4096}}`, warn: "/linux/resources/memory/kernel: ignored"},
 		{name: "memory kernelTCP", config: `{"memory":{"kernelTCP":4096}}`, warn: "kernelTCP"},
 		{name: "memory useHierarchy", config: `{"memory":{"useHierarchy":false}}`, warn: "useHierarchy"},

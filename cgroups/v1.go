@@ -113,7 +113,7 @@ func (s *settings) memoryV1(m *specs.LinuxMemory) {
 	if given(m.Reservation) {
 		s.add("memory", "memory.soft_limit_in_bytes", at+"/reservation", itoa(max(*m.Reservation, -1)))
 	}
-	if m.Swappiness != nil {
+	if swappinessGiven(m) {
 		if *m.Swappiness > 100 {
 			s.fail(at+"/swappiness", "invalid value %d (0 to 100)", *m.Swappiness)
 		}
@@ -132,7 +132,8 @@ func (s *settings) memoryV1(m *specs.LinuxMemory) {
 // memoryIgnored warns of the fields that no supported kernel acts on.
 func (s *settings) memoryIgnored(m *specs.LinuxMemory) {
 	const at = resources + "/memory"
-	if given(m.Kernel) { //lint:ignore SA1019 read only to say that it is ignored
+	//lint:ignore SA1019 read only to say that it is ignored
+	if given(m.Kernel) {
 		s.warn(at+"/kernel", "ignored: the kernel has no separate limit of kernel memory any more")
 	}
 	if given(m.KernelTCP) {

@@ -91,7 +91,7 @@ func (s *settings) memoryV2(m *specs.LinuxMemory) {
 	if given(m.Reservation) {
 		s.add("memory", "memory.low", at+"/reservation", limit(*m.Reservation))
 	}
-	if m.Swappiness != nil {
+	if swappinessGiven(m) {
 		s.fail(at+"/swappiness", "cannot be applied: cgroup v2 has no swappiness")
 	}
 	if m.DisableOOMKiller != nil && *m.DisableOOMKiller {

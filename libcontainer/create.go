@@ -25,7 +25,7 @@ import (
 
 // Create makes a container whose process waits for Start.
 func (r *Runtime) Create(id string, o CreateOptions) error {
-	k, err := r.create(id, o, true)
+	k, err := r.create(id, &making{o: o, await: true, detached: true})
 	if err != nil {
 		return err
 	}
@@ -41,11 +41,14 @@ func (r *Runtime) Create(id string, o CreateOptions) error {
 
 // A making is a container in the course of its creation.
 type making struct {
+	o         CreateOptions
+	await     bool   // whether `rt start` will come
+	detached  bool   // nobody stays to hold a terminal
+	meanwhile func() // something to do while the stub works, or nil
+
 	c      *container
-	o      CreateOptions
 	b      *bundle.Bundle
 	spec   *specs.Spec
-	await  bool // whether `rt start` will come
 	host   *cgroups.Host
 	in     *inside
 	hooked bool // hooks have been run, so that poststop hooks are owed
@@ -54,11 +57,11 @@ type making struct {
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for
 // the word to go on. The container is locked. On error nothing of it is left.
-func (r *Runtime) create(id string, o CreateOptions, await bool) (*making, error) {
+func (r *Runtime) create(id string, k *making) (*making, error) {
 	if err := bundle.CheckID(id); err != nil {
 		return nil, err
 	}
-	k := &making{o: o, await: await, c: &container{dir: r.dir(id), rt: r, state: state{ID: id}}}
+	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
 	if err := k.prepare(); err != nil {
 		return nil, k.fail(err)
 	}
@@ -94,7 +97,7 @@ func (k *making) prepare() error {
 		k.c.rt.Warn("%s: %s", p.Pointer, p.Text)
 	}
 	k.b, k.spec = b, b.Spec
-	if err := k.checkTerminal(); err != nil {
+	if err := checkTerminal(b.Spec.Process.Terminal, k.detached, k.o.ConsoleSocket); err != nil {
 		return err
 	}
 	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
@@ -106,17 +109,6 @@ func (k *making) prepare() error {
 		return err
 	}
 	return k.reserve()
-}
-
-// checkTerminal: who is going to hold the terminal's master?
-func (k *making) checkTerminal() error {
-	switch {
-	case k.await && k.spec.Process.Terminal && k.o.ConsoleSocket == "":
-		return errors.New("cannot allocate tty if runc will detach without setting console socket")
-	case !k.spec.Process.Terminal && k.o.ConsoleSocket != "":
-		return errors.New("cannot use console socket if runc will not detach or allocate tty")
-	}
-	return nil
 }
 
 // rootfsOf is root.path below the bundle. A rootfs that is, or lies behind, a symbolic link is refused: it could
@@ -215,6 +207,9 @@ func (k *making) makeProcess() error {
 	}
 	k.undo = append(k.undo, k.in.abandon)
 	k.in.onPid = k.born
+	if k.meanwhile != nil {
+		k.meanwhile()
+	}
 	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
 		return k.explain(err)
 	}

@@ -36,7 +36,7 @@ func (r *Runtime) Exec(id string, o ExecOptions) (int, error) {
 	if err := bundle.Join(bundle.CheckProcess(spec.Process, "/process")); err != nil {
 		return -1, err
 	}
-	if err := checkRunTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
+	if err := checkTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
 		return -1, err
 	}
 	status, err := c.exec(spec, o)

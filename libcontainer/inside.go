@@ -165,10 +165,11 @@ func (in *inside) take(r *nsenter.Reply) error {
 }
 
 func (in *inside) stepError(r *nsenter.Reply) error {
-	if r.Step >= len(in.plan.Items) {
+	i := len(in.plan.Items) - r.Left
+	if i < 0 || r.Left <= 0 {
 		return fmt.Errorf("the stub: %s: %w", r.Text, unix.Errno(r.Value))
 	}
-	return &StepError{Item: in.plan.Items[r.Step], Call: r.Text, Errno: unix.Errno(r.Value)}
+	return &StepError{Item: in.plan.Items[i], Call: r.Text, Errno: unix.Errno(r.Value)}
 }
 
 // executed waits for the end of the conversation, which is the program's beginning.

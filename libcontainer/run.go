@@ -15,23 +15,27 @@ import (
 // Run creates and starts a container. Detached it returns once the program runs; else it waits for the program,
 // deletes the container unless told to keep it, and returns the program's exit status.
 func (r *Runtime) Run(id string, o RunOptions) (int, error) {
-	var f *console.Forwarder
 	fg := &foreground{}
+	var f *console.Forwarder
+	var meanwhile func()
 	if !o.Detach {
-		f = console.NewForwarder(fg.resize)
-		defer f.Stop()
+		// Catching signals costs the Go runtime some time: it has it while the stub is at work.
+		meanwhile = func() { f = console.NewForwarder(fg.resize) }
 		if !o.NoSubreaper {
 			if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 				return -1, fmt.Errorf("become subreaper: %w", err)
 			}
 		}
 	}
-	k, err := r.create(id, o.CreateOptions, false)
+	k, err := r.create(id, &making{o: o.CreateOptions, detached: o.Detach, meanwhile: meanwhile})
+	if f != nil {
+		defer f.Stop()
+	}
 	if err != nil {
 		return -1, err
 	}
 	defer k.c.release()
-	if err := k.runTerminal(o.Detach, fg); err != nil {
+	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
 	}
 	if f != nil {
@@ -63,7 +67,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 }
 
 // runTerminal finds an owner for the terminal: the console socket, or this process.
-func (k *making) runTerminal(detach bool, fg *foreground) error {
+func (k *making) runTerminal(fg *foreground) error {
 	if k.o.PidfdSocket != "" {
 		if err := sendPidfd(k.o.PidfdSocket, k.c.Pid); err != nil {
 			return err
@@ -78,8 +82,8 @@ func (k *making) runTerminal(detach bool, fg *foreground) error {
 	return fg.attach(k.in.master, k.spec.Process)
 }
 
-// checkRunTerminal is the rule for run and exec, attached or not.
-func checkRunTerminal(terminal, detach bool, socket string) error {
+// checkTerminal: a terminal's master needs exactly one owner, the console socket or an rt that stays.
+func checkTerminal(terminal, detach bool, socket string) error {
 	switch {
 	case terminal && detach && socket == "":
 		return errors.New("cannot allocate tty if runc will detach without setting console socket")

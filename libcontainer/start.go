@@ -10,6 +10,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -66,26 +67,16 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 		conn.Close()
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
-	p, err := c.startPlan(spec)
+	opts := plan.Options{}
+	if spec.Linux != nil && spec.Linux.Seccomp != nil {
+		opts.Filter = &seccomp.Program{} // that there is one is all that counts here
+	}
+	p, err := plan.AfterStart(spec, opts, plan.Facts{Bounding: ownCapabilities()})
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return &inside{stub: nsenter.Connect(conn), plan: p, pid: c.Pid}, nil
-}
-
-// startPlan is the plan that the process is in the middle of, for the words of an error.
-func (c *container) startPlan(spec *specs.Spec) (*plan.Plan, error) {
-	cg, err := c.cgroup()
-	if err != nil {
-		return nil, err
-	}
-	filter, err := compileFilter(spec)
-	if err != nil {
-		return nil, err
-	}
-	return plan.Create(spec, plan.Options{ID: c.ID, Rootfs: c.Rootfs, Await: true, Filter: filter, NoNewKeyring: c.NoKeyring},
-		plan.Facts{BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Bounding: ownCapabilities()})
 }
 
 // begin runs startContainer hooks, gives the word, waits for execve, and runs poststart hooks. The spec's

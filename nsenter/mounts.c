@@ -59,6 +59,8 @@ static int make_fs(struct ctx *c, const struct step *s, uint32_t from, unsigned 
 	int fs, mnt;
 	TRY(c, "fsopen", fs = (int)syscall(NR_fsopen, s->str[0], K_FSOPEN_CLOEXEC));
 	c->detail_fd = fs;
+	if (s->str[2][0])
+		TRY(c, "source", k_fsconfig(fs, K_FSCONFIG_STRING, "source", s->str[2]));
 	for (uint32_t i = from; i + 1 < s->nstr; i += 2) {
 		const char *key = s->str[i], *value = s->str[i + 1];
 		if (!key)
@@ -232,6 +234,7 @@ static int clone_mask(struct ctx *c)
 	int fs, tree;
 	if (c->mask < 0) {
 		TRY(c, "fsopen", fs = (int)syscall(NR_fsopen, "tmpfs", K_FSOPEN_CLOEXEC));
+		TRY(c, "fsconfig", k_fsconfig(fs, K_FSCONFIG_STRING, "source", "tmpfs"));
 		TRY(c, "fsconfig", k_fsconfig(fs, K_FSCONFIG_STRING, "nr_inodes", "2"));
 		TRY(c, "fsconfig", k_fsconfig(fs, K_FSCONFIG_STRING, "mode", "0755"));
 		TRY(c, "fsconfig create", k_fsconfig(fs, K_FSCONFIG_CREATE, NULL, NULL));

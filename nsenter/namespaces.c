@@ -48,6 +48,8 @@ STEP(clone)
 	TRY(c, "clone3", pid = syscall(NR_clone3, &args, sizeof args));
 	if (pid > 0)
 		_exit(talk_send(c, R_PID, (int32_t)pid, NULL, -1) < 0);
+	if (s->a[1] != NO_FD)
+		close(slot(c, s->a[1]));
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return 0;
 }

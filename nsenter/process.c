@@ -1,8 +1,7 @@
 /*
  * Steps that make this process the user's: limits, identity, capabilities, filter, execve.
  */
-#include <grp.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -65,19 +64,18 @@ static int inside(struct ctx *c)
 	return buf[0] == '/' ? 0 : -EXDEV;
 }
 
-/* a: 1 to make it where it is missing, 2 to leave it where the user alone may enter: the step comes again
- * after credentials. str: path. */
+/* a: 1 to leave it where the user alone may enter: the step comes again after credentials. str: path. */
 STEP(chdir)
 {
 	if (c->cwd_done)
 		return 0;
-	int fd = s->a[0] & 1 ? path_make(c, s->str[0], 1, 0755) : path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0);
-	int err = s->a[0] & 1 ? -fd : errno;
+	c->what = "open";
+	int fd = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0);
 	if (fd < 0)
-		return s->a[0] & 2 && err == EACCES ? 0 : -err;
+		return s->a[0] && errno == EACCES ? 0 : -errno;
 	c->what = "chdir";
 	if (fchdir(fd) < 0)
-		return s->a[0] & 2 && errno == EACCES ? 0 : -errno;
+		return s->a[0] && errno == EACCES ? 0 : -errno;
 	close(fd);
 	c->cwd_done = 1;
 	return inside(c);
@@ -110,12 +108,27 @@ STEP(find_exec)
 	return -worst;
 }
 
+/* The first process of a pid namespace ignores what it has no handler for (pid_namespaces(7)): a container that
+ * nobody starts could not be stopped but by SIGKILL. */
+static void end_by_signal(int sig)
+{
+	_exit(128 + sig);
+}
+
+static void on_end_signals(void (*handler)(int))
+{
+	static const int sigs[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	for (unsigned i = 0; i < sizeof sigs / sizeof *sigs; i++)
+		signal(sigs[i], handler);
+}
+
 /* a: slot of a listening socket. From here on `rt start` is the one to talk to. */
 STEP(await_start)
 {
 	int conn, listener = slot(c, s->a[0]);
 	close(c->sock);
 	c->sock = -1;
+	on_end_signals(end_by_signal);
 	c->what = "accept";
 	do
 		conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -124,7 +137,9 @@ STEP(await_start)
 		_exit(1);
 	close(listener);
 	c->sock = conn;
-	return talk_wait(c);
+	talk_wait(c);
+	on_end_signals(SIG_DFL);
+	return 0;
 }
 
 /* a: RLIMIT_* number, soft, hard. */

@@ -26,13 +26,13 @@ const (
 	ReplyPid   ReplyType = iota + 1 // Value: pid of the container's process, a child of rt
 	ReplySync                       // Value: a sync point
 	ReplyFd                         // File: the terminal's master (Value 0) or the filter's listener (Value 1)
-	ReplyError                      // Value: errno of step Step, Text: what failed in it
+	ReplyError                      // Value: errno of the step, Text: what failed in it
 )
 
 // A Reply is one message of the stub.
 type Reply struct {
 	Type  ReplyType
-	Step  int
+	Left  int // steps to the end of the plan, the one that the reply is about included
 	Value int
 	Text  string
 	File  *os.File
@@ -172,7 +172,7 @@ func (s *Stub) Receive() (*Reply, error) {
 func parseReply(buf, oob []byte) (*Reply, error) {
 	u32 := func(at int) uint32 { return binary.NativeEndian.Uint32(buf[at:]) }
 	r := &Reply{
-		Type: ReplyType(u32(0)), Step: int(u32(4)), Value: int(int32(u32(8))),
+		Type: ReplyType(u32(0)), Left: int(u32(4)), Value: int(int32(u32(8))),
 		Text: string(buf[16 : 16+min(u32(12), replySize-16)]),
 	}
 	if len(oob) == 0 {

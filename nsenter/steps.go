@@ -180,7 +180,6 @@ type (
 	// Chdir enters the working directory.
 	Chdir struct {
 		Path  string
-		Make  bool
 		Retry bool // EACCES is fine: Chdir comes again after Credentials
 	}
 	// FindExec chooses the program.

@@ -31,7 +31,7 @@ static int (*const run[K_END])(struct ctx *, const struct step *) = {
 /* Tells rt something, with a descriptor if fd >= 0. */
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd)
 {
-	struct reply r = {.type = type, .step = c->step, .value = value};
+	struct reply r = {.type = type, .left = c->nsteps - c->step, .value = value};
 	if (text) {
 		r.len = (uint32_t)strnlen(text, sizeof r.text);
 		memcpy(r.text, text, r.len);

@@ -84,7 +84,7 @@ struct plan_header {
 /* What the stub says to rt. */
 enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR };
 struct reply {
-	uint32_t type, step;
+	uint32_t type, left; /* steps to the end of the plan, this one included */
 	int32_t value; /* a pid, a sync point, an errno */
 	uint32_t len;  /* of text */
 	char text[240];

@@ -242,7 +242,7 @@ func (s Scheduler) encode(r *record) {
 }
 func (s IOPriority) encode(r *record) { r.set(kIOPrio, uint64(s.Class)<<13|uint64(s.Level)) }
 func (s ChownStdio) encode(r *record) { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
-func (s Chdir) encode(r *record)      { r.set(kChdir, b2u(s.Make)|b2u(s.Retry)<<1); r.str(s.Path) }
+func (s Chdir) encode(r *record)      { r.set(kChdir, b2u(s.Retry)); r.str(s.Path) }
 func (s FindExec) encode(r *record)   { r.set(kFindExec); r.str(s.Candidates...) }
 func (s AwaitStart) encode(r *record) { r.set(kAwaitStart, slot(s.Listener)) }
 func (s Rlimit) encode(r *record)     { r.set(kRlimit, uint64(s.Number), s.Soft, s.Hard) }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -21,6 +22,9 @@ func (b *Bundle) Check() []Problem {
 	}
 	if mayHoldNUL(b.Raw) {
 		c.noNUL(reflect.ValueOf(s), "")
+	}
+	if !utf8.Valid(b.Raw) { // RFC 8259 section 8.1; what is a path on disk may not be one any more
+		c.warn("", "the file is not UTF-8: U+FFFD stands for each byte that is not")
 	}
 	l := s.Linux
 	if l == nil {

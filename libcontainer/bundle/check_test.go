@@ -161,6 +161,23 @@ func TestWarningsCannotHideAnError(t *testing.T) {
 	}
 }
 
+// The names are searched by halves; Linux has had 41 since CAP_CHECKPOINT_RESTORE (5.9).
+func TestCapabilityNames(t *testing.T) {
+	if !slices.IsSorted(capabilityNames[:]) || len(capabilityNames) != 41 {
+		t.Errorf("%d names, sorted %v", len(capabilityNames), slices.IsSorted(capabilityNames[:]))
+	}
+}
+
+func TestNotUTF8(t *testing.T) {
+	raw := bytes.Replace(read(t, "base.json"), []byte("rootfs"), []byte("r\xfft"), 1)
+	if found := check(t, raw); len(found) != 1 || found[0].Pointer != "" || !found[0].Warning {
+		t.Errorf("%+v", found)
+	}
+	if found := check(t, bytes.Replace(raw, []byte{0xff}, []byte("\u00fc"), 1)); len(found) != 0 {
+		t.Errorf("UTF-8 is not clean: %+v", found)
+	}
+}
+
 func TestNoSpec(t *testing.T) {
 	if Join(new(Bundle).Check()) == nil {
 		t.Error("no error for a bundle without a configuration")

@@ -131,8 +131,6 @@ func given(value string) string {
 // wanted is the JSON that a Go type is decoded from.
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
-	case reflect.Pointer:
-		return wanted(t.Elem())
 	case reflect.String:
 		return "a string"
 	case reflect.Bool:

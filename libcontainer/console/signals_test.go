@@ -36,6 +36,7 @@ func asChild(mode string) error {
 func relay() error {
 	end := make(chan struct{})
 	f := NewForwarder(func() { fmt.Println("resize") })
+	<-f.all
 	fmt.Println("caught")
 	if _, err := bufio.NewReader(os.Stdin).ReadByte(); err != nil { // now the test has sent what comes before Start
 		return err

@@ -52,8 +52,8 @@ func (b *builder) capabilities() *capSets {
 			Ambient:     b.capMask("ambient", c.Ambient),
 		},
 	}
-	// The kernel raises an ambient capability only if it is permitted and inheritable (capabilities(7)); bundle.Check
-	// has said so.
+	// What the kernel would refuse (capset(2), capabilities(7)); bundle.Check has warned about it.
+	sets.Effective &= sets.Permitted
 	sets.Ambient &= sets.Permitted & sets.Inheritable
 	return sets
 }

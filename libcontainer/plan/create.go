@@ -37,13 +37,29 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.protectedPaths,
 		b.beforeStart,
 		b.ready,
-		// After start: give up privileges in an order that leaves each step enough of them.
-		b.credentials,
-		b.exec,
+		// After start.
+		b.becomeProgram,
 	} {
 		if err := stage(); err != nil {
 			return nil, err
 		}
+	}
+	return &b.Plan, nil
+}
+
+// becomeProgram gives up privileges, in an order that leaves each step enough of them, and ends in execve.
+func (b *builder) becomeProgram() error {
+	if err := b.credentials(); err != nil {
+		return err
+	}
+	return b.exec()
+}
+
+// AfterStart compiles the end of Create's plan only: what the stub still has to do when it is told to start.
+func AfterStart(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
+	b := &builder{spec: spec, opts: opts, facts: facts}
+	if err := b.becomeProgram(); err != nil {
+		return nil, err
 	}
 	return &b.Plan, nil
 }

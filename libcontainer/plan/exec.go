@@ -19,8 +19,7 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.execSession,
 		b.execConsole,
 		b.beforeStart,
-		b.credentials,
-		b.exec,
+		b.becomeProgram,
 	} {
 		if err := stage(); err != nil {
 			return nil, err

@@ -65,6 +65,8 @@ func (b *builder) switchRoot() error {
 	} else {
 		b.add("", nsenter.Pivot{})
 	}
+	// Before the root may become read-only.
+	b.add("/process/cwd", nsenter.Mkdir{Path: path.Join("/", b.spec.Process.Cwd), Mode: 0o755})
 	attr := nsenter.RootAttr{Propagation: b.rootfsPropagation()}
 	if b.spec.Root.Readonly {
 		attr.Set = unix.MOUNT_ATTR_RDONLY
@@ -128,9 +130,6 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 		Type: m.Type, Target: target, Source: m.Source, Attrs: f.attrs(),
 		NoLinks: m.Type == "proc" || m.Type == "sysfs",
 	}
-	if m.Source != "" {
-		step.Options = append(step.Options, nsenter.Option{Key: "source", Value: &m.Source})
-	}
 	step.Options = append(step.Options, f.superblock...)
 	step.Options = append(step.Options, f.data...)
 	for _, o := range step.Options {
@@ -186,10 +185,10 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 	if len(view.Hierarchies) == 0 {
 		return fmt.Errorf("%s/type: this host has no cgroup mounts to show", pointer)
 	}
-	source, mode := "cgroup", "755"
+	mode := "755"
 	b.add(pointer, nsenter.MountFS{
-		Type: "tmpfs", Source: source, Target: target, Attrs: f.attrs() &^ unix.MOUNT_ATTR_RDONLY,
-		Options: []nsenter.Option{{Key: "source", Value: &source}, {Key: "mode", Value: &mode}},
+		Type: "tmpfs", Source: "cgroup", Target: target, Attrs: f.attrs() &^ unix.MOUNT_ATTR_RDONLY,
+		Options: []nsenter.Option{{Key: "mode", Value: &mode}},
 	})
 	for _, h := range view.Hierarchies {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup", Source: "cgroup", Target: target + "/" + h.Dir, Attrs: f.attrs(),

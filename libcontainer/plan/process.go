@@ -50,7 +50,7 @@ func (b *builder) beforeStart() error {
 		}
 		b.add("/linux/personality", nsenter.Personality{Domain: domain})
 	}
-	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd), Make: true, Retry: true})
+	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd), Retry: true})
 	b.add("/process/args/0", nsenter.FindExec{Arg: p.Args[0], Candidates: Candidates(p.Args[0], p.Env)})
 	return nil
 }

@@ -6,6 +6,9 @@ import "sort"
 // (__X32_SYSCALL_BIT, asm/unistd.h).
 const x32Bit = 0x40000000
 
+// auditX86_64 is AUDIT_ARCH_X86_64, for x32 too.
+const auditX86_64 = 0xc000003e
+
 // An arch is one system call ABI.
 type arch struct {
 	name    string // as in linux.seccomp.architectures
@@ -34,9 +37,9 @@ var arches = [...]arch{
 	{name: "SCMP_ARCH_RISCV64", audit: 0xc00000f3, wide: true, numbers: numbersRISCV64},
 	{name: "SCMP_ARCH_S390", audit: 0x00000016, big: true, mux: true, numbers: numbersS390},
 	{name: "SCMP_ARCH_S390X", audit: 0x80000016, wide: true, big: true, mux: true, numbers: numbersS390X},
-	{name: "SCMP_ARCH_X32", audit: 0xc000003e, base: x32Bit, numbers: numbersX32},
+	{name: "SCMP_ARCH_X32", audit: auditX86_64, base: x32Bit, numbers: numbersX32},
 	{name: "SCMP_ARCH_X86", audit: 0x40000003, mux: true, numbers: numbersX86},
-	{name: "SCMP_ARCH_X86_64", audit: 0xc000003e, wide: true, numbers: numbersX86_64},
+	{name: "SCMP_ARCH_X86_64", audit: auditX86_64, wide: true, numbers: numbersX86_64},
 }
 
 // archNamed returns the architecture of that name, nil if there is none.

@@ -56,10 +56,7 @@ type chainLabel struct {
 
 // program returns the instructions for a profile.
 func (a *assembler) program(p *profile) ([]Insn, error) {
-	parts, err := p.partitions()
-	if err != nil {
-		return nil, err
-	}
+	parts := p.partitions()
 	a.big = p.native.big
 	a.code = make([]Insn, 0, 1024)
 	next := a.ret(retKillThread) // libseccomp's default for architectures that are not in the filter

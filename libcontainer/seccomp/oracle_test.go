@@ -79,8 +79,8 @@ func (o *oracle) number(a *arch, name string) int {
 // to TestTableAgainstLibseccomp: libseccomp 2.5 has only some of them.
 func (o *oracle) knows(name string) bool {
 	i := nameIndex(name)
-	if i < 0 || newer(name) {
-		return false
+	if i < 0 || newer(name) || name == "sys_debug_setcontext" {
+		return false // the last: libseccomp on x86-64 does not find it again on PowerPC
 	}
 	if nr, ok := archNamed("SCMP_ARCH_X86_64").number(i); ok && nr > 450 {
 		return false

@@ -31,56 +31,40 @@ type hit struct {
 	rule  rule
 }
 
-// partitions returns one partition for each audit architecture of the profile.
-func (p *profile) partitions() ([]partition, error) {
+// partitions returns one partition for each audit architecture of the profile, the native one first. x32 has none of
+// its own: it lives in the upper half of x86-64's numbers.
+func (p *profile) partitions() []partition {
 	var parts []partition
 	for _, a := range p.arches {
 		if a.x32() {
-			continue // lives in the upper half of x86-64's numbers
+			continue
 		}
 		part := partition{audit: a.audit}
-		known, err := part.add(p, a)
-		if err != nil {
-			return nil, err
-		}
-		if a.name == "SCMP_ARCH_X86_64" {
-			if err := part.addX32(p, known); err != nil {
-				return nil, err
-			}
+		known := part.add(p, a)
+		if a.audit == auditX86_64 {
+			part.addX32(p, known)
 		}
 		parts = append(parts, part)
 	}
-	if i := slices.IndexFunc(p.arches, (*arch).x32); i >= 0 && !slices.Contains(p.audits(), p.arches[i].audit) {
-		part := partition{audit: p.arches[i].audit}
-		part.mark(0, outcome{ret: retKillThread}) // x86-64 is not in the profile
-		if _, err := part.add(p, p.arches[i]); err != nil {
-			return nil, err
-		}
+	isX86 := func(part partition) bool { return part.audit == auditX86_64 }
+	if i := slices.IndexFunc(p.arches, (*arch).x32); i >= 0 && !slices.ContainsFunc(parts, isX86) {
+		part := partition{audit: auditX86_64}
+		part.mark(0, outcome{ret: retKillThread})
+		part.add(p, p.arches[i])
 		parts = append(parts, part)
 	}
-	return parts, nil
-}
-
-// audits returns the audit values of the architectures other than x32.
-func (p *profile) audits() []uint32 {
-	var out []uint32
-	for _, a := range p.arches {
-		if !a.x32() {
-			out = append(out, a.audit)
-		}
-	}
-	return out
+	return parts
 }
 
 // addX32 fills the upper half of x86-64: the rules of x32 if the profile names it, else death by libseccomp's action
 // for an architecture that is not in the filter. Numbers with bit 31 and without x32's count as x86-64's own for the
 // stub; known tells whether it applies to them.
-func (part *partition) addX32(p *profile, known bool) error {
+func (part *partition) addX32(p *profile, known bool) {
 	rest := outcome{ret: retKillThread}
 	if i := slices.IndexFunc(p.arches, (*arch).x32); i >= 0 {
 		rest.ret = p.def
-		if found, err := part.add(p, p.arches[i]); err != nil || (found && p.stub) {
-			return err
+		if part.add(p, p.arches[i]) && p.stub {
+			return // all that is above x32's largest number is answered already
 		}
 	} else {
 		part.mark(x32Bit, rest)
@@ -91,12 +75,11 @@ func (part *partition) addX32(p *profile, known bool) error {
 	}
 	// A tracer skips a call by making its number -1, and the filter runs again after that (seccomp(2)).
 	part.mark(0xffffffff, outcome{ret: p.def})
-	return nil
 }
 
 // add appends the spans of one ABI, from its base upwards to the end of all numbers, and tells whether the profile
 // knows any of its calls.
-func (part *partition) add(p *profile, a *arch) (known bool, err error) {
+func (part *partition) add(p *profile, a *arch) (known bool) {
 	hits, last, known := p.hits(a)
 	start := uint32(0)
 	if a.x32() {
@@ -114,18 +97,14 @@ func (part *partition) add(p *profile, a *arch) (known bool, err error) {
 		for n < len(hits) && hits[n].nr == hits[i].nr {
 			n++
 		}
-		out, err := resolve(hits[i:n], p.def, a)
-		if err != nil {
-			return known, err
-		}
-		part.mark(hits[i].nr, out)
+		part.mark(hits[i].nr, resolve(hits[i:n], p.def, a))
 		part.mark(hits[i].nr+1, def)
 		i = n
 	}
 	if p.stub && known {
 		part.mark(last+1, outcome{ret: p.enosys})
 	}
-	return known, nil
+	return known
 }
 
 // hits returns the rules of the profile for one architecture by number and by order of appearance, the largest

@@ -17,6 +17,14 @@ type profile struct {
 	entries  []entry
 	notify   bool
 	warnings []string
+
+	// actions of rules with conditions, to find contradictions
+	actions map[actionKey]uint32
+}
+
+type actionKey struct {
+	name  int
+	conds condsKey
 }
 
 // An entry is one name of one element of syscalls.
@@ -126,11 +134,35 @@ func (p *profile) addSyscall(s *specs.LinuxSyscall, at string) error {
 			return &Error{Pointer: at + "/names/" + strconv.Itoa(i), Cause: "SCMP_ACT_NOTIFY cannot be used for the write syscall"}
 		}
 		p.notify = p.notify || ret == retNotify
-		if index := nameIndex(name); index >= 0 {
-			p.entries = append(p.entries, entry{name: index, rules: rules})
+		index := nameIndex(name)
+		if index < 0 {
+			continue
 		}
+		p.warnContradiction(index, rules, at)
+		p.entries = append(p.entries, entry{name: index, rules: rules})
 	}
 	return nil
+}
+
+// warnContradiction warns of rules for a call that have the same conditions as an earlier one and another action: the
+// earlier one wins, as among rules without conditions. libseccomp refuses them (EEXIST), unless another rule for the
+// call has no conditions and covers them all.
+func (p *profile) warnContradiction(name int, rules []rule, at string) {
+	for _, r := range rules {
+		if len(r.conds) == 0 {
+			continue
+		}
+		if p.actions == nil {
+			p.actions = map[actionKey]uint32{}
+		}
+		key := actionKey{name: name, conds: keyOf(r.conds)}
+		if ret, ok := p.actions[key]; !ok {
+			p.actions[key] = r.ret
+		} else if ret != r.ret {
+			p.warnings = append(p.warnings,
+				fmt.Sprintf("ignore seccomp %s for %s: an earlier rule has the same args and another action", at, nameAt(name)))
+		}
+	}
 }
 
 // parseRules turns the arguments of one element of syscalls into rules: one with all conditions, or, if two of them

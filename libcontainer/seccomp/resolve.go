@@ -1,35 +1,28 @@
 package seccomp
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // resolve orders the rules for one call number so that the first that matches decides, as in libseccomp:
 //   - a rule without conditions decides alone, and of several the first;
 //   - rules with conditions and one action need no order;
 //   - else the rule that compares the higher argument comes first, then equality, then less, then greater, then the
 //     tighter bound or the larger value;
-//   - a rule whose first conditions are all of an earlier rule is never reached;
-//   - the same conditions with different actions are an error.
-func resolve(hits []hit, def uint32, a *arch) (outcome, error) {
+//   - a rule whose first conditions are all those of an earlier rule is never reached.
+func resolve(hits []hit, def uint32, a *arch) outcome {
 	rules := make([]rule, 0, len(hits))
 	mixed := false
 	for _, h := range hits {
 		r := h.rule.on(a)
 		if len(r.conds) == 0 {
-			return outcome{ret: r.ret}, nil
+			return outcome{ret: r.ret}
 		}
 		mixed = mixed || r.ret != hits[0].rule.ret
 		rules = append(rules, r)
 	}
 	if mixed {
-		var err error
-		if rules, err = order(rules); err != nil {
-			return outcome{}, &Error{Cause: fmt.Sprintf("system call %d of %s: %s", hits[0].nr, a.name, err)}
-		}
+		rules = order(rules)
 	}
-	return outcome{ret: def, rules: rules, wide: a.wide}, nil
+	return outcome{ret: def, rules: rules, wide: a.wide}
 }
 
 // on returns the rule as an architecture can check it: without conditions that are always true, and with values cut
@@ -54,22 +47,31 @@ func (r rule) on(a *arch) rule {
 	return rule{ret: r.ret, conds: conds}
 }
 
+// condsKey is the conditions of a rule as a map key; what a rule has not stays zero, with count telling how many it has.
+type condsKey struct {
+	count int
+	conds [6]cond
+}
+
+func keyOf(conds []cond) condsKey {
+	k := condsKey{count: len(conds)}
+	copy(k.conds[:], conds)
+	return k
+}
+
 // order sorts rules with different actions and drops those that an earlier one covers.
-func order(rules []rule) ([]rule, error) {
-	first := make(map[string]int, len(rules)) // conditions -> the first rule that has them
+func order(rules []rule) []rule {
+	first := make(map[condsKey]int, len(rules)) // conditions -> the first rule that has them
 	for i, r := range rules {
-		key := condsKey(r.conds)
-		if j, ok := first[key]; !ok {
-			first[key] = i
-		} else if rules[j].ret != r.ret {
-			return nil, fmt.Errorf("two rules have the same conditions and different actions")
+		if _, ok := first[keyOf(r.conds)]; !ok {
+			first[keyOf(r.conds)] = i
 		}
 	}
 	kept := make([]rule, 0, len(rules))
 	for i, r := range rules {
-		covered := first[condsKey(r.conds)] < i
-		for n := 1; n < len(r.conds) && !covered; n++ {
-			j, ok := first[condsKey(r.conds[:n])]
+		covered := false
+		for n := 1; n <= len(r.conds) && !covered; n++ {
+			j, ok := first[keyOf(r.conds[:n])]
 			covered = ok && j < i
 		}
 		if !covered {
@@ -84,11 +86,8 @@ func order(rules []rule) ([]rule, error) {
 		}
 		return len(y.conds) - len(x.conds)
 	})
-	return kept, nil
+	return kept
 }
-
-// condsKey is a text that is equal for equal conditions.
-func condsKey(conds []cond) string { return fmt.Sprint(conds) }
 
 // compareConds is the order in which conditions of different rules are tried.
 func compareConds(x, y cond) int {

@@ -57,6 +57,13 @@ func (c *container) sibling(edits ...func(*specs.Spec)) *container {
 	return s
 }
 
+// in is the same container, for a subtest.
+func (c *container) in(t *testing.T) *container {
+	sub := *c
+	sub.t = t
+	return &sub
+}
+
 func (c *container) must(err error) {
 	c.t.Helper()
 	if err != nil {

@@ -33,9 +33,10 @@ func TestConsoleSocket(t *testing.T) {
 	term.shows("all three are")
 	term.shows("ctty")
 	// It is the controlling terminal: ^C reaches the foreground process.
-	term.types("sleep 500; echo status=$?\n")
+	term.types("sleep 500\n")
 	c.awaitProcess("sleep 500")
 	term.types("\x03")
+	term.types("echo status=$?\n")
 	term.shows("status=130")
 	term.types("exit 3\n")
 	c.awaitStatus("stopped")
@@ -154,6 +155,7 @@ func TestExecTerminal(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t).up()
 	t.Run("console socket", func(t *testing.T) {
+		c := c.in(t)
 		socket := c.consoleSocket()
 		c.execWith([]string{"--tty", "--detach", "--console-socket", socket.path, "--pid-file", filepath.Join(c.dir, "exec.pid")}, "sh").ok()
 		term, _ := socket.receive()
@@ -162,6 +164,7 @@ func TestExecTerminal(t *testing.T) {
 		term.types("exit\n")
 	})
 	t.Run("foreground", func(t *testing.T) {
+		c := c.in(t)
 		term := openPty(t)
 		term.resize(33, 77)
 		before := termios(t, term)

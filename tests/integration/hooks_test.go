@@ -1,0 +1,292 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// hook makes a hook that runs a shell script on the host, with the container's directory as $D.
+func (c *container) hook(script string) specs.Hook {
+	return specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin", "D=" + c.dir, "HOOK=set"}}
+}
+
+// hooks sets the hooks of the bundle.
+func (c *container) hooks(h specs.Hooks) {
+	c.t.Helper()
+	c.spec.Hooks = &h
+	c.write()
+}
+
+// a list of hooks that each add a word to the file log.
+func (c *container) logging(words ...string) (hooks []specs.Hook) {
+	for _, w := range words {
+		hooks = append(hooks, c.hook("echo "+w+" >> $D/log"))
+	}
+	return hooks
+}
+
+// TestHookOrder: six kinds, each in the order of the list, around the container's own process.
+func TestHookOrder(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, script("echo process >> /out/log; exec sleep 1000"))
+	c.file("log", "", 0o666)
+	mounted("/out", "bind", c.dir, "bind")(c.spec)
+	start := specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "echo startContainer >> /out/log"}}
+	c.hooks(specs.Hooks{
+		Prestart:        c.logging("prestart1", "prestart2"), //nolint:staticcheck // deprecated, and used by engines
+		CreateRuntime:   c.logging("createRuntime1", "createRuntime2"),
+		CreateContainer: c.logging("createContainer1", "createContainer2"),
+		StartContainer:  []specs.Hook{start},
+		Poststart:       c.logging("poststart1", "poststart2"),
+		Poststop:        c.logging("poststop1", "poststop2"),
+	})
+	c.create().ok()
+	created := "prestart1 prestart2 createRuntime1 createRuntime2 createContainer1 createContainer2"
+	early := differs(t, "1.1 runs poststart hooks in create (runc issue 4347)")
+	if early {
+		created += " poststart1 poststart2"
+	}
+	if got := strings.Join(strings.Fields(c.read("log")), " "); got != created {
+		t.Fatalf("after create: %s", got)
+	}
+	c.start().ok()
+	eventually(t, "the process", func() bool { return strings.Contains(c.read("log"), "process") })
+	got := strings.Join(strings.Fields(c.read("log")), " ")
+	if got != created+" startContainer process poststart1 poststart2" && !early {
+		// The process runs as soon as it can: poststart is after execve, not after what the process does.
+		if got != created+" startContainer poststart1 process poststart2" && got != created+" startContainer poststart1 poststart2 process" {
+			t.Fatalf("after start: %s", got)
+		}
+	}
+	c.stopped()
+	c.delete().ok()
+	if got := strings.Join(strings.Fields(c.read("log")), " "); !strings.HasSuffix(got, "poststop1 poststop2") {
+		t.Fatalf("after delete: %s", got)
+	}
+}
+
+// TestHookState: each kind gets the container's state on stdin, with its own status.
+func TestHookState(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	c.must(os.Chmod(c.dir, 0o777))
+	mounted("/out", "bind", c.dir, "bind")(c.spec)
+	save := func(kind string) []specs.Hook { return []specs.Hook{c.hook("cat > $D/state." + kind)} }
+	c.spec.Annotations = map[string]string{"a.b": "c"}
+	c.hooks(specs.Hooks{
+		Prestart: save("prestart"), CreateRuntime: save("createRuntime"), CreateContainer: save("createContainer"), //nolint:staticcheck // deprecated
+		StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat > /out/state.startContainer"}}},
+		Poststart:      save("poststart"), Poststop: save("poststop"),
+	})
+	c.create().ok()
+	pid := c.pid()
+	c.start().ok()
+	c.stopped()
+	c.delete().ok()
+	poststart := "running"
+	if differs(t, "1.1 runs poststart hooks in create (runc issue 4347)") {
+		poststart = "created"
+	}
+	for kind, status := range map[string]string{
+		"prestart": "creating", "createRuntime": "creating", "createContainer": "creating", "startContainer": "created", "poststart": poststart, "poststop": "stopped",
+	} {
+		var s specs.State
+		if err := json.Unmarshal([]byte(c.read("state."+kind)), &s); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if string(s.Status) != status || s.ID != c.id || s.Bundle != c.bundle || !strings.HasPrefix(s.Version, "1.") || s.Annotations["a.b"] != "c" {
+			t.Errorf("%s: %+v, want status %s", kind, s, status)
+		}
+		wantPid := pid
+		if kind == "poststop" {
+			wantPid = 0
+		}
+		if s.Pid == 1 && strings.HasSuffix(kind, "Container") {
+			continue // in the container's pid namespace init is 1
+		}
+		if s.Pid != wantPid {
+			t.Errorf("%s: pid %d, want %d", kind, s.Pid, wantPid)
+		}
+	}
+}
+
+// TestHookNamespaces: where each kind runs.
+func TestHookNamespaces(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	c.must(os.Chmod(c.dir, 0o777))
+	mounted("/out", "bind", c.dir, "bind")(c.spec)
+	save := func(kind, out string) string {
+		return fmt.Sprintf("for n in mnt net uts ipc pid; do readlink /proc/self/ns/$n; done > %s/ns.%s", out, kind)
+	}
+	on := func(kind string) []specs.Hook { return []specs.Hook{c.hook(save(kind, c.dir))} }
+	c.hooks(specs.Hooks{
+		Prestart: on("prestart"), CreateRuntime: on("createRuntime"), CreateContainer: on("createContainer"), //nolint:staticcheck // deprecated
+		StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", save("startContainer", "/out")}}},
+		Poststart:      on("poststart"), Poststop: on("poststop"),
+	})
+	c.up()
+	inside := strings.Join([]string{c.ns("mnt"), c.ns("net"), c.ns("uts"), c.ns("ipc"), c.ns("pid")}, "\n")
+	outside := strings.Join([]string{nsOf(t, "self", "mnt"), nsOf(t, "self", "net"), nsOf(t, "self", "uts"), nsOf(t, "self", "ipc"), nsOf(t, "self", "pid")}, "\n")
+	c.stopped()
+	c.delete().ok()
+	for kind, want := range map[string]string{
+		"prestart": outside, "createRuntime": outside, "createContainer": inside, "startContainer": inside, "poststart": outside, "poststop": outside,
+	} {
+		if got := strings.TrimSpace(c.read("ns." + kind)); got != want {
+			t.Errorf("%s ran in\n%s\nwant\n%s", kind, got, want)
+		}
+	}
+}
+
+// TestHookSeesContainer: prestart and createRuntime hooks find the new namespaces and the limits in place.
+func TestHookSeesContainer(t *testing.T) {
+	t.Parallel()
+	limit := int64(64 << 20)
+	c := newContainer(t, func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit} })
+	script := `pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
+readlink /proc/$pid/ns/net > $D/seen.net
+cat ` + c.cgroup("memory") + `/memory.limit_in_bytes > $D/seen.memory
+cat ` + c.cgroup("memory") + `/cgroup.procs > $D/seen.procs; echo $pid > $D/seen.pid`
+	c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{c.hook(script)}})
+	c.create().ok()
+	for file, want := range map[string]string{"seen.net": c.ns("net"), "seen.memory": "67108864", "seen.pid": pidText(c.pid())} {
+		if got := strings.TrimSpace(c.read(file)); got != want {
+			t.Errorf("%s: %s, want %s", file, got, want)
+		}
+	}
+	if !strings.Contains("\n"+c.read("seen.procs"), "\n"+pidText(c.pid())+"\n") {
+		t.Errorf("the container was not in its cgroup: %q", c.read("seen.procs"))
+	}
+}
+
+func TestHookEnvAndArgs(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	path := c.file("hook", "#!/bin/sh\n(echo \"$0 $1 $2\"; env) > "+c.dir+"/seen\n", 0o755)
+	c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{{Path: path, Args: []string{"name", "one", "two words"}, Env: []string{"ONLY=this"}}}})
+	c.do(call{args: c.with("create"), env: []string{"HOST_SECRET=1"}}).ok()
+	seen := c.read("seen")
+	if !strings.Contains(seen, "one two words\n") || !strings.Contains(seen, "ONLY=this") || strings.Contains(seen, "HOST_SECRET") {
+		t.Errorf("the hook saw %q", seen)
+	}
+}
+
+// TestHookFailures: which failure stops what.
+func TestHookFailures(t *testing.T) {
+	t.Parallel()
+	bad := "echo reason on stderr >&2; exit 3"
+	for _, h := range []struct {
+		kind string
+		set  func(*specs.Hooks, []specs.Hook)
+	}{
+		{"prestart", func(s *specs.Hooks, h []specs.Hook) { s.Prestart = h }}, //nolint:staticcheck // deprecated
+		{"createRuntime", func(s *specs.Hooks, h []specs.Hook) { s.CreateRuntime = h }},
+		{"createContainer", func(s *specs.Hooks, h []specs.Hook) { s.CreateContainer = h }},
+	} {
+		t.Run(h.kind, func(t *testing.T) {
+			t.Parallel()
+			c := newContainer(t)
+			hooks := specs.Hooks{Poststop: c.logging("poststop")}
+			h.set(&hooks, []specs.Hook{c.hook(bad), c.hook("echo not me > $D/second")})
+			c.hooks(hooks)
+			c.create().fails("reason on stderr", "exit status 3")
+			if _, err := os.Stat(filepath.Join(c.dir, "second")); err == nil {
+				t.Error("hooks after the failed one ran")
+			}
+			c.rt("state", c.id).fails("does not exist")
+			if left := c.leftovers(false); len(left) > 0 {
+				t.Errorf("after a failed hook: %v", left)
+			}
+		})
+	}
+	t.Run("startContainer", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t, writable, args("touch", "/ran"))
+		c.hooks(specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", bad}}}})
+		c.create().ok()
+		r := c.start()
+		if r.code == 0 && !differs(t, "1.1's start does not wait for what init does") {
+			t.Errorf("start succeeds: %s", r)
+		} else if r.code != 0 {
+			r.fails("reason on stderr")
+		}
+		c.awaitStatus("stopped")
+		if _, err := os.Stat(filepath.Join(c.rootfs, "ran")); err == nil {
+			t.Error("the process ran all the same")
+		}
+	})
+	t.Run("poststart", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t)
+		c.hooks(specs.Hooks{Poststart: []specs.Hook{c.hook(bad)}})
+		if differs(t, "1.1 runs poststart hooks in create (runc issue 4347)") {
+			c.create().fails("reason on stderr")
+			return
+		}
+		c.create().ok()
+		c.start().fails("reason on stderr")
+		c.awaitStatus("stopped")
+	})
+	t.Run("poststop", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t)
+		c.hooks(specs.Hooks{Poststop: append([]specs.Hook{c.hook(bad)}, c.logging("second")...)})
+		c.up().stopped()
+		r := c.delete()
+		if differs(t, "1.1 fails and runs no further hook; the specification says warn and go on") {
+			return
+		}
+		r.ok().says("reason on stderr")
+		if c.read("log") != "second\n" {
+			t.Error("hooks after the failed one did not run")
+		}
+	})
+	t.Run("missing program", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t)
+		c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/no/such/hook"}}})
+		c.create().fails("/no/such/hook", "no such file or directory")
+	})
+}
+
+func TestHookTimeout(t *testing.T) {
+	t.Parallel()
+	one := 1
+	for _, kind := range []string{"createRuntime", "createContainer"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c := newContainer(t)
+			h := c.hook("exec sleep 5817")
+			h.Timeout = &one
+			if kind == "createRuntime" {
+				c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{h}})
+			} else {
+				c.hooks(specs.Hooks{CreateContainer: []specs.Hook{h}})
+			}
+			began := time.Now()
+			c.create().fails("hook ran past specified timeout of 1")
+			if took := time.Since(began); took < time.Second || took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// TestPoststopOfRun: run deletes its container, and poststop runs once.
+func TestPoststopOfRun(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, args("true"))
+	c.hooks(specs.Hooks{Poststop: c.logging("poststop")})
+	c.run().ok()
+	if got := c.read("log"); got != "poststop\n" {
+		t.Errorf("poststop: %q", got)
+	}
+}
