@@ -152,9 +152,9 @@ func fsMagic(dir string) (int64, error) {
 // probeMountinfo looks for hierarchies that are mounted under other names. One that is mounted nowhere is
 // left out: a v1 controller can be bound to a hierarchy that has no mount.
 func (h *Host) probeMountinfo(missing []string) error {
-	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
+	mounts, err := readMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 	if err != nil {
-		return fmt.Errorf("read /proc/self/mountinfo: %w", err)
+		return err
 	}
 	for _, names := range missing {
 		for _, m := range mounts {
@@ -165,6 +165,19 @@ func (h *Host) probeMountinfo(missing []string) error {
 		}
 	}
 	return nil
+}
+
+func readMounts(filter mountinfo.FilterFunc) ([]*mountinfo.Info, error) {
+	const path = "/proc/thread-self/mountinfo"
+	text, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := mountinfo.GetMountsFromReader(strings.NewReader(text), filter)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return mounts, nil
 }
 
 func hasHierarchy(m *mountinfo.Info, names string) bool {
@@ -191,9 +204,9 @@ func (h *Host) ownDir(name, mount string) (string, error) {
 	if dir := path.Join(mount, own); exists(dir) {
 		return dir, nil
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(mount))
+	mounts, err := readMounts(mountinfo.SingleEntryFilter(mount))
 	if err != nil {
-		return "", fmt.Errorf("read /proc/self/mountinfo: %w", err)
+		return "", err
 	}
 	if len(mounts) == 1 {
 		if rest, ok := strings.CutPrefix(own+"/", strings.TrimSuffix(mounts[0].Root, "/")+"/"); ok {

@@ -128,10 +128,11 @@ func mounted(t *testing.T, controllers ...string) *Host {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
+		bound := isBound(t, name)
 		if err := unix.Mount("cgroup", dir, "cgroup", 0, name); err != nil {
 			t.Fatalf("mount %s: %v", name, err)
 		}
-		t.Cleanup(func() { unmount(t, name, dir) })
+		t.Cleanup(func() { unmount(t, name, dir, bound) })
 		h.V1[name] = dir
 	}
 	return h
@@ -140,8 +141,8 @@ func mounted(t *testing.T, controllers ...string) *Host {
 // unmount unmounts a v1 hierarchy so that it goes away and its controller is free for v2 again, which the
 // kernel does some time later. It does not if the hierarchy has child cgroups at the last unmount, and one
 // that was removed stays a child until an RCU grace period is over: then it takes another mount and
-// unmount. A hierarchy that is mounted elsewhere as well stays, rightly.
-func unmount(t *testing.T, controller, dir string) {
+// unmount. A hierarchy that was there before the test is left to whoever made it.
+func unmount(t *testing.T, controller, dir string, before bool) {
 	t.Helper()
 	for range 10 {
 		if err := unix.Unmount(dir, 0); err != nil {
@@ -149,7 +150,7 @@ func unmount(t *testing.T, controller, dir string) {
 			return
 		}
 		for range 100 {
-			if !strings.Contains(read(t, "/proc/self/cgroup"), ":"+controller+":") {
+			if before || !isBound(t, controller) {
 				return
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -159,7 +160,14 @@ func unmount(t *testing.T, controller, dir string) {
 			return
 		}
 	}
+	t.Errorf("the hierarchy of %s does not go away", controller)
 	_ = unix.Unmount(dir, 0)
+}
+
+// isBound says whether a controller belongs to some v1 hierarchy.
+func isBound(t *testing.T, controller string) bool {
+	t.Helper()
+	return strings.Contains(read(t, "/proc/self/cgroup"), ":"+controller+":")
 }
 
 func TestNetworkV1(t *testing.T) {

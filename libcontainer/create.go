@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rt/cgroups"
+	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
@@ -331,7 +332,7 @@ func setOOMScore(pid int, p *specs.Process) error {
 	if err != nil {
 		err = fmt.Errorf("set oom_score_adj %d (/process/oomScoreAdj): %w", *p.OOMScoreAdj, err)
 		if errors.Is(err, unix.EACCES) {
-			err = hinted{err, "a lower value than rt's own needs CAP_SYS_RESOURCE"}
+			err = hint.With(err, "a lower value than rt's own needs CAP_SYS_RESOURCE")
 		}
 	}
 	return err

@@ -24,17 +24,6 @@ var (
 	errExecPaused  = errors.New("cannot exec in a paused container (use --ignore-paused to override)")
 )
 
-// hinted is an error with a next step for the person who reads it.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h hinted) Unwrap() error { return h.error }
-
-// Hint is printed below the error.
-func (h hinted) Hint() string { return h.hint }
-
 // A StepError is a step of a plan that failed inside.
 type StepError struct {
 	Item  plan.Item

@@ -97,6 +97,9 @@ func checkTerminal(terminal, detach bool, socket string) error {
 type foreground struct{ session *console.Session }
 
 func (f *foreground) attach(master *os.File, p *specs.Process) error {
+	if err := console.SetSize(master, p.ConsoleSize, os.Stdin, os.Stdout); err != nil {
+		return err
+	}
 	s, err := console.Attach(master, os.Stdin, os.Stdout)
 	if err != nil {
 		return err

@@ -137,9 +137,12 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"/hostname: unable to set hostname without a private UTS namespace",
 		"/domainname: unable to set domainname without a private UTS namespace",
 		`/linux/maskedPaths/1: "proc" must be an absolute path`,
-	}, "; ") + "\n" + `hint: add {"type": "uts"} to /linux/namespaces`
+	}, "; ")
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if hint := err.(Errors).Hint(); hint != `add {"type": "uts"} to /linux/namespaces` {
+		t.Errorf("hint %q", hint)
 	}
 	if Join(nil) != nil || Join([]Problem{{Text: "x", Warning: true}}) != nil {
 		t.Error("warnings alone are an error")

@@ -9,8 +9,7 @@ import (
 // Errors is the error-level problems of one configuration, as one error.
 type Errors []Problem
 
-// Error lists every problem as `POINTER: text`, separated by semicolons, then each hint once on a line
-// of its own, as `hint: text`.
+// Error lists every problem as `POINTER: text`, separated by semicolons.
 func (e Errors) Error() string {
 	var b strings.Builder
 	for i, p := range e {
@@ -23,9 +22,17 @@ func (e Errors) Error() string {
 		}
 		b.WriteString(p.Text)
 	}
+	return b.String()
+}
+
+// Hint lists each problem's hint once.
+func (e Errors) Hint() string {
+	var b strings.Builder
 	for i, p := range e {
 		if p.Hint != "" && !hinted(e[:i], p.Hint) {
-			b.WriteString("\nhint: ")
+			if b.Len() > 0 {
+				b.WriteString("; ")
+			}
 			b.WriteString(p.Hint)
 		}
 	}

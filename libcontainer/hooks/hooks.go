@@ -30,10 +30,15 @@ func (e *Error) Error() string {
 	if e.Output != "" {
 		s += ": " + e.Output
 	}
-	if errors.Is(e.Err, unix.ENOEXEC) {
-		s += "\nhint: a script needs a #! line, a binary must be built for this machine"
-	}
 	return s
+}
+
+// Hint says what usually helps.
+func (e *Error) Hint() string {
+	if errors.Is(e.Err, unix.ENOEXEC) {
+		return "a script needs a #! line, a binary must be built for this machine"
+	}
+	return ""
 }
 
 func (e *Error) Unwrap() error { return e.Err }

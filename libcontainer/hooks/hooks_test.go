@@ -271,7 +271,7 @@ func TestStartErrorsKeepTheErrno(t *testing.T) {
 		if !errors.Is(err, want) || !strings.HasPrefix(err.Error(), "run createRuntime hook 0 ("+path+"): "+want.Error()) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
-		if hint := strings.Contains(err.Error(), "\nhint: "); hint != (want == unix.ENOEXEC) {
+		if hint := err.(*Error).Hint() != ""; hint != (want == unix.ENOEXEC) {
 			t.Errorf("hint in %q: %v", err, hint)
 		}
 	}

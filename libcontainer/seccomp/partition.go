@@ -28,7 +28,7 @@ type partition struct {
 type hit struct {
 	nr    uint32
 	order uint32
-	rule  rule
+	rule  *rule
 }
 
 // partitions returns one partition for each audit architecture of the profile, the native one first. x32 has none of
@@ -57,24 +57,27 @@ func (p *profile) partitions() []partition {
 }
 
 // addX32 fills the upper half of x86-64: the rules of x32 if the profile names it, else death by libseccomp's action
-// for an architecture that is not in the filter. Numbers with bit 31 and without x32's count as x86-64's own for the
-// stub; known tells whether it applies to them.
+// for an architecture that is not in the filter. Bit 30 makes a number x32's, also for the stub: those with bit 31
+// alone are x86-64's, and known tells whether the stub knows it.
 func (part *partition) addX32(p *profile, known bool) {
-	rest := outcome{ret: retKillThread}
-	if i := slices.IndexFunc(p.arches, (*arch).x32); i >= 0 {
-		rest.ret = p.def
-		if part.add(p, p.arches[i]) && p.stub {
-			return // all that is above x32's largest number is answered already
-		}
-	} else {
+	rest, last := outcome{ret: retKillThread}, outcome{ret: p.def}
+	if i := slices.IndexFunc(p.arches, (*arch).x32); i < 0 {
 		part.mark(x32Bit, rest)
+	} else {
+		rest = last
+		if part.add(p, p.arches[i]) && p.stub {
+			rest, last = outcome{ret: p.enosys}, outcome{ret: p.enosys}
+		}
 	}
-	if known && p.stub {
+	switch {
+	case known && p.stub:
 		part.mark(1<<31, outcome{ret: p.enosys})
-		part.mark(1<<31|x32Bit, rest)
+	case rest.ret != retKillThread:
+		part.mark(1<<31, outcome{ret: p.def})
 	}
+	part.mark(1<<31|x32Bit, rest)
 	// A tracer skips a call by making its number -1, and the filter runs again after that (seccomp(2)).
-	part.mark(0xffffffff, outcome{ret: p.def})
+	part.mark(0xffffffff, last)
 }
 
 // add appends the spans of one ABI, from its base upwards to the end of all numbers, and tells whether the profile
@@ -92,14 +95,14 @@ func (part *partition) add(p *profile, a *arch) (known bool) {
 		part.mark(0, outcome{ret: p.enosys})
 		part.mark(1, def)
 	}
-	for i := 0; i < len(hits); {
-		n := i + 1
-		for n < len(hits) && hits[n].nr == hits[i].nr {
+	for len(hits) > 0 {
+		n := 1
+		for n < len(hits) && hits[n].nr == hits[0].nr {
 			n++
 		}
-		part.mark(hits[i].nr, resolve(hits[i:n], p.def, a))
-		part.mark(hits[i].nr+1, def)
-		i = n
+		part.mark(hits[0].nr, resolve(hits[:n], p.def, a))
+		part.mark(hits[0].nr+1, def)
+		hits = hits[n:]
 	}
 	if p.stub && known {
 		part.mark(last+1, outcome{ret: p.enosys})
@@ -113,8 +116,8 @@ func (part *partition) add(p *profile, a *arch) (known bool) {
 func (p *profile) hits(a *arch) (hits []hit, last uint32, found bool) {
 	hits = make([]hit, 0, len(p.entries)+8)
 	put := func(nr uint32, rules []rule) {
-		for _, r := range rules {
-			hits = append(hits, hit{nr: nr, order: uint32(len(hits)), rule: r})
+		for i := range rules {
+			hits = append(hits, hit{nr: nr, order: uint32(len(hits)), rule: &rules[i]})
 		}
 		if nr > last {
 			last, found = nr, true
@@ -122,11 +125,9 @@ func (p *profile) hits(a *arch) (hits []hit, last uint32, found bool) {
 	}
 	for i := range p.entries {
 		e := &p.entries[i]
-		if a.mux {
-			if through, call := muxCall(nameAt(e.name)); through != "" {
-				if nr, ok := a.number(nameIndex(through)); ok {
-					put(nr, muxRules(e.rules, call))
-				}
+		if a.mux && e.mux >= 0 {
+			if nr, ok := a.number(e.mux); ok {
+				put(nr, muxRules(e.rules, e.call))
 			}
 		}
 		if nr, ok := a.number(e.name); ok {

@@ -31,6 +31,8 @@ type actionKey struct {
 type entry struct {
 	name  int    // index in the names of the tables
 	rules []rule // ORed; none if the rule is the default action anyway
+	mux   int    // index of socketcall or ipc, if older kernels have the call in there, else -1
+	call  uint64 // its number in there
 }
 
 // A rule is an action with the conditions that must all hold, by ascending argument. None: it always holds.
@@ -139,7 +141,11 @@ func (p *profile) addSyscall(s *specs.LinuxSyscall, at string) error {
 			continue
 		}
 		p.warnContradiction(index, rules, at)
-		p.entries = append(p.entries, entry{name: index, rules: rules})
+		e := entry{name: index, rules: rules, mux: -1}
+		if through, call := muxCall(name); through != "" {
+			e.mux, e.call = nameIndex(through), call
+		}
+		p.entries = append(p.entries, e)
 	}
 	return nil
 }

@@ -9,15 +9,16 @@ import "slices"
 //     tighter bound or the larger value;
 //   - a rule whose first conditions are all those of an earlier rule is never reached.
 func resolve(hits []hit, def uint32, a *arch) outcome {
-	rules := make([]rule, 0, len(hits))
-	mixed := false
 	for _, h := range hits {
-		r := h.rule.on(a)
-		if len(r.conds) == 0 {
-			return outcome{ret: r.ret}
+		if h.rule.always(a) {
+			return outcome{ret: h.rule.ret}
 		}
-		mixed = mixed || r.ret != hits[0].rule.ret
-		rules = append(rules, r)
+	}
+	rules := make([]rule, len(hits))
+	mixed := false
+	for i, h := range hits {
+		rules[i] = h.rule.on(a)
+		mixed = mixed || rules[i].ret != rules[0].ret
 	}
 	if mixed {
 		rules = order(rules)
@@ -25,24 +26,33 @@ func resolve(hits []hit, def uint32, a *arch) outcome {
 	return outcome{ret: def, rules: rules, wide: a.wide}
 }
 
+// empty tells a condition that is always true on an architecture.
+func (c *cond) empty(a *arch) bool {
+	return c.op == opMasked && (uint32(c.mask) == 0) && (c.mask == 0 || !a.wide)
+}
+
+// always tells whether no condition is left on an architecture.
+func (r *rule) always(a *arch) bool {
+	for i := range r.conds {
+		if !r.conds[i].empty(a) {
+			return false
+		}
+	}
+	return true
+}
+
 // on returns the rule as an architecture can check it: without conditions that are always true, and with values cut
-// to 32 bits where arguments have no more.
-func (r rule) on(a *arch) rule {
-	plain := a.wide
-	for _, c := range r.conds {
-		plain = plain && (c.op != opMasked || c.mask != 0)
-	}
-	if plain {
-		return r
-	}
+// to 32 bits where libseccomp does not look at more.
+func (r *rule) on(a *arch) rule {
 	conds := make([]cond, 0, len(r.conds))
 	for _, c := range r.conds {
+		if c.empty(a) {
+			continue
+		}
 		if !a.wide {
 			c.val, c.mask = uint64(uint32(c.val)), uint64(uint32(c.mask))
 		}
-		if c.op != opMasked || c.mask != 0 {
-			conds = append(conds, c)
-		}
+		conds = append(conds, c)
 	}
 	return rule{ret: r.ret, conds: conds}
 }

@@ -36,8 +36,24 @@ type result struct {
 	code           int // exit status; 128+signal when the runtime itself was killed
 }
 
-// invoke runs the runtime. Output goes to files, not pipes: a detached container keeps them open.
+// A running is a call of the runtime that has not ended yet.
+type running struct {
+	t              *testing.T
+	cmd            *exec.Cmd
+	args           []string
+	stdout, stderr *os.File
+	timer          *time.Timer
+	ended          chan error
+}
+
+// invoke runs the runtime and waits for its end.
 func invoke(t *testing.T, dir, root string, c call) result {
+	t.Helper()
+	return begin(t, dir, root, c).wait()
+}
+
+// begin starts the runtime. Output goes to files, not pipes: a detached container keeps them open.
+func begin(t *testing.T, dir, root string, c call) *running {
 	t.Helper()
 	args := slices.Concat([]string{"--root", root}, c.global, c.args)
 	argv := slices.Concat(c.prefix, []string{machine.rt}, args)
@@ -45,10 +61,8 @@ func invoke(t *testing.T, dir, root string, c call) result {
 	cmd.Stdin, cmd.ExtraFiles, cmd.Dir = c.stdin, c.files, c.dir
 	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, c.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdout, stderr := tempFile(t, dir, "out-"), tempFile(t, dir, "err-")
-	defer stdout.Close()
-	defer stderr.Close()
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	r := &running{t: t, cmd: cmd, args: args, stdout: tempFile(t, dir, "out-"), stderr: tempFile(t, dir, "err-"), ended: make(chan error, 1)}
+	cmd.Stdout, cmd.Stderr = r.stdout, r.stderr
 	if c.tty != nil {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = c.tty, c.tty, c.tty
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -56,18 +70,36 @@ func invoke(t *testing.T, dir, root string, c call) result {
 	if err := orphans.start(cmd); err != nil {
 		t.Fatalf("start %s: %v", machine.rt, err)
 	}
-	timer := time.AfterFunc(patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-	err := orphans.wait(cmd)
-	late := !timer.Stop()
-	r := result{t: t, args: args, stdout: readAll(t, stdout), stderr: readAll(t, stderr), code: exitCode(cmd.ProcessState)}
+	r.timer = time.AfterFunc(patience, r.kill)
+	go func() { r.ended <- orphans.wait(cmd) }()
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil { // the test has failed before it waited
+			r.kill()
+			<-r.ended
+		}
+	})
+	return r
+}
+
+// kill ends the runtime and what it has in its process group.
+func (r *running) kill() { _ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL) }
+
+// wait waits for the end of the runtime; one that takes too long is killed and fails the test.
+func (r *running) wait() result {
+	r.t.Helper()
+	err := <-r.ended
+	late := !r.timer.Stop()
+	defer r.stdout.Close()
+	defer r.stderr.Close()
+	got := result{t: r.t, args: r.args, stdout: readAll(r.t, r.stdout), stderr: readAll(r.t, r.stderr), code: exitCode(r.cmd.ProcessState)}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", r, err)
+		r.t.Fatalf("%s: %v", got, err)
 	}
 	if late {
-		t.Fatalf("killed after %v: %s", patience, r)
+		r.t.Fatalf("killed after %v: %s", patience, got)
 	}
-	return r
+	return got
 }
 
 func tempFile(t *testing.T, dir, prefix string) *os.File {

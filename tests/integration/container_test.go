@@ -103,6 +103,13 @@ func (c *container) do(call call) result {
 	return invoke(c.t, c.dir, c.root, call)
 }
 
+// begin is do without waiting for the end.
+func (c *container) begin(call call) *running {
+	c.t.Helper()
+	call.prefix = c.prefix
+	return begin(c.t, c.dir, c.root, call)
+}
+
 // rt runs the runtime with these arguments.
 func (c *container) rt(args ...string) result {
 	c.t.Helper()

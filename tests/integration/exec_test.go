@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -178,7 +177,7 @@ func TestExecProcessErrors(t *testing.T) {
 		"empty": "", "truncated": `{"args":["true"`, "wrong type": `{"args":"true","cwd":"/"}`, "no args": `{"cwd":"/","args":[]}`, "no cwd": `{"args":["true"]}`, "an array": `[]`,
 	} {
 		t.Run(name, func(t *testing.T) {
-		c := c.in(t)
+			c := c.in(t)
 			c.execWith([]string{"--process", c.file("p.json", text, 0o644)}).exits(255).oneError()
 		})
 	}
@@ -190,9 +189,7 @@ func TestExecDetach(t *testing.T) {
 	c.execWith([]string{"--detach", "--pid-file", filepath.Join(c.dir, "exec.pid")}, "sleep", "900").ok()
 	pid, err := strconv.Atoi(c.read("exec.pid"))
 	c.must(err)
-	if procFile(t, pid, "cmdline") != "sleep\x00900\x00" {
-		t.Errorf("process %d of the pid file: %q", pid, procFile(t, pid, "cmdline"))
-	}
+	eventually(t, "execve", func() bool { return procFile(t, pid, "cmdline") == "sleep\x00900\x00" })
 	if !strings.Contains(procFile(t, pid, "cgroup"), c.id) {
 		t.Error("the process is not in the container's cgroup")
 	}
@@ -230,19 +227,12 @@ func TestConcurrentExecs(t *testing.T) {
 // tenExecs runs ten at once; number i prints its number and exits with it.
 func tenExecs(t *testing.T, c *container, cmd func(i int) []string) {
 	t.Helper()
-	var wg sync.WaitGroup
-	results := make([]result, 10)
-	for i := range results {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			results[i] = c.exec(cmd(i)...)
-		}()
+	var all []*running
+	for i := range 10 {
+		all = append(all, c.begin(call{args: append([]string{"exec", c.id}, cmd(i)...)}))
 	}
-	wg.Wait()
-	for i, r := range results {
-		r.t = t
-		r.exits(i).prints(fmt.Sprintf("number %d", i))
+	for i, r := range all {
+		r.wait().exits(i).prints(fmt.Sprintf("number %d", i))
 	}
 }
 

@@ -216,14 +216,13 @@ func TestExecIgnorePaused(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t).up()
 	c.rt("pause", c.id).ok()
-	done := make(chan result, 1)
-	go func() { done <- c.execWith([]string{"--ignore-paused"}, "echo", "thawed") }()
+	running := c.begin(call{args: []string{"exec", "--ignore-paused", c.id, "echo", "thawed"}})
 	eventually(t, "a second process in the cgroup", func() bool { return len(c.lines("freezer", "cgroup.procs")) > 1 })
 	if c.status() != "paused" {
 		t.Error("exec has thawed the container")
 	}
 	c.rt("resume", c.id).ok()
-	r := <-done
+	r := running.wait()
 	r.ok().prints("thawed")
 }
 

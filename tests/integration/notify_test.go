@@ -18,8 +18,7 @@ func TestNotifySocket(t *testing.T) {
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	c.must(err)
 	defer socket.Close()
-	done := make(chan result, 1)
-	go func() { done <- c.do(call{args: c.with("run", "--detach"), env: []string{"NOTIFY_SOCKET=" + path}}) }()
+	running := c.begin(call{args: c.with("run", "--detach"), env: []string{"NOTIFY_SOCKET=" + path}})
 	buf, got := make([]byte, 4096), ""
 	c.must(socket.SetReadDeadline(time.Now().Add(patience)))
 	for !strings.Contains(got, "READY=1") || !strings.Contains(got, "MAINPID=") {
@@ -30,7 +29,7 @@ func TestNotifySocket(t *testing.T) {
 		got += string(buf[:n]) + "\n"
 	}
 	socket.Close() // runc waits for BARRIER to be taken
-	r := <-done
+	r := running.wait()
 	r.ok()
 	if pid := pidText(c.pid()); !strings.Contains(got, "MAINPID="+pid+"\n") {
 		t.Errorf("notified %q, the container's pid is %s", got, pid)

@@ -37,14 +37,13 @@ func TestRunExitStatus(t *testing.T) {
 func TestRunKilled(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)
-	done := make(chan result, 1)
-	go func() { done <- c.run() }()
+	running := c.begin(call{args: c.with("run")})
 	eventually(t, "running", func() bool {
 		r := c.rt("state", c.id)
 		return r.code == 0 && strings.Contains(r.stdout, `"running"`)
 	})
 	c.kill("KILL").ok()
-	if r := <-done; r.code != 128+9 {
+	if r := running.wait(); r.code != 128+9 {
 		t.Fatalf("want exit 137: %s", r)
 	}
 }

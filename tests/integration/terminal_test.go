@@ -86,8 +86,7 @@ func TestForegroundTerminal(t *testing.T) {
 	term := openPty(t)
 	term.resize(24, 80)
 	before := termios(t, term)
-	done := make(chan result, 1)
-	go func() { done <- c.do(call{args: c.with("run"), tty: term.slave}) }()
+	running := c.begin(call{args: c.with("run"), tty: term.slave})
 	term.types("echo first=$(stty size)\n")
 	term.shows("first=24 80")
 	if raw := termios(t, term); raw.Lflag&(unix.ECHO|unix.ICANON) != 0 {
@@ -100,7 +99,7 @@ func TestForegroundTerminal(t *testing.T) {
 		t.Errorf("no echo of the container's terminal: %q", term.text())
 	}
 	term.types("exit 9\n")
-	if r := <-done; r.code != 9 {
+	if r := running.wait(); r.code != 9 {
 		t.Errorf("want exit 9: %s", r)
 	}
 	if after := termios(t, term); !reflect.DeepEqual(before, after) {
@@ -123,12 +122,11 @@ func TestForegroundTerminalRestored(t *testing.T) {
 	c := newContainer(t, withTerminal, args("sh"))
 	term := openPty(t)
 	before := termios(t, term)
-	done := make(chan result, 1)
-	go func() { done <- c.do(call{args: c.with("run"), tty: term.slave}) }()
+	running := c.begin(call{args: c.with("run"), tty: term.slave})
 	term.types("echo re''ady\n")
 	term.shows("ready")
 	c.kill("KILL").ok()
-	if r := <-done; r.code != 137 {
+	if r := running.wait(); r.code != 137 {
 		t.Errorf("want exit 137: %s", r)
 	}
 	if after := termios(t, term); !reflect.DeepEqual(before, after) {
@@ -141,12 +139,11 @@ func TestSignalsAreForwarded(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, writable, script("trap 'exit 44' TERM; touch /ready; while :; do usleep 5000; done"))
 	c.prefix = []string{"sh", "-c", `echo $$ > ` + filepath.Join(c.dir, "runtime") + `; exec "$@"`, "sh"}
-	done := make(chan result, 1)
-	go func() { done <- c.run() }()
+	running := c.begin(call{args: c.with("run")})
 	runtime := strings.TrimSpace(c.awaitFile("runtime"))
 	c.awaitPath("b/rootfs/ready")
 	host(t, "kill", "-TERM", runtime)
-	if r := <-done; r.code != 44 {
+	if r := running.wait(); r.code != 44 {
 		t.Errorf("want exit 44: %s", r)
 	}
 }
@@ -168,12 +165,11 @@ func TestExecTerminal(t *testing.T) {
 		term := openPty(t)
 		term.resize(33, 77)
 		before := termios(t, term)
-		done := make(chan result, 1)
-		go func() { done <- c.do(call{args: []string{"exec", "-t", c.id, "sh"}, tty: term.slave}) }()
+		running := c.begin(call{args: []string{"exec", "-t", c.id, "sh"}, tty: term.slave})
 		term.types("echo size=$(stty size)\n")
 		term.shows("size=33 77")
 		term.types("exit 5\n")
-		if r := <-done; r.code != 5 {
+		if r := running.wait(); r.code != 5 {
 			t.Errorf("want exit 5: %s", r)
 		}
 		if after := termios(t, term); !reflect.DeepEqual(before, after) {
