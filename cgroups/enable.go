@@ -1,6 +1,8 @@
 package cgroups
 
 import (
+	"cmp"
+	"os"
 	"slices"
 	"strings"
 
@@ -30,18 +32,34 @@ func (m *member) enable(want []string, all bool) error {
 	}
 	var first error
 	for dir := range m.ancestors() {
-		err := writeFile(dir+"/cgroup.subtree_control", "+"+strings.Join(missing, " +"))
+		path := dir + "/cgroup.subtree_control"
+		if populated(dir) {
+			return cmp.Or(first, error(&os.PathError{Op: "write", Path: path, Err: unix.EBUSY}))
+		}
+		err := writeFile(path, "+"+strings.Join(missing, " +"))
 		if err == nil {
 			continue
 		}
 		// All or nothing is the kernel's rule for one write: take what can be had.
 		for _, name := range missing {
-			if err := writeFile(dir+"/cgroup.subtree_control", "+"+name); err != nil && first == nil {
+			if err := writeFile(path, "+"+name); err != nil && first == nil {
 				first = err
 			}
 		}
 	}
 	return first
+}
+
+// populated says that a cgroup other than the real root (which has no cgroup.type) has processes of its
+// own. Domain controllers cannot be enabled there (EBUSY); thread controllers such as cpu and pids can, but
+// that would make it a threaded domain and its children invalid: no process could join the container
+// (EOPNOTSUPP).
+func populated(dir string) bool {
+	if !exists(dir + "/cgroup.type") {
+		return false
+	}
+	pids, err := readProcs(nil, dir, false)
+	return err == nil && len(pids) > 0
 }
 
 // lacks explains the ENOENT of a v2 file: is it the whole controller that is not enabled?

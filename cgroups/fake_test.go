@@ -67,7 +67,7 @@ func TestApplyV2(t *testing.T) {
 
 // Every ancestor gets what the leaf lacks; what one refuses is part of the error of the setting that needs it.
 func TestEnableV2(t *testing.T) {
-	cg := fakeV2(t, map[string]string{"cgroup.controllers": "memory\n", "memory.max": "", "cgroup.procs": "", "cgroup.events": "frozen 0\n"})
+	cg := fakeV2(t, map[string]string{"cgroup.controllers": "memory\n", "memory.max": "", "cgroup.procs": "", "cgroup.events": "frozen 0\n", "cgroup.freeze": "0\n"})
 	root := cg.host.Unified
 	writeTestFile(t, root+"/cgroup.controllers", "cpu memory pids\n")
 	writeTestFile(t, root+"/cgroup.subtree_control", "")

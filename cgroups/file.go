@@ -120,6 +120,14 @@ func exists(path string) bool {
 // file's cgroup was removed.
 func gone(err error) bool { return isErrno(err, unix.ENOENT, unix.ENODEV) }
 
+// notGone is err, or nil if it says that the cgroup vanished.
+func notGone(err error) error {
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
 func isErrno(err error, list ...unix.Errno) bool {
 	return slices.ContainsFunc(list, func(e unix.Errno) bool { return errors.Is(err, e) })
 }

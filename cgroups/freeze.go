@@ -67,22 +67,21 @@ func (c *Cgroup) Frozen() (bool, error) {
 	return false, nil
 }
 
-// frozen reads the member's freezer; false if it has none. v1's FREEZING counts: someone asked for it, and
-// new processes would be stopped.
+// frozen reads the member's freezer; false if it has none. Being asked to freeze counts (v1's FREEZING, v2's
+// cgroup.freeze): new processes would be stopped, and a signal to a frozen process makes the v2 events say
+// "frozen 0" for a moment.
 func (m *member) frozen() (bool, error) {
 	switch {
 	case m.v2:
 		text, err := readFile(m.dir + "/cgroup.events")
-		if gone(err) { // also the root, which has no such file
-			return false, nil
+		if err == nil && !strings.Contains("\n"+text+"\n", "\nfrozen 1\n") { // which an ancestor can cause, too
+			text, err = readShort(m.dir + "/cgroup.freeze")
+			return err == nil && text == "1", notGone(err)
 		}
-		return strings.Contains("\n"+text+"\n", "\nfrozen 1\n"), err
+		return err == nil, notGone(err) // the root has no such file
 	case slices.Contains(m.controllers, "freezer"):
 		state, err := readShort(m.dir + "/freezer.state")
-		if gone(err) {
-			return false, nil
-		}
-		return err == nil && state != "THAWED", err
+		return err == nil && state != "THAWED", notGone(err)
 	}
 	return false, nil
 }

@@ -43,9 +43,9 @@ func (r *Runtime) Create(id string, o CreateOptions) error {
 // A making is a container in the course of its creation.
 type making struct {
 	o         CreateOptions
-	await     bool   // whether `rt start` will come
-	detached  bool   // nobody stays to hold a terminal
-	meanwhile func() // something to do while the stub works, or nil
+	await     bool         // whether `rt start` will come
+	detached  bool         // nobody stays to hold a terminal
+	meanwhile func() error // something to do while the stub works, or nil
 
 	c      *container
 	b      *bundle.Bundle
@@ -158,7 +158,7 @@ func (k *making) reserve() error {
 	if err := c.writeJournal(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
+	if err := sys.CreateFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
 		return fmt.Errorf("copy config.json: %w", err)
 	}
 	return k.makeCgroup()
@@ -209,7 +209,9 @@ func (k *making) makeProcess() error {
 	k.undo = append(k.undo, k.in.abandon)
 	k.in.onPid = k.born
 	if k.meanwhile != nil {
-		k.meanwhile()
+		if err := k.meanwhile(); err != nil {
+			return err
+		}
 	}
 	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
 		return k.explain(err)

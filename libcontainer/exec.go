@@ -185,14 +185,17 @@ func (c *container) sameUserNamespace() bool {
 
 func (c *container) exec(spec *specs.Spec, o ExecOptions) (int, error) {
 	fg := &foreground{}
-	var f *console.Forwarder
-	if !o.Detach {
-		f = console.NewForwarder(fg.resize)
-		defer f.Stop()
-	}
+	var signals *console.Signals
 	in, err := c.enterExec(spec, o)
 	if err != nil {
 		return -1, err
+	}
+	if !o.Detach {
+		if signals, err = console.CatchSignals(); err != nil {
+			in.abandon()
+			return -1, err
+		}
+		defer signals.Stop()
 	}
 	if err := in.executed(); err != nil {
 		in.abandon()
@@ -206,10 +209,7 @@ func (c *container) exec(spec *specs.Spec, o ExecOptions) (int, error) {
 	if o.Detach {
 		return 0, nil
 	}
-	f.Start(in.pid, func(s unix.Signal) error { return unix.Kill(in.pid, s) })
-	status, err := waitFor(in.pid, false)
-	fg.close()
-	return status, err
+	return fg.wait(in.pid, signals, false)
 }
 
 // execOwners gives terminal and pid to those who wait for them.

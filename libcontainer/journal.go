@@ -3,8 +3,9 @@ package libcontainer
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"rt/internal/sys"
 )
 
 // A journal is what a container has outside its own directory. It is written before any of it is made, so that
@@ -16,7 +17,7 @@ type journal struct {
 func (c *container) writeJournal() error {
 	data, err := json.Marshal(journal{Cgroups: c.Cgroups})
 	if err == nil {
-		err = os.WriteFile(filepath.Join(c.dir, journalFile), data, 0o600)
+		err = sys.CreateFile(filepath.Join(c.dir, journalFile), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
@@ -27,7 +28,7 @@ func (c *container) writeJournal() error {
 // readJournal fills in what a container without a state has; no journal means that nothing was made.
 func (c *container) readJournal() {
 	var j journal
-	data, err := os.ReadFile(filepath.Join(c.dir, journalFile))
+	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
 	if err == nil && json.Unmarshal(data, &j) == nil {
 		c.Cgroups = j.Cgroups
 	}

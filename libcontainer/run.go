@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"rt/internal/sys"
 	"rt/libcontainer/console"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -16,11 +15,13 @@ import (
 // deletes the container unless told to keep it, and returns the program's exit status.
 func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	fg := &foreground{}
-	var f *console.Forwarder
-	var meanwhile func()
+	var signals *console.Signals
+	var meanwhile func() error
 	if !o.Detach {
-		// Catching signals costs the Go runtime some time: it has it while the stub is at work.
-		meanwhile = func() { f = console.NewForwarder(fg.resize) }
+		meanwhile = func() (err error) {
+			signals, err = console.CatchSignals()
+			return err
+		}
 		if !o.NoSubreaper {
 			if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 				return -1, fmt.Errorf("become subreaper: %w", err)
@@ -28,18 +29,13 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 		}
 	}
 	k, err := r.create(id, &making{o: o.CreateOptions, detached: o.Detach, meanwhile: meanwhile})
-	if f != nil {
-		defer f.Stop()
-	}
+	defer func() { signals.Stop() }()
 	if err != nil {
 		return -1, err
 	}
 	defer k.c.release()
 	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
-	}
-	if f != nil {
-		f.Start(k.c.Pid, func(s unix.Signal) error { return unix.Kill(k.c.Pid, s) })
 	}
 	if err := k.c.begin(k.spec, k.in); err != nil {
 		fg.close()
@@ -53,8 +49,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	if o.Detach {
 		return 0, nil
 	}
-	status, err := waitFor(k.c.Pid, !o.NoSubreaper)
-	fg.close()
+	status, err := fg.wait(k.c.Pid, signals, !o.NoSubreaper)
 	if err != nil {
 		return -1, err
 	}
@@ -121,29 +116,39 @@ func (f *foreground) close() {
 	}
 }
 
-// waitFor reaps until the process pid has ended; as a subreaper, orphans on the way too. The status is the
-// process's own, or 128 and the signal's number.
-func waitFor(pid int, orphans bool) (int, error) {
+// wait passes signals on until the process pid has ended; as a subreaper, it reaps orphans on the way. The status is
+// the process's own, or 128 and the signal's number.
+func (f *foreground) wait(pid int, signals *console.Signals, orphans bool) (status int, err error) {
+	defer f.close()
 	which := pid
 	if orphans {
 		which = -1
 	}
-	for {
-		var ws unix.WaitStatus
-		var got int
-		err := sys.Retry(func() (err error) {
-			got, err = unix.Wait4(which, &ws, 0, nil)
-			return err
-		})
-		if err != nil {
-			return -1, fmt.Errorf("wait for the container's process: %w", err)
+	reap := func() (bool, error) {
+		for {
+			var ws unix.WaitStatus
+			got, err := unix.Wait4(which, &ws, unix.WNOHANG, nil)
+			switch {
+			case err == unix.EINTR:
+			case err != nil:
+				return false, fmt.Errorf("wait for the container's process: %w", err)
+			case got == 0:
+				return false, nil
+			case got == pid && ws.Signaled():
+				status = 128 + int(ws.Signal())
+				return true, nil
+			case got == pid:
+				status = ws.ExitStatus()
+				return true, nil
+			}
 		}
-		if got != pid {
-			continue
-		}
-		if ws.Signaled() {
-			return 128 + int(ws.Signal()), nil
-		}
-		return ws.ExitStatus(), nil
 	}
+	err = signals.Serve(reap, func(s unix.Signal) error {
+		if s == unix.SIGWINCH {
+			f.resize()
+			return nil
+		}
+		return unix.Kill(pid, s) // a child that only reap ends: the pid is its own
+	})
+	return status, err
 }

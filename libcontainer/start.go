@@ -95,7 +95,7 @@ func (c *container) begin(spec *specs.Spec, in *inside) error {
 		defer proxy.Close()
 	}
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, c.Pid, specs.StateCreating) }
-	if err := os.Remove(filepath.Join(c.dir, startSocket)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := unix.Unlink(filepath.Join(c.dir, startSocket)); err != nil && err != unix.ENOENT {
 		c.stop()
 		return fmt.Errorf("start container: %w", err)
 	}

@@ -17,6 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxFile bounds what is read back into memory.
+const maxFile = 64 << 20
+
 // Names in a container's directory.
 const (
 	stateFile   = "state.json"
@@ -95,7 +98,7 @@ func (c *container) release() {
 }
 
 func (c *container) load() error {
-	data, err := os.ReadFile(filepath.Join(c.dir, stateFile))
+	data, err := sys.ReadFile(filepath.Join(c.dir, stateFile), maxFile)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return ErrNotExist
 	}
@@ -120,21 +123,22 @@ func (c *container) save() error {
 	return nil
 }
 
-func writeAtomic(path string, data []byte, mode fs.FileMode) error {
+func writeAtomic(path string, data []byte, mode uint32) error {
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	if err := os.WriteFile(tmp, data, mode); err != nil {
-		return err
+	err := sys.CreateFile(tmp, data, mode)
+	if err == nil {
+		err = unix.Rename(tmp, path)
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		os.Remove(tmp)
-		return err
+	if err != nil {
+		_ = unix.Unlink(tmp)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
 // config decodes the container's own copy of config.json.
 func (c *container) config() (*specs.Spec, error) {
-	data, err := os.ReadFile(filepath.Join(c.dir, configFile))
+	data, err := sys.ReadFile(filepath.Join(c.dir, configFile), maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the container's configuration: %w", err)
 	}

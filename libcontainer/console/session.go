@@ -15,7 +15,7 @@ import (
 
 // A Session connects the caller's stdin and stdout with the terminal of a process in the foreground. Its
 // terminal must be given back with Close on every path, so the signals that would end rt must be caught before
-// Attach (NewForwarder does that) and until after Close.
+// Attach (CatchSignals does that) and until after Close.
 type Session struct {
 	master        int // a duplicate of its own
 	stop          int // eventfd, readable from Close on

@@ -2,7 +2,6 @@ package console
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,10 +21,12 @@ func asChild(mode string) error {
 	case "relay":
 		return relay()
 	case "stopped":
-		f := NewForwarder(nil)
-		f.Start(os.Getpid(), func(unix.Signal) error { return nil })
-		f.Stop()
-		f.Stop()
+		s, err := CatchSignals()
+		if err != nil {
+			return err
+		}
+		s.Stop()
+		s.Stop()
 		unix.Kill(os.Getpid(), unix.SIGTERM)
 		time.Sleep(patience) // not reached to its end
 	}
@@ -34,23 +35,24 @@ func asChild(mode string) error {
 
 // relay prints the signals it would forward, one a line, until SIGTERM.
 func relay() error {
-	end := make(chan struct{})
-	f := NewForwarder(func() { fmt.Println("resize") })
-	<-f.all
-	fmt.Println("caught")
-	if _, err := bufio.NewReader(os.Stdin).ReadByte(); err != nil { // now the test has sent what comes before Start
+	signals, err := CatchSignals()
+	if err != nil {
 		return err
 	}
-	f.Start(1, func(s unix.Signal) error {
+	defer signals.Stop()
+	fmt.Println("caught")
+	if _, err := bufio.NewReader(os.Stdin).ReadByte(); err != nil { // now the test has sent what comes before Serve
+		return err
+	}
+	ended := false
+	return signals.Serve(func() (bool, error) { return ended, nil }, func(s unix.Signal) error {
 		fmt.Println(int(s))
 		if s == unix.SIGTERM {
-			close(end)
+			ended = true
+			unix.Kill(os.Getpid(), unix.SIGCHLD) // as the child's end would
 		}
 		return unix.ESRCH // must not matter
 	})
-	<-end
-	f.Stop()
-	return nil
 }
 
 // expect runs relay, sends it the signals and compares the lines that it prints with want (sorted).
@@ -111,7 +113,7 @@ func TestSignalsAreKeptAndForwarded(t *testing.T) {
 }
 
 func TestSignalsOfRtItself(t *testing.T) {
-	expect(t, []string{"resize"}, nil, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH)
+	expect(t, []string{"28"}, nil, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH)
 }
 
 func TestNohupIsRespected(t *testing.T) {
@@ -127,31 +129,24 @@ func TestStopGivesDefaultActionsBack(t *testing.T) {
 	}
 }
 
-func TestForwarderKillsByPidWithoutSend(t *testing.T) {
-	child := exec.Command("/bin/sh", "-c", "trap 'echo usr1; exit 0' USR1; echo ready; while :; do read x; done")
-	var rest bytes.Buffer
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	f := NewForwarder(nil)
-	defer f.Stop()
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	late := time.AfterFunc(patience, func() { child.Process.Kill() })
-	defer late.Stop()
-	r := bufio.NewReader(out)
-	r.ReadString('\n')
-	f.Start(child.Process.Pid, nil)
-	unix.Kill(os.Getpid(), unix.SIGUSR1)
-	r.WriteTo(&rest)
-	if err := child.Wait(); err != nil || rest.String() != "usr1\n" {
-		t.Errorf("the child said %q, %v", rest.String(), err)
+// The child's end is found whether it comes before Serve or after.
+func TestServeEndsWithTheChild(t *testing.T) {
+	for range 50 {
+		signals, err := CatchSignals()
+		if err != nil {
+			t.Fatal(err)
+		}
+		child := exec.Command("/bin/true")
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		err = signals.Serve(func() (bool, error) {
+			pid, err := unix.Wait4(child.Process.Pid, nil, unix.WNOHANG, nil)
+			return pid != 0, err
+		}, func(unix.Signal) error { return nil })
+		signals.Stop()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -24,11 +24,10 @@ type partition struct {
 	outs  []outcome
 }
 
-// A hit is a rule for a call number of one architecture; order is the rule's place in the profile.
+// A hit is a rule for a call number of one architecture.
 type hit struct {
-	nr    uint32
-	order uint32
-	rule  *rule
+	nr   uint32
+	rule *rule
 }
 
 // partitions returns one partition for each audit architecture of the profile, the native one first. x32 has none of
@@ -83,7 +82,8 @@ func (part *partition) addX32(p *profile, known bool) {
 // add appends the spans of one ABI, from its base upwards to the end of all numbers, and tells whether the profile
 // knows any of its calls.
 func (part *partition) add(p *profile, a *arch) (known bool) {
-	hits, last, known := p.hits(a)
+	hits, last := p.hits(a)
+	known = last > 0
 	start := uint32(0)
 	if a.x32() {
 		start = x32Bit
@@ -110,18 +110,16 @@ func (part *partition) add(p *profile, a *arch) (known bool) {
 	return known
 }
 
-// hits returns the rules of the profile for one architecture by number and by order of appearance, the largest
-// number that the profile names or has a rule for, and whether it names any but 0. (Like runc, a profile that names
-// only call number 0 is taken to know nothing of the architecture.)
-func (p *profile) hits(a *arch) (hits []hit, last uint32, found bool) {
-	hits = make([]hit, 0, len(p.entries)+8)
+// hits returns the rules of the profile for one architecture by number and by order of appearance, and the largest
+// number that the profile names or has a rule for. That is 0 if there is none, and also if the only one is 0: like
+// runc, such a profile is taken to know nothing of the architecture.
+func (p *profile) hits(a *arch) (hits []hit, last uint32) {
+	found := make([]hit, 0, len(p.entries)+8)
 	put := func(nr uint32, rules []rule) {
 		for i := range rules {
-			hits = append(hits, hit{nr: nr, order: uint32(len(hits)), rule: &rules[i]})
+			found = append(found, hit{nr: nr, rule: &rules[i]})
 		}
-		if nr > last {
-			last, found = nr, true
-		}
+		last = max(last, nr)
 	}
 	for i := range p.entries {
 		e := &p.entries[i]
@@ -134,13 +132,16 @@ func (p *profile) hits(a *arch) (hits []hit, last uint32, found bool) {
 			put(nr, e.rules)
 		}
 	}
-	slices.SortFunc(hits, func(x, y hit) int {
-		if x.nr != y.nr {
-			return compare(x.nr, y.nr)
-		}
-		return compare(x.order, y.order)
-	})
-	return hits, last, found
+	keys := make([]uint64, len(found)) // integers sort several times faster than structs with a function
+	for i := range found {
+		keys[i] = uint64(found[i].nr)<<32 | uint64(i)
+	}
+	slices.Sort(keys)
+	hits = make([]hit, len(found))
+	for i, key := range keys {
+		hits[i] = found[uint32(key)]
+	}
+	return hits, last
 }
 
 // muxRules rewrites rules for socketcall(2) or ipc(2): the first argument is the number of the call. As libseccomp
