@@ -75,11 +75,11 @@ func (m *member) lacks(controller string) bool {
 func enableHint(err error) string {
 	switch {
 	case isErrno(err, unix.EBUSY):
-		return "\nhint: a cgroup with processes of its own cannot have controllers below it; choose another linux.cgroupsPath"
+		return "a cgroup with processes of its own cannot have controllers below it; choose another linux.cgroupsPath"
 	case isErrno(err, unix.EOPNOTSUPP):
-		return "\nhint: the cgroup is in a threaded subtree, which has no such controllers; choose another linux.cgroupsPath"
+		return "the cgroup is in a threaded subtree, which has no such controllers; choose another linux.cgroupsPath"
 	case isErrno(err, unix.EACCES, unix.EPERM, unix.EROFS):
-		return "\nhint: the controller must be delegated to this user"
+		return "the controller must be delegated to this user"
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 
+	"rt/internal/hint"
+
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -215,7 +217,7 @@ func (h *Host) ownDir(name, mount string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("own cgroup %s below %s: %w\nhint: give an absolute linux.cgroupsPath", own, mount, os.ErrNotExist)
+	return "", hint.With(fmt.Errorf("own cgroup %s below %s: %w", own, mount, os.ErrNotExist), "give an absolute linux.cgroupsPath")
 }
 
 func (h *Host) readOwn(file string) error {

@@ -71,8 +71,9 @@ func TestParentWithProcesses(t *testing.T) {
 	cmd := sh(t, parent, "")
 	child := Load(h, map[string]string{"": parent.BornDir() + "/child"})
 	_, err := child.Create(parse(t, `{"pids":{"limit":5}}`))
+	var hinted interface{ Hint() string }
 	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "controller pids is not available: /linux/resources/pids/limit cannot be applied") ||
-		!strings.Contains(err.Error(), "hint: a cgroup with processes of its own") {
+		!errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "a cgroup with processes of its own") {
 		t.Errorf("%v", err)
 	}
 	if child.Exists() {

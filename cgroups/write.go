@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/hint"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -162,7 +164,8 @@ func (s *Setting) complete(dir string) (string, error) {
 func (w *writer) explain(m *member, s Setting, value string, err error) error {
 	if m.v2 && isErrno(err, unix.ENOENT) && m.lacks(s.Controller) {
 		if w.enabling != nil {
-			return fmt.Errorf("controller %s is not available: %s cannot be applied: %w%s", s.Controller, s.Pointer, w.enabling, enableHint(w.enabling))
+			err := fmt.Errorf("controller %s is not available: %s cannot be applied: %w", s.Controller, s.Pointer, w.enabling)
+			return hint.With(err, enableHint(w.enabling))
 		}
 		return fmt.Errorf("controller %s is not available: %s cannot be applied", s.Controller, s.Pointer)
 	}
