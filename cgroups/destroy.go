@@ -18,6 +18,19 @@ const destroyTimeout = 5 * time.Second
 // EBUSY when processes are left.
 func (c *Cgroup) Destroy() error { return c.destroy(destroyTimeout) }
 
+// Clear is Destroy without the condition: the processes that are found in the cgroup are killed. The usual case,
+// that there are none, costs the removal only.
+func (c *Cgroup) Clear() error {
+	err := c.destroy(0)
+	if !isErrno(err, unix.EBUSY, unix.ENOTEMPTY) {
+		return err
+	}
+	if err := c.Kill(unix.SIGKILL); err != nil {
+		return err
+	}
+	return c.Destroy()
+}
+
 func (c *Cgroup) destroy(timeout time.Duration) error {
 	var err error
 	left := c.members
@@ -37,7 +50,7 @@ func (c *Cgroup) destroy(timeout time.Duration) error {
 			return nil
 		}
 		err = problems[0]
-		if time.Now().After(deadline) {
+		if !time.Now().Before(deadline) {
 			break
 		}
 		time.Sleep(wait)

@@ -189,7 +189,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 		facts.Home = homeIn(passwdOf(b.Spec, rootfs), b.Spec.Process.User.UID)
 	}
 	return plan.Create(b.Spec, plan.Options{
-		ID: id, Rootfs: rootfs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring, ExtraFds: o.PreserveFds, Await: true, Filter: filter,
+		ID: id, Bundle: b.Dir, Rootfs: rootfs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring, ExtraFds: o.PreserveFds, Await: true, Filter: filter,
 	}, facts)
 }
 

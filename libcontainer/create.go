@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"rt/cgroups"
@@ -81,11 +82,17 @@ func (k *making) fail(err error) error {
 		k.c.poststop(k.spec)
 	}
 	k.c.release()
+	if errors.Is(err, unix.ENOSYS) {
+		return hint.With(err, "rt needs Linux 5.14 or newer")
+	}
 	return err
 }
 
 // prepare does what needs no process: reads the bundle and takes the container's place on disk.
 func (k *making) prepare() error {
+	if os.Geteuid() != 0 {
+		return hint.With(errors.New("create container: rootless containers are not supported yet"), "run rt as root")
+	}
 	b, err := bundle.Load(k.o.Bundle)
 	if err != nil {
 		return err
@@ -95,7 +102,10 @@ func (k *making) prepare() error {
 		return err
 	}
 	for _, p := range problems {
-		k.c.rt.Warn("%s: %s", p.Pointer, p.Text)
+		// runc's default configuration has had these for years; `rt check` mentions them.
+		if !strings.HasPrefix(p.Pointer, "/process/capabilities/ambient/") {
+			k.c.rt.Warn("%s: %s", p.Pointer, p.Text)
+		}
 	}
 	k.b, k.spec = b, b.Spec
 	if err := checkTerminal(b.Spec.Process.Terminal, k.detached, k.o.ConsoleSocket); err != nil {
@@ -229,7 +239,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		c.rt.Warn("%s", w)
 	}
 	opts := plan.Options{
-		ID: c.ID, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring,
+		ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring,
 		ListenFds: listenFds(), Await: k.await, Filter: filter,
 	}
 	opts.ExtraFds = opts.ListenFds + k.o.PreserveFds

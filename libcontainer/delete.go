@@ -1,9 +1,11 @@
 package libcontainer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
@@ -63,39 +65,51 @@ func (r *Runtime) remove(c *container) error {
 	if err != nil {
 		return err
 	}
-	if err := c.killAll(); err != nil {
+	if err := c.end(); err != nil {
 		return err
 	}
-	if err := cg.Destroy(); err != nil {
+	if err := cg.Clear(); err != nil {
 		return err
 	}
-	spec, specErr := c.config()
+	spec := c.poststopSpec()
 	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("remove container directory: %w", err)
 	}
-	if specErr == nil {
-		c.poststop(spec)
-	}
+	c.poststop(spec)
 	return nil
 }
 
-// killAll kills init and whatever else is in the cgroup, and waits for init's end.
-func (c *container) killAll() error {
-	p, err := sys.OpenProcess(max(c.Pid, 1), c.StartTime)
-	if err == nil {
-		defer p.Close()
-		_ = sys.Signal(p, unix.SIGKILL)
-	}
-	if c.cg.Exists() {
-		if err := c.cg.Kill(unix.SIGKILL); err != nil {
-			return err
-		}
-	}
-	if p == nil {
+// end kills init and waits for its end. The kernel ends the rest of its pid namespace with it; what else is in the
+// cgroup is found when that is cleared.
+func (c *container) end() error {
+	if c.Pid == 0 {
 		return nil
+	}
+	p, err := sys.OpenProcess(c.Pid, c.StartTime)
+	if err != nil {
+		return nil // gone
+	}
+	defer p.Close()
+	_ = sys.Signal(p, unix.SIGKILL)
+	if err := c.thaw(); err != nil {
+		return err
 	}
 	if ended, err := sys.AwaitExit(p, killTimeout); err != nil || !ended {
 		return errors.New("container init still running")
 	}
 	return nil
+}
+
+// poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.
+func (c *container) poststopSpec() *specs.Spec {
+	raw, err := sys.ReadFile(filepath.Join(c.dir, configFile), maxFile)
+	if err != nil || !bytes.Contains(raw, []byte("poststop")) {
+		return nil
+	}
+	spec, err := bundle.Decode(raw)
+	if err != nil {
+		c.rt.Warn("poststop hooks: %v", err)
+		return nil
+	}
+	return spec
 }

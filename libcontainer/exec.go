@@ -174,6 +174,9 @@ func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) plan.Facts {
 			facts.Namespace |= plan.NamespaceFlag(ns.Type)
 		}
 	}
+	if facts.Namespace&unix.CLONE_NEWNS == 0 {
+		facts.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
+	}
 	return facts
 }
 

@@ -184,6 +184,9 @@ func parseReply(buf, oob []byte) (*Reply, error) {
 	}
 	fds, err := unix.ParseUnixRights(&msgs[0])
 	if err != nil || len(fds) != 1 {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
 		return nil, fmt.Errorf("hear from the stub: bad descriptors")
 	}
 	r.File = os.NewFile(uintptr(fds[0]), r.Text)

@@ -150,7 +150,7 @@ static void report(struct ctx *c, int err)
 	char text[240];
 	size_t n = 0;
 	if (c->what) {
-		n = strnlen(c->what, 60);
+		n = strnlen(c->what, 160); /* a mount option's name may be long; leave room for the detail */
 		memcpy(text, c->what, n);
 	}
 	text[n] = 0;

@@ -54,6 +54,7 @@ func (b *builder) capabilities() *capSets {
 	}
 	// What the kernel would refuse (capset(2), capabilities(7)); bundle.Check has warned about it.
 	sets.Effective &= sets.Permitted
+	sets.Inheritable &= sets.bounding
 	sets.Ambient &= sets.Permitted & sets.Inheritable
 	return sets
 }

@@ -25,7 +25,8 @@ var devLinks = [...]struct{ path, target string }{
 	{"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
 }
 
-// devices makes nodes and links, unless /dev is a bind mount and so not the runtime's.
+// devices makes nodes and links. Below a bind mount of /dev it makes none: that tree, its nodes and their owners are
+// somebody else's, the host's as a rule.
 func (b *builder) devices() error {
 	if !b.has(specs.MountNamespace) {
 		return nil
@@ -43,6 +44,9 @@ func (b *builder) devices() error {
 		}
 	}
 	for i := range b.spec.Linux.Devices {
+		if !ours && strings.HasPrefix(path.Join("/", b.spec.Linux.Devices[i].Path), "/dev/") {
+			continue
+		}
 		if err := b.device(&b.spec.Linux.Devices[i], fmt.Sprintf("/linux/devices/%d", i)); err != nil {
 			return err
 		}
@@ -55,13 +59,14 @@ func (b *builder) devices() error {
 	return nil
 }
 
-func (b *builder) bindsDev() bool {
+// bindsDev looks at the mount on /dev that is on top.
+func (b *builder) bindsDev() (bind bool) {
 	for _, m := range b.spec.Mounts {
-		if path.Join("/", m.Destination) == "/dev" {
-			return IsBind(m)
+		if path.Join("/", m.Destination) == "/dev" && !parseOptions(m.Options).remount {
+			bind = IsBind(m)
 		}
 	}
-	return false
+	return bind
 }
 
 func (b *builder) device(d *specs.LinuxDevice, pointer string) error {

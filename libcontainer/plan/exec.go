@@ -43,7 +43,13 @@ func (b *builder) joinContainer() error {
 	b.add("", nsenter.Clone{Cgroup: born})
 	b.joinTasks()
 	rest := b.facts.Namespace &^ children
-	b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: rest, Kinds: kinds(rest)})
+	if rest != 0 { // else setns(2) would refuse
+		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: rest, Kinds: kinds(rest)})
+	}
+	if b.facts.Root != "" {
+		dir := b.input(Input{Kind: Directory, Path: b.facts.Root})
+		b.add("", nsenter.Chroot{Dir: dir, Path: b.facts.Root})
+	}
 	if rest&unix.CLONE_NEWUSER != 0 {
 		b.add("", nsenter.SetIDs{})
 	}

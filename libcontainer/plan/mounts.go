@@ -67,6 +67,14 @@ func (b *builder) switchRoot() error {
 	}
 	// Before the root may become read-only.
 	b.add("/process/cwd", nsenter.Mkdir{Path: path.Join("/", b.spec.Process.Cwd), Mode: 0o755})
+	return nil
+}
+
+// rootAttributes comes after everything that may have to make something in the root.
+func (b *builder) rootAttributes() error {
+	if !b.has(specs.MountNamespace) {
+		return nil
+	}
 	attr := nsenter.RootAttr{Propagation: b.rootfsPropagation()}
 	if b.spec.Root.Readonly {
 		attr.Set = unix.MOUNT_ATTR_RDONLY
@@ -86,7 +94,7 @@ func (b *builder) mounts() error {
 	if b.opts.NotifyDir != "" {
 		tree := b.input(Input{Kind: Tree, Path: b.opts.NotifyDir})
 		b.add("", nsenter.MountTree{Tree: tree, Target: notifyTarget, Source: b.opts.NotifyDir,
-			Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Place: unix.MS_PRIVATE})
+			Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Place: unix.MS_PRIVATE})
 	}
 	return nil
 }
@@ -109,8 +117,13 @@ func (b *builder) mount(m *specs.Mount, pointer string) error {
 
 // more are the propagation options after the first; several together are rare, and each is a change of its own.
 func (b *builder) more(f *flags, target, pointer string) {
-	for i := 1; i < len(f.propagation); i++ {
-		p := f.propagation[i]
+	if len(f.propagation) > 1 {
+		b.propagate(f.propagation[1:], target, pointer)
+	}
+}
+
+func (b *builder) propagate(list []uint64, target, pointer string) {
+	for _, p := range list {
 		b.add(pointer, nsenter.Remount{Target: target, Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0})
 	}
 }
@@ -140,10 +153,15 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 	step.Propagation, step.Recursive = f.firstPropagation()
 	b.add(pointer, step)
 	b.more(f, target, pointer)
+	b.wholeTree(f, target, pointer)
+	return nil
+}
+
+// wholeTree applies the recursive options to a mount that is there.
+func (b *builder) wholeTree(f *flags, target, pointer string) {
 	if f.setAll|f.clrAll != 0 {
 		b.add(pointer, nsenter.Remount{Target: target, Set: f.setAll, Clear: f.clrAll, Recursive: true})
 	}
-	return nil
 }
 
 func (b *builder) bind(m *specs.Mount, f *flags, target, pointer string) error {
@@ -151,6 +169,9 @@ func (b *builder) bind(m *specs.Mount, f *flags, target, pointer string) error {
 		return fmt.Errorf("%s/options: bind mounts cannot have any filesystem-specific options applied: %s", pointer, f.data[0])
 	}
 	source := m.Source
+	if !path.IsAbs(source) {
+		source = path.Join(b.opts.Bundle, source)
+	}
 	recursive := f.rbind || m.Type == "rbind"
 	step := nsenter.MountTree{
 		Tree:   b.input(Input{Kind: Tree, Path: source, Recursive: recursive, Pointer: pointer + "/source"}),
@@ -165,12 +186,12 @@ func (b *builder) bind(m *specs.Mount, f *flags, target, pointer string) error {
 
 func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 	options := append(f.superblock, f.data...)
-	step := nsenter.Remount{
+	// A step of its own for each: what is recursive in one of them is not in the others.
+	b.add(pointer, nsenter.Remount{
 		Target: target, Set: f.set, Clear: f.clear, Options: options, Superblock: !f.bind && len(options) > 0,
-	}
-	step.Propagation, step.Recursive = f.firstPropagation()
-	b.add(pointer, step)
-	b.more(f, target, pointer)
+	})
+	b.propagate(f.propagation, target, pointer)
+	b.wholeTree(f, target, pointer)
 }
 
 // cgroupMount shows the container its own cgroup, and no other: as a new mount where the cgroup namespace sees
@@ -179,7 +200,9 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 	view := b.facts.Cgroups
 	if view.V2 {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup2", Source: "cgroup", Target: target, Attrs: f.attrs(),
-			Options: f.superblock}, view.Path, f, pointer)
+			Options: append(f.superblock, f.data...)}, view.Path, f, pointer)
+		b.propagate(f.propagation, target, pointer)
+		b.wholeTree(f, target, pointer)
 		return nil
 	}
 	if len(view.Hierarchies) == 0 {
@@ -202,12 +225,13 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 	if f.set&unix.MOUNT_ATTR_RDONLY != 0 {
 		b.add(pointer, nsenter.Remount{Target: target, Set: unix.MOUNT_ATTR_RDONLY})
 	}
+	b.propagate(f.propagation, target, pointer)
+	b.wholeTree(f, target, pointer)
 	return nil
 }
 
 func (b *builder) cgroupDir(fs nsenter.MountFS, dir string, f *flags, pointer string) {
 	if b.has(specs.CgroupNamespace) {
-		fs.Propagation, fs.Recursive = f.firstPropagation()
 		b.add(pointer, fs)
 		return
 	}

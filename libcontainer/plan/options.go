@@ -44,6 +44,7 @@ var mountOptions = [...]mountOption{
 	{"diratime", attrOption, 0, unix.MOUNT_ATTR_NODIRATIME},
 	{"dirsync", superblockOption, 0, 0},
 	{"exec", attrOption, 0, unix.MOUNT_ATTR_NOEXEC},
+	{"iversion", noOption, 0, 0}, // fsconfig(2) has no word for it; file systems that count always do
 	{"lazytime", superblockOption, 0, 0},
 	{"loud", noOption, 0, 0},
 	{"mand", superblockOption, 0, 0},
@@ -123,7 +124,7 @@ func findOption(name string) (mountOption, bool) {
 
 // flags are a mount's options, understood.
 type flags struct {
-	set, clear     uint64 // of the mount itself; a bit is in one of them at most
+	set, clear     uint64 // of the mount itself; a bit is in one of them at most, but for access times, which are cleared to be set
 	setAll, clrAll uint64 // of the whole tree
 	propagation    []uint64
 	bind, rbind    bool

@@ -60,6 +60,7 @@ type Facts struct {
 	Cgroups   CgroupView
 	Home      string // HOME from the container's passwd
 	Namespace uint64 // exec: CLONE_NEW* flags of the namespaces in which init differs from rt
+	Root      string // exec: init's root directory, if the container has no mount namespace to take it from
 }
 
 // CgroupView is what a mount of type cgroup shows.
@@ -79,6 +80,7 @@ type Hierarchy struct {
 // Options are what the caller of rt asked for.
 type Options struct {
 	ID           string
+	Bundle       string // absolute; relative sources of bind mounts start here
 	Rootfs       string // absolute
 	NoPivot      bool
 	NoNewKeyring bool

@@ -62,6 +62,9 @@ func Candidates(arg string, env []string) []string {
 		return []string{arg}
 	}
 	path, _ := lookupEnv(env, "PATH")
+	if path == "" {
+		return []string{""} // found nowhere: an empty element is the working directory, no PATH is not
+	}
 	var all []string
 	for _, dir := range strings.Split(path, ":") {
 		if dir == "" {
@@ -151,27 +154,27 @@ func (b *builder) exec() error {
 func (b *builder) environment() []string {
 	var env []string
 	seen := make(map[string]int, len(b.spec.Process.Env))
-	for _, kv := range b.spec.Process.Env {
+	set := func(kv string) {
 		name, _, _ := strings.Cut(kv, "=")
 		if i, ok := seen[name]; ok {
 			env[i] = kv
-			continue
+			return
 		}
 		seen[name] = len(env)
 		env = append(env, kv)
 	}
+	for _, kv := range b.spec.Process.Env {
+		set(kv)
+	}
 	if home, _ := lookupEnv(env, "HOME"); home == "" {
-		if i, ok := seen["HOME"]; ok {
-			env[i] = "HOME=" + b.facts.Home
-		} else {
-			env = append(env, "HOME="+b.facts.Home)
-		}
+		set("HOME=" + b.facts.Home)
 	}
 	if b.opts.ListenFds > 0 {
-		env = append(env, fmt.Sprintf("LISTEN_FDS=%d", b.opts.ListenFds), "LISTEN_PID=1")
+		set(fmt.Sprintf("LISTEN_FDS=%d", b.opts.ListenFds))
+		set("LISTEN_PID=1")
 	}
 	if b.opts.NotifyDir != "" {
-		env = append(env, "NOTIFY_SOCKET="+notifyTarget+"/notify.sock")
+		set("NOTIFY_SOCKET=" + notifyTarget + "/notify.sock")
 	}
 	return env
 }

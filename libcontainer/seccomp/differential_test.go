@@ -263,14 +263,19 @@ func (g *generator) action(def bool) (specs.LinuxSeccompAction, *uint) {
 	return specs.ActErrno, nil
 }
 
-// once removes multiplexed calls that were there before: any second rule for one makes libseccomp refuse.
+// once removes multiplexed calls that were there before, as any second rule for one makes libseccomp refuse, and those
+// that follow one with several conditions (the number of the call and another): see tame.
 func (h habits) once(names []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool {
 		through, _ := muxCall(name)
-		have := h[name]
-		gone := through != "" && have.named
+		if through == "" {
+			return false
+		}
+		have, all := h[name], h[through]
+		gone := have.named || all.several
 		have.named = true
-		h[name] = have
+		all.rules++
+		h[name], h[through] = have, all
 		return gone
 	})
 }
@@ -289,7 +294,14 @@ type habits map[string]struct {
 func (h habits) tame(name string, args []specs.LinuxSeccompArg) []specs.LinuxSeccompArg {
 	have := h[name]
 	through, _ := muxCall(name)
-	if have.several || (have.rules > 0 && through != "") {
+	if all := h[through]; through != "" {
+		if have.rules > 0 || all.rules > 1 {
+			return nil
+		}
+		all.several = true
+		h[through] = all
+	}
+	if have.several {
 		return nil
 	}
 	if have.rules > 0 || through != "" {

@@ -55,6 +55,13 @@ func withMachine(run func() int) int {
 	return code
 }
 
+// TestBinary makes go test's cache depend on which binary was tested.
+func TestBinary(t *testing.T) {
+	if _, err := os.Stat(machine.rt); err != nil {
+		t.Fatalf("RT=%q: %v", os.Getenv("RT"), err)
+	}
+}
+
 func complain(format string, args ...any) int {
 	fmt.Fprintf(os.Stderr, "integration: "+format+"\n", args...)
 	return 1

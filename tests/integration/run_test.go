@@ -2,7 +2,6 @@ package integration
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -191,26 +190,21 @@ func TestExitStatusOfDetached(t *testing.T) {
 func TestZombieInit(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)
-	ready := filepath.Join(c.dir, "ready")
-	// The init's parent is a process that never waits: run stays in the foreground and is stopped.
-	run := exec.Command(machine.rt, append([]string{"--root", c.root}, c.with("run", "--pid-file", ready)...)...)
-	c.must(orphans.start(run))
-	pid, err := strconv.Atoi(c.awaitFile("ready"))
+	// The init's parent, a foreground run, is stopped and does not reap.
+	running := c.begin(call{args: c.with("run", "--pid-file", filepath.Join(c.dir, "pid"))})
+	pid, err := strconv.Atoi(c.awaitFile("pid"))
 	c.must(err)
 	c.awaitStatus("running")
-	c.must(run.Process.Signal(syscall.SIGSTOP))
+	parent := running.cmd.Process
+	c.must(parent.Signal(syscall.SIGSTOP))
+	t.Cleanup(func() { _ = parent.Signal(syscall.SIGCONT) })
+	eventually(t, "stop of the runtime", func() bool { return strings.Contains(procFile(t, parent.Pid, "stat"), ") T ") })
 	c.must(syscall.Kill(pid, syscall.SIGKILL))
-	eventually(t, "a zombie", func() bool { return dead(pid) })
-	if stat := procFile(t, pid, "stat"); !strings.Contains(stat, ") Z ") {
-		t.Errorf("not a zombie: %s", stat)
-	}
+	eventually(t, "a zombie", func() bool { return strings.Contains(procFile(t, pid, "stat"), ") Z ") })
 	if c.status() != "stopped" {
 		t.Errorf("with a zombie as init: %s", c.status())
 	}
 	c.kill("KILL").fails("container not running")
-	c.must(run.Process.Signal(syscall.SIGCONT))
-	_ = orphans.wait(run)
-	if code := exitCode(run.ProcessState); code != 137 {
-		t.Errorf("run exits with %d, want 137", code)
-	}
+	c.must(parent.Signal(syscall.SIGCONT))
+	running.wait().exits(137)
 }

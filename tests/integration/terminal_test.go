@@ -60,13 +60,13 @@ func TestConsoleSocketErrors(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
 		c := newContainer(t, withTerminal)
-		c.create().fails("cannot allocate tty if " + machine.name + " will detach without setting console socket")
-		c.run("--detach").fails("cannot allocate tty if " + machine.name + " will detach without setting console socket")
+		c.create().fails("cannot allocate tty if runc will detach without setting console socket")
+		c.run("--detach").fails("cannot allocate tty if runc will detach without setting console socket")
 	})
 	t.Run("not wanted", func(t *testing.T) {
 		t.Parallel()
 		c := newContainer(t)
-		c.create("--console-socket", filepath.Join(c.dir, "x")).fails("cannot use console socket if " + machine.name + " will not detach or allocate tty")
+		c.create("--console-socket", filepath.Join(c.dir, "x")).fails("cannot use console socket if runc will not detach or allocate tty")
 	})
 	t.Run("nobody listens", func(t *testing.T) {
 		t.Parallel()
