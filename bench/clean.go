@@ -31,7 +31,7 @@ func (l *lab) close() error {
 	for _, h := range l.hierarchies {
 		errs = append(errs, removeGroups(filepath.Join(h.point, l.group)))
 		if strings.HasPrefix(h.point, l.dir) {
-			errs = append(errs, syscall.Unmount(h.point, 0))
+			errs = append(errs, giveBack(h))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -39,6 +39,28 @@ func (l *lab) close() error {
 		return fmt.Errorf("clean up, %s is left: %w", l.dir, err)
 	}
 	return os.RemoveAll(l.dir)
+}
+
+// giveBack unmounts a v1 hierarchy that was mounted here, until v2 has its controller again. The kernel ends a hierarchy
+// with its last mount only if it has no cgroup, and one that was removed counts until its memory is freed, a little
+// later; mounting and unmounting once more is then what ends it.
+func giveBack(h hierarchy) error {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if err := syscall.Unmount(h.point, 0); err != nil {
+			return fmt.Errorf("unmount %s: %w", h.point, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+		hierarchies, err := os.ReadFile("/proc/self/cgroup")
+		if err != nil || !strings.Contains(string(hierarchies), ":"+h.controllers+":") {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the v1 hierarchy %s stays: somebody has a cgroup in it, which keeps the controller from v2", h.controllers)
+		}
+		if err := syscall.Mount("cgroup", h.point, "cgroup", 0, h.controllers); err != nil {
+			return fmt.Errorf("mount %s: %w", h.controllers, err)
+		}
+	}
 }
 
 func (l *lab) isLive(t target) bool {

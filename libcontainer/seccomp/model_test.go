@@ -9,7 +9,7 @@ import (
 // A model answers what a profile means, straight from its text and without looking for speed.
 type model struct {
 	c      *specs.LinuxSeccomp
-	native *arch
+	arches []*arch
 	def    uint32
 	stub   *stubbed
 	cache  map[modelKey][]modelRule
@@ -28,8 +28,8 @@ type modelRule struct {
 
 func newModel(c *specs.LinuxSeccomp, native *arch) *model {
 	def, _, _ := actionRet(c.DefaultAction, c.DefaultErrnoRet)
-	m := &model{c: c, native: native, def: def, stub: newStub(c, native), cache: map[modelKey][]modelRule{}}
-	for _, a := range archesOf(c, native) {
+	m := &model{c: c, arches: archesOf(c, native), def: def, stub: newStub(c, native), cache: map[modelKey][]modelRule{}}
+	for _, a := range m.arches {
 		for _, s := range c.Syscalls {
 			for _, name := range s.Names {
 				m.load(a, &s, name)
@@ -75,13 +75,13 @@ func (m *model) verdicts(d *data) []uint32 {
 		return []uint32{m.stub.enosys}
 	}
 	var a *arch
-	for _, have := range archesOf(m.c, m.native) {
+	for _, have := range m.arches {
 		if have.audit == d.arch && (have.audit != 0xc000003e || have.x32() == (d.nr&x32Bit != 0)) {
 			a = have
 		}
 	}
 	if a == nil || (d.arch == 0xc000003e && d.nr&(1<<31) != 0) {
-		switch x32 := slices.ContainsFunc(archesOf(m.c, m.native), (*arch).x32); {
+		switch x32 := slices.ContainsFunc(m.arches, (*arch).x32); {
 		case d.arch != 0xc000003e || !m.hasX86():
 			return []uint32{retKillThread}
 		case d.nr == 0xffffffff || x32:
@@ -112,7 +112,7 @@ func (m *model) verdicts(d *data) []uint32 {
 }
 
 func (m *model) hasX86() bool {
-	return slices.ContainsFunc(archesOf(m.c, m.native), func(a *arch) bool { return a.name == "SCMP_ARCH_X86_64" })
+	return slices.ContainsFunc(m.arches, func(a *arch) bool { return a.name == "SCMP_ARCH_X86_64" })
 }
 
 // matches tells whether a rule holds for every call, and for this one.

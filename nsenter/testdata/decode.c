@@ -44,8 +44,8 @@ static void print_text(const char *s)
 	}
 	putchar(' ');
 	putchar('=');
-	for (; *s; s++)
-		printf("%02x", (unsigned char)*s);
+	for (int i = 0; i < 1000 && s[i]; i++)
+		printf("%02x", (unsigned char)s[i]);
 }
 
 static int decode(void *base, size_t len)

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long one call of the runtime may take; only a hang reaches it.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // A call is one call of the runtime binary. Only args must be set.
 type call struct {

@@ -1,0 +1,186 @@
+package plan
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"rt/libcontainer/seccomp"
+	"rt/nsenter"
+)
+
+// violations of what must hold for every plan, whatever the configuration.
+func violations(p *Plan) []string {
+	var found []string
+	complain := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	slotViolations(p, complain)
+	orderViolations(p, complain)
+	textViolations(p, complain)
+	return found
+}
+
+// slotViolations: a step's slots are inputs of the plan, and no input is opened in vain.
+func slotViolations(p *Plan, complain func(string, ...any)) {
+	used := make([]int, len(p.Inputs))
+	for i, it := range p.Items {
+		v := reflect.ValueOf(it.Step)
+		for j := range v.NumField() {
+			s, ok := v.Field(j).Interface().(nsenter.Slot)
+			switch {
+			case !ok || s == nsenter.NoSlot:
+			case s < 0 || int(s) >= len(p.Inputs):
+				complain("step %d, %s: slot %d of %d", i, it.Step.Name(), s, len(p.Inputs))
+			default:
+				used[s]++
+			}
+		}
+	}
+	for i, n := range used {
+		// Init's pidfd is looked at twice: by what children see and by the rest. Nothing else survives its step.
+		if most := map[InputKind]int{Process: 2}[p.Inputs[i].Kind]; n > max(most, 1) || n == 0 && p.Inputs[i].Kind != Process {
+			complain("input %d, %s %s: used %d times", i, p.Inputs[i].Kind, p.Inputs[i].Path, n)
+		}
+	}
+}
+
+// before lists pairs of which the first, where both are there, must be done before the second.
+var before = [...][2]string{
+	{"join-namespace", "await-start"}, {"unshare", "await-start"}, {"clone", "set-ids"}, {"clone", "setsid"},
+	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"join-cgroup", "keyring"},
+	{"propagation", "attach-root"}, {"attach-root", "mount"}, {"attach-root", "bind"}, {"attach-root", "mkdir"},
+	// Nothing of the host's tree is reached any more once the root has been switched.
+	{"mount", "pivot-root"}, {"bind", "pivot-root"}, {"remount", "pivot-root"}, {"mknod", "pivot-root"},
+	{"mount", "move-root"}, {"bind", "move-root"}, {"remount", "move-root"}, {"mknod", "move-root"},
+	{"pivot-root", "console"}, {"pivot-root", "sysctl"}, {"pivot-root", "root-attributes"}, {"console", "root-attributes"},
+	{"mkdir", "root-attributes"},
+	{"sysctl", "readonly-path"}, {"sysctl", "mask-path"}, // as sysctls lie below what is made read-only
+	{"readonly-path", "find-executable"}, {"mask-path", "find-executable"},
+	{"find-executable", "await-start"}, {"await-start", "close-fds"}, {"close-fds", "exec"}, {"await-start", "rlimit"},
+	{"scheduler", "credentials"}, {"io-priority", "credentials"}, {"rlimit", "credentials"}, // while there are privileges
+	{"rlimit", "no-new-privileges"}, {"no-new-privileges", "credentials"},
+	{"bounding-set", "credentials"}, {"credentials", "capabilities"}, {"capabilities", "exec"},
+}
+
+// once are the steps that a plan has once at most.
+var once = []string{"clone", "exec", "find-executable", "await-start", "close-fds", "seccomp", "credentials", "capabilities",
+	"bounding-set", "no-new-privileges", "pivot-root", "move-root", "chroot", "attach-root", "console", "setsid", "umask"}
+
+func orderViolations(p *Plan, complain func(string, ...any)) {
+	first, last, count := map[string]int{}, map[string]int{}, map[string]int{}
+	for i, it := range p.Items {
+		name := it.Step.Name()
+		if count[name] == 0 {
+			first[name] = i
+		}
+		last[name] = i
+		count[name]++
+	}
+	for _, pair := range before {
+		if a, b := pair[0], pair[1]; count[a] > 0 && count[b] > 0 && last[a] > first[b] {
+			complain("%s (step %d) comes after %s (step %d)", a, last[a], b, first[b])
+		}
+	}
+	for _, name := range once {
+		if count[name] > 1 {
+			complain("%d times %s", count[name], name)
+		}
+	}
+	if count["clone"] != 1 || count["exec"] != 1 || last["exec"] != len(p.Items)-1 {
+		complain("a plan clones once and ends in exec: %v", p.Steps())
+	}
+	if s, ok := first["seccomp"]; ok {
+		// seccomp(2): CAP_SYS_ADMIN or no_new_privs. With the latter it comes last, and need allow execve only.
+		if nnp, ok := first["no-new-privileges"]; ok {
+			if s < nnp || s != len(p.Items)-2 {
+				complain("seccomp at %d, no-new-privileges at %d of %d", s, nnp, len(p.Items))
+			}
+		} else if s > first["bounding-set"] {
+			complain("seccomp at %d, when the privilege for it is gone", s)
+		}
+	}
+	checkSync(p, complain)
+}
+
+// checkSync: rt waits for these points, in this order.
+func checkSync(p *Plan, complain func(string, ...any)) {
+	var points []int
+	for _, it := range p.Items {
+		if s, ok := it.Step.(nsenter.Sync); ok {
+			points = append(points, s.Point)
+			if s.GoOn != (s.Point == nsenter.SyncExec) {
+				complain("sync point %d: go on is %v", s.Point, s.GoOn)
+			}
+		}
+	}
+	order := []int{nsenter.SyncTime, nsenter.SyncMapIDs, nsenter.SyncCgroup, nsenter.SyncHooks, nsenter.SyncReady, nsenter.SyncExec}
+	at := 0
+	for _, point := range points {
+		next := slices.Index(order[at:], point)
+		if next < 0 {
+			complain("sync points %v", points)
+			return
+		}
+		at += next + 1
+	}
+	if len(points) == 0 || points[len(points)-1] != nsenter.SyncExec {
+		complain("the last sync point of %v is not the program", points)
+	}
+}
+
+// textViolations: a line for each input, step and warning, and nothing that a terminal would act on.
+func textViolations(p *Plan, complain func(string, ...any)) {
+	text := p.Text()
+	if got, want := strings.Count(text, "\n"), len(p.Inputs)+len(p.Items)+len(p.Warnings); got != want {
+		complain("%d lines for %d things: %q", got, want, text)
+	}
+	for _, r := range text {
+		if r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 {
+			complain("control character %q in %q", r, text)
+			return
+		}
+	}
+}
+
+// TestAfterStart: `rt start` numbers the steps that are left from the end, and knows no options or facts but those
+// that it can see again. Its plan must be the tail of create's.
+func TestAfterStart(t *testing.T) {
+	for _, s := range samples(t) {
+		if s.with.Plan != "" {
+			continue
+		}
+		whole := s.compile(t)
+		tail, err := AfterStart(s.spec, s.with.Options, s.with.Facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := whole.Items[len(whole.Items)-len(tail.Items):]
+		for i := range tail.Items {
+			if !reflect.DeepEqual(got[i], tail.Items[i]) {
+				t.Errorf("%s: step %d from the end is %#v in create, %#v after start", s.dir, len(got)-i, got[i], tail.Items[i])
+			}
+		}
+		if before := whole.Items[len(whole.Items)-len(tail.Items)-1].Step; before.Name() != "await-start" {
+			t.Errorf("%s: start does not begin after await-start but after %s", s.dir, before)
+		}
+		// What start.go has: no options, an empty filter for any, no facts but its own capabilities.
+		var opts Options
+		if s.with.Options.Filter != nil {
+			opts.Filter = &seccomp.Program{}
+		}
+		known, err := AfterStart(s.spec, opts, Facts{Bounding: s.with.Facts.Bounding})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(known.Items) != len(tail.Items) {
+			t.Fatalf("%s: %d steps without options, %d with", s.dir, len(known.Items), len(tail.Items))
+		}
+		for i := range known.Items {
+			a, b := known.Items[i], tail.Items[i]
+			if a.Pointer != b.Pointer || a.Step.Name() != b.Step.Name() {
+				t.Errorf("%s: step %d is %s without options, %s with", s.dir, i, a.Step, b.Step)
+			}
+		}
+	}
+}
