@@ -49,10 +49,15 @@ func (c *container) signal(sig unix.Signal) error {
 		}
 		return fmt.Errorf("send %v to the container's process: %w", sig, err)
 	}
-	if sig == unix.SIGKILL {
-		return c.thaw()
+	if sig != unix.SIGKILL {
+		return nil
 	}
-	return nil
+	if err := c.thaw(); err != nil {
+		return err
+	}
+	// So that `kill ID KILL` and then `delete ID` works as it reads; a process that takes longer is nobody's error.
+	_, err = sys.AwaitExit(p, 100)
+	return err
 }
 
 // thaw: a process in a frozen v1 cgroup does not die before it is thawed.

@@ -272,7 +272,7 @@ func rootfs(t *testing.T, args ...string) string {
 	for _, d := range []string{"bin", "proc", "dev", "tmp"} {
 		must(t, os.Mkdir(filepath.Join(dir, d), 0o755))
 	}
-	must(t, os.Chmod(dir, 0o755))
+	must(t, os.Chmod(filepath.Dir(dir), 0o755)) // for who is root in a user namespace only
 	must(t, os.WriteFile(filepath.Join(dir, "bin/busybox"), program, 0o755))
 	for _, a := range args {
 		path, target, isLink := strings.Cut(a, " -> ")
