@@ -1,8 +1,8 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// The two settings above keep the Go runtime from reading cgroup files and all of /proc/self/mountinfo
-// at every start: rt lives for milliseconds and needs no tuned GOMAXPROCS.
+// The two settings above keep the Go runtime from watching cgroup limits: rt lives for milliseconds and needs no tuned
+// GOMAXPROCS. (Go 1.26 still looks once at start, whatever they say.)
 
 // Command rt creates and runs containers from OCI bundles. Its files are its commands: flags become
 // options, options go to one call into libcontainer, and the result becomes an exit code.

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"rt/libcontainer/seccomp"
 	"rt/nsenter"
@@ -126,19 +128,28 @@ func (p *Plan) Steps() []nsenter.Step {
 func (p *Plan) Text() string {
 	var b strings.Builder
 	for i, in := range p.Inputs {
-		fmt.Fprintf(&b, "open %3d  %-20s %s\n", i, in.Kind, in.Path)
+		fmt.Fprintf(&b, "open %3d  %-20s %s\n", i, in.Kind, printable(in.Path))
 	}
 	for i, it := range p.Items {
-		fmt.Fprintf(&b, "step %3d  %-20s %s", i, it.Step.Name(), it.Step)
+		fmt.Fprintf(&b, "step %3d  %-20s %s", i, it.Step.Name(), printable(it.Step.String()))
 		if it.Pointer != "" {
-			fmt.Fprintf(&b, "  [%s]", it.Pointer)
+			fmt.Fprintf(&b, "  [%s]", printable(it.Pointer))
 		}
 		b.WriteByte('\n')
 	}
 	for _, w := range p.Warnings {
-		fmt.Fprintf(&b, "warning: %s\n", w)
+		fmt.Fprintf(&b, "warning: %s\n", printable(w))
 	}
 	return b.String()
+}
+
+// printable escapes what would break a line or what a terminal would act on.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
 }
 
 // MarshalJSON shows the plan to a program.

@@ -90,7 +90,7 @@ func TestPlan(t *testing.T) {
 	process, err := json.Marshal(specs.Process{Args: []string{"sleep", "77"}, Cwd: "/etc"})
 	c.must(err)
 	exec := c.rt("plan", "--exec", c.file("process.json", string(process), 0o644), c.bundle).ok().stdout
-	if !strings.Contains(exec, "77") || !strings.Contains(exec, "/etc") {
+	if !strings.Contains(exec, "sleep") || !strings.Contains(exec, "/etc") || !strings.Contains(exec, "join") {
 		t.Errorf("the plan of exec:\n%s", exec)
 	}
 	if _, err := os.Stat(filepath.Join(c.rootfs, "tmp/made")); err == nil {
