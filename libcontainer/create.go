@@ -64,10 +64,16 @@ func (r *Runtime) create(id string, k *making) (*making, error) {
 		return nil, err
 	}
 	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	extra, err := extraFds(k.o.PreserveFds)
+	if err != nil {
+		return nil, err
+	}
+	stub := nsenter.StartSoon(stdio(), extra) // it is there by the time that there is a plan
 	if err := k.prepare(); err != nil {
+		stub.Abandon()
 		return nil, k.fail(err)
 	}
-	if err := k.makeProcess(); err != nil {
+	if err := k.makeProcess(stub); err != nil {
 		return nil, k.fail(err)
 	}
 	return k, nil
@@ -190,25 +196,23 @@ func (k *making) makeCgroup() error {
 	return nil
 }
 
-// makeProcess starts the stub and leads it through the plan up to the point where the container is created.
-func (k *making) makeProcess() error {
+// makeProcess leads the stub through the plan up to the point where the container is created.
+func (k *making) makeProcess(soon *nsenter.Soon) error {
 	c := k.c
 	p, err := k.compile()
 	if err != nil {
+		soon.Abandon()
 		return err
 	}
 	for _, w := range p.Warnings {
 		c.rt.Warn("%s", w)
 	}
-	extra, err := extraFds(k.o.PreserveFds)
-	if err != nil {
-		return err
-	}
 	listener, err := k.listen()
 	if err != nil {
+		soon.Abandon()
 		return err
 	}
-	stub, err := nsenter.Start(stdio(), extra)
+	stub, err := soon.Stub()
 	if err != nil {
 		return err
 	}

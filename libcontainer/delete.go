@@ -72,7 +72,7 @@ func (r *Runtime) remove(c *container) error {
 		return err
 	}
 	spec := c.poststopSpec()
-	if err := os.RemoveAll(c.dir); err != nil {
+	if err := removeDir(c.dir); err != nil {
 		return fmt.Errorf("remove container directory: %w", err)
 	}
 	c.poststop(spec)
@@ -112,4 +112,17 @@ func (c *container) poststopSpec() *specs.Spec {
 		return nil
 	}
 	return spec
+}
+
+// removeDir knows what is usually in a container's directory, which saves looking.
+func removeDir(dir string) error {
+	for _, name := range [...]string{stateFile, configFile, journalFile, startSocket} {
+		if err := unix.Unlink(filepath.Join(dir, name)); err != nil && err != unix.ENOENT {
+			break
+		}
+	}
+	if unix.Rmdir(dir) == nil {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }

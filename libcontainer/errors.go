@@ -60,6 +60,9 @@ func findExecError(s nsenter.FindExec, errno unix.Errno) string {
 		return fmt.Sprintf("exec: %q: executable file not found in $PATH", s.Arg)
 	case errno == unix.ENOENT || errno == unix.ENOTDIR:
 		return fmt.Sprintf("exec: %q: stat %s: %v", s.Arg, s.Arg, errno)
+	case errno == unix.EISDIR:
+		// Docker up to 20.10 and Podman give 126 for the second text only.
+		return fmt.Sprintf("exec: %q: %v: %v", s.Arg, errno, unix.EACCES)
 	default:
 		return fmt.Sprintf("exec: %q: %v", s.Arg, errno)
 	}

@@ -26,24 +26,36 @@ func (r *Runtime) Exec(id string, o ExecOptions) (int, error) {
 	if err := c.mayExec(o.IgnorePaused); err != nil {
 		return -1, err
 	}
-	spec, err := c.config()
+	extra, err := extraFds(o.PreserveFds)
 	if err != nil {
 		return -1, err
 	}
-	if spec.Process, err = execProcess(spec.Process, o); err != nil {
+	stub := nsenter.StartSoon(stdio(), extra)
+	spec, err := c.execConfig(o)
+	if err != nil {
+		stub.Abandon()
 		return -1, err
 	}
-	if err := bundle.Join(bundle.CheckProcess(spec.Process, "/process")); err != nil {
-		return -1, err
-	}
-	if err := checkTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
-		return -1, err
-	}
-	status, err := c.exec(spec, o)
+	status, err := c.exec(stub, spec, o)
 	if err != nil {
 		return -1, fmt.Errorf("exec failed: %w", err)
 	}
 	return status, nil
+}
+
+// execConfig is the container's configuration with its process replaced by the one to run.
+func (c *container) execConfig(o ExecOptions) (*specs.Spec, error) {
+	spec, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	if spec.Process, err = execProcess(spec.Process, o); err != nil {
+		return nil, err
+	}
+	if err := bundle.Join(bundle.CheckProcess(spec.Process, "/process")); err != nil {
+		return nil, err
+	}
+	return spec, checkTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket)
 }
 
 func (c *container) mayExec(ignorePaused bool) error {
@@ -186,10 +198,10 @@ func (c *container) sameUserNamespace() bool {
 		unix.Stat("/proc/"+strconv.Itoa(c.Pid)+"/ns/user", &theirs) == nil && own.Ino == theirs.Ino
 }
 
-func (c *container) exec(spec *specs.Spec, o ExecOptions) (int, error) {
+func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (int, error) {
 	fg := &foreground{}
 	var signals *console.Signals
-	in, err := c.enterExec(spec, o)
+	in, err := c.enterExec(soon, spec, o)
 	if err != nil {
 		return -1, err
 	}
@@ -237,35 +249,14 @@ func (c *container) execOwners(in *inside, spec *specs.Spec, o ExecOptions, fg *
 	return writePidFile(o.PidFile, in.pid)
 }
 
-// enterExec starts the stub on its way into the container.
-func (c *container) enterExec(spec *specs.Spec, o ExecOptions) (*inside, error) {
-	facts, err := c.joinFacts(spec)
+// enterExec leads the stub into the container.
+func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (*inside, error) {
+	p, err := c.execPlan(spec, o)
 	if err != nil {
+		soon.Abandon()
 		return nil, err
 	}
-	if len(o.Cgroups) > 0 {
-		host, err := cgroups.Probe()
-		if err != nil {
-			return nil, err
-		}
-		sub, err := cgroups.Sub(host, c.cg, o.Cgroups)
-		if err != nil {
-			return nil, err
-		}
-		facts = c.factsIn(spec, sub)
-	}
-	if needsHome(spec.Process.Env) {
-		facts.Home = c.homeInside(spec.Process.User.UID)
-	}
-	p, err := c.execPlan(spec, o, facts)
-	if err != nil {
-		return nil, err
-	}
-	extra, err := extraFds(o.PreserveFds)
-	if err != nil {
-		return nil, err
-	}
-	stub, err := nsenter.Start(stdio(), extra)
+	stub, err := soon.Stub()
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +269,34 @@ func (c *container) enterExec(spec *specs.Spec, o ExecOptions) (*inside, error) 
 	return in, nil
 }
 
-func (c *container) execPlan(spec *specs.Spec, o ExecOptions, facts plan.Facts) (*plan.Plan, error) {
+// execFacts are the container's, or with --cgroup those of a cgroup below its own.
+func (c *container) execFacts(spec *specs.Spec, o ExecOptions) (plan.Facts, error) {
+	facts, err := c.joinFacts(spec)
+	if err != nil {
+		return facts, err
+	}
+	if len(o.Cgroups) > 0 {
+		host, err := cgroups.Probe()
+		if err != nil {
+			return facts, err
+		}
+		sub, err := cgroups.Sub(host, c.cg, o.Cgroups)
+		if err != nil {
+			return facts, err
+		}
+		facts = c.factsIn(spec, sub)
+	}
+	if needsHome(spec.Process.Env) {
+		facts.Home = c.homeInside(spec.Process.User.UID)
+	}
+	return facts, nil
+}
+
+func (c *container) execPlan(spec *specs.Spec, o ExecOptions) (*plan.Plan, error) {
+	facts, err := c.execFacts(spec, o)
+	if err != nil {
+		return nil, err
+	}
 	filter, err := compileFilter(spec)
 	if err != nil {
 		return nil, err

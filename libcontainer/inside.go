@@ -18,7 +18,6 @@ type inside struct {
 	stub     *nsenter.Stub
 	plan     *plan.Plan
 	pid      int      // of the container's process, a child of this one; 0 before it is known
-	reaped   bool     // the process that cloned it has been
 	announce bool     // the program comes next
 	master   *os.File // of the terminal
 	onPid    func() error
@@ -143,7 +142,6 @@ func (in *inside) born(pid int) error {
 	if _, err := sys.Wait(in.stub.Pid); err != nil {
 		return err
 	}
-	in.reaped = true
 	if in.onPid != nil {
 		return in.onPid()
 	}
@@ -183,17 +181,16 @@ func (in *inside) executed() error {
 
 // abandon ends whatever there is of the process.
 func (in *inside) abandon() {
-	in.stub.Close()
 	if in.master != nil {
 		in.master.Close()
 	}
+	if in.pid == 0 && in.stub.Pid != 0 {
+		in.stub.Abandon()
+		return
+	}
+	in.stub.Close()
 	if in.pid != 0 {
 		_ = unix.Kill(in.pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
 		_, _ = sys.Wait(in.pid)
-		return
-	}
-	if !in.reaped && in.stub.Pid != 0 {
-		_ = unix.Kill(in.stub.Pid, unix.SIGKILL)
-		_, _ = sys.Wait(in.stub.Pid)
 	}
 }

@@ -53,6 +53,20 @@ static int open_target(struct ctx *c, const char *path, int dir, int no_links)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Moves a tree onto its target. A directory over a file or the reverse is EINVAL (do_move_mount), which says
+ * nothing; mount(2) says ENOTDIR, and by that engines explain it. */
+static int move_onto(struct ctx *c, int tree, int at)
+{
+	struct stat what, where;
+	if (k_move_mount(tree, at) == 0)
+		return 0;
+	int err = errno;
+	c->what = "move_mount";
+	if (err == EINVAL && fstat(tree, &what) == 0 && fstat(at, &where) == 0 && !S_ISDIR(what.st_mode) != !S_ISDIR(where.st_mode))
+		err = ENOTDIR;
+	return -err;
+}
+
 /* Makes a detached mount of a file system: str[0] type, str[from..] options "key" or "key\0value". */
 static int make_fs(struct ctx *c, const struct step *s, uint32_t from, unsigned attr)
 {
@@ -85,7 +99,9 @@ STEP(mount_fs)
 	int at = open_target(c, s->str[1], 1, (int)s->a[1]);
 	if (at < 0)
 		return at;
-	TRY(c, "move_mount", k_move_mount(mnt, at));
+	int r = move_onto(c, mnt, at);
+	if (r < 0)
+		return r;
 	close(at);
 	struct k_mount_attr attr = {.propagation = s->a[2]};
 	if (attr.propagation)
@@ -123,7 +139,9 @@ STEP(mount_tree)
 	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), (int)s->a[7]);
 	if (at < 0)
 		return at;
-	TRY(c, "move_mount", k_move_mount(tree, at));
+	int r = move_onto(c, tree, at);
+	if (r < 0)
+		return r;
 	close(at);
 	close(tree);
 	return 0;

@@ -107,6 +107,7 @@ int path_make(struct ctx *c, const char *want, int dir, mode_t mode)
 {
 	char path[MAX_PATH];
 	size_t len = strnlen(want, sizeof path);
+	c->what = "open target";
 	if (len >= sizeof path)
 		return -ENAMETOOLONG;
 	memcpy(path, want, len + 1);
@@ -130,6 +131,7 @@ int path_parent(struct ctx *c, const char *path, const char **base)
 	const char *slash = strrchr(path, '/');
 	*base = slash ? slash + 1 : path;
 	size_t n = slash ? (size_t)(slash - path) : 0;
+	c->what = "open target";
 	if (n >= sizeof dir || !**base)
 		return -ENAMETOOLONG;
 	memcpy(dir, path, n);

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"syscall"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -79,6 +81,44 @@ func Start(stdio Stdio, extra int) (*Stub, error) {
 		return nil, fmt.Errorf("start the stub: %w", err)
 	}
 	return s, nil
+}
+
+// Soon is a stub that is being started by another thread.
+type Soon struct{ started chan started }
+
+type started struct {
+	stub *Stub
+	err  error
+}
+
+// StartSoon is Start in the background: starting a program takes about as long as reading a configuration.
+func StartSoon(stdio Stdio, extra int) *Soon {
+	s := &Soon{make(chan started, 1)}
+	go func() {
+		stub, err := Start(stdio, extra)
+		s.started <- started{stub, err}
+	}()
+	return s
+}
+
+// Stub waits for the stub.
+func (s *Soon) Stub() (*Stub, error) {
+	r := <-s.started
+	return r.stub, r.err
+}
+
+// Abandon waits for the stub and ends it.
+func (s *Soon) Abandon() {
+	if stub, err := s.Stub(); err == nil {
+		stub.Abandon()
+	}
+}
+
+// Abandon ends a stub that has not cloned yet.
+func (s *Stub) Abandon() {
+	s.Close()
+	_ = unix.Kill(s.Pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
+	_, _ = sys.Wait(s.Pid)
 }
 
 func highest(fds []uintptr) int {

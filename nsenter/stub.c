@@ -161,7 +161,7 @@ static void report(struct ctx *c, int err)
 			text[n] = ':';
 			text[n + 1] = ' ';
 			memmove(text + n + 2, text + n + 4, (size_t)got - 2); /* without "e " */
-			text[n + (size_t)got] = 0;
+			text[n + (size_t)got - (text[n + (size_t)got - 1] == '\n')] = 0;
 		}
 	}
 	talk_send(c, R_ERROR, -err, text, -1);

@@ -16,8 +16,6 @@ import (
 // below the rootfs, and the host sees none of the container's.
 func (b *builder) root() error {
 	if !b.has(specs.MountNamespace) {
-		dir := b.input(Input{Kind: Directory, Path: b.opts.Rootfs, Pointer: "/root/path"})
-		b.add("/root/path", nsenter.Chroot{Dir: dir, Path: b.opts.Rootfs})
 		return nil
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
@@ -58,6 +56,8 @@ func (b *builder) place() uint64 {
 
 func (b *builder) switchRoot() error {
 	if !b.has(specs.MountNamespace) {
+		dir := b.input(Input{Kind: Directory, Path: b.opts.Rootfs, Pointer: "/root/path"})
+		b.add("/root/path", nsenter.Chroot{Dir: dir, Path: b.opts.Rootfs})
 		return nil
 	}
 	if b.opts.NoPivot {
@@ -91,7 +91,11 @@ func (b *builder) mounts() error {
 			return err
 		}
 	}
-	if b.opts.NotifyDir != "" {
+	switch {
+	case b.opts.NotifyDir == "":
+	case !b.has(specs.MountNamespace):
+		b.warn("NOTIFY_SOCKET is not passed on: without a mount namespace it would be a mount of the host")
+	default:
 		tree := b.input(Input{Kind: Tree, Path: b.opts.NotifyDir})
 		b.add("", nsenter.MountTree{Tree: tree, Target: notifyTarget, Source: b.opts.NotifyDir,
 			Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Place: unix.MS_PRIVATE})

@@ -147,6 +147,7 @@ func parseOptions(options []string) flags {
 	for _, word := range options {
 		o, known := findOption(word)
 		switch {
+		case word == "":
 		case !known:
 			f.data = append(f.data, ownOption(word))
 		case o.kind == attrOption:

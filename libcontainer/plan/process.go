@@ -173,7 +173,7 @@ func (b *builder) environment() []string {
 		set(fmt.Sprintf("LISTEN_FDS=%d", b.opts.ListenFds))
 		set("LISTEN_PID=1")
 	}
-	if b.opts.NotifyDir != "" {
+	if b.opts.NotifyDir != "" && b.has(specs.MountNamespace) {
 		set("NOTIFY_SOCKET=" + notifyTarget + "/notify.sock")
 	}
 	return env

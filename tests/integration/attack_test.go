@@ -66,7 +66,6 @@ func TestEntrypointIsRuntime(t *testing.T) {
 func TestHuntForRuntime(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, writable, args("probe", "hunt"), capable(allCaps...))
-	// The probe must not be the first thing it finds.
 	_, unchanged := copiedRuntime(t, c)
 	c.create().ok()
 	c.start().ok()
@@ -77,9 +76,10 @@ func TestHuntForRuntime(t *testing.T) {
 	c.file("b/rootfs/stop", "", 0o644)
 	c.awaitStatus("stopped")
 	unchanged()
+	t.Logf("executables of the runtime that the container could hold: %s", c.awaitFile("b/rootfs/seen"))
 }
 
-// TestInitSeesNoHostFile: between create and start the waiting process has no executable of the host's file system.
+// TestWaitingProcessExe: between create and start the waiting process has no executable of the host's file system.
 func TestWaitingProcessExe(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)

@@ -24,7 +24,10 @@ func (c *container) hooks(h specs.Hooks) {
 	c.write()
 }
 
-// a list of hooks that each add a word to the file log.
+//lint:ignore SA1019 prestart is deprecated, and engines still use it
+func setPrestart(all *specs.Hooks, hooks []specs.Hook) { all.Prestart = hooks }
+
+// logging is a list of hooks that each add a word to the file log.
 func (c *container) logging(words ...string) (hooks []specs.Hook) {
 	for _, w := range words {
 		hooks = append(hooks, c.hook("echo "+w+" >> $D/log"))
@@ -39,14 +42,15 @@ func TestHookOrder(t *testing.T) {
 	c.file("log", "", 0o666)
 	mounted("/out", "bind", c.dir, "bind")(c.spec)
 	start := specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "echo startContainer >> /out/log"}}
-	c.hooks(specs.Hooks{
-		Prestart:        c.logging("prestart1", "prestart2"), //nolint:staticcheck // deprecated, and used by engines
+	all := specs.Hooks{
 		CreateRuntime:   c.logging("createRuntime1", "createRuntime2"),
 		CreateContainer: c.logging("createContainer1", "createContainer2"),
 		StartContainer:  []specs.Hook{start},
 		Poststart:       c.logging("poststart1", "poststart2"),
 		Poststop:        c.logging("poststop1", "poststop2"),
-	})
+	}
+	setPrestart(&all, c.logging("prestart1", "prestart2"))
+	c.hooks(all)
 	c.create().ok()
 	created := "prestart1 prestart2 createRuntime1 createRuntime2 createContainer1 createContainer2"
 	early := differs(t, "1.1 runs poststart hooks in create (runc issue 4347)")
@@ -80,11 +84,13 @@ func TestHookState(t *testing.T) {
 	mounted("/out", "bind", c.dir, "bind")(c.spec)
 	save := func(kind string) []specs.Hook { return []specs.Hook{c.hook("cat > $D/state." + kind)} }
 	c.spec.Annotations = map[string]string{"a.b": "c"}
-	c.hooks(specs.Hooks{
-		Prestart: save("prestart"), CreateRuntime: save("createRuntime"), CreateContainer: save("createContainer"), //nolint:staticcheck // deprecated
+	all := specs.Hooks{
+		CreateRuntime: save("createRuntime"), CreateContainer: save("createContainer"),
 		StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat > /out/state.startContainer"}}},
 		Poststart:      save("poststart"), Poststop: save("poststop"),
-	})
+	}
+	setPrestart(&all, save("prestart"))
+	c.hooks(all)
 	c.create().ok()
 	pid := c.pid()
 	c.start().ok()
@@ -127,11 +133,13 @@ func TestHookNamespaces(t *testing.T) {
 		return fmt.Sprintf("for n in mnt net uts ipc pid; do readlink /proc/self/ns/$n; done > %s/ns.%s", out, kind)
 	}
 	on := func(kind string) []specs.Hook { return []specs.Hook{c.hook(save(kind, c.dir))} }
-	c.hooks(specs.Hooks{
-		Prestart: on("prestart"), CreateRuntime: on("createRuntime"), CreateContainer: on("createContainer"), //nolint:staticcheck // deprecated
+	all := specs.Hooks{
+		CreateRuntime: on("createRuntime"), CreateContainer: on("createContainer"),
 		StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", save("startContainer", "/out")}}},
 		Poststart:      on("poststart"), Poststop: on("poststop"),
-	})
+	}
+	setPrestart(&all, on("prestart"))
+	c.hooks(all)
 	c.up()
 	inside := strings.Join([]string{c.ns("mnt"), c.ns("net"), c.ns("uts"), c.ns("ipc"), c.ns("pid")}, "\n")
 	outside := strings.Join([]string{nsOf(t, "self", "mnt"), nsOf(t, "self", "net"), nsOf(t, "self", "uts"), nsOf(t, "self", "ipc"), nsOf(t, "self", "pid")}, "\n")
@@ -187,7 +195,7 @@ func TestHookFailures(t *testing.T) {
 		kind string
 		set  func(*specs.Hooks, []specs.Hook)
 	}{
-		{"prestart", func(s *specs.Hooks, h []specs.Hook) { s.Prestart = h }}, //nolint:staticcheck // deprecated
+		{"prestart", setPrestart},
 		{"createRuntime", func(s *specs.Hooks, h []specs.Hook) { s.CreateRuntime = h }},
 		{"createContainer", func(s *specs.Hooks, h []specs.Hook) { s.CreateContainer = h }},
 	} {
@@ -288,5 +296,30 @@ func TestPoststopOfRun(t *testing.T) {
 	c.run().ok()
 	if got := c.read("log"); got != "poststop\n" {
 		t.Errorf("poststop: %q", got)
+	}
+}
+
+// TestPoststartIsAfterExecve: the hook finds the user's program running (runc issue 4347).
+func TestPoststartIsAfterExecve(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc has this right after 1.5 only")
+	for range 5 {
+		c := newContainer(t)
+		c.hooks(specs.Hooks{Poststart: []specs.Hook{c.hook(`pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'); tr '\0' ' ' < /proc/$pid/cmdline > $D/cmdline`)}})
+		c.up()
+		if got := c.read("cmdline"); got != "sleep 1000 " {
+			t.Errorf("the hook saw %q", got)
+		}
+	}
+}
+
+// TestStartContainerEnv: a startContainer hook without an environment has the process's.
+func TestStartContainerEnv(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable, args("true"), func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "OF_PROCESS=1") })
+	c.hooks(specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo $OF_PROCESS > /seen"}}}})
+	c.run().ok()
+	if got := c.read("b/rootfs/seen"); got != "1\n" && !differs(t, "1.1 gives it nothing") {
+		t.Errorf("OF_PROCESS=%q", got)
 	}
 }

@@ -176,7 +176,8 @@ func TestConfigIsCopied(t *testing.T) {
 	c.spec.Process.Args = []string{"false"}
 	c.write()
 	c.start().ok()
-	if c.status() != "running" || !strings.HasPrefix(c.proc("cmdline"), "sleep") {
+	eventually(t, "execve", func() bool { return strings.HasPrefix(c.proc("cmdline"), "sleep") })
+	if c.status() != "running" {
 		t.Fatal("a change of config.json after create had an effect")
 	}
 }

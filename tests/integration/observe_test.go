@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -190,10 +191,16 @@ func (c *container) sweep() {
 	for _, dir := range c.cgroupDirs() {
 		_ = os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0)
 	}
-	for _, p := range c.processes() {
-		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+	for range 500 {
+		left := c.processes()
+		if len(left) == 0 {
+			break
+		}
+		for _, p := range left {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	eventually(c.t, "killed processes", func() bool { return len(c.processes()) == 0 })
 	data, _ := os.ReadFile("/proc/self/mountinfo")
 	mounts := parseMountinfo(string(data))
 	for i := len(mounts) - 1; i >= 0; i-- {

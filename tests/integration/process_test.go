@@ -21,58 +21,6 @@ func TestPathLookup(t *testing.T) {
 	c.run().ok().prints("/opt/b/tool: an argument")
 }
 
-// TestExecutableErrors are known when the container is created, and leave nothing.
-func TestExecutableErrors(t *testing.T) {
-	t.Parallel()
-	for _, e := range []struct {
-		name, path string
-		texts      []string
-	}{
-		{"missing in PATH", "no-such-program", []string{`exec: "no-such-program": executable file not found in $PATH`}},
-		{"missing path", "/no/such/program", []string{"/no/such/program", "no such file or directory"}},
-		{"a directory", "/etc", []string{"/etc", "is a directory"}},
-		{"not executable", "/etc/passwd", []string{"/etc/passwd", "permission denied"}},
-		{"a directory in PATH", "dir", []string{`"dir": executable file not found in $PATH`}},
-	} {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			if e.name == "a directory" && differs(t, "1.1 says permission denied") {
-				e.texts[1] = "permission denied"
-			}
-			c := newContainer(t, args(e.path))
-			c.must(os.Mkdir(filepath.Join(c.rootfs, "bin/dir"), 0o755))
-			c.create().fails(e.texts...).oneError()
-			c.run().fails(e.texts...)
-			if left := c.leftovers(false); len(left) > 0 {
-				t.Errorf("after a failed create: %v", left)
-			}
-		})
-	}
-}
-
-// TestExecFormat: what only execve can find out is an error of start (and of run).
-func TestExecFormat(t *testing.T) {
-	t.Parallel()
-	c := newContainer(t, args("/bin/rubbish"))
-	c.file("b/rootfs/bin/rubbish", "\x7fELFrubbish", 0o755)
-	c.create().ok()
-	r := c.start()
-	if !differs(t, "1.1's start does not see what execve says") {
-		r.fails("exec format error").oneError()
-	}
-	c.awaitStatus("stopped")
-}
-
-func TestMissingInterpreter(t *testing.T) {
-	t.Parallel()
-	c := newContainer(t, args("/bin/script"))
-	c.file("b/rootfs/bin/script", "#!/no/such/interpreter\n", 0o755)
-	r := c.run().exits(1)
-	if !strings.Contains(r.stderr, "no such file or directory") {
-		t.Errorf("got %s", r)
-	}
-}
-
 func TestEnv(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, args("env"), func(s *specs.Spec) {
@@ -327,52 +275,4 @@ func TestSignalsAreDefault(t *testing.T) {
 			t.Errorf("%s: %s", key, got)
 		}
 	}
-}
-
-// TestDescriptors: what the caller has open does not come in (CVE-2024-21626), except by --preserve-fds.
-func TestDescriptors(t *testing.T) {
-	t.Parallel()
-	c := newContainer(t, args("probe", "fds"))
-	var files []*os.File
-	for range 5 {
-		f, err := os.Open("/")
-		c.must(err)
-		defer f.Close()
-		files = append(files, f)
-	}
-	c.do(call{args: c.with("run"), files: files}).ok().prints("0\n1\n2")
-	c.spec.Process.Args = []string{"sleep", "1000"}
-	c.write()
-	c.do(call{args: c.with("run", "--detach"), files: files}).ok()
-	c.do(call{args: []string{"exec", c.id, "probe", "fds"}, files: files}).ok().prints("0\n1\n2")
-}
-
-func TestPreserveFds(t *testing.T) {
-	t.Parallel()
-	c := newContainer(t, script("probe fds; cat <&3; cat <&4"))
-	open := func(text string) *os.File {
-		f, err := os.Open(c.file("given-"+text, text, 0o644))
-		c.must(err)
-		t.Cleanup(func() { f.Close() })
-		return f
-	}
-	c.do(call{args: c.with("run", "--preserve-fds", "2"), files: []*os.File{open("three"), open("four"), open("five")}}).ok().prints("0\n1\n2\n3\n4\nthreefour")
-	r := c.run("--preserve-fds", "100").exits(1)
-	r.says("preserved-fd")
-}
-
-// TestListenFds: sockets of LISTEN_FDS come first, and the container is told of them as PID 1.
-func TestListenFds(t *testing.T) {
-	t.Parallel()
-	c := newContainer(t, script("probe fds; echo $LISTEN_FDS $LISTEN_PID; cat <&3; cat <&4"))
-	open := func(text string) *os.File {
-		f, err := os.Open(c.file("given-"+text, text, 0o644))
-		c.must(err)
-		t.Cleanup(func() { f.Close() })
-		return f
-	}
-	// LISTEN_PID must be the runtime's own pid (sd_listen_fds(3)).
-	c.prefix = []string{"sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh"}
-	c.do(call{args: c.with("run", "--preserve-fds", "1"), files: []*os.File{open("three"), open("four"), open("five")}, env: []string{"LISTEN_FDS=1"}}).
-		ok().prints("0\n1\n2\n3\n4\n1 1\nthreefour")
 }

