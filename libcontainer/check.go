@@ -239,5 +239,8 @@ func DryRunExec(dir, processJSON string) (*plan.Plan, error) {
 			facts.Namespace |= plan.NamespaceFlag(ns.Type)
 		}
 	}
+	if facts.Namespace&unix.CLONE_NEWNS == 0 {
+		facts.Root = "/proc/PID/root"
+	}
 	return plan.Exec(b.Spec, plan.Options{ID: "ID", Filter: filter}, facts)
 }

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -65,14 +66,17 @@ func homeIn(passwd *os.File, uid uint32) string {
 		return home
 	}
 	buf := make([]byte, 1<<20)
-	n, _ := passwd.Read(buf)
+	n, _ := io.ReadFull(passwd, buf)
+	if n == len(buf) { // cut off: the last line may not be all of it
+		n = bytes.LastIndexByte(buf, '\n') + 1
+	}
 	lines := bufio.NewScanner(bytes.NewReader(buf[:n]))
 	for lines.Scan() {
 		fields := strings.Split(lines.Text(), ":")
 		if len(fields) < 6 {
 			continue
 		}
-		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil && uint32(id) == uid && fields[5] != "" {
+		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil && uint32(id) == uid && fields[5] != "" && !strings.Contains(fields[5], "\x00") {
 			return fields[5]
 		}
 	}

@@ -99,6 +99,7 @@ func (in *inside) until(point int, serve func(point int) error) error {
 	for {
 		r, err := in.stub.Receive()
 		if err != nil {
+			in.reapCloner()
 			return err
 		}
 		switch r.Type {
@@ -124,6 +125,7 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			continue
 		}
 		if waiting == point {
+			in.reapCloner()
 			return nil
 		}
 		if err := serve(waiting); err != nil {
@@ -136,16 +138,22 @@ func (in *inside) until(point int, serve func(point int) error) error {
 	}
 }
 
-// born is told the pid of the container's process; the one that cloned it is done.
+// born is told the pid of the container's process.
 func (in *inside) born(pid int) error {
 	in.pid = pid
-	if _, err := sys.Wait(in.stub.Pid); err != nil {
-		return err
-	}
 	if in.onPid != nil {
 		return in.onPid()
 	}
 	return nil
+}
+
+// reapCloner: the process that cloned the container's has nothing more to do. It is not waited for while that one
+// is at work.
+func (in *inside) reapCloner() {
+	if in.pid != 0 && in.stub.Pid != 0 {
+		_, _ = sys.Wait(in.stub.Pid)
+		in.stub.Pid = 0
+	}
 }
 
 func (in *inside) take(r *nsenter.Reply) error {
@@ -189,6 +197,7 @@ func (in *inside) abandon() {
 		return
 	}
 	in.stub.Close()
+	in.reapCloner()
 	if in.pid != 0 {
 		_ = unix.Kill(in.pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
 		_, _ = sys.Wait(in.pid)

@@ -86,6 +86,12 @@ func (c *container) acquire() error {
 		d.Close()
 		return fmt.Errorf("lock container %s: %w", c.dir, err)
 	}
+	// While the lock was awaited the container may have been deleted, and another one may have taken its name.
+	var locked, there unix.Stat_t
+	if unix.Fstat(int(d.Fd()), &locked) != nil || unix.Stat(c.dir, &there) != nil || locked.Ino != there.Ino || locked.Dev != there.Dev {
+		d.Close()
+		return ErrNotExist
+	}
 	c.lock = d
 	return nil
 }
