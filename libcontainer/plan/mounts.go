@@ -20,7 +20,7 @@ func (b *builder) root() error {
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
 	tree := b.input(Input{Kind: Tree, Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
-	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.place(), Path: b.opts.Rootfs})
+	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs})
 	return nil
 }
 
@@ -42,7 +42,8 @@ func (b *builder) hostPropagation() uint64 {
 	return unix.MS_REC | unix.MS_SLAVE
 }
 
-// place is the propagation of what comes from the host: a detached clone is its source's peer until told otherwise.
+// place is the propagation of what comes from the host: a detached clone is its source's peer until told otherwise,
+// which a volume may be if the configuration says shared.
 func (b *builder) place() uint64 {
 	switch p := b.rootfsPropagation(); p {
 	case unix.MS_SHARED:
@@ -52,6 +53,15 @@ func (b *builder) place() uint64 {
 	default:
 		return unix.MS_SLAVE
 	}
+}
+
+// rootPlace is the rootfs' own before the switch. A shared one is a new peer group, not one with the host
+// (config-linux.md, Rootfs Mount Propagation); it is made after the switch, for pivot_root(2) takes no shared mount.
+func (b *builder) rootPlace() uint64 {
+	if b.rootfsPropagation() == unix.MS_SHARED {
+		return unix.MS_PRIVATE
+	}
+	return b.place()
 }
 
 func (b *builder) switchRoot() error {

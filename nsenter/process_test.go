@@ -1,0 +1,328 @@
+package nsenter_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestUmask(t *testing.T) {
+	old := syscall.Umask(0o035)
+	defer syscall.Umask(old)
+	for _, c := range []struct {
+		plan steps
+		want string
+	}{
+		{steps{cloneOnly, stop}, "0000"}, // modes of steps are meant as they are
+		{steps{cloneOnly, nsenter.Umask{Mask: 0o127}, stop}, "0127"},
+		{steps{cloneOnly, nsenter.Umask{}, stop}, "0000"},
+		{steps{cloneOnly, nsenter.Umask{Keep: true}, stop}, "0035"},
+	} {
+		if have := start(t, c.plan).sync(nsenter.SyncReady).field("status", "Umask:"); have != c.want {
+			t.Errorf("umask %s, wanted %s", have, c.want)
+		}
+	}
+}
+
+func TestScheduling(t *testing.T) {
+	b := start(t, steps{cloneOnly, nsenter.Personality{Domain: 8}, nsenter.Scheduler{Policy: unix.SCHED_BATCH, Nice: 7},
+		nsenter.IOPriority{Class: 2, Level: 6}, stop}).sync(nsenter.SyncReady)
+	if have := strings.TrimSpace(read(t, b.proc("personality"))); have != "00000008" {
+		t.Errorf("personality %s", have)
+	}
+	attr, err := unix.SchedGetAttr(b.pid, 0)
+	if err != nil || attr.Policy != unix.SCHED_BATCH || attr.Nice != 7 {
+		t.Errorf("scheduler %+v, %v", attr, err)
+	}
+	if prio, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, 1, uintptr(b.pid), 0); errno != 0 || prio != 2<<13|6 {
+		t.Errorf("io priority %x, %v", prio, errno)
+	}
+	start(t, steps{cloneOnly, nsenter.Scheduler{Policy: 99}}).fails(1, unix.EINVAL, "sched_setattr")
+	start(t, steps{cloneOnly, nsenter.Scheduler{Policy: unix.SCHED_FIFO}}).fails(1, unix.EINVAL, "sched_setattr") // priority 0
+	start(t, steps{cloneOnly, nsenter.IOPriority{Class: 7}}).fails(1, unix.EINVAL, "ioprio_set")
+}
+
+// Files and pipes are given to the user; a device never is (environment: others have chowned the host's /dev/null).
+func TestChownStdio(t *testing.T) {
+	b := start(t, steps{cloneOnly, nsenter.ChownStdio{UID: 1234, GID: 1}, stop}).sync(nsenter.SyncReady)
+	if st := stat(t, b.output.Name()); st.Uid != 1234 || st.Gid != 0 {
+		t.Errorf("the output belongs to %d:%d", st.Uid, st.Gid)
+	}
+	if st := stat(t, os.DevNull); st.Uid != 0 || st.Gid != 0 {
+		t.Errorf("/dev/null belongs to %d:%d", st.Uid, st.Gid)
+	}
+	// Who may not is not stopped by that.
+	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.ChownStdio{UID: 1234}, stop}).sync(nsenter.SyncReady)
+}
+
+func TestChdir(t *testing.T) {
+	root := rootfs(t, "a/b/", "file", "link -> /a", "private/in/", "loop -> loop")
+	must(t, os.Chmod(root+"/private", 0o700))
+	must(t, os.Chown(root+"/private", 1000, 1000))
+	for path, want := range map[string]string{"/a/b": "/a/b", "/link/b": "/a/b", "/": "/", "": "/", "/../..": "/"} {
+		if have := link(t, start(t, inside(root, nsenter.Chdir{Path: path}, stop)).sync(nsenter.SyncReady).proc("cwd")); have != want {
+			t.Errorf("chdir %q: in %s", path, have)
+		}
+	}
+	start(t, inside(root, nsenter.Chdir{Path: "/none"})).fails(pivoted, unix.ENOENT, "open")
+	start(t, inside(root, nsenter.Chdir{Path: "/file", Retry: true})).fails(pivoted, unix.ENOTDIR, "open")
+	start(t, inside(root, nsenter.Chdir{Path: "/loop"})).fails(pivoted, unix.ELOOP, "open")
+	start(t, inside(root, nsenter.Chdir{Path: "/proc/self/root"})).fails(pivoted, unix.ELOOP, "open")
+
+	// Where the user alone may enter, the step is tried again as the user; where the user may not, root has been.
+	noCaps := nsenter.Capabilities{}
+	private, retry := nsenter.Chdir{Path: "/private/in"}, nsenter.Chdir{Path: "/private/in", Retry: true}
+	user := nsenter.Credentials{UID: 1000, GID: 1000}
+	drop := nsenter.Capabilities{Effective: 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID, Permitted: 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID}
+	b := start(t, inside(root, drop, retry, user, private, stop)).sync(nsenter.SyncReady)
+	if have := link(t, b.proc("cwd")); have != "/private/in" {
+		t.Errorf("in %s", have)
+	}
+	user.UID = 1001
+	b = start(t, inside(root, retry, user, private, noCaps, stop)).sync(nsenter.SyncReady)
+	if have := link(t, b.proc("cwd")); have != "/private/in" {
+		t.Errorf("in %s", have)
+	}
+	start(t, inside(root, drop, retry, user, private)).fails(pivoted+3, unix.EACCES, "open")
+}
+
+// CVE-2024-21626: a directory that no path of the container leads to.
+func TestChdirOutside(t *testing.T) {
+	root := rootfs(t)
+	start(t, inside(root, nsenter.JoinNS{File: 0, Type: unix.CLONE_NEWNS}, nsenter.Chdir{Path: "/tmp"}), open(t, "/proc/self/ns/mnt", os.O_RDONLY)).
+		fails(pivoted+1, unix.EXDEV, "current working directory is outside of container mount namespace root -- possible container breakout detected")
+}
+
+func TestFindExec(t *testing.T) {
+	root := rootfs(t, "dir/", "plain", "bad", "elsewhere/bad")
+	must(t, os.Chmod(root+"/bad", 0o755))
+	must(t, os.WriteFile(root+"/bad", []byte("neither ELF nor #!"), 0o755))
+	find := func(paths ...string) steps { return inside(root, nsenter.FindExec{Arg: "x", Candidates: paths}) }
+	run := nsenter.Exec{Args: []string{"echo", "found"}}
+	if out := start(t, append(find("/none/echo", "/dir", "/plain", "/bin/busybox", "/bad"), run)).ends(); out != "found\n" {
+		t.Errorf("%q", out)
+	}
+	start(t, find("/none")).fails(pivoted, unix.ENOENT, "find")
+	start(t, find("/none", "/none/either")).fails(pivoted, unix.ENOENT, "find")
+	start(t, find("/plain")).fails(pivoted, unix.EACCES, "find")
+	start(t, find("/none", "/plain", "/none")).fails(pivoted, unix.EACCES, "find")
+	start(t, find("/dir")).fails(pivoted, unix.EISDIR, "find")
+	start(t, find("/none", "/dir")).fails(pivoted, unix.ENOENT, "find")
+	start(t, find("/plain/x")).fails(pivoted, unix.ENOTDIR, "find")
+	start(t, append(find("/bad"), run)).fails(pivoted+1, unix.ENOEXEC, "execve")
+	start(t, inside(root, nsenter.Exec{Args: []string{"/none"}})).fails(pivoted, unix.ENOENT, "execve")
+}
+
+func TestExec(t *testing.T) {
+	root := rootfs(t)
+	out := start(t, inside(root, nsenter.Exec{Args: []string{"/bin/busybox", "sh", "-c", `echo "$0|$1|$2"; busybox env`, "", "a b", "\xff"},
+		Env: []string{"A=1", "PATH=/bin", "B="}})).ends()
+	if !strings.HasPrefix(out, "|a b|\xff\n") || !strings.Contains(out, "A=1\n") || !strings.Contains(out, "B=\n") || strings.Contains(out, "_RT_STUB") {
+		t.Errorf("%q", out)
+	}
+}
+
+// A listening socket, as `rt create` leaves it behind for `rt start`.
+func listen(t *testing.T) (listener *os.File, connect func() *nsenter.Stub) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "start")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	listener = os.NewFile(uintptr(fd), path)
+	t.Cleanup(func() { listener.Close() })
+	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+	must(t, unix.Listen(fd, 1))
+	return listener, func() *nsenter.Stub {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		must(t, err)
+		conv := os.NewFile(uintptr(fd), "conv")
+		t.Cleanup(func() { conv.Close() })
+		must(t, unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
+		return nsenter.Connect(conv)
+	}
+}
+
+func TestAwaitStart(t *testing.T) {
+	root := rootfs(t)
+	await := func(last ...step) (*box, func() *nsenter.Stub) {
+		listener, connect := listen(t)
+		b := start(t, inside(root, append(steps{stop, nsenter.AwaitStart{Listener: 0}}, last...)...), listener).sync(nsenter.SyncReady).goOn()
+		b.proc("")
+		if r := b.next(); r != nil {
+			t.Fatalf("the first conversation goes on: %+v", r)
+		}
+		return b, connect
+	}
+	b, connect := await(shell("echo started"))
+	caller := connect()
+	must(t, caller.Go())
+	if r, err := caller.Receive(); r != nil {
+		t.Errorf("got %+v, %v instead of the end", r, err)
+	}
+	if ws := b.reap(b.pid, false); ws != 0 || b.text() != "started\n" {
+		t.Errorf("status %#x, output %q", ws, b.text())
+	}
+	// What fails after that is told to the one who starts.
+	b, connect = await(nsenter.Exec{Args: []string{"/none"}})
+	caller = connect()
+	must(t, caller.Go())
+	if r, err := caller.Receive(); err != nil || r.Type != nsenter.ReplyError || unix.Errno(r.Value) != unix.ENOENT || r.Text != "execve" || r.Left != 1 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if ws := b.reap(b.pid, false); ws.ExitStatus() != 1 {
+		t.Errorf("status %#x", ws)
+	}
+	// Who connects and goes away has not started it.
+	b, connect = await(shell("echo started"))
+	connect().Close()
+	if ws := b.reap(b.pid, false); ws.ExitStatus() != 1 || b.text() != "" {
+		t.Errorf("status %#x, output %q", ws, b.text())
+	}
+	// The first process of a pid namespace can be ended by a signal all the same.
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT} {
+		b, _ = await(shell("echo started"))
+		waitFor(t, "the handlers", func() bool { return b.field("status", "SigCgt:") != "0000000000000000" })
+		must(t, unix.Kill(b.pid, sig))
+		if ws := b.reap(b.pid, false); ws.ExitStatus() != 128+int(sig) {
+			t.Errorf("%v: status %#x", sig, ws)
+		}
+	}
+}
+
+func waitFor(t *testing.T, what string, ready func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+func TestRlimit(t *testing.T) {
+	b := start(t, steps{cloneOnly, nsenter.Rlimit{Number: unix.RLIMIT_NOFILE, Soft: 100, Hard: 200},
+		nsenter.Rlimit{Number: unix.RLIMIT_CORE, Soft: 0, Hard: 4096}, stop}).sync(nsenter.SyncReady)
+	if have := b.field("limits", "Max open files"); have != "100 200 files" {
+		t.Errorf("open files: %s", have)
+	}
+	if have := b.field("limits", "Max core file size"); have != "0 4096 bytes" {
+		t.Errorf("core file size: %s", have)
+	}
+	start(t, steps{cloneOnly, nsenter.Rlimit{Number: unix.RLIMIT_NOFILE, Soft: 2, Hard: 1}}).fails(1, unix.EINVAL, "prlimit")
+	start(t, steps{cloneOnly, nsenter.Rlimit{Number: 99}}).fails(1, unix.EINVAL, "prlimit")
+	start(t, steps{cloneOnly, nsenter.Rlimit{Number: unix.RLIMIT_NOFILE, Soft: 8, Hard: 8}, nsenter.Capabilities{},
+		nsenter.Rlimit{Number: unix.RLIMIT_NOFILE, Soft: 8, Hard: 9}}).fails(3, unix.EPERM, "prlimit")
+}
+
+func TestIdentity(t *testing.T) {
+	const chown, kill, netBind, setpcap = 1 << unix.CAP_CHOWN, 1 << unix.CAP_KILL, 1 << unix.CAP_NET_BIND_SERVICE, 1 << unix.CAP_SETPCAP
+	user := nsenter.Credentials{UID: 1000, GID: 1001, Groups: []uint32{5, 7, 1 << 20}}
+	b := start(t, steps{cloneOnly, nsenter.NoNewPrivs{}, nsenter.Bounding{Keep: chown | kill | netBind}, user,
+		nsenter.Capabilities{Effective: kill, Permitted: kill | netBind | chown, Inheritable: kill | netBind, Ambient: netBind}, stop}).sync(nsenter.SyncReady)
+	for name, want := range map[string]string{
+		"Uid:": "1000 1000 1000 1000", "Gid:": "1001 1001 1001 1001", "Groups:": "5 7 1048576", "NoNewPrivs:": "1",
+		"CapBnd:": fmt.Sprintf("%016x", chown|kill|netBind), "CapEff:": fmt.Sprintf("%016x", kill),
+		"CapPrm:": fmt.Sprintf("%016x", kill|netBind|chown), "CapInh:": fmt.Sprintf("%016x", kill|netBind), "CapAmb:": fmt.Sprintf("%016x", netBind),
+	} {
+		if have := b.field("status", name); have != want {
+			t.Errorf("%s %s, wanted %s", name, have, want)
+		}
+	}
+	b = start(t, steps{cloneOnly, user, nsenter.Credentials{UID: 1000, GID: 1001}, stop})
+	b.fails(2, unix.EPERM, "setgroups")
+	for _, c := range []struct {
+		cred nsenter.Credentials
+		want string
+	}{{nsenter.Credentials{UID: 9, GID: 9}, ""}, {nsenter.Credentials{Groups: []uint32{0}}, "0"}} {
+		if have := start(t, steps{cloneOnly, c.cred, stop}).sync(nsenter.SyncReady).field("status", "Groups:"); have != c.want {
+			t.Errorf("groups %q, wanted %q", have, c.want)
+		}
+	}
+	kept := start(t, steps{cloneOnly, nsenter.Credentials{UID: 0, Groups: []uint32{8}}, nsenter.Credentials{UID: 1, KeepGroups: true}, stop})
+	if have := kept.sync(nsenter.SyncReady).field("status", "Groups:"); have != "8" {
+		t.Errorf("groups %q were not kept", have)
+	}
+	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.Bounding{}}).fails(2, unix.EPERM, "prctl PR_CAPBSET_DROP")
+	start(t, steps{cloneOnly, nsenter.Capabilities{Permitted: kill}, nsenter.Capabilities{Permitted: chown}}).fails(2, unix.EPERM, "capset")
+	start(t, steps{cloneOnly, nsenter.Capabilities{Effective: kill}}).fails(1, unix.EPERM, "capset")
+	start(t, steps{cloneOnly, nsenter.Capabilities{Permitted: kill, Ambient: kill}}).fails(1, unix.EPERM, "prctl PR_CAP_AMBIENT_RAISE")
+	start(t, steps{cloneOnly, nsenter.Capabilities{Permitted: setpcap, Effective: setpcap}, nsenter.Credentials{KeepGroups: true, GID: 1}}).fails(2, unix.EPERM, "setresgid")
+	start(t, steps{cloneOnly, nsenter.Capabilities{Permitted: setpcap, Effective: setpcap}, nsenter.Credentials{KeepGroups: true, UID: 1}}).fails(2, unix.EPERM, "setresuid")
+	// Capabilities survive execve for a user that is not root by the ambient set alone.
+	out := sh(t, inside(rootfs(t), user, nsenter.Capabilities{Effective: kill, Permitted: kill | netBind, Inheritable: netBind, Ambient: netBind}),
+		"grep CapEff /proc/self/status")
+	if out != fmt.Sprintf("CapEff:\t%016x", netBind) {
+		t.Errorf("after execve: %q", out)
+	}
+}
+
+// filter is a seccomp filter that has an action for one system call and lets the others pass.
+func filter(call uint32, action uint32) []byte {
+	var out []byte
+	for _, i := range []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
+		{Code: unix.BPF_RET, K: action},
+		{Code: unix.BPF_RET, K: 0x7fff0000},
+	} {
+		out = binary.NativeEndian.AppendUint16(out, i.Code)
+		out = append(out, i.Jt, i.Jf)
+		out = binary.NativeEndian.AppendUint32(out, i.K)
+	}
+	return out
+}
+
+func TestSeccomp(t *testing.T) {
+	root := rootfs(t)
+	const actErrno, actNotify, newListener = 0x50000, 0x7fc00000, 8
+	deny := filter(unix.SYS_MKDIR, actErrno|uint32(unix.EOVERFLOW))
+	if out := sh(t, inside(root, nsenter.Seccomp{Program: deny}), "mkdir /x; grep Seccomp: /proc/self/status"); out !=
+		"mkdir: can't create directory '/x': Value too large for defined data type\nSeccomp:\t2" && out != "mkdir: can't create directory '/x': Value too large for data type\nSeccomp:\t2" {
+		t.Errorf("%q", out)
+	}
+	b := start(t, steps{cloneOnly, nsenter.Seccomp{Program: filter(unix.SYS_MKDIR, actNotify), Flags: newListener, Notify: true}, stop})
+	r := b.next()
+	if r == nil || r.Type != nsenter.ReplyFd || r.Value != 1 || r.File == nil {
+		t.Fatalf("wanted the listener, got %+v", r)
+	}
+	if have := link(t, fmt.Sprintf("/proc/self/fd/%d", r.File.Fd())); have != "anon_inode:seccomp notify" {
+		t.Errorf("the listener is %s", have)
+	}
+	r.File.Close()
+	b.sync(nsenter.SyncReady)
+	start(t, steps{cloneOnly, nsenter.Seccomp{Program: make([]byte, 16)}}).fails(1, unix.EINVAL, "seccomp")
+	start(t, steps{cloneOnly, nsenter.Seccomp{}}).fails(1, unix.EINVAL, "seccomp")
+	start(t, steps{cloneOnly, nsenter.Seccomp{Program: deny, Flags: 1 << 30}}).fails(1, unix.EINVAL, "seccomp")
+	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.Seccomp{Program: deny}}).fails(2, unix.EACCES, "seccomp")
+	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.NoNewPrivs{}, nsenter.Seccomp{Program: deny}, stop}).sync(nsenter.SyncReady)
+}
+
+// What rt hands down is there below First, and nothing else of rt's or the stub's own.
+func TestCloseFds(t *testing.T) {
+	root := rootfs(t)
+	for fd := 3; fd <= 5; fd++ { // rt's own, which may or may not be open here
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			null := open(t, os.DevNull, os.O_RDONLY)
+			must(t, unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC))
+			t.Cleanup(func() { unix.Close(fd) })
+		}
+	}
+	for extra, want := range map[int]string{0: "0 1 2 3", 2: "0 1 2 3 4 5"} { // the last one is ls's own
+		b := startExtra(t, extra, inside(root, nsenter.CloseFds{First: 3 + extra}, nsenter.Exec{Args: []string{"/bin/busybox", "ls", "/proc/self/fd"}}))
+		if out := strings.Join(strings.Fields(b.ends()), " "); out != want {
+			t.Errorf("with %d: %s", extra, out)
+		}
+	}
+	b := startExtra(t, 3, inside(root, nsenter.CloseFds{First: 4}, nsenter.Exec{Args: []string{"/bin/busybox", "ls", "/proc/self/fd"}}))
+	if out := strings.Join(strings.Fields(b.ends()), " "); out != "0 1 2 3 4" {
+		t.Errorf("with 3, of which one is handed down: %s", out)
+	}
+}

@@ -1,0 +1,121 @@
+package arch
+
+import (
+	"strings"
+	"testing"
+)
+
+// within says whether a package is p or lies below it.
+func within(pkg, p string) bool { return pkg == p || strings.HasPrefix(pkg, p+"/") }
+
+// may lists which packages of this module a room imports; what is not listed is not allowed.
+//
+//	main -> libcontainer -> {bundle, plan, seccomp, hooks, console, nsenter, cgroups} -> internal/sys -> x/sys/unix
+var may = []struct {
+	room    string // and what lies below it
+	imports []string
+}{
+	{"rt/internal/sys", nil},
+	{"rt/internal", []string{"rt/internal"}},
+	{"rt/nsenter", []string{"rt/internal"}},
+	{"rt/cgroups", []string{"rt/internal", "rt/cgroups"}},
+	{"rt/libcontainer/bundle", []string{"rt/internal/hint"}},
+	{"rt/libcontainer/seccomp", []string{"rt/internal/hint"}},
+	{"rt/libcontainer/plan", []string{"rt/internal/hint", "rt/libcontainer/bundle", "rt/libcontainer/seccomp", "rt/nsenter"}},
+	{"rt/libcontainer/console", []string{"rt/internal", "rt/nsenter"}}, // its signal handler is C
+	{"rt/libcontainer/", []string{"rt/internal"}}, // hooks, console, notify ...: one subject each
+	{"rt/libcontainer", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer"}},
+	{"rt/bench", nil},
+	{"rt/tests", nil},
+	{"rt", []string{"rt/internal", "rt/libcontainer", "rt/cgroups", "rt/nsenter"}},
+}
+
+func rule(pkg string) (imports []string, ok bool) {
+	for _, r := range may {
+		below := strings.TrimSuffix(r.room, "/")
+		if within(pkg, below) && (r.room == below || pkg != below) {
+			return r.imports, true
+		}
+	}
+	return nil, false
+}
+
+func TestImportDirection(t *testing.T) {
+	rooms, _ := tree(t)
+	for pkg, r := range rooms {
+		allowed, ok := rule(pkg)
+		if !ok {
+			t.Errorf("no rule for package %s", pkg)
+		}
+	next:
+		for imported, file := range r.imports() {
+			if !within(imported, "rt") {
+				continue
+			}
+			for _, a := range allowed {
+				if within(imported, a) {
+					continue next
+				}
+			}
+			t.Errorf("%s: %s must not import %s", file, pkg, imported)
+		}
+	}
+}
+
+func TestNothingImportsMain(t *testing.T) {
+	rooms, _ := tree(t)
+	for pkg, r := range rooms {
+		if file, ok := r.imports()["rt"]; ok {
+			t.Errorf("%s: package %s imports package main", file, pkg)
+		}
+	}
+}
+
+// TestCgroupsApart: other programs may take cgroups as it is; a container is none of its business.
+func TestCgroupsApart(t *testing.T) {
+	rooms, _ := tree(t)
+	for pkg, r := range rooms {
+		if !within(pkg, "rt/cgroups") {
+			continue
+		}
+		for imported, file := range r.imports() {
+			if within(imported, "rt/libcontainer") || within(imported, "rt/nsenter") {
+				t.Errorf("%s imports %s", file, imported)
+			}
+		}
+	}
+}
+
+// TestOneCgo: the stub is the only C, and C is reached from nowhere else.
+func TestOneCgo(t *testing.T) {
+	rooms, _ := tree(t)
+	found := false
+	for pkg, r := range rooms {
+		if file, ok := r.imports()["C"]; ok {
+			found = true
+			if pkg != "rt/nsenter" {
+				t.Errorf("%s uses cgo", file)
+			}
+		}
+	}
+	if !found {
+		t.Error("nothing uses cgo: where is the stub?")
+	}
+}
+
+// TestLightImports: every import is paid at each start, and each of these costs more than a container's creation may.
+func TestLightImports(t *testing.T) {
+	heavy := []string{"net/http", "text/template", "html/template", "log", "log/slog", "net/rpc", "encoding/gob", "testing", "expvar", "plugin", "os/user"}
+	rooms, _ := tree(t)
+	for pkg, r := range rooms {
+		if within(pkg, "rt/bench") || within(pkg, "rt/tests") || within(pkg, "rt/libcontainer/seccomp/internal") {
+			continue // other programs
+		}
+		imports := r.imports()
+		for _, h := range heavy {
+			if file, ok := imports[h]; ok {
+				t.Errorf("%s imports %s", file, h)
+			}
+		}
+	}
+}
