@@ -39,7 +39,7 @@ func (e *StepError) Error() string {
 		return fmt.Sprintf("exec %s: %v", s.Args[0], e.Errno)
 	}
 	var b strings.Builder
-	b.WriteString(e.Item.Step.String())
+	b.WriteString(short(e.Item.Step.String()))
 	b.WriteString(": ")
 	if e.Call != "" {
 		b.WriteString(e.Call + ": ")
@@ -49,6 +49,15 @@ func (e *StepError) Error() string {
 		b.WriteString(" (" + e.Item.Pointer + ")")
 	}
 	return b.String()
+}
+
+// short keeps a hostile path from filling the terminal and the log.
+func short(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return s[:most/2] + " ... " + s[len(s)-most/4:]
 }
 
 func (e *StepError) Unwrap() error { return e.Errno }

@@ -105,7 +105,7 @@ func cgroupView(host *cgroups.Host, cg *cgroups.Cgroup) plan.CgroupView {
 			byMount[mount] = append(byMount[mount], controller)
 		}
 	}
-	var view plan.CgroupView
+	view := plan.CgroupView{Path: paths[""]}
 	for _, mount := range slices.Sorted(maps.Keys(byMount)) {
 		names := byMount[mount]
 		slices.Sort(names)

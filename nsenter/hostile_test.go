@@ -192,6 +192,9 @@ func TestMalformedMessages(t *testing.T) {
 func TestTruncatedPlans(t *testing.T) {
 	plan := harmless(t)
 	for n := 1; n < len(plan); n++ {
+		if n > 110 && n%8 != 0 { // every one of them is tried on the decoder alone, which is faster
+			continue
+		}
 		replies := launch(t).hears(fmt.Sprintf("%d bytes", n), message{word(magic), []int{memfd(t, plan[:n])}})
 		if len(replies) != 1 || unix.Errno(replies[0].Value) != unix.EBADMSG {
 			t.Errorf("%d of %d bytes: got %+v", n, len(plan), replies)

@@ -118,7 +118,7 @@ func TestMountFS(t *testing.T) {
 		{func(m *nsenter.MountFS) { m.Options = []nsenter.Option{{Key: strings.Repeat("y", 5000)}} }, unix.EINVAL, strings.Repeat("y", 160)},
 		{func(m *nsenter.MountFS) { m.Type, m.Source = "ext4", "/dev/rt-test-none" }, unix.ENOENT, "fsconfig create: /dev/rt-test-none: Can't lookup blockdev"},
 		{func(m *nsenter.MountFS) { m.Attrs = 1 << 31 }, unix.EINVAL, "fsmount"},
-		{func(m *nsenter.MountFS) { m.Target = "/file" }, unix.EINVAL, "move_mount"},
+		{func(m *nsenter.MountFS) { m.Target = "/file" }, unix.ENOTDIR, "move_mount"},
 		{func(m *nsenter.MountFS) { m.Propagation = unix.MS_NODEV }, unix.EINVAL, "mount_setattr"},
 		{func(m *nsenter.MountFS) { m.NoLinks, m.Target = true, "/link" }, unix.ELOOP, "open target without links"},
 		{func(m *nsenter.MountFS) { m.NoLinks, m.Target = true, "/link/a" }, unix.ELOOP, "open target without links"},
@@ -165,8 +165,8 @@ func TestMountTree(t *testing.T) {
 		t.Error("a file was not bound")
 	}
 	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = src+"/none", "/t" }))).fails(before, unix.ENOENT, "open_tree")
-	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = src, "/file" }))).fails(before, unix.EINVAL, "move_mount")
-	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = root+"/file", "/dir" }))).fails(before, unix.EINVAL, "move_mount")
+	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = src, "/file" }))).fails(before, unix.ENOTDIR, "move_mount")
+	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = root+"/file", "/dir" }))).fails(before, unix.ENOTDIR, "move_mount")
 	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Set = src, "/t", 1<<40 }))).fails(before, unix.EINVAL, "mount_setattr")
 }
 

@@ -11,10 +11,11 @@
 
 #include "stub.h"
 
-/* a: mask, or all ones for the one that rt was started with. */
+/* a: mask. */
 STEP(umask)
 {
-	umask(s->a[0] > 0777 ? c->umask : (mode_t)s->a[0]);
+	(void)c;
+	umask((mode_t)s->a[0]);
 	return 0;
 }
 

@@ -37,8 +37,8 @@ type box struct {
 	stub   *nsenter.Stub
 	pid    int // of the container's process; 0 before it is known
 	output *os.File
-	total  int // steps
-	late   *nsenter.Reply
+	total  int                     // steps
+	late   []*nsenter.Reply        // heard while waiting for the pid
 	status map[int]unix.WaitStatus // of those reaped
 }
 
@@ -122,8 +122,9 @@ func (b *box) reap(pid int, kill bool) unix.WaitStatus {
 // next is the next reply that is not about a pid, which is kept. nil: the conversation is over.
 func (b *box) next() *nsenter.Reply {
 	b.t.Helper()
-	if r := b.late; r != nil {
-		b.late = nil
+	if len(b.late) > 0 {
+		r := b.late[0]
+		b.late = b.late[1:]
 		return r
 	}
 	for {
@@ -165,6 +166,9 @@ func (b *box) sync(point int) *box {
 	if r.Type != nsenter.ReplySync || r.Value != point {
 		b.t.Fatalf("wanted sync point %d, got %+v: %v", point, r, unix.Errno(r.Value))
 	}
+	if point != nsenter.SyncTime { // which comes before the clone
+		b.proc("")
+	}
 	return b
 }
 
@@ -175,10 +179,14 @@ func (b *box) proc(name string) string {
 	b.t.Helper()
 	for b.pid == 0 {
 		r := b.receive()
-		if r == nil || r.Type != nsenter.ReplyPid {
-			b.t.Fatalf("wanted the pid, got %+v", r)
+		switch {
+		case r == nil:
+			b.t.Fatal("the stub ended and never told the pid")
+		case r.Type == nsenter.ReplyPid:
+			b.pid = r.Value
+		default:
+			b.late = append(b.late, r)
 		}
-		b.pid = r.Value
 	}
 	return "/proc/" + strconv.Itoa(b.pid) + "/" + name
 }

@@ -158,11 +158,8 @@ type (
 	ReadonlyPath struct{ Path string }
 	// MaskPath hides a path.
 	MaskPath struct{ Path string }
-	// Umask sets the file mode creation mask; Keep leaves the caller's.
-	Umask struct {
-		Mask uint32
-		Keep bool
-	}
+	// Umask sets the file mode creation mask.
+	Umask struct{ Mask uint32 }
 	// Personality sets the execution domain.
 	Personality struct{ Domain uint64 }
 	// Scheduler sets policy and attributes: sched_setattr(2).
@@ -318,16 +315,11 @@ func (RootAttr) String() string       { return "set attributes of the root mount
 func (s Sysctl) String() string       { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
 func (s ReadonlyPath) String() string { return "make read-only " + s.Path }
 func (s MaskPath) String() string     { return "mask " + s.Path }
-func (s Umask) String() string {
-	if s.Keep {
-		return "keep the umask"
-	}
-	return fmt.Sprintf("set umask %04o", s.Mask)
-}
-func (Personality) String() string  { return "set personality" }
-func (Scheduler) String() string    { return "set scheduler" }
-func (s IOPriority) String() string { return "set io priority" }
-func (s ChownStdio) String() string { return "give stdio to uid " + strconv.Itoa(int(s.UID)) }
+func (s Umask) String() string        { return fmt.Sprintf("set umask %04o", s.Mask) }
+func (Personality) String() string    { return "set personality" }
+func (Scheduler) String() string      { return "set scheduler" }
+func (s IOPriority) String() string   { return "set io priority" }
+func (s ChownStdio) String() string   { return "give stdio to uid " + strconv.Itoa(int(s.UID)) }
 func (s Chdir) String() string {
 	return "chdir to cwd (" + strconv.Quote(s.Path) + ") set in config.json"
 }

@@ -175,7 +175,7 @@ void stub_main(int sock)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	prctl(PR_SET_NAME, "rt:[stub]", 0, 0, 0);
 	reset_signals();
-	c.umask = umask(0); /* modes in the plan are meant as they are */
+	umask(0); /* modes in the plan are meant as they are */
 	fcntl(sock, F_SETFD, FD_CLOEXEC);
 	syscall(NR_close_range, (unsigned)sock + 1, ~0u, 0);
 	const struct step *s = receive_plan(&c);

@@ -97,7 +97,6 @@ struct ctx {
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
 	int tty;		/* the terminal's slave, -1 if none */
 	int cwd_done;		/* chdir has succeeded */
-	mode_t umask;		/* the one that rt was started with */
 	const char *exe;	/* the candidate that find-exec chose */
 	uint32_t step, nsteps;
 	const char *what;	/* the system call in hand, for the error */

@@ -229,14 +229,8 @@ func (s RootAttr) encode(r *record)     { r.set(kRootAttr, s.Set, s.Propagation,
 func (s Sysctl) encode(r *record)       { r.set(kSysctl); r.str(s.Path, s.Value) }
 func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
 func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path) }
-func (s Umask) encode(r *record) {
-	if s.Keep {
-		r.set(kUmask, ^uint64(0))
-		return
-	}
-	r.set(kUmask, uint64(s.Mask))
-}
-func (s Personality) encode(r *record) { r.set(kPersonality, s.Domain) }
+func (s Umask) encode(r *record)        { r.set(kUmask, uint64(s.Mask)) }
+func (s Personality) encode(r *record)  { r.set(kPersonality, s.Domain) }
 func (s Scheduler) encode(r *record) {
 	r.set(kScheduler, uint64(s.Policy), s.Flags, uint64(uint32(s.Nice)), uint64(s.Priority), s.Runtime, s.Deadline, s.Period_)
 }

@@ -116,9 +116,20 @@ func words(line string) []string {
 	return out
 }
 
-func TestEveryStepIsUnderstood(t *testing.T) {
+// The two sides of the encoding: what Go writes is what C reads.
+func TestBothSides(t *testing.T) {
+	program := build(t)
+	for name, test := range map[string]func(*testing.T, string){
+		"constants": constantsAreTheHeaders, "every step": everyStepIsUnderstood, "limits": limits,
+		"bad plans": badPlansAreRefused, "damaged plans": damagedPlans,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, program) })
+	}
+}
+
+func everyStepIsUnderstood(t *testing.T, program string) {
 	steps := samples()
-	lines := strings.Split(strings.TrimSpace(decode(t, build(t), "decode", encode(t, steps, 3))), "\n")
+	lines := strings.Split(strings.TrimSpace(decode(t, program, "decode", encode(t, steps, 3))), "\n")
 	if len(lines) != len(steps)+1 || lines[0] != fmt.Sprintf("plan %d 3", len(steps)) {
 		t.Fatalf("%d lines, first %q", len(lines), lines[0])
 	}
@@ -181,8 +192,8 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-func TestConstantsAreTheHeaders(t *testing.T) {
-	got := decode(t, build(t), "constants", nil)
+func constantsAreTheHeaders(t *testing.T, program string) {
+	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
 		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\n", planMagic, planVersion, noSlot, MaxFds, kExec+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError)
@@ -235,8 +246,7 @@ func TestNULIsRefused(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
-	program := build(t)
+func limits(t *testing.T, program string) {
 	if _, err := Encode([]Step{Setsid{}}, MaxFds+1); err == nil {
 		t.Error("too many descriptors were accepted")
 	}
@@ -253,8 +263,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestBadPlansAreRefused(t *testing.T) {
-	program := build(t)
+func badPlansAreRefused(t *testing.T, program string) {
 	damaged := func(at int, v uint32) []byte {
 		data := encode(t, []Step{Hostname{"abc"}, Exec{Args: []string{"x"}, Env: []string{"E=1"}}}, 2)
 		binary.NativeEndian.PutUint32(data[at:], v)
@@ -313,8 +322,7 @@ func TestBadPlansAreRefused(t *testing.T) {
 }
 
 // Every truncation is refused, and no change of a bit makes the decoder read or believe what is outside of a step.
-func TestDamagedPlans(t *testing.T) {
-	program := build(t)
+func damagedPlans(t *testing.T, program string) {
 	for name, steps := range map[string][]Step{"samples": samples(), "one": {Setsid{}}, "exec": {Exec{Args: []string{"a"}}}} {
 		if got := decode(t, program, "damage", encode(t, steps, 3)); !strings.HasPrefix(got, "ok ") {
 			t.Errorf("%s: %s", name, got)

@@ -37,6 +37,9 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 // Decode decodes a config.json. Unknown properties are ignored, as the specification demands ("Extensibility"
 // in config.md); UnknownFields lists them. Every error is a *DecodeError.
 func Decode(raw []byte) (*specs.Spec, error) {
+	if s, ok := plainSpec(raw); ok {
+		return s, nil
+	}
 	s := new(specs.Spec)
 	d := document{Spec: s}
 	if err := decode("config.json", raw, &d); err != nil {
@@ -69,6 +72,9 @@ func (d *document) foreign() bool {
 
 // DecodeProcess decodes a process.json. Every error is a *DecodeError.
 func DecodeProcess(raw []byte) (*specs.Process, error) {
+	if p, ok := plainProcess(raw); ok {
+		return p, nil
+	}
 	p := new(specs.Process)
 	if err := decode("process.json", raw, p); err != nil {
 		return nil, err

@@ -18,12 +18,11 @@ func (c *checker) mounts(list []specs.Mount, ns namespaces) {
 
 func (c *checker) mount(m *specs.Mount, i int, ns namespaces) {
 	has := c.mountOptions(m, i)
+	has.bind = has.bind || m.Type == "bind" // what else could it be
 	switch {
 	case has.bind && m.Source == "":
 		c.fail(at("/mounts", i, "source"), "a bind mount needs a source")
 	case has.bind || has.remount:
-	case m.Type == "bind":
-		c.failHint(`add "bind" or "rbind" to the options`, at("/mounts", i, "type"), "type is bind, but the options have neither bind nor rbind")
 	case m.Type == "":
 		c.fail(at("/mounts", i, "type"), "type must not be empty, but for a bind mount")
 	}

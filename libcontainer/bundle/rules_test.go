@@ -111,7 +111,6 @@ var mountRules = []rule{
 	{oneMount(`{"destination":"a","type":"tmpfs"}`), "/mounts/1/destination", "warning: taken from /", oneMount(`{"destination":"/../a","type":"tmpfs"}`)},
 	{oneMount(`{"destination":"/a/..","type":"tmpfs"}`), "/mounts/1/destination", "hide the root", oneMount(`{"destination":"/a/../b/","type":"tmpfs"}`)},
 	{oneMount(`{"destination":"/a"}`), "/mounts/1/type", "type must not be empty", oneMount(`{"destination":"/a","options":["remount","ro"]}`)},
-	{oneMount(`{"destination":"/a","type":"bind","source":"/x"}`), "/mounts/1/type", "neither bind nor rbind", oneMount(`{"destination":"/a","type":"bind","source":"/x","options":["rbind"]}`)},
 	{oneMount(`{"destination":"/a","type":"none","options":["bind"]}`), "/mounts/1/source", "needs a source", oneMount(`{"destination":"/a","type":"none","source":"x","options":["bind"]}`)},
 	{oneMount(`{"destination":"/a","source":"/x","options":["bind","size=1m"]}`), "/mounts/1/options/1", "bind mounts cannot have any filesystem-specific options applied", oneMount(`{"destination":"/a","type":"tmpfs","options":["size=1m"]}`)},
 	{oneMount(`{"destination":"/a","source":"/x","options":["wat","rbind"]}`), "/mounts/1/options/0", "bind mounts cannot have", oneMount(`{"destination":"/a","source":"/x","options":["rnosuid","rro","defaults","rbind"]}`)},

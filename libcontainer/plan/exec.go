@@ -79,7 +79,7 @@ func Hook(h specs.Hook, facts Facts) *Plan {
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
-	b.add("", nsenter.Umask{Keep: true})
+	b.add("", nsenter.Umask{Mask: defaultUmask})
 	b.add("", nsenter.FindExec{Arg: h.Path, Candidates: []string{h.Path}})
 	b.add("", nsenter.CloseFds{First: 3})
 	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})

@@ -212,7 +212,7 @@ func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 // to that, else as a bind mount of its directory.
 func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) error {
 	view := b.facts.Cgroups
-	if view.V2 {
+	if view.V2 || (m.Type == "cgroup2" && view.Path != "") {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup2", Source: "cgroup", Target: target, Attrs: f.attrs(),
 			Options: append(f.superblock, f.data...)}, view.Path, f, pointer)
 		b.propagate(f.propagation, target, pointer)

@@ -67,8 +67,8 @@ type Facts struct {
 
 // CgroupView is what a mount of type cgroup shows.
 type CgroupView struct {
-	V2          bool
-	Path        string // v2: the container's own cgroup
+	V2          bool   // there is nothing but v2
+	Path        string // the container's own cgroup in v2, "" if the host has none
 	Hierarchies []Hierarchy
 }
 

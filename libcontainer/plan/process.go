@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// defaultUmask is what a container gets that asks for none, whatever the caller's own is.
+const defaultUmask = 0o022
+
 // Execution domains, linux/personality.h.
 const (
 	perLinux   = 0x0
@@ -41,7 +44,7 @@ func (b *builder) beforeStart() error {
 	if p.User.Umask != nil {
 		b.add("/process/user/umask", nsenter.Umask{Mask: *p.User.Umask})
 	} else {
-		b.add("", nsenter.Umask{Keep: true})
+		b.add("", nsenter.Umask{Mask: defaultUmask})
 	}
 	if per := b.spec.Linux.Personality; per != nil {
 		domain := uint64(perLinux)

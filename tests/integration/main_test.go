@@ -16,7 +16,7 @@ var machine struct {
 	rt    string // absolute path of the runtime under test
 	name  string // its base name: "rt", or "runc" for the cross-check
 	work  string // directory of this run, /tmp/rt-it-*; short, because socket paths are limited to 107 bytes
-	probe string // static helper program that runs inside containers
+	probe string // static program that runs inside containers
 }
 
 func TestMain(m *testing.M) {

@@ -1,0 +1,145 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// TestStepErrorText: engines choose between exit status 125, 126 and 127 by these words.
+func TestStepErrorText(t *testing.T) {
+	find := func(arg string, candidates ...string) nsenter.Step {
+		return nsenter.FindExec{Arg: arg, Candidates: candidates}
+	}
+	for _, c := range []struct {
+		step    nsenter.Step
+		pointer string
+		call    string
+		errno   unix.Errno
+		want    string
+	}{
+		{find("x", "/a/x", "/b/x"), "/process/args/0", "find", unix.ENOENT, `exec: "x": executable file not found in $PATH`},
+		{find("x", "/a/x", "/b/x"), "", "find", unix.EACCES, `exec: "x": permission denied`},
+		{find("x", ""), "", "find", unix.ENOENT, `exec: "x": executable file not found in $PATH`},
+		{find("/x", "/x"), "", "find", unix.ENOENT, `exec: "/x": stat /x: no such file or directory`},
+		{find("./x/y", "./x/y"), "", "find", unix.ENOTDIR, `exec: "./x/y": stat ./x/y: not a directory`},
+		{find("/x", "/x"), "", "find", unix.EACCES, `exec: "/x": permission denied`},
+		{find("/etc", "/etc"), "", "find", unix.EISDIR, `exec: "/etc": is a directory`},
+		{find("a\nb", ""), "", "find", unix.ENOENT, `exec: "a\nb": executable file not found in $PATH`},
+		{nsenter.Exec{Args: []string{"/x", "y"}}, "/process/args", "execve", unix.ENOEXEC, "exec /x: exec format error"},
+		{nsenter.Exec{Args: []string{"/x"}}, "/process/args", "execve", unix.ENOENT, "exec /x: no such file or directory"},
+		{nsenter.MountFS{Type: "tmpfs", Target: "/t"}, "/mounts/1", "fsopen", unix.ENODEV, "mount tmpfs at /t: fsopen: no such device (/mounts/1)"},
+		{nsenter.Setsid{}, "", "", unix.EPERM, "start a session: operation not permitted"},
+		{nsenter.Hostname{Value: "h"}, "/hostname", "", unix.EINVAL, "set hostname h: invalid argument (/hostname)"},
+	} {
+		err := error(&StepError{Item: plan.Item{Step: c.step, Pointer: c.pointer}, Call: c.call, Errno: c.errno})
+		if err.Error() != c.want {
+			t.Errorf("got  %s\nwant %s", err, c.want)
+		}
+		wrapped := fmt.Errorf("outer: %w", err)
+		var step *StepError
+		if !errors.Is(wrapped, c.errno) || !errors.As(wrapped, &step) || step.Errno != c.errno {
+			t.Errorf("%v is not %v any more", wrapped, c.errno)
+		}
+	}
+}
+
+func TestStepErrorIs(t *testing.T) {
+	for errno, want := range map[unix.Errno]error{unix.ENOENT: fs.ErrNotExist, unix.EACCES: fs.ErrPermission, unix.EPERM: fs.ErrPermission, unix.EEXIST: fs.ErrExist} {
+		err := fmt.Errorf("unable to start container process: %w", &StepError{Item: plan.Item{Step: nsenter.Pivot{}}, Errno: errno})
+		if !errors.Is(err, want) || errors.Is(err, unix.EIO) {
+			t.Errorf("%v: is %v: %v", err, want, errors.Is(err, want))
+		}
+	}
+}
+
+// TestHints: a hint is given for what it helps against, and is one line that is not part of the text.
+func TestHints(t *testing.T) {
+	for _, c := range []struct {
+		step  nsenter.Step
+		errno unix.Errno
+		want  string // in the hint; "" for none
+	}{
+		{nsenter.Clone{}, unix.ENOMEM, "pid namespace"}, {nsenter.Clone{}, unix.ENOSPC, "max_*_namespaces"}, {nsenter.Clone{}, unix.EUSERS, "max_*_namespaces"},
+		{nsenter.Clone{}, unix.EAGAIN, "pids.max"}, {nsenter.Clone{}, unix.EPERM, ""},
+		{nsenter.Pivot{}, unix.EINVAL, "--no-pivot"}, {nsenter.Pivot{}, unix.EPERM, ""},
+		{nsenter.MountFS{Type: "zfs"}, unix.ENODEV, "zfs"}, {nsenter.MountFS{Type: "sysfs"}, unix.EPERM, "bind mount /sys"}, {nsenter.MountFS{Type: "proc"}, unix.EPERM, ""},
+		{nsenter.Rlimit{}, unix.EPERM, "CAP_SYS_RESOURCE"}, {nsenter.Rlimit{}, unix.EINVAL, ""},
+		{nsenter.FindExec{Arg: "x", Candidates: plan.Candidates("x", nil)}, unix.ENOENT, "PATH"},
+		{nsenter.FindExec{Arg: "x", Candidates: plan.Candidates("x", []string{"PATH=/a:/b"})}, unix.ENOENT, ""},
+		{nsenter.FindExec{Arg: "/x", Candidates: []string{"/x"}}, unix.ENOENT, ""},
+		{nsenter.Exec{}, unix.ENOENT, "loader"}, {nsenter.Exec{}, unix.EACCES, ""},
+		{nsenter.Setsid{}, unix.ENOENT, ""},
+	} {
+		hint := (&StepError{Item: plan.Item{Step: c.step}, Errno: c.errno}).Hint()
+		if (hint == "") != (c.want == "") || !strings.Contains(hint, c.want) || strings.Contains(hint, "\n") {
+			t.Errorf("%s, %v: %q, want %q", c.step.Name(), c.errno, hint, c.want)
+		}
+	}
+}
+
+// TestStepOfReply: the stub counts from the end, so that the tail of a plan is enough to know the step.
+func TestStepOfReply(t *testing.T) {
+	p := &plan.Plan{Items: []plan.Item{{Step: nsenter.Setsid{}}, {Step: nsenter.Pivot{}}, {Step: nsenter.Exec{Args: []string{"x"}}}}}
+	in := &inside{plan: p}
+	for left, want := range map[int]string{1: "exec x: no such file or directory", 2: "pivot to the rootfs: c: no such file or directory", 3: "start a session: c: no such file or directory",
+		0: "the stub: c: no such file or directory", 4: "the stub: c: no such file or directory", -1: "the stub: c: no such file or directory", 1 << 31: "the stub: c: no such file or directory"} {
+		err := in.stepError(&nsenter.Reply{Type: nsenter.ReplyError, Left: left, Value: int(unix.ENOENT), Text: "c"})
+		if err.Error() != want || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%d left: %v, want %s", left, err, want)
+		}
+	}
+}
+
+func TestCheckKernel(t *testing.T) {
+	for release, ok := range map[string]bool{"5.14.0": true, "5.13.19-generic": false, "4.18.0-553.el8": false, "3.10": false, "5.15": true, "6.1.0-25-amd64": true, "10.0": true, "": true, "x": true} {
+		if err := CheckKernel(release); (err == nil) != ok {
+			t.Errorf("%q: %v", release, err)
+		}
+	}
+}
+
+// TestRootfsOf: a rootfs that a link could move is refused.
+func TestRootfsOf(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"real/rootfs", "real/empty"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, target := range map[string]string{"link": "real/rootfs", "up": "real", "loop": "loop"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"real/rootfs": "", "./real//empty/../rootfs/": "", dir + "/real/rootfs": "",
+		"link": "symbolic link", "up/rootfs": "symbolic link", "loop": "symbolic link",
+		"file": "not a directory", "missing": "no such file or directory",
+	} {
+		got, err := rootfsOf(&bundle.Bundle{Dir: dir, Spec: &specs.Spec{Root: &specs.Root{Path: path}}})
+		switch {
+		case want == "" && (err != nil || got != dir+"/real/rootfs"):
+			t.Errorf("%s: %s, %v", path, got, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "/root/path")):
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+}

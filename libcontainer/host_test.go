@@ -1,0 +1,317 @@
+package libcontainer
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+const passwd = "root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n"
+
+// homeOf is HOME for a uid in a rootfs with the given etc/passwd.
+func homeOf(rootfs string, uid uint32) string { return homeIn(passwdOf(&specs.Spec{}, rootfs), uid) }
+
+func rootfsWith(t *testing.T, text string) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func TestHome(t *testing.T) {
+	for _, c := range []struct {
+		name, passwd string
+		uid          uint32
+		want         string
+	}{
+		{"root", passwd, 0, "/root"},
+		{"user", passwd, 1000, "/home/u"},
+		{"unknown", passwd, 7, "/"},
+		{"no file", "", 0, "/"},
+		{"no newline", "root:x:0:0:root:/root:/bin/sh", 0, "/root"},
+		{"six fields", "root:x:0:0:root:/r", 0, "/r"},
+		{"five fields", "root:x:0:0:root\nr:x:0:0::/second:", 0, "/second"},
+		{"empty home", "root:x:0:0:root::/bin/sh\n", 0, "/"},
+		{"the first one counts", "a:x:5:5::/a:\nb:x:5:5::/b:\n", 5, "/a"},
+		{"a name that is a number", "1000:x:1:1::/wrong:\n", 1000, "/"},
+		{"uid with sign", "a:x:+0:0::/wrong:\n", 0, "/"},
+		{"negative uid", "a:x:-1:0::/wrong:\n", 4294967295, "/"},
+		{"uid wraps", "a:x:4294967296:0::/wrong:\n", 0, "/"},
+		{"hexadecimal", "a:x:0x0:0::/wrong:\n", 0, "/"},
+		{"comment, junk, NIS", "# c\n\n::::::\n+::::::\n\x00\xff\nroot:x:0:0::/root:\n", 0, "/root"},
+		{"NUL in the home directory", "root:x:0:0::/ro\x00ot:\n", 0, "/"},
+		{"carriage return", "root:x:0:0::/root:/bin/sh\r\n", 0, "/root"},
+	} {
+		root := rootfsWith(t, c.passwd)
+		if c.name == "no file" {
+			os.Remove(filepath.Join(root, "etc/passwd"))
+		}
+		if got := homeOf(root, c.uid); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestHomeHostile: the file is the image's, and may be anything; it must not stop create, nor tell of the host.
+func TestHomeHostile(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "passwd")
+	if err := os.WriteFile(outside, []byte("root:x:0:0::/secret:\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := rootfsWith(t, "")
+	file := filepath.Join(root, "etc/passwd")
+	replace := func(name string, make func() error) {
+		t.Helper()
+		os.RemoveAll(filepath.Join(root, "etc"))
+		if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := homeOf(root, 0); got != "/" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	replace("FIFO", func() error { return unix.Mkfifo(file, 0o666) })
+	replace("directory", func() error { return os.Mkdir(file, 0o755) })
+	replace("link out of the rootfs", func() error { return os.Symlink(outside, file) })
+	replace("relative link out", func() error {
+		return os.Symlink("../../../../../../../../.."+outside, file)
+	})
+	replace("link to itself", func() error { return os.Symlink("passwd", file) })
+	replace("magic link", func() error { return os.Symlink("/proc/self/fd/0", file) })
+	replace("etc is a link out", func() error {
+		os.RemoveAll(filepath.Join(root, "etc"))
+		return os.Symlink(filepath.Dir(outside), filepath.Join(root, "etc"))
+	})
+	os.Remove(filepath.Join(root, "etc"))
+	if os.Geteuid() == 0 {
+		replace("endless device", func() error { return unix.Mknod(file, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) })
+	}
+	replace("10 MB without a newline", func() error { return os.WriteFile(file, make([]byte, 10<<20), 0o644) })
+	line := []byte(strings.Repeat("x", 1000) + ":x:1:1::/x:\n")
+	replace("10 MB of lines", func() error {
+		return os.WriteFile(file, append([]byte(strings.Repeat(string(line), 10<<20/len(line))), "root:x:0:0::/far:\n"...), 0o644)
+	})
+	// What is read ends in the middle of a line: half of a directory is the wrong one.
+	entry := "root:x:0:0::/home/directory:/bin/sh\n"
+	for _, cut := range []int{13, 20, 26, 34} {
+		filler := strings.Repeat(strings.Repeat("#", 63)+"\n", 1<<14)
+		filler = filler[:1<<20-cut-1] + "\n"
+		replace("cut", func() error { return os.WriteFile(file, []byte(filler+entry), 0o644) })
+	}
+	// A link that stays inside is followed, as the container would.
+	os.RemoveAll(filepath.Join(root, "etc"))
+	os.Mkdir(filepath.Join(root, "etc"), 0o755)
+	os.WriteFile(filepath.Join(root, "real"), []byte(passwd), 0o644)
+	if err := os.Symlink("/real", file); err != nil {
+		t.Fatal(err)
+	}
+	if got := homeOf(root, 0); got != "/root" {
+		t.Errorf("link inside: %q", got)
+	}
+}
+
+func TestHomeOfMount(t *testing.T) {
+	root := rootfsWith(t, passwd)
+	mounted := filepath.Join(t.TempDir(), "p")
+	if err := os.WriteFile(mounted, []byte("root:x:0:0::/mounted:\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for destination, want := range map[string]string{"/etc/passwd": "/mounted", "etc/./passwd": "/mounted", "/etc/group": "/root"} {
+		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: destination, Source: mounted, Options: []string{"bind"}}}}
+		if got := homeIn(passwdOf(spec, root), 0); got != want {
+			t.Errorf("mount at %s: %q", destination, got)
+		}
+	}
+	spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: "/no/such/file", Options: []string{"bind"}}}}
+	if got := homeIn(passwdOf(spec, root), 0); got != "/" {
+		t.Errorf("mount of nothing: %q", got)
+	}
+	if got := homeIn(passwdOf(&specs.Spec{}, "/no/such/rootfs"), 0); got != "/" {
+		t.Errorf("no rootfs: %q", got)
+	}
+}
+
+func TestNeedsHome(t *testing.T) {
+	for _, c := range []struct {
+		env  string
+		want bool
+	}{{"", true}, {"A=1", true}, {"HOME=/x", false}, {"HOME=", true}, {"HOME=/x HOME=", true}, {"HOME= HOME=/x", false}, {"XHOME=/x", true}} {
+		if got := needsHome(strings.Fields(c.env)); got != c.want {
+			t.Errorf("%q: %v", c.env, got)
+		}
+	}
+}
+
+func TestListenFds(t *testing.T) {
+	me := strconv.Itoa(os.Getpid())
+	for _, c := range []struct {
+		pid, fds string
+		want     int
+	}{
+		{me, "2", 2}, {me, "0", 0}, {me, "", 0}, {me, "-1", 0}, {me, "x", 0}, {me, "2 ", 0},
+		{"1", "2", 0}, {"", "2", 0}, {"x", "2", 0}, {me + " ", "2", 0},
+	} {
+		t.Setenv("LISTEN_PID", c.pid)
+		t.Setenv("LISTEN_FDS", c.fds)
+		if got := listenFds(); got != c.want {
+			t.Errorf("LISTEN_PID=%q LISTEN_FDS=%q: %d", c.pid, c.fds, got)
+		}
+	}
+}
+
+func TestExtraFds(t *testing.T) {
+	t.Setenv("LISTEN_PID", "")
+	t.Setenv("LISTEN_FDS", "")
+	if n, err := extraFds(0); n != 0 || err != nil {
+		t.Errorf("none: %d, %v", n, err)
+	}
+	if _, err := extraFds(-1); err == nil || err.Error() != "--preserve-fds -1: it cannot be negative" {
+		t.Errorf("negative: %v", err)
+	}
+	// The first free descriptor is the first one that is missed.
+	f, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := int(f.Fd())
+	for f.Close(); fdOpen(free); free++ {
+	}
+	if n, err := extraFds(free - 3); err != nil || n != free-3 {
+		t.Errorf("%d open descriptors: %d, %v", free-3, n, err)
+	}
+	want := fmt.Sprintf("unable to stat preserved-fd %d (of %d): bad file descriptor", free-2, free-1)
+	if _, err := extraFds(free - 1); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func fdOpen(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil
+}
+
+func nsInput(path string, kind uint64) plan.Input {
+	return plan.Input{Kind: plan.Namespace, Path: path, Type: kind}
+}
+
+func TestOpenNamespace(t *testing.T) {
+	dir := t.TempDir()
+	regular, fifo := filepath.Join(dir, "file"), filepath.Join(dir, "fifo")
+	if err := os.WriteFile(regular, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		kind uint64
+		want string // in the error, "" for none
+	}{
+		{"/proc/self/ns/net", unix.CLONE_NEWNET, ""},
+		{"/proc/self/ns/mnt", unix.CLONE_NEWNS, ""},
+		{"/proc/self/ns/user", unix.CLONE_NEWUSER, ""},
+		{"/proc/self/ns/pid_for_children", unix.CLONE_NEWPID, ""},
+		{"/proc/self/ns/net", unix.CLONE_NEWIPC, "join namespace /proc/self/ns/net: it is a namespace of another type"},
+		{"/proc/self/ns/mnt", 0, "another type"},
+		{regular, unix.CLONE_NEWNET, "join namespace " + regular + ": it is not a namespace"},
+		{fifo, unix.CLONE_NEWNET, "it is not a namespace"},
+		{dir, unix.CLONE_NEWNET, "it is not a namespace"},
+		{"/dev/null", unix.CLONE_NEWNET, "it is not a namespace"},
+		{"/proc/self/stat", unix.CLONE_NEWNET, "it is not a namespace"},
+		{dir + "/missing", unix.CLONE_NEWNET, "open " + dir + "/missing: no such file or directory"},
+	} {
+		f, err := openNamespace(nsInput(c.path, c.kind))
+		switch {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s as %#x: %v, want %q", c.path, c.kind, err, c.want)
+		case err == nil:
+			f.Close()
+		}
+	}
+}
+
+func TestWritePidFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := writePidFile("", 1); err != nil {
+		t.Errorf("none asked for: %v", err)
+	}
+	file := filepath.Join(dir, "pid")
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("keep"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, file); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{4194303, 7} {
+		if err := writePidFile(file, pid); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != strconv.Itoa(pid) {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if fi, err := os.Lstat(file); err != nil || !fi.Mode().IsRegular() {
+		t.Errorf("%v, %v", fi.Mode(), err)
+	}
+	if got, _ := os.ReadFile(other); string(got) != "keep" {
+		t.Errorf("the file behind the link became %q", got)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
+		t.Errorf("left over: %v", entries)
+	}
+	if err := writePidFile(dir+"/missing/pid", 1); err == nil || !strings.HasPrefix(err.Error(), "write pid file: ") {
+		t.Error(err)
+	}
+}
+
+func TestSetOOMScore(t *testing.T) {
+	pid, _ := process(t, "sleep", "60")
+	score := 555
+	if err := setOOMScore(pid, &specs.Process{OOMScoreAdj: &score}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid)); err != nil || string(got) != "555\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := setOOMScore(4194303, &specs.Process{}); err != nil {
+		t.Errorf("none asked for: %v", err)
+	}
+	score = 5000
+	if err := setOOMScore(pid, &specs.Process{OOMScoreAdj: &score}); err == nil || !strings.Contains(err.Error(), "/process/oomScoreAdj") {
+		t.Error(err)
+	}
+}
+
+func TestOwnCapabilities(t *testing.T) {
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "CapPrm:\t")
+	hex, _, _ := strings.Cut(after, "\n")
+	want, err := strconv.ParseUint(hex, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ownCapabilities(); got != want {
+		t.Errorf("%#x, want %#x", got, want)
+	}
+}

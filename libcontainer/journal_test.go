@@ -1,0 +1,168 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"rt/cgroups"
+
+	"golang.org/x/sys/unix"
+)
+
+// realCgroup makes a cgroup in every hierarchy of this host.
+func realCgroup(t *testing.T, name string) *cgroups.Cgroup {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("making cgroups needs root")
+	}
+	host, err := cgroups.Probe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cg, err := cgroups.New(host, fmt.Sprintf("/rt-test-%s-%d", name, os.Getpid()), "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cg.Exists() {
+			_ = cg.Kill(unix.SIGKILL)
+			if err := cg.Destroy(); err != nil {
+				t.Errorf("clean up: %v", err)
+			}
+		}
+	})
+	if _, err := cg.Create(nil); err != nil {
+		t.Fatal(err)
+	}
+	return cg
+}
+
+// early puts what a create leaves that is killed before it has a state.
+func early(t *testing.T, r *Runtime, cg *cgroups.Cgroup) *container {
+	t.Helper()
+	c := &container{rt: r, dir: place(t, r, "c", map[string]string{configFile: "{"}), state: state{ID: "c", Cgroups: cg.Paths()}}
+	if err := c.writeJournal(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestDeleteEarly: what the journal names is removed, with a process in it; without force too, which is an error all the same.
+func TestDeleteEarly(t *testing.T) {
+	for _, force := range []bool{true, false} {
+		t.Run(fmt.Sprintf("force=%v", force), func(t *testing.T) {
+			r, _ := newRuntime(t)
+			cg := realCgroup(t, "early")
+			c := early(t, r, cg)
+			cmd := exec.Command("sleep", "60")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			t.Cleanup(func() { _ = cmd.Process.Kill() })
+			for _, dir := range cg.Dirs() {
+				if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := r.Delete("c", force)
+			if force && err != nil || !force && !errors.Is(err, ErrNotExist) {
+				t.Errorf("delete: %v", err)
+			}
+			if err := <-ended; err == nil || cmd.ProcessState.Sys().(interface{ Signaled() bool }).Signaled() == false {
+				t.Errorf("the process in the cgroup was not killed: %v", err)
+			}
+			for _, dir := range append(cg.Dirs(), c.dir) {
+				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s is still there: %v", dir, err)
+				}
+			}
+			if err := r.Delete("c", force); force && err != nil || !force && !errors.Is(err, ErrNotExist) {
+				t.Errorf("delete again: %v", err)
+			}
+		})
+	}
+}
+
+// TestDeleteCorrupt: with a state that cannot be read the journal still tells what is there.
+func TestDeleteCorrupt(t *testing.T) {
+	r, _ := newRuntime(t)
+	cg := realCgroup(t, "corrupt")
+	c := early(t, r, cg)
+	if err := os.WriteFile(filepath.Join(c.dir, stateFile), []byte(`{"pid":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Delete("c", false); err == nil || !cg.Exists() {
+		t.Errorf("without force: %v, cgroup there: %v", err, cg.Exists())
+	}
+	if err := r.Delete("c", true); err != nil || cg.Exists() {
+		t.Errorf("by force: %v, cgroup there: %v", err, cg.Exists())
+	}
+}
+
+// TestDeleteStopped: an ordinary container whose process is gone, with poststop hooks that see its state.
+func TestDeleteStopped(t *testing.T) {
+	r, warnings := newRuntime(t)
+	cg := realCgroup(t, "stopped")
+	seen := filepath.Join(t.TempDir(), "seen")
+	config := fmt.Sprintf(`{"ociVersion":"1.2.0","hooks":{"poststop":[
+		{"path":"/bin/false"},{"path":"/bin/sh","args":["sh","-c","cat > %s"],"env":["PATH=/bin:/usr/bin"]}]}}`, seen)
+	dir := place(t, r, "c", map[string]string{configFile: config})
+	c := &container{rt: r, dir: dir, state: state{OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1, Bundle: "/b", Cgroups: cg.Paths()}}
+	if err := c.save(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Delete("c", false); err != nil || cg.Exists() {
+		t.Errorf("%v, cgroup there: %v", err, cg.Exists())
+	}
+	got, err := os.ReadFile(seen)
+	if err != nil || string(got) != `{"ociVersion":"1.2.0","id":"c","status":"stopped","bundle":"/b"}` {
+		t.Errorf("the hook saw %s, %v", got, err)
+	}
+	if len(*warnings) != 1 || !strings.Contains((*warnings)[0], "poststop") { // a hook's failure is no more than that
+		t.Errorf("warnings: %q", *warnings)
+	}
+}
+
+// TestJournal: a bad journal is like none; a directory that is no cgroup is neither removed nor forgotten, whatever the
+// journal says.
+func TestJournal(t *testing.T) {
+	r, _ := newRuntime(t)
+	for _, text := range []string{"", "{", "null", "[]", `{"cgroups":7}`, `{"cgroups":{"":7}}`, `{"cgroups":{}}`, "\x00\xff",
+		`{"cgroups":{"":"/no/such/directory"}}`} {
+		dir := place(t, r, "c", map[string]string{journalFile: text})
+		if err := r.Delete("c", true); err != nil {
+			t.Errorf("%q: %v", text, err)
+			os.RemoveAll(dir)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%q: the directory is still there", text)
+		}
+	}
+	outside := t.TempDir()
+	dir := place(t, r, "outside", map[string]string{
+		journalFile: fmt.Sprintf(`{"cgroups":{"":%q,"memory":%q,"no such":%q}}`, outside, outside, outside)})
+	if err := r.Delete("outside", true); err == nil || !strings.Contains(err.Error(), outside) {
+		t.Errorf("a directory that is no cgroup: %v", err)
+	}
+	for _, d := range []string{outside, dir} {
+		if _, err := os.Stat(d); err != nil {
+			t.Error(err)
+		}
+	}
+	c := &container{rt: r, dir: place(t, r, "c", nil), state: state{Cgroups: map[string]string{"a": "/x", "": "/y"}}}
+	if err := c.writeJournal(); err != nil {
+		t.Fatal(err)
+	}
+	again := &container{rt: r, dir: c.dir}
+	if again.readJournal(); fmt.Sprint(again.Cgroups) != fmt.Sprint(c.Cgroups) {
+		t.Errorf("wrote %v, read %v", c.Cgroups, again.Cgroups)
+	}
+}

@@ -1,0 +1,111 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// TestHookFailures: which failure stops what.
+func TestHookFailures(t *testing.T) {
+	t.Parallel()
+	bad := "echo reason on stderr >&2; exit 3"
+	for _, h := range []struct {
+		kind string
+		set  func(*specs.Hooks, []specs.Hook)
+	}{
+		{"prestart", setPrestart},
+		{"createRuntime", func(s *specs.Hooks, h []specs.Hook) { s.CreateRuntime = h }},
+		{"createContainer", func(s *specs.Hooks, h []specs.Hook) { s.CreateContainer = h }},
+	} {
+		t.Run(h.kind, func(t *testing.T) {
+			t.Parallel()
+			c := newContainer(t)
+			hooks := specs.Hooks{Poststop: c.logging("poststop")}
+			h.set(&hooks, []specs.Hook{c.hook(bad), c.hook("echo not me > $D/second")})
+			c.hooks(hooks)
+			c.create().fails("reason on stderr", "exit status 3")
+			if _, err := os.Stat(filepath.Join(c.dir, "second")); err == nil {
+				t.Error("hooks after the failed one ran")
+			}
+			c.rt("state", c.id).fails("does not exist")
+			if left := c.leftovers(false); len(left) > 0 {
+				t.Errorf("after a failed hook: %v", left)
+			}
+		})
+	}
+	t.Run("startContainer", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t, writable, args("touch", "/ran"))
+		c.hooks(specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", bad}}}})
+		c.create().ok()
+		r := c.start()
+		if r.code == 0 && !differs(t, "1.1's start does not wait for what init does") {
+			t.Errorf("start succeeds: %s", r)
+		} else if r.code != 0 {
+			r.fails("reason on stderr")
+		}
+		c.awaitStatus("stopped")
+		if _, err := os.Stat(filepath.Join(c.rootfs, "ran")); err == nil {
+			t.Error("the process ran all the same")
+		}
+	})
+	t.Run("poststart", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t)
+		c.hooks(specs.Hooks{Poststart: []specs.Hook{c.hook(bad)}})
+		if differs(t, "1.1 runs poststart hooks in create (runc issue 4347)") {
+			c.create().fails("reason on stderr")
+			return
+		}
+		c.create().ok()
+		c.start().fails("reason on stderr")
+		c.awaitStatus("stopped")
+	})
+	t.Run("poststop", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t)
+		c.hooks(specs.Hooks{Poststop: append([]specs.Hook{c.hook(bad)}, c.logging("second")...)})
+		c.up().stopped()
+		r := c.delete()
+		if differs(t, "1.1 fails and runs no further hook; the specification says warn and go on") {
+			return
+		}
+		r.ok().says("reason on stderr")
+		if c.read("log") != "second\n" {
+			t.Error("hooks after the failed one did not run")
+		}
+	})
+	t.Run("missing program", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t)
+		c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/no/such/hook"}}})
+		c.create().fails("/no/such/hook", "no such file or directory")
+	})
+}
+
+func TestHookTimeout(t *testing.T) {
+	t.Parallel()
+	one := 1
+	for _, kind := range []string{"createRuntime", "createContainer"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			c := newContainer(t)
+			h := c.hook("exec sleep 5817")
+			h.Timeout = &one
+			if kind == "createRuntime" {
+				c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{h}})
+			} else {
+				c.hooks(specs.Hooks{CreateContainer: []specs.Hook{h}})
+			}
+			began := time.Now()
+			c.create().fails("hook ran past specified timeout of 1")
+			if took := time.Since(began); took < time.Second || took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
