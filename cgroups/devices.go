@@ -189,6 +189,9 @@ func (d *deviceState) apply(allow bool, key deviceKey, acc access) bool {
 			if d.exceptions[other] &^= acc; d.exceptions[other] == 0 {
 				delete(d.exceptions, other)
 			}
+		case has == accessMknod && other.major == anyNumber && other.minor == anyNumber && acc != accessMknod:
+			// The default that any node may be made stands: a node alone opens nothing. Docker's rules deny
+			// single devices all of rwm.
 		default:
 			return false
 		}

@@ -35,7 +35,7 @@ func TestStepErrorText(t *testing.T) {
 		{find("/x", "/x"), "", "find", unix.ENOENT, `exec: "/x": stat /x: no such file or directory`},
 		{find("./x/y", "./x/y"), "", "find", unix.ENOTDIR, `exec: "./x/y": stat ./x/y: not a directory`},
 		{find("/x", "/x"), "", "find", unix.EACCES, `exec: "/x": permission denied`},
-		{find("/etc", "/etc"), "", "find", unix.EISDIR, `exec: "/etc": is a directory`},
+		{find("/etc", "/etc"), "", "find", unix.EISDIR, `exec: "/etc": is a directory: permission denied`},
 		{find("a\nb", ""), "", "find", unix.ENOENT, `exec: "a\nb": executable file not found in $PATH`},
 		{nsenter.Exec{Args: []string{"/x", "y"}}, "/process/args", "execve", unix.ENOEXEC, "exec /x: exec format error"},
 		{nsenter.Exec{Args: []string{"/x"}}, "/process/args", "execve", unix.ENOENT, "exec /x: no such file or directory"},

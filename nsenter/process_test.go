@@ -25,7 +25,6 @@ func TestUmask(t *testing.T) {
 		{steps{cloneOnly, stop}, "0000"}, // modes of steps are meant as they are
 		{steps{cloneOnly, nsenter.Umask{Mask: 0o127}, stop}, "0127"},
 		{steps{cloneOnly, nsenter.Umask{}, stop}, "0000"},
-		{steps{cloneOnly, nsenter.Umask{Keep: true}, stop}, "0035"},
 	} {
 		if have := start(t, c.plan).sync(nsenter.SyncReady).field("status", "Umask:"); have != c.want {
 			t.Errorf("umask %s, wanted %s", have, c.want)

@@ -177,7 +177,6 @@ func TestArguments(t *testing.T) {
 		{MountTree{Tree: NoSlot, Place: 5, Propagation: 6, PropagateAll: true}, []uint64{noSlot, 0, 0, 0, 0, 5<<32 | 6, 2, 0}},
 		{MountTree{Recursive: true, NoLinks: true}, []uint64{0, 0, 0, 0, 0, 0, 1, 1}},
 		{Umask{Mask: 0o22}, []uint64{0o22}},
-		{Umask{Keep: true}, []uint64{^uint64(0)}},
 		{IOPriority{Class: 3, Level: 7}, []uint64{3<<13 | 7}},
 		{Scheduler{Nice: -1}, []uint64{0, 0, 0xffffffff}},
 		{Exec{Args: []string{"a", "b"}, Env: []string{"c"}}, []uint64{3}},

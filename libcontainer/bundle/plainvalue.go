@@ -9,6 +9,8 @@ import (
 const plainDepth = 32
 
 // once marks a property of an object as seen; seeing it again is not plain: encoding/json would merge both.
+//
+//go:noinline
 func (p *plain) once(seen *uint32, property uint) {
 	if *seen&(1<<property) != 0 {
 		p.fail()

@@ -70,8 +70,13 @@ func TestHuntForRuntime(t *testing.T) {
 	c.create().ok()
 	c.start().ok()
 	for range 20 {
-		c.exec("true").ok()
-		c.exec("no-such-program").exits(255)
+		for cmd, want := range map[string]int{"true": 0, "no-such-program": 255} {
+			r := c.exec(cmd)
+			if r.code == 126 && differs(t, "1.1 shares its inode with the container: an attempt to open it for writing makes execve fail with ETXTBSY") {
+				continue
+			}
+			r.exits(want)
+		}
 	}
 	c.file("b/rootfs/stop", "", 0o644)
 	c.awaitStatus("stopped")

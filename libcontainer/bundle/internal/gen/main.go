@@ -132,6 +132,9 @@ func (g *generator) value(t reflect.Type, path []reflect.Type) (string, error) {
 	if t == reflect.TypeFor[[]string]() {
 		return "takeStrings(p, %s)", nil
 	}
+	if err := decodesItself(t); err != nil {
+		return "", err
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return g.container("takePointer", t.Elem(), path)
@@ -161,10 +164,8 @@ func (g *generator) container(take string, t reflect.Type, path []reflect.Type) 
 
 // function returns the func(*plain, *T) that decodes into a T.
 func (g *generator) function(t reflect.Type, path []reflect.Type) (string, error) {
-	for _, custom := range []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()} {
-		if t.Implements(custom) || reflect.PointerTo(t).Implements(custom) {
-			return "", fmt.Errorf("%v decodes itself", t)
-		}
+	if err := decodesItself(t); err != nil {
+		return "", err
 	}
 	switch t.Kind() {
 	case reflect.Struct:
@@ -182,4 +183,14 @@ func (g *generator) function(t reflect.Type, path []reflect.Type) (string, error
 		return "takeUint", nil
 	}
 	return "", fmt.Errorf("%v is not foreseen", t)
+}
+
+// decodesItself refuses a type with a decoding of its own.
+func decodesItself(t reflect.Type) error {
+	for _, custom := range []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()} {
+		if t.Implements(custom) || reflect.PointerTo(t).Implements(custom) {
+			return fmt.Errorf("%v decodes itself", t)
+		}
+	}
+	return nil
 }

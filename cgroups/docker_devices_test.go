@@ -1,0 +1,33 @@
+package cgroups
+
+import (
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Docker denies fuse by a rule of its own; the default that any node may be made must not stand in the way.
+func TestDenyingOneDeviceLeavesMknodOfAll(t *testing.T) {
+	major, minor := int64(10), int64(229)
+	list, err := DeviceSettings([]specs.LinuxDeviceCgroup{
+		{Allow: false, Access: "rwm"},
+		{Allow: true, Type: "c", Major: &major, Minor: &minor, Access: "rw"},
+		{Allow: false, Type: "c", Major: &major, Minor: &minor, Access: "rwm"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anyNode := false
+	for _, s := range list {
+		if s.Value == "c 10:229 rwm" || s.Value == "c 10:229 rw" {
+			t.Errorf("%+v is still allowed", s)
+		}
+		anyNode = anyNode || s.Value == "c *:* m"
+	}
+	if !anyNode {
+		t.Error("mknod of any node is gone")
+	}
+	if _, err := DeviceSettings([]specs.LinuxDeviceCgroup{{Type: "c", Major: &major, Minor: &minor, Access: "m"}}); err == nil {
+		t.Error("a denial of mknod alone cannot be expressed, and must be an error")
+	}
+}
