@@ -15,11 +15,8 @@ type journal struct {
 }
 
 func (c *container) writeJournal() error {
-	data, err := json.Marshal(journal{Cgroups: c.Cgroups})
-	if err == nil {
-		err = sys.CreateFile(filepath.Join(c.dir, journalFile), data, 0o600)
-	}
-	if err != nil {
+	j := journal{Cgroups: c.Cgroups}
+	if err := sys.CreateFile(filepath.Join(c.dir, journalFile), j.encode(), 0o600); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil

@@ -119,11 +119,7 @@ func (c *container) load() error {
 
 // save writes the state so that it is there as a whole or not at all.
 func (c *container) save() error {
-	data, err := json.Marshal(&c.state)
-	if err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	if err := writeAtomic(filepath.Join(c.dir, stateFile), data, 0o600); err != nil {
+	if err := writeAtomic(filepath.Join(c.dir, stateFile), c.state.encode(), 0o600); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
 	return nil
