@@ -45,11 +45,11 @@ func (l *lab) close() error {
 // with its last mount only if it has no cgroup, and one that was removed counts until its memory is freed, a little
 // later; mounting and unmounting once more is then what ends it.
 func giveBack(h hierarchy) error {
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(60 * time.Second); ; {
 		if err := syscall.Unmount(h.point, 0); err != nil {
 			return fmt.Errorf("unmount %s: %w", h.point, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 		hierarchies, err := os.ReadFile("/proc/self/cgroup")
 		if err != nil || !strings.Contains(string(hierarchies), ":"+h.controllers+":") {
 			return err
