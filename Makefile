@@ -87,7 +87,7 @@ bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} a
 	@scripts/bench
 
 install: rt ## install into PREFIX (/usr/local), below DESTDIR
-	install -D -m 0755 rt '$(DESTDIR)$(PREFIX)/sbin/rt'
+	install -D -m 0755 rt '$(DESTDIR)$(PREFIX)/bin/rt'
 	@for page in $(wildcard man/*.8); do install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man8/$${page##*/}"; done
 
 clean: ## remove what the build made
