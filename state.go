@@ -1,10 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-
-	"github.com/urfave/cli/v2"
-)
+import "github.com/urfave/cli/v2"
 
 func (p *program) stateCommand() *cli.Command {
 	return command(&cli.Command{
@@ -16,11 +12,7 @@ func (p *program) stateCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
-		text, err := json.MarshalIndent(s, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = p.stdout.Write(text) // no newline at the end: runc's layout
+		_, err = p.stdout.Write(s.JSON()) // no newline at the end: runc's layout
 		return err
 	})
 }

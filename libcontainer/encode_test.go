@@ -5,31 +5,70 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"rt/internal/plain"
 )
 
-// TestStateRoundTrip fills every field, so that a new one that encode forgets is noticed.
-func TestStateRoundTrip(t *testing.T) {
-	full := state{
-		OCIVersion: "1.3.0", ID: "a", Pid: 7, StartTime: 1 << 63, Bundle: "/b \"quoted\" \\ \n\x01é", Rootfs: "/r",
-		Created: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC), Annotations: map[string]string{"k\"": "v\t", "": ""},
-		Cgroups: map[string]string{"": "/sys/fs/cgroup", "cpu": "/c"}, SystemdCgroup: true, PrivatePid: true, NoKeyring: true,
-	}
-	v := reflect.ValueOf(full)
-	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
-			t.Errorf("%s is not filled", v.Type().Field(i).Name)
+// full sets every field of a struct, so that one that a table forgets is noticed.
+func full[T any](t *testing.T) (v T) {
+	t.Helper()
+	s := reflect.ValueOf(&v).Elem()
+	for i := range s.NumField() {
+		f := s.Field(i)
+		if s.Type().Field(i).Tag.Get("json") == "-" {
+			continue
+		}
+		switch f.Interface().(type) {
+		case string:
+			f.SetString("a \"b\" \\ \n\x01é")
+		case int:
+			f.SetInt(7)
+		case uint64:
+			f.SetUint(1 << 63)
+		case bool:
+			f.SetBool(true)
+		case time.Time:
+			f.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)))
+		case map[string]string:
+			f.Set(reflect.ValueOf(map[string]string{"": "/sys/fs/cgroup", "k\"": "v\t"}))
+		default:
+			t.Fatalf("%s: type %v", s.Type().Field(i).Name, f.Type())
 		}
 	}
-	for _, want := range []state{full, {Created: time.Unix(0, 0).UTC()}} {
-		var got state
-		if err := json.Unmarshal(want.encode(), &got); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: got %+v, %v", want.encode(), got, err)
+	return v
+}
+
+// testFields: the table writes what encoding/json would, and reads it back.
+func testFields[T any](t *testing.T, fields func(*T) []plain.Field) {
+	t.Helper()
+	for _, v := range []T{full[T](t), *new(T)} {
+		want, err := json.Marshal(&v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := plain.Object(fields(&v), ""); string(got) != string(want) {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		var back T
+		if !plain.Read(want, fields(&back)) || !reflect.DeepEqual(back, v) {
+			t.Errorf("%s: got back %+v", want, back)
 		}
 	}
-	for _, want := range []journal{{}, {Cgroups: map[string]string{"": "/x", "pids": "/y"}}} {
-		var got journal
-		if err := json.Unmarshal(want.encode(), &got); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: got %+v, %v", want.encode(), got, err)
-		}
+}
+
+func TestFields(t *testing.T) {
+	testFields(t, (*state).fields)
+	testFields(t, (*journal).fields)
+	testFields(t, (*ContainerState).fields)
+}
+
+// What is not plain is read all the same, or refused with a reason.
+func TestDecodeEdited(t *testing.T) {
+	var s state
+	if err := s.decode([]byte(`{"PID": 7, "id": "a"}`)); err != nil || s.Pid != 7 || s.ID != "a" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := s.decode([]byte(`{"pid": "x"}`)); err == nil {
+		t.Error("a text is taken for a pid")
 	}
 }

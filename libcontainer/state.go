@@ -111,7 +111,7 @@ func (c *container) load() error {
 	if err != nil {
 		return fmt.Errorf("read state: %w", err)
 	}
-	if err := json.Unmarshal(data, &c.state); err != nil {
+	if err := c.state.decode(data); err != nil {
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), err)
 	}
 	return nil
@@ -191,12 +191,9 @@ func (c *container) awaitsStart() bool {
 	return unix.Access(filepath.Join(c.dir, startSocket), unix.F_OK) == nil
 }
 
+// frozen asks the freezer at the recorded place, whatever is mounted elsewhere: a host is not probed for that.
 func (c *container) frozen() (bool, error) {
-	cg, err := c.cgroup()
-	if err != nil {
-		return false, err
-	}
-	return cg.Frozen()
+	return cgroups.Load(&cgroups.Host{}, c.Cgroups).Frozen()
 }
 
 // view is the container as users see it.

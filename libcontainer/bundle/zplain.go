@@ -2,919 +2,923 @@
 
 package bundle
 
-import specs "github.com/opencontainers/runtime-spec/specs-go"
+import (
+	"rt/internal/plain"
 
-func (p *plain) decodeBox(v *specs.Box) {
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func decodeBox(p *plain.Scanner, v *specs.Box) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "height":
-			p.once(&seen, 0)
-			takeUint(p, &v.Height)
+			p.Once(&seen, 0)
+			plain.Uint(p, &v.Height)
 		case "width":
-			p.once(&seen, 1)
-			takeUint(p, &v.Width)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.Width)
 		default:
-			p.unknown(key, "height width")
+			p.Unknown(key, "height width")
 		}
 	}
 }
 
-func (p *plain) decodeCPUAffinity(v *specs.CPUAffinity) {
+func decodeCPUAffinity(p *plain.Scanner, v *specs.CPUAffinity) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "initial":
-			p.once(&seen, 0)
-			takeText(p, &v.Initial)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Initial)
 		case "final":
-			p.once(&seen, 1)
-			takeText(p, &v.Final)
+			p.Once(&seen, 1)
+			plain.Text(p, &v.Final)
 		default:
-			p.unknown(key, "initial final")
+			p.Unknown(key, "initial final")
 		}
 	}
 }
 
-func (p *plain) decodeHook(v *specs.Hook) {
+func decodeHook(p *plain.Scanner, v *specs.Hook) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "path":
-			p.once(&seen, 0)
-			takeText(p, &v.Path)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Path)
 		case "args":
-			p.once(&seen, 1)
-			takeStrings(p, &v.Args)
+			p.Once(&seen, 1)
+			plain.Strings(p, &v.Args)
 		case "env":
-			p.once(&seen, 2)
-			takeStrings(p, &v.Env)
+			p.Once(&seen, 2)
+			plain.Strings(p, &v.Env)
 		case "timeout":
-			p.once(&seen, 3)
-			takePointer(p, &v.Timeout, takeInt)
+			p.Once(&seen, 3)
+			plain.Pointer(p, &v.Timeout, plain.Int)
 		default:
-			p.unknown(key, "path args env timeout")
+			p.Unknown(key, "path args env timeout")
 		}
 	}
 }
 
-func (p *plain) decodeHooks(v *specs.Hooks) {
+func decodeHooks(p *plain.Scanner, v *specs.Hooks) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "prestart":
-			p.once(&seen, 0)
-			takeList(p, &v.Prestart, (*plain).decodeHook)
+			p.Once(&seen, 0)
+			plain.List(p, &v.Prestart, decodeHook)
 		case "createRuntime":
-			p.once(&seen, 1)
-			takeList(p, &v.CreateRuntime, (*plain).decodeHook)
+			p.Once(&seen, 1)
+			plain.List(p, &v.CreateRuntime, decodeHook)
 		case "createContainer":
-			p.once(&seen, 2)
-			takeList(p, &v.CreateContainer, (*plain).decodeHook)
+			p.Once(&seen, 2)
+			plain.List(p, &v.CreateContainer, decodeHook)
 		case "startContainer":
-			p.once(&seen, 3)
-			takeList(p, &v.StartContainer, (*plain).decodeHook)
+			p.Once(&seen, 3)
+			plain.List(p, &v.StartContainer, decodeHook)
 		case "poststart":
-			p.once(&seen, 4)
-			takeList(p, &v.Poststart, (*plain).decodeHook)
+			p.Once(&seen, 4)
+			plain.List(p, &v.Poststart, decodeHook)
 		case "poststop":
-			p.once(&seen, 5)
-			takeList(p, &v.Poststop, (*plain).decodeHook)
+			p.Once(&seen, 5)
+			plain.List(p, &v.Poststop, decodeHook)
 		default:
-			p.unknown(key, "prestart createRuntime createContainer startContainer poststart poststop")
+			p.Unknown(key, "prestart createRuntime createContainer startContainer poststart poststop")
 		}
 	}
 }
 
-func (p *plain) decodeLinux(v *specs.Linux) {
+func decodeLinux(p *plain.Scanner, v *specs.Linux) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "uidMappings":
-			p.once(&seen, 0)
-			takeList(p, &v.UIDMappings, (*plain).decodeLinuxIDMapping)
+			p.Once(&seen, 0)
+			plain.List(p, &v.UIDMappings, decodeLinuxIDMapping)
 		case "gidMappings":
-			p.once(&seen, 1)
-			takeList(p, &v.GIDMappings, (*plain).decodeLinuxIDMapping)
+			p.Once(&seen, 1)
+			plain.List(p, &v.GIDMappings, decodeLinuxIDMapping)
 		case "sysctl":
-			p.once(&seen, 2)
-			takeMap(p, &v.Sysctl, takeText)
+			p.Once(&seen, 2)
+			plain.Map(p, &v.Sysctl, plain.Text)
 		case "resources":
-			p.once(&seen, 3)
-			takePointer(p, &v.Resources, (*plain).decodeLinuxResources)
+			p.Once(&seen, 3)
+			plain.Pointer(p, &v.Resources, decodeLinuxResources)
 		case "cgroupsPath":
-			p.once(&seen, 4)
-			takeText(p, &v.CgroupsPath)
+			p.Once(&seen, 4)
+			plain.Text(p, &v.CgroupsPath)
 		case "namespaces":
-			p.once(&seen, 5)
-			takeList(p, &v.Namespaces, (*plain).decodeLinuxNamespace)
+			p.Once(&seen, 5)
+			plain.List(p, &v.Namespaces, decodeLinuxNamespace)
 		case "devices":
-			p.once(&seen, 6)
-			takeList(p, &v.Devices, (*plain).decodeLinuxDevice)
+			p.Once(&seen, 6)
+			plain.List(p, &v.Devices, decodeLinuxDevice)
 		case "netDevices":
-			p.once(&seen, 7)
-			takeMap(p, &v.NetDevices, (*plain).decodeLinuxNetDevice)
+			p.Once(&seen, 7)
+			plain.Map(p, &v.NetDevices, decodeLinuxNetDevice)
 		case "seccomp":
-			p.once(&seen, 8)
-			takePointer(p, &v.Seccomp, (*plain).decodeLinuxSeccomp)
+			p.Once(&seen, 8)
+			plain.Pointer(p, &v.Seccomp, decodeLinuxSeccomp)
 		case "rootfsPropagation":
-			p.once(&seen, 9)
-			takeText(p, &v.RootfsPropagation)
+			p.Once(&seen, 9)
+			plain.Text(p, &v.RootfsPropagation)
 		case "maskedPaths":
-			p.once(&seen, 10)
-			takeStrings(p, &v.MaskedPaths)
+			p.Once(&seen, 10)
+			plain.Strings(p, &v.MaskedPaths)
 		case "readonlyPaths":
-			p.once(&seen, 11)
-			takeStrings(p, &v.ReadonlyPaths)
+			p.Once(&seen, 11)
+			plain.Strings(p, &v.ReadonlyPaths)
 		case "mountLabel":
-			p.once(&seen, 12)
-			takeText(p, &v.MountLabel)
+			p.Once(&seen, 12)
+			plain.Text(p, &v.MountLabel)
 		case "intelRdt":
-			p.once(&seen, 13)
-			takePointer(p, &v.IntelRdt, (*plain).decodeLinuxIntelRdt)
+			p.Once(&seen, 13)
+			plain.Pointer(p, &v.IntelRdt, decodeLinuxIntelRdt)
 		case "memoryPolicy":
-			p.once(&seen, 14)
-			takePointer(p, &v.MemoryPolicy, (*plain).decodeLinuxMemoryPolicy)
+			p.Once(&seen, 14)
+			plain.Pointer(p, &v.MemoryPolicy, decodeLinuxMemoryPolicy)
 		case "personality":
-			p.once(&seen, 15)
-			takePointer(p, &v.Personality, (*plain).decodeLinuxPersonality)
+			p.Once(&seen, 15)
+			plain.Pointer(p, &v.Personality, decodeLinuxPersonality)
 		case "timeOffsets":
-			p.once(&seen, 16)
-			takeMap(p, &v.TimeOffsets, (*plain).decodeLinuxTimeOffset)
+			p.Once(&seen, 16)
+			plain.Map(p, &v.TimeOffsets, decodeLinuxTimeOffset)
 		default:
-			p.unknown(key, "uidMappings gidMappings sysctl resources cgroupsPath namespaces devices netDevices seccomp rootfsPropagation maskedPaths readonlyPaths mountLabel intelRdt memoryPolicy personality timeOffsets")
+			p.Unknown(key, "uidMappings gidMappings sysctl resources cgroupsPath namespaces devices netDevices seccomp rootfsPropagation maskedPaths readonlyPaths mountLabel intelRdt memoryPolicy personality timeOffsets")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxBlockIO(v *specs.LinuxBlockIO) {
+func decodeLinuxBlockIO(p *plain.Scanner, v *specs.LinuxBlockIO) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "weight":
-			p.once(&seen, 0)
-			takePointer(p, &v.Weight, takeUint)
+			p.Once(&seen, 0)
+			plain.Pointer(p, &v.Weight, plain.Uint)
 		case "leafWeight":
-			p.once(&seen, 1)
-			takePointer(p, &v.LeafWeight, takeUint)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.LeafWeight, plain.Uint)
 		case "weightDevice":
-			p.once(&seen, 2)
-			takeList(p, &v.WeightDevice, (*plain).decodeLinuxWeightDevice)
+			p.Once(&seen, 2)
+			plain.List(p, &v.WeightDevice, decodeLinuxWeightDevice)
 		case "throttleReadBpsDevice":
-			p.once(&seen, 3)
-			takeList(p, &v.ThrottleReadBpsDevice, (*plain).decodeLinuxThrottleDevice)
+			p.Once(&seen, 3)
+			plain.List(p, &v.ThrottleReadBpsDevice, decodeLinuxThrottleDevice)
 		case "throttleWriteBpsDevice":
-			p.once(&seen, 4)
-			takeList(p, &v.ThrottleWriteBpsDevice, (*plain).decodeLinuxThrottleDevice)
+			p.Once(&seen, 4)
+			plain.List(p, &v.ThrottleWriteBpsDevice, decodeLinuxThrottleDevice)
 		case "throttleReadIOPSDevice":
-			p.once(&seen, 5)
-			takeList(p, &v.ThrottleReadIOPSDevice, (*plain).decodeLinuxThrottleDevice)
+			p.Once(&seen, 5)
+			plain.List(p, &v.ThrottleReadIOPSDevice, decodeLinuxThrottleDevice)
 		case "throttleWriteIOPSDevice":
-			p.once(&seen, 6)
-			takeList(p, &v.ThrottleWriteIOPSDevice, (*plain).decodeLinuxThrottleDevice)
+			p.Once(&seen, 6)
+			plain.List(p, &v.ThrottleWriteIOPSDevice, decodeLinuxThrottleDevice)
 		default:
-			p.unknown(key, "weight leafWeight weightDevice throttleReadBpsDevice throttleWriteBpsDevice throttleReadIOPSDevice throttleWriteIOPSDevice")
+			p.Unknown(key, "weight leafWeight weightDevice throttleReadBpsDevice throttleWriteBpsDevice throttleReadIOPSDevice throttleWriteIOPSDevice")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxCPU(v *specs.LinuxCPU) {
+func decodeLinuxCPU(p *plain.Scanner, v *specs.LinuxCPU) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "shares":
-			p.once(&seen, 0)
-			takePointer(p, &v.Shares, takeUint)
+			p.Once(&seen, 0)
+			plain.Pointer(p, &v.Shares, plain.Uint)
 		case "quota":
-			p.once(&seen, 1)
-			takePointer(p, &v.Quota, takeInt)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.Quota, plain.Int)
 		case "burst":
-			p.once(&seen, 2)
-			takePointer(p, &v.Burst, takeUint)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.Burst, plain.Uint)
 		case "period":
-			p.once(&seen, 3)
-			takePointer(p, &v.Period, takeUint)
+			p.Once(&seen, 3)
+			plain.Pointer(p, &v.Period, plain.Uint)
 		case "realtimeRuntime":
-			p.once(&seen, 4)
-			takePointer(p, &v.RealtimeRuntime, takeInt)
+			p.Once(&seen, 4)
+			plain.Pointer(p, &v.RealtimeRuntime, plain.Int)
 		case "realtimePeriod":
-			p.once(&seen, 5)
-			takePointer(p, &v.RealtimePeriod, takeUint)
+			p.Once(&seen, 5)
+			plain.Pointer(p, &v.RealtimePeriod, plain.Uint)
 		case "cpus":
-			p.once(&seen, 6)
-			takeText(p, &v.Cpus)
+			p.Once(&seen, 6)
+			plain.Text(p, &v.Cpus)
 		case "mems":
-			p.once(&seen, 7)
-			takeText(p, &v.Mems)
+			p.Once(&seen, 7)
+			plain.Text(p, &v.Mems)
 		case "idle":
-			p.once(&seen, 8)
-			takePointer(p, &v.Idle, takeInt)
+			p.Once(&seen, 8)
+			plain.Pointer(p, &v.Idle, plain.Int)
 		default:
-			p.unknown(key, "shares quota burst period realtimeRuntime realtimePeriod cpus mems idle")
+			p.Unknown(key, "shares quota burst period realtimeRuntime realtimePeriod cpus mems idle")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxCapabilities(v *specs.LinuxCapabilities) {
+func decodeLinuxCapabilities(p *plain.Scanner, v *specs.LinuxCapabilities) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "bounding":
-			p.once(&seen, 0)
-			takeStrings(p, &v.Bounding)
+			p.Once(&seen, 0)
+			plain.Strings(p, &v.Bounding)
 		case "effective":
-			p.once(&seen, 1)
-			takeStrings(p, &v.Effective)
+			p.Once(&seen, 1)
+			plain.Strings(p, &v.Effective)
 		case "inheritable":
-			p.once(&seen, 2)
-			takeStrings(p, &v.Inheritable)
+			p.Once(&seen, 2)
+			plain.Strings(p, &v.Inheritable)
 		case "permitted":
-			p.once(&seen, 3)
-			takeStrings(p, &v.Permitted)
+			p.Once(&seen, 3)
+			plain.Strings(p, &v.Permitted)
 		case "ambient":
-			p.once(&seen, 4)
-			takeStrings(p, &v.Ambient)
+			p.Once(&seen, 4)
+			plain.Strings(p, &v.Ambient)
 		default:
-			p.unknown(key, "bounding effective inheritable permitted ambient")
+			p.Unknown(key, "bounding effective inheritable permitted ambient")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxDevice(v *specs.LinuxDevice) {
+func decodeLinuxDevice(p *plain.Scanner, v *specs.LinuxDevice) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "path":
-			p.once(&seen, 0)
-			takeText(p, &v.Path)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Path)
 		case "type":
-			p.once(&seen, 1)
-			takeText(p, &v.Type)
+			p.Once(&seen, 1)
+			plain.Text(p, &v.Type)
 		case "major":
-			p.once(&seen, 2)
-			takeInt(p, &v.Major)
+			p.Once(&seen, 2)
+			plain.Int(p, &v.Major)
 		case "minor":
-			p.once(&seen, 3)
-			takeInt(p, &v.Minor)
+			p.Once(&seen, 3)
+			plain.Int(p, &v.Minor)
 		case "fileMode":
-			p.once(&seen, 4)
-			takePointer(p, &v.FileMode, takeUint)
+			p.Once(&seen, 4)
+			plain.Pointer(p, &v.FileMode, plain.Uint)
 		case "uid":
-			p.once(&seen, 5)
-			takePointer(p, &v.UID, takeUint)
+			p.Once(&seen, 5)
+			plain.Pointer(p, &v.UID, plain.Uint)
 		case "gid":
-			p.once(&seen, 6)
-			takePointer(p, &v.GID, takeUint)
+			p.Once(&seen, 6)
+			plain.Pointer(p, &v.GID, plain.Uint)
 		default:
-			p.unknown(key, "path type major minor fileMode uid gid")
+			p.Unknown(key, "path type major minor fileMode uid gid")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxDeviceCgroup(v *specs.LinuxDeviceCgroup) {
+func decodeLinuxDeviceCgroup(p *plain.Scanner, v *specs.LinuxDeviceCgroup) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "allow":
-			p.once(&seen, 0)
-			takeBool(p, &v.Allow)
+			p.Once(&seen, 0)
+			plain.Bool(p, &v.Allow)
 		case "type":
-			p.once(&seen, 1)
-			takeText(p, &v.Type)
+			p.Once(&seen, 1)
+			plain.Text(p, &v.Type)
 		case "major":
-			p.once(&seen, 2)
-			takePointer(p, &v.Major, takeInt)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.Major, plain.Int)
 		case "minor":
-			p.once(&seen, 3)
-			takePointer(p, &v.Minor, takeInt)
+			p.Once(&seen, 3)
+			plain.Pointer(p, &v.Minor, plain.Int)
 		case "access":
-			p.once(&seen, 4)
-			takeText(p, &v.Access)
+			p.Once(&seen, 4)
+			plain.Text(p, &v.Access)
 		default:
-			p.unknown(key, "allow type major minor access")
+			p.Unknown(key, "allow type major minor access")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxHugepageLimit(v *specs.LinuxHugepageLimit) {
+func decodeLinuxHugepageLimit(p *plain.Scanner, v *specs.LinuxHugepageLimit) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "pageSize":
-			p.once(&seen, 0)
-			takeText(p, &v.Pagesize)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Pagesize)
 		case "limit":
-			p.once(&seen, 1)
-			takeUint(p, &v.Limit)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.Limit)
 		default:
-			p.unknown(key, "pageSize limit")
+			p.Unknown(key, "pageSize limit")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxIDMapping(v *specs.LinuxIDMapping) {
+func decodeLinuxIDMapping(p *plain.Scanner, v *specs.LinuxIDMapping) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "containerID":
-			p.once(&seen, 0)
-			takeUint(p, &v.ContainerID)
+			p.Once(&seen, 0)
+			plain.Uint(p, &v.ContainerID)
 		case "hostID":
-			p.once(&seen, 1)
-			takeUint(p, &v.HostID)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.HostID)
 		case "size":
-			p.once(&seen, 2)
-			takeUint(p, &v.Size)
+			p.Once(&seen, 2)
+			plain.Uint(p, &v.Size)
 		default:
-			p.unknown(key, "containerID hostID size")
+			p.Unknown(key, "containerID hostID size")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxIOPriority(v *specs.LinuxIOPriority) {
+func decodeLinuxIOPriority(p *plain.Scanner, v *specs.LinuxIOPriority) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "class":
-			p.once(&seen, 0)
-			takeText(p, &v.Class)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Class)
 		case "priority":
-			p.once(&seen, 1)
-			takeInt(p, &v.Priority)
+			p.Once(&seen, 1)
+			plain.Int(p, &v.Priority)
 		default:
-			p.unknown(key, "class priority")
+			p.Unknown(key, "class priority")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxIntelRdt(v *specs.LinuxIntelRdt) {
+func decodeLinuxIntelRdt(p *plain.Scanner, v *specs.LinuxIntelRdt) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "closID":
-			p.once(&seen, 0)
-			takeText(p, &v.ClosID)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.ClosID)
 		case "schemata":
-			p.once(&seen, 1)
-			takeStrings(p, &v.Schemata)
+			p.Once(&seen, 1)
+			plain.Strings(p, &v.Schemata)
 		case "l3CacheSchema":
-			p.once(&seen, 2)
-			takeText(p, &v.L3CacheSchema)
+			p.Once(&seen, 2)
+			plain.Text(p, &v.L3CacheSchema)
 		case "memBwSchema":
-			p.once(&seen, 3)
-			takeText(p, &v.MemBwSchema)
+			p.Once(&seen, 3)
+			plain.Text(p, &v.MemBwSchema)
 		case "enableMonitoring":
-			p.once(&seen, 4)
-			takeBool(p, &v.EnableMonitoring)
+			p.Once(&seen, 4)
+			plain.Bool(p, &v.EnableMonitoring)
 		default:
-			p.unknown(key, "closID schemata l3CacheSchema memBwSchema enableMonitoring")
+			p.Unknown(key, "closID schemata l3CacheSchema memBwSchema enableMonitoring")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxInterfacePriority(v *specs.LinuxInterfacePriority) {
+func decodeLinuxInterfacePriority(p *plain.Scanner, v *specs.LinuxInterfacePriority) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "name":
-			p.once(&seen, 0)
-			takeText(p, &v.Name)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Name)
 		case "priority":
-			p.once(&seen, 1)
-			takeUint(p, &v.Priority)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.Priority)
 		default:
-			p.unknown(key, "name priority")
+			p.Unknown(key, "name priority")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxMemory(v *specs.LinuxMemory) {
+func decodeLinuxMemory(p *plain.Scanner, v *specs.LinuxMemory) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "limit":
-			p.once(&seen, 0)
-			takePointer(p, &v.Limit, takeInt)
+			p.Once(&seen, 0)
+			plain.Pointer(p, &v.Limit, plain.Int)
 		case "reservation":
-			p.once(&seen, 1)
-			takePointer(p, &v.Reservation, takeInt)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.Reservation, plain.Int)
 		case "swap":
-			p.once(&seen, 2)
-			takePointer(p, &v.Swap, takeInt)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.Swap, plain.Int)
 		case "kernel":
-			p.once(&seen, 3)
-			takePointer(p, &v.Kernel, takeInt)
+			p.Once(&seen, 3)
+			plain.Pointer(p, &v.Kernel, plain.Int)
 		case "kernelTCP":
-			p.once(&seen, 4)
-			takePointer(p, &v.KernelTCP, takeInt)
+			p.Once(&seen, 4)
+			plain.Pointer(p, &v.KernelTCP, plain.Int)
 		case "swappiness":
-			p.once(&seen, 5)
-			takePointer(p, &v.Swappiness, takeUint)
+			p.Once(&seen, 5)
+			plain.Pointer(p, &v.Swappiness, plain.Uint)
 		case "disableOOMKiller":
-			p.once(&seen, 6)
-			takePointer(p, &v.DisableOOMKiller, takeBool)
+			p.Once(&seen, 6)
+			plain.Pointer(p, &v.DisableOOMKiller, plain.Bool)
 		case "useHierarchy":
-			p.once(&seen, 7)
-			takePointer(p, &v.UseHierarchy, takeBool)
+			p.Once(&seen, 7)
+			plain.Pointer(p, &v.UseHierarchy, plain.Bool)
 		case "checkBeforeUpdate":
-			p.once(&seen, 8)
-			takePointer(p, &v.CheckBeforeUpdate, takeBool)
+			p.Once(&seen, 8)
+			plain.Pointer(p, &v.CheckBeforeUpdate, plain.Bool)
 		default:
-			p.unknown(key, "limit reservation swap kernel kernelTCP swappiness disableOOMKiller useHierarchy checkBeforeUpdate")
+			p.Unknown(key, "limit reservation swap kernel kernelTCP swappiness disableOOMKiller useHierarchy checkBeforeUpdate")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxMemoryPolicy(v *specs.LinuxMemoryPolicy) {
+func decodeLinuxMemoryPolicy(p *plain.Scanner, v *specs.LinuxMemoryPolicy) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "mode":
-			p.once(&seen, 0)
-			takeText(p, &v.Mode)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Mode)
 		case "nodes":
-			p.once(&seen, 1)
-			takeText(p, &v.Nodes)
+			p.Once(&seen, 1)
+			plain.Text(p, &v.Nodes)
 		case "flags":
-			p.once(&seen, 2)
-			takeList(p, &v.Flags, takeText)
+			p.Once(&seen, 2)
+			plain.List(p, &v.Flags, plain.Text)
 		default:
-			p.unknown(key, "mode nodes flags")
+			p.Unknown(key, "mode nodes flags")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxNamespace(v *specs.LinuxNamespace) {
+func decodeLinuxNamespace(p *plain.Scanner, v *specs.LinuxNamespace) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "type":
-			p.once(&seen, 0)
-			takeText(p, &v.Type)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Type)
 		case "path":
-			p.once(&seen, 1)
-			takeText(p, &v.Path)
+			p.Once(&seen, 1)
+			plain.Text(p, &v.Path)
 		default:
-			p.unknown(key, "type path")
+			p.Unknown(key, "type path")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxNetDevice(v *specs.LinuxNetDevice) {
+func decodeLinuxNetDevice(p *plain.Scanner, v *specs.LinuxNetDevice) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "name":
-			p.once(&seen, 0)
-			takeText(p, &v.Name)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Name)
 		default:
-			p.unknown(key, "name")
+			p.Unknown(key, "name")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxNetwork(v *specs.LinuxNetwork) {
+func decodeLinuxNetwork(p *plain.Scanner, v *specs.LinuxNetwork) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "classID":
-			p.once(&seen, 0)
-			takePointer(p, &v.ClassID, takeUint)
+			p.Once(&seen, 0)
+			plain.Pointer(p, &v.ClassID, plain.Uint)
 		case "priorities":
-			p.once(&seen, 1)
-			takeList(p, &v.Priorities, (*plain).decodeLinuxInterfacePriority)
+			p.Once(&seen, 1)
+			plain.List(p, &v.Priorities, decodeLinuxInterfacePriority)
 		default:
-			p.unknown(key, "classID priorities")
+			p.Unknown(key, "classID priorities")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxPersonality(v *specs.LinuxPersonality) {
+func decodeLinuxPersonality(p *plain.Scanner, v *specs.LinuxPersonality) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "domain":
-			p.once(&seen, 0)
-			takeText(p, &v.Domain)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Domain)
 		case "flags":
-			p.once(&seen, 1)
-			takeList(p, &v.Flags, takeText)
+			p.Once(&seen, 1)
+			plain.List(p, &v.Flags, plain.Text)
 		default:
-			p.unknown(key, "domain flags")
+			p.Unknown(key, "domain flags")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxPids(v *specs.LinuxPids) {
+func decodeLinuxPids(p *plain.Scanner, v *specs.LinuxPids) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "limit":
-			p.once(&seen, 0)
-			takePointer(p, &v.Limit, takeInt)
+			p.Once(&seen, 0)
+			plain.Pointer(p, &v.Limit, plain.Int)
 		default:
-			p.unknown(key, "limit")
+			p.Unknown(key, "limit")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxRdma(v *specs.LinuxRdma) {
+func decodeLinuxRdma(p *plain.Scanner, v *specs.LinuxRdma) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "hcaHandles":
-			p.once(&seen, 0)
-			takePointer(p, &v.HcaHandles, takeUint)
+			p.Once(&seen, 0)
+			plain.Pointer(p, &v.HcaHandles, plain.Uint)
 		case "hcaObjects":
-			p.once(&seen, 1)
-			takePointer(p, &v.HcaObjects, takeUint)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.HcaObjects, plain.Uint)
 		default:
-			p.unknown(key, "hcaHandles hcaObjects")
+			p.Unknown(key, "hcaHandles hcaObjects")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxResources(v *specs.LinuxResources) {
+func decodeLinuxResources(p *plain.Scanner, v *specs.LinuxResources) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "devices":
-			p.once(&seen, 0)
-			takeList(p, &v.Devices, (*plain).decodeLinuxDeviceCgroup)
+			p.Once(&seen, 0)
+			plain.List(p, &v.Devices, decodeLinuxDeviceCgroup)
 		case "memory":
-			p.once(&seen, 1)
-			takePointer(p, &v.Memory, (*plain).decodeLinuxMemory)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.Memory, decodeLinuxMemory)
 		case "cpu":
-			p.once(&seen, 2)
-			takePointer(p, &v.CPU, (*plain).decodeLinuxCPU)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.CPU, decodeLinuxCPU)
 		case "pids":
-			p.once(&seen, 3)
-			takePointer(p, &v.Pids, (*plain).decodeLinuxPids)
+			p.Once(&seen, 3)
+			plain.Pointer(p, &v.Pids, decodeLinuxPids)
 		case "blockIO":
-			p.once(&seen, 4)
-			takePointer(p, &v.BlockIO, (*plain).decodeLinuxBlockIO)
+			p.Once(&seen, 4)
+			plain.Pointer(p, &v.BlockIO, decodeLinuxBlockIO)
 		case "hugepageLimits":
-			p.once(&seen, 5)
-			takeList(p, &v.HugepageLimits, (*plain).decodeLinuxHugepageLimit)
+			p.Once(&seen, 5)
+			plain.List(p, &v.HugepageLimits, decodeLinuxHugepageLimit)
 		case "network":
-			p.once(&seen, 6)
-			takePointer(p, &v.Network, (*plain).decodeLinuxNetwork)
+			p.Once(&seen, 6)
+			plain.Pointer(p, &v.Network, decodeLinuxNetwork)
 		case "rdma":
-			p.once(&seen, 7)
-			takeMap(p, &v.Rdma, (*plain).decodeLinuxRdma)
+			p.Once(&seen, 7)
+			plain.Map(p, &v.Rdma, decodeLinuxRdma)
 		case "unified":
-			p.once(&seen, 8)
-			takeMap(p, &v.Unified, takeText)
+			p.Once(&seen, 8)
+			plain.Map(p, &v.Unified, plain.Text)
 		default:
-			p.unknown(key, "devices memory cpu pids blockIO hugepageLimits network rdma unified")
+			p.Unknown(key, "devices memory cpu pids blockIO hugepageLimits network rdma unified")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxSeccomp(v *specs.LinuxSeccomp) {
+func decodeLinuxSeccomp(p *plain.Scanner, v *specs.LinuxSeccomp) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "defaultAction":
-			p.once(&seen, 0)
-			takeText(p, &v.DefaultAction)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.DefaultAction)
 		case "defaultErrnoRet":
-			p.once(&seen, 1)
-			takePointer(p, &v.DefaultErrnoRet, takeUint)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.DefaultErrnoRet, plain.Uint)
 		case "architectures":
-			p.once(&seen, 2)
-			takeList(p, &v.Architectures, takeText)
+			p.Once(&seen, 2)
+			plain.List(p, &v.Architectures, plain.Text)
 		case "flags":
-			p.once(&seen, 3)
-			takeList(p, &v.Flags, takeText)
+			p.Once(&seen, 3)
+			plain.List(p, &v.Flags, plain.Text)
 		case "listenerPath":
-			p.once(&seen, 4)
-			takeText(p, &v.ListenerPath)
+			p.Once(&seen, 4)
+			plain.Text(p, &v.ListenerPath)
 		case "listenerMetadata":
-			p.once(&seen, 5)
-			takeText(p, &v.ListenerMetadata)
+			p.Once(&seen, 5)
+			plain.Text(p, &v.ListenerMetadata)
 		case "syscalls":
-			p.once(&seen, 6)
-			takeList(p, &v.Syscalls, (*plain).decodeLinuxSyscall)
+			p.Once(&seen, 6)
+			plain.List(p, &v.Syscalls, decodeLinuxSyscall)
 		default:
-			p.unknown(key, "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls")
+			p.Unknown(key, "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxSeccompArg(v *specs.LinuxSeccompArg) {
+func decodeLinuxSeccompArg(p *plain.Scanner, v *specs.LinuxSeccompArg) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "index":
-			p.once(&seen, 0)
-			takeUint(p, &v.Index)
+			p.Once(&seen, 0)
+			plain.Uint(p, &v.Index)
 		case "value":
-			p.once(&seen, 1)
-			takeUint(p, &v.Value)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.Value)
 		case "valueTwo":
-			p.once(&seen, 2)
-			takeUint(p, &v.ValueTwo)
+			p.Once(&seen, 2)
+			plain.Uint(p, &v.ValueTwo)
 		case "op":
-			p.once(&seen, 3)
-			takeText(p, &v.Op)
+			p.Once(&seen, 3)
+			plain.Text(p, &v.Op)
 		default:
-			p.unknown(key, "index value valueTwo op")
+			p.Unknown(key, "index value valueTwo op")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxSyscall(v *specs.LinuxSyscall) {
+func decodeLinuxSyscall(p *plain.Scanner, v *specs.LinuxSyscall) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "names":
-			p.once(&seen, 0)
-			takeStrings(p, &v.Names)
+			p.Once(&seen, 0)
+			plain.Strings(p, &v.Names)
 		case "action":
-			p.once(&seen, 1)
-			takeText(p, &v.Action)
+			p.Once(&seen, 1)
+			plain.Text(p, &v.Action)
 		case "errnoRet":
-			p.once(&seen, 2)
-			takePointer(p, &v.ErrnoRet, takeUint)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.ErrnoRet, plain.Uint)
 		case "args":
-			p.once(&seen, 3)
-			takeList(p, &v.Args, (*plain).decodeLinuxSeccompArg)
+			p.Once(&seen, 3)
+			plain.List(p, &v.Args, decodeLinuxSeccompArg)
 		default:
-			p.unknown(key, "names action errnoRet args")
+			p.Unknown(key, "names action errnoRet args")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxThrottleDevice(v *specs.LinuxThrottleDevice) {
+func decodeLinuxThrottleDevice(p *plain.Scanner, v *specs.LinuxThrottleDevice) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "major":
-			p.once(&seen, 0)
-			takeInt(p, &v.Major)
+			p.Once(&seen, 0)
+			plain.Int(p, &v.Major)
 		case "minor":
-			p.once(&seen, 1)
-			takeInt(p, &v.Minor)
+			p.Once(&seen, 1)
+			plain.Int(p, &v.Minor)
 		case "rate":
-			p.once(&seen, 2)
-			takeUint(p, &v.Rate)
+			p.Once(&seen, 2)
+			plain.Uint(p, &v.Rate)
 		default:
-			p.unknown(key, "major minor rate")
+			p.Unknown(key, "major minor rate")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxTimeOffset(v *specs.LinuxTimeOffset) {
+func decodeLinuxTimeOffset(p *plain.Scanner, v *specs.LinuxTimeOffset) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "secs":
-			p.once(&seen, 0)
-			takeInt(p, &v.Secs)
+			p.Once(&seen, 0)
+			plain.Int(p, &v.Secs)
 		case "nanosecs":
-			p.once(&seen, 1)
-			takeUint(p, &v.Nanosecs)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.Nanosecs)
 		default:
-			p.unknown(key, "secs nanosecs")
+			p.Unknown(key, "secs nanosecs")
 		}
 	}
 }
 
-func (p *plain) decodeLinuxWeightDevice(v *specs.LinuxWeightDevice) {
+func decodeLinuxWeightDevice(p *plain.Scanner, v *specs.LinuxWeightDevice) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "major":
-			p.once(&seen, 0)
-			takeInt(p, &v.Major)
+			p.Once(&seen, 0)
+			plain.Int(p, &v.Major)
 		case "minor":
-			p.once(&seen, 1)
-			takeInt(p, &v.Minor)
+			p.Once(&seen, 1)
+			plain.Int(p, &v.Minor)
 		case "weight":
-			p.once(&seen, 2)
-			takePointer(p, &v.Weight, takeUint)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.Weight, plain.Uint)
 		case "leafWeight":
-			p.once(&seen, 3)
-			takePointer(p, &v.LeafWeight, takeUint)
+			p.Once(&seen, 3)
+			plain.Pointer(p, &v.LeafWeight, plain.Uint)
 		default:
-			p.unknown(key, "major minor weight leafWeight")
+			p.Unknown(key, "major minor weight leafWeight")
 		}
 	}
 }
 
-func (p *plain) decodeMount(v *specs.Mount) {
+func decodeMount(p *plain.Scanner, v *specs.Mount) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "destination":
-			p.once(&seen, 0)
-			takeText(p, &v.Destination)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Destination)
 		case "type":
-			p.once(&seen, 1)
-			takeText(p, &v.Type)
+			p.Once(&seen, 1)
+			plain.Text(p, &v.Type)
 		case "source":
-			p.once(&seen, 2)
-			takeText(p, &v.Source)
+			p.Once(&seen, 2)
+			plain.Text(p, &v.Source)
 		case "options":
-			p.once(&seen, 3)
-			takeStrings(p, &v.Options)
+			p.Once(&seen, 3)
+			plain.Strings(p, &v.Options)
 		case "uidMappings":
-			p.once(&seen, 4)
-			takeList(p, &v.UIDMappings, (*plain).decodeLinuxIDMapping)
+			p.Once(&seen, 4)
+			plain.List(p, &v.UIDMappings, decodeLinuxIDMapping)
 		case "gidMappings":
-			p.once(&seen, 5)
-			takeList(p, &v.GIDMappings, (*plain).decodeLinuxIDMapping)
+			p.Once(&seen, 5)
+			plain.List(p, &v.GIDMappings, decodeLinuxIDMapping)
 		default:
-			p.unknown(key, "destination type source options uidMappings gidMappings")
+			p.Unknown(key, "destination type source options uidMappings gidMappings")
 		}
 	}
 }
 
-func (p *plain) decodePOSIXRlimit(v *specs.POSIXRlimit) {
+func decodePOSIXRlimit(p *plain.Scanner, v *specs.POSIXRlimit) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "type":
-			p.once(&seen, 0)
-			takeText(p, &v.Type)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Type)
 		case "hard":
-			p.once(&seen, 1)
-			takeUint(p, &v.Hard)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.Hard)
 		case "soft":
-			p.once(&seen, 2)
-			takeUint(p, &v.Soft)
+			p.Once(&seen, 2)
+			plain.Uint(p, &v.Soft)
 		default:
-			p.unknown(key, "type hard soft")
+			p.Unknown(key, "type hard soft")
 		}
 	}
 }
 
-func (p *plain) decodeProcess(v *specs.Process) {
+func decodeProcess(p *plain.Scanner, v *specs.Process) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "terminal":
-			p.once(&seen, 0)
-			takeBool(p, &v.Terminal)
+			p.Once(&seen, 0)
+			plain.Bool(p, &v.Terminal)
 		case "consoleSize":
-			p.once(&seen, 1)
-			takePointer(p, &v.ConsoleSize, (*plain).decodeBox)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.ConsoleSize, decodeBox)
 		case "user":
-			p.once(&seen, 2)
-			p.decodeUser(&v.User)
+			p.Once(&seen, 2)
+			decodeUser(p, &v.User)
 		case "args":
-			p.once(&seen, 3)
-			takeStrings(p, &v.Args)
+			p.Once(&seen, 3)
+			plain.Strings(p, &v.Args)
 		case "commandLine":
-			p.once(&seen, 4)
-			takeText(p, &v.CommandLine)
+			p.Once(&seen, 4)
+			plain.Text(p, &v.CommandLine)
 		case "env":
-			p.once(&seen, 5)
-			takeStrings(p, &v.Env)
+			p.Once(&seen, 5)
+			plain.Strings(p, &v.Env)
 		case "cwd":
-			p.once(&seen, 6)
-			takeText(p, &v.Cwd)
+			p.Once(&seen, 6)
+			plain.Text(p, &v.Cwd)
 		case "capabilities":
-			p.once(&seen, 7)
-			takePointer(p, &v.Capabilities, (*plain).decodeLinuxCapabilities)
+			p.Once(&seen, 7)
+			plain.Pointer(p, &v.Capabilities, decodeLinuxCapabilities)
 		case "rlimits":
-			p.once(&seen, 8)
-			takeList(p, &v.Rlimits, (*plain).decodePOSIXRlimit)
+			p.Once(&seen, 8)
+			plain.List(p, &v.Rlimits, decodePOSIXRlimit)
 		case "noNewPrivileges":
-			p.once(&seen, 9)
-			takeBool(p, &v.NoNewPrivileges)
+			p.Once(&seen, 9)
+			plain.Bool(p, &v.NoNewPrivileges)
 		case "apparmorProfile":
-			p.once(&seen, 10)
-			takeText(p, &v.ApparmorProfile)
+			p.Once(&seen, 10)
+			plain.Text(p, &v.ApparmorProfile)
 		case "oomScoreAdj":
-			p.once(&seen, 11)
-			takePointer(p, &v.OOMScoreAdj, takeInt)
+			p.Once(&seen, 11)
+			plain.Pointer(p, &v.OOMScoreAdj, plain.Int)
 		case "scheduler":
-			p.once(&seen, 12)
-			takePointer(p, &v.Scheduler, (*plain).decodeScheduler)
+			p.Once(&seen, 12)
+			plain.Pointer(p, &v.Scheduler, decodeScheduler)
 		case "selinuxLabel":
-			p.once(&seen, 13)
-			takeText(p, &v.SelinuxLabel)
+			p.Once(&seen, 13)
+			plain.Text(p, &v.SelinuxLabel)
 		case "ioPriority":
-			p.once(&seen, 14)
-			takePointer(p, &v.IOPriority, (*plain).decodeLinuxIOPriority)
+			p.Once(&seen, 14)
+			plain.Pointer(p, &v.IOPriority, decodeLinuxIOPriority)
 		case "execCPUAffinity":
-			p.once(&seen, 15)
-			takePointer(p, &v.ExecCPUAffinity, (*plain).decodeCPUAffinity)
+			p.Once(&seen, 15)
+			plain.Pointer(p, &v.ExecCPUAffinity, decodeCPUAffinity)
 		default:
-			p.unknown(key, "terminal consoleSize user args commandLine env cwd capabilities rlimits noNewPrivileges apparmorProfile oomScoreAdj scheduler selinuxLabel ioPriority execCPUAffinity")
+			p.Unknown(key, "terminal consoleSize user args commandLine env cwd capabilities rlimits noNewPrivileges apparmorProfile oomScoreAdj scheduler selinuxLabel ioPriority execCPUAffinity")
 		}
 	}
 }
 
-func (p *plain) decodeRoot(v *specs.Root) {
+func decodeRoot(p *plain.Scanner, v *specs.Root) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "path":
-			p.once(&seen, 0)
-			takeText(p, &v.Path)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Path)
 		case "readonly":
-			p.once(&seen, 1)
-			takeBool(p, &v.Readonly)
+			p.Once(&seen, 1)
+			plain.Bool(p, &v.Readonly)
 		default:
-			p.unknown(key, "path readonly")
+			p.Unknown(key, "path readonly")
 		}
 	}
 }
 
-func (p *plain) decodeScheduler(v *specs.Scheduler) {
+func decodeScheduler(p *plain.Scanner, v *specs.Scheduler) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "policy":
-			p.once(&seen, 0)
-			takeText(p, &v.Policy)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Policy)
 		case "nice":
-			p.once(&seen, 1)
-			takeInt(p, &v.Nice)
+			p.Once(&seen, 1)
+			plain.Int(p, &v.Nice)
 		case "priority":
-			p.once(&seen, 2)
-			takeInt(p, &v.Priority)
+			p.Once(&seen, 2)
+			plain.Int(p, &v.Priority)
 		case "flags":
-			p.once(&seen, 3)
-			takeList(p, &v.Flags, takeText)
+			p.Once(&seen, 3)
+			plain.List(p, &v.Flags, plain.Text)
 		case "runtime":
-			p.once(&seen, 4)
-			takeUint(p, &v.Runtime)
+			p.Once(&seen, 4)
+			plain.Uint(p, &v.Runtime)
 		case "deadline":
-			p.once(&seen, 5)
-			takeUint(p, &v.Deadline)
+			p.Once(&seen, 5)
+			plain.Uint(p, &v.Deadline)
 		case "period":
-			p.once(&seen, 6)
-			takeUint(p, &v.Period)
+			p.Once(&seen, 6)
+			plain.Uint(p, &v.Period)
 		default:
-			p.unknown(key, "policy nice priority flags runtime deadline period")
+			p.Unknown(key, "policy nice priority flags runtime deadline period")
 		}
 	}
 }
 
-func (p *plain) decodeSpec(v *specs.Spec) {
+func decodeSpec(p *plain.Scanner, v *specs.Spec) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "ociVersion":
-			p.once(&seen, 0)
-			takeText(p, &v.Version)
+			p.Once(&seen, 0)
+			plain.Text(p, &v.Version)
 		case "process":
-			p.once(&seen, 1)
-			takePointer(p, &v.Process, (*plain).decodeProcess)
+			p.Once(&seen, 1)
+			plain.Pointer(p, &v.Process, decodeProcess)
 		case "root":
-			p.once(&seen, 2)
-			takePointer(p, &v.Root, (*plain).decodeRoot)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.Root, decodeRoot)
 		case "hostname":
-			p.once(&seen, 3)
-			takeText(p, &v.Hostname)
+			p.Once(&seen, 3)
+			plain.Text(p, &v.Hostname)
 		case "domainname":
-			p.once(&seen, 4)
-			takeText(p, &v.Domainname)
+			p.Once(&seen, 4)
+			plain.Text(p, &v.Domainname)
 		case "mounts":
-			p.once(&seen, 5)
-			takeList(p, &v.Mounts, (*plain).decodeMount)
+			p.Once(&seen, 5)
+			plain.List(p, &v.Mounts, decodeMount)
 		case "hooks":
-			p.once(&seen, 6)
-			takePointer(p, &v.Hooks, (*plain).decodeHooks)
+			p.Once(&seen, 6)
+			plain.Pointer(p, &v.Hooks, decodeHooks)
 		case "annotations":
-			p.once(&seen, 7)
-			takeMap(p, &v.Annotations, takeText)
+			p.Once(&seen, 7)
+			plain.Map(p, &v.Annotations, plain.Text)
 		case "linux":
-			p.once(&seen, 8)
-			takePointer(p, &v.Linux, (*plain).decodeLinux)
+			p.Once(&seen, 8)
+			plain.Pointer(p, &v.Linux, decodeLinux)
 		case "solaris", "windows", "vm", "zos", "freebsd":
-			p.fail() // another platform's
+			p.Fail() // another platform's
 		default:
-			p.unknown(key, "ociVersion process root hostname domainname mounts hooks annotations linux solaris windows vm zos freebsd")
+			p.Unknown(key, "ociVersion process root hostname domainname mounts hooks annotations linux solaris windows vm zos freebsd")
 		}
 	}
 }
 
-func (p *plain) decodeUser(v *specs.User) {
+func decodeUser(p *plain.Scanner, v *specs.User) {
 	var seen uint32
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		switch key {
 		case "uid":
-			p.once(&seen, 0)
-			takeUint(p, &v.UID)
+			p.Once(&seen, 0)
+			plain.Uint(p, &v.UID)
 		case "gid":
-			p.once(&seen, 1)
-			takeUint(p, &v.GID)
+			p.Once(&seen, 1)
+			plain.Uint(p, &v.GID)
 		case "umask":
-			p.once(&seen, 2)
-			takePointer(p, &v.Umask, takeUint)
+			p.Once(&seen, 2)
+			plain.Pointer(p, &v.Umask, plain.Uint)
 		case "additionalGids":
-			p.once(&seen, 3)
-			takeList(p, &v.AdditionalGids, takeUint)
+			p.Once(&seen, 3)
+			plain.List(p, &v.AdditionalGids, plain.Uint)
 		case "username":
-			p.once(&seen, 4)
-			takeText(p, &v.Username)
+			p.Once(&seen, 4)
+			plain.Text(p, &v.Username)
 		default:
-			p.unknown(key, "uid gid umask additionalGids username")
+			p.Unknown(key, "uid gid umask additionalGids username")
 		}
 	}
 }

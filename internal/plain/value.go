@@ -1,46 +1,46 @@
-package bundle
+package plain
 
 import (
 	"math"
 	"strings"
 )
 
-// plainDepth is how deep a value that is skipped may nest.
-const plainDepth = 32
+// maxDepth is how deep a value that is skipped may nest.
+const maxDepth = 32
 
-// once marks a property of an object as seen; seeing it again is not plain: encoding/json would merge both.
+// Once marks a property of an object as seen; seeing it again is not plain: encoding/json would merge both.
 //
 //go:noinline
-func (p *plain) once(seen *uint32, property uint) {
+func (p *Scanner) Once(seen *uint32, property uint) {
 	if *seen&(1<<property) != 0 {
-		p.fail()
+		p.Fail()
 	}
 	*seen |= 1 << property
 }
 
-// unknown skips the value of a key that is none of names, which are separated by spaces. encoding/json takes
+// Unknown skips the value of a key that is none of names, which are separated by spaces. encoding/json takes
 // a key in the wrong case for the property, so that is not plain.
-func (p *plain) unknown(key, names string) {
+func (p *Scanner) Unknown(key, names string) {
 	for more := true; more; {
 		var name string
 		name, names, more = strings.Cut(names, " ")
 		if strings.EqualFold(name, key) {
-			p.fail()
+			p.Fail()
 			return
 		}
 	}
-	p.skip(plainDepth)
+	p.skip(maxDepth)
 }
 
-// skip reads a value of any type. Numbers with a fraction or an exponent are not plain.
-func (p *plain) skip(depth int) {
+// Skip reads a value of any type. Numbers with a fraction or an exponent are not plain.
+func (p *Scanner) skip(depth int) {
 	switch c := p.peek(); {
 	case depth == 0:
-		p.fail()
+		p.Fail()
 	case c == '"':
 		p.text()
 	case c == '{':
-		for _, more := p.first(); more; _, more = p.next() {
+		for _, more := p.First(); more; _, more = p.Next() {
 			p.skip(depth - 1)
 		}
 	case c == '[':
@@ -60,7 +60,7 @@ func (p *plain) skip(depth int) {
 
 // number reads a whole number: its absolute value and its sign. Behind a leading zero, and at a fraction or
 // an exponent, it stops; whoever reads on finds that this is neither a comma nor a bracket.
-func (p *plain) number() (n uint64, negative bool) {
+func (p *Scanner) number() (n uint64, negative bool) {
 	negative = p.take('-')
 	start := p.at
 	for ; p.at < len(p.src); p.at++ {
@@ -69,24 +69,26 @@ func (p *plain) number() (n uint64, negative bool) {
 			break
 		}
 		if n > (math.MaxUint64-digit)/10 {
-			p.fail()
+			p.Fail()
 			return 0, false
 		}
 		n = n*10 + digit
 	}
 	if p.at == start {
-		p.fail()
+		p.Fail()
 	}
 	return n, negative
 }
 
-func takeText[T ~string](p *plain, v *T) {
+// Text reads a string. A null leaves *v as it is.
+func Text[T ~string](p *Scanner, v *T) {
 	if !p.null() {
 		*v = T(p.text())
 	}
 }
 
-func takeBool(p *plain, v *bool) {
+// Bool reads true or false. A null leaves *v as it is.
+func Bool(p *Scanner, v *bool) {
 	switch p.peek() {
 	case 't':
 		p.literal("true")
@@ -95,12 +97,13 @@ func takeBool(p *plain, v *bool) {
 		p.literal("false")
 	default:
 		if !p.null() {
-			p.fail()
+			p.Fail()
 		}
 	}
 }
 
-func takeInt[T ~int | ~int8 | ~int16 | ~int32 | ~int64](p *plain, v *T) {
+// Int reads a whole number that fits. A null leaves *v as it is.
+func Int[T ~int | ~int8 | ~int16 | ~int32 | ~int64](p *Scanner, v *T) {
 	if p.null() {
 		return
 	}
@@ -111,29 +114,32 @@ func takeInt[T ~int | ~int8 | ~int16 | ~int32 | ~int64](p *plain, v *T) {
 	}
 	*v = T(i)
 	if int64(*v) != i || i != 0 && (i < 0) != negative {
-		p.fail()
+		p.Fail()
 	}
 }
 
-func takeUint[T ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64](p *plain, v *T) {
+// Uint reads a whole number that fits and is not negative. A null leaves *v as it is.
+func Uint[T ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64](p *Scanner, v *T) {
 	if p.null() {
 		return
 	}
 	n, negative := p.number()
 	*v = T(n)
 	if negative || uint64(*v) != n {
-		p.fail()
+		p.Fail()
 	}
 }
 
-func takePointer[T any](p *plain, v **T, value func(*plain, *T)) {
+// Pointer reads a value into a new variable. A null leaves *v as it is.
+func Pointer[T any](p *Scanner, v **T, value func(*Scanner, *T)) {
 	if !p.null() {
 		*v = new(T)
 		value(p, *v)
 	}
 }
 
-func takeList[T any](p *plain, v *[]T, value func(*plain, *T)) {
+// List reads an array; value reads an element. A null leaves *v as it is.
+func List[T any](p *Scanner, v *[]T, value func(*Scanner, *T)) {
 	if p.null() {
 		return
 	}
@@ -146,8 +152,8 @@ func takeList[T any](p *plain, v *[]T, value func(*plain, *T)) {
 	*v = list
 }
 
-// takeStrings is takeList for strings, of which a config.json has the most: they share one allocation.
-func takeStrings(p *plain, v *[]string) {
+// Strings is List for strings, of which a config.json has the most: they share one allocation.
+func Strings(p *Scanner, v *[]string) {
 	if p.null() {
 		return
 	}
@@ -158,7 +164,7 @@ func takeStrings(p *plain, v *[]string) {
 			start = 0
 		}
 		var s string
-		takeText(p, &s)
+		Text(p, &s)
 		p.room = append(p.room, s)
 	}
 	if end := len(p.room); end > start {
@@ -168,14 +174,15 @@ func takeStrings(p *plain, v *[]string) {
 	}
 }
 
-func takeMap[T any](p *plain, v *map[string]T, value func(*plain, *T)) {
+// Map reads an object; value reads a member. A null leaves *v as it is.
+func Map[T any](p *Scanner, v *map[string]T, value func(*Scanner, *T)) {
 	if p.null() {
 		return
 	}
 	m := map[string]T{}
-	for key, more := p.first(); more; key, more = p.next() {
+	for key, more := p.First(); more; key, more = p.Next() {
 		if _, twice := m[key]; twice {
-			p.fail()
+			p.Fail()
 		}
 		var t T
 		value(p, &t)
