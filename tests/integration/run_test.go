@@ -123,7 +123,9 @@ func TestOrphans(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, script("(setsid sleep 900 & setsid sleep 901 &) ; exec sleep 1000")).up()
 	eventually(t, "three processes", func() bool { return len(c.processes()) == 3 })
-	c.sh("ps -o ppid,args | grep -c '^ *1 sleep 90' | grep -x 2")
+	eventually(t, "two sleeps that init has inherited", func() bool {
+		return c.exec("sh", "-c", "ps -o ppid,args | grep -c '^ *1 sleep 90' | grep -x 2").code == 0
+	})
 	c.stopped()
 	if left := c.processes(); len(left) > 0 {
 		t.Fatalf("processes after the end of PID 1: %v", left)
