@@ -24,6 +24,7 @@ func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) 
 	if err != nil {
 		return t.warnings, err
 	}
+	defer t.filter.close()
 	var made []string
 	defer func() {
 		if err != nil {
@@ -52,6 +53,9 @@ func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) 
 	}
 	if m := c.memberOf(""); m != nil {
 		t.enabling = m.enable(t.wanted(c.v1Count() == 0))
+		if err := t.filter.attach(m.dir, slices.Contains(made, m.dir)); err != nil {
+			return t.warnings, err
+		}
 	}
 	return t.warnings, c.write(t)
 }
@@ -65,7 +69,11 @@ func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
 	if err != nil {
 		return t.warnings, err
 	}
-	return t.warnings, c.write(t)
+	defer t.filter.close()
+	if err := c.write(t); err != nil {
+		return t.warnings, err
+	}
+	return t.warnings, t.filter.attach(c.dirOf(""), false)
 }
 
 // make makes the member's directory and its missing parents.

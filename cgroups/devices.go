@@ -3,6 +3,7 @@ package cgroups
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,6 +200,12 @@ func (d *deviceState) apply(allow bool, key deviceKey, acc access) bool {
 	return true
 }
 
+func (d *deviceState) sortedKeys() []deviceKey {
+	return slices.SortedFunc(maps.Keys(d.exceptions), func(a, b deviceKey) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor))
+	})
+}
+
 // deviceState writes a state: the default first, which clears the exceptions, then these, sorted.
 func (s *settings) deviceState(d deviceState, pointers map[deviceKey]string) {
 	const at = resources + "/devices"
@@ -207,14 +214,7 @@ func (s *settings) deviceState(d deviceState, pointers map[deviceKey]string) {
 		reset, except = except, reset
 	}
 	s.add("devices", reset, at, "a")
-	keys := make([]deviceKey, 0, len(d.exceptions))
-	for key := range d.exceptions {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b deviceKey) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor))
-	})
-	for _, key := range keys {
+	for _, key := range d.sortedKeys() {
 		s.add("devices", except, cmp.Or(pointers[key], at), key.String()+" "+d.exceptions[key].String())
 	}
 }
@@ -244,9 +244,4 @@ func resetDevices(dir string, allow bool) error {
 		}
 	}
 	return nil
-}
-
-// applyDevicesV2 is the one place for device rules on cgroup v2, where they are an eBPF program.
-func applyDevicesV2(_ string, _ []specs.LinuxDeviceCgroup) (warning string, err error) {
-	return resources + "/devices: device rules are not enforced on cgroup v2 yet", nil
 }

@@ -72,7 +72,17 @@ func TestEnableV2(t *testing.T) {
 	writeTestFile(t, root+"/cgroup.controllers", "cpu memory pids\n")
 	writeTestFile(t, root+"/cgroup.subtree_control", "")
 	writeTestFile(t, root+"/pod/cgroup.subtree_control", "")
-	if _, err := cg.Create(parse(t, `{"memory":{"limit":4096}}`)); err != nil {
+	// What Create does with files, without the device program that a plain directory cannot have.
+	create := func(config string) error {
+		work, err := cg.translate(parse(t, config), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		work.filter.close()
+		work.enabling = cg.memberOf("").enable(work.wanted(true))
+		return cg.write(work)
+	}
+	if err := create(`{"memory":{"limit":4096}}`); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{"/cgroup.subtree_control", "/pod/cgroup.subtree_control"} {
@@ -83,7 +93,7 @@ func TestEnableV2(t *testing.T) {
 	if err := os.Remove(root + "/pod/cgroup.subtree_control"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := cg.Create(parse(t, `{"pids":{"limit":4096}}`))
+	err := create(`{"pids":{"limit":4096}}`)
 	want := "controller pids is not available: /linux/resources/pids/limit cannot be applied: open " + root + "/pod/cgroup.subtree_control: no such file"
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)

@@ -10,7 +10,8 @@ import (
 type translation struct {
 	v1, v2   []Setting
 	warnings []string
-	enabling error // why not all v2 controllers could be enabled
+	enabling error         // why not all v2 controllers could be enabled
+	filter   *deviceFilter // device rules for v2, or nil to leave them alone
 }
 
 // wanted are the controllers that the v2 settings need, or all.
@@ -45,8 +46,8 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 		return t, nil
 	}
 	if c.dirOf("devices") == "" && c.dirOf("") != "" {
-		warning, err := applyDevicesV2(c.dirOf(""), r.Devices)
-		if warning != "" {
+		var warning string
+		if t.filter, warning, err = loadDevices(r.Devices); warning != "" {
 			t.warnings = append(t.warnings, warning)
 		}
 		return t, err

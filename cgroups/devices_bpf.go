@@ -1,0 +1,262 @@
+package cgroups
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"rt/internal/hint"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// programName tells rt's programs from those that systemd and others have attached to the same cgroup. Those stay:
+// all programs must agree, so they can only deny more.
+const programName = "rt_devices"
+
+// A deviceFilter is a set of rules on its way to a v2 cgroup.
+type deviceFilter struct {
+	program *bpfObject // loaded; nil when everything is allowed
+}
+
+// loadDevices compiles rules and has the kernel check the program; nothing is attached yet. nil with a warning
+// means that the rules cannot be enforced and need not be.
+func loadDevices(rules []specs.LinuxDeviceCgroup) (f *deviceFilter, warning string, err error) {
+	d, err := parseDeviceRules(rules)
+	if err != nil {
+		return nil, "", err
+	}
+	if d.allowsAll() {
+		return &deviceFilter{}, "", nil
+	}
+	program, err := loadProgram(d.program(), programName)
+	if err == nil {
+		return &deviceFilter{program}, "", nil
+	}
+	const at = resources + "/devices"
+	if !isErrno(err, unix.EPERM) {
+		return nil, "", fmt.Errorf("load device program (%s): %w", at, err)
+	}
+	if !needsProgram(rules) && unprivileged() {
+		if len(rules) > 0 {
+			warning = at + ": not enforced: device programs need CAP_BPF and CAP_NET_ADMIN on the host, file permissions apply"
+		}
+		return nil, warning, nil
+	}
+	err = fmt.Errorf("load device program (%s): %w", at, err)
+	return nil, "", hint.With(err, "bpf(2) needs CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN, outside of user namespaces")
+}
+
+// needsProgram: without privileges a process cannot make device nodes and opens those that file permissions give
+// it. "Deny all", as engines write it first, and what is allowed after that add nothing to it; a rule that denies
+// some device does.
+func needsProgram(rules []specs.LinuxDeviceCgroup) bool {
+	var s settings
+	for _, r := range rules {
+		if _, _, all := s.deviceRule("", r); !all && !r.Allow {
+			return true
+		}
+	}
+	return false
+}
+
+// unprivileged says that this process is not the host's root: in a user namespace, or nobody special.
+func unprivileged() bool {
+	if os.Geteuid() != 0 {
+		return true
+	}
+	// The first user namespace maps all ids onto themselves.
+	text, err := readShort("/proc/self/uid_map")
+	var inside, outside, count uint32
+	_, scanErr := fmt.Sscan(text, &inside, &outside, &count)
+	return err == nil && scanErr == nil && count != 1<<32-1
+}
+
+func (f *deviceFilter) close() {
+	if f != nil && f.program != nil {
+		f.program.close()
+	}
+}
+
+// attach puts the filter in place of the one that the cgroup has from rt. It is one operation in the kernel
+// (BPF_F_REPLACE, Linux 5.6): at every moment the one or the other is in force. fresh says that there can be none.
+func (f *deviceFilter) attach(dir string, fresh bool) error {
+	if f == nil || fresh && f.program == nil {
+		return nil
+	}
+	cg, err := openFile(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer cg.close()
+	var old []*bpfObject
+	if !fresh {
+		old, err = ownPrograms(cg.fd)
+	}
+	defer func() {
+		for _, p := range old {
+			p.close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	rest := old
+	if f.program != nil {
+		var replaced *bpfObject
+		if len(old) > 0 {
+			replaced, rest = old[0], old[1:]
+		}
+		if err := attachProgram(cg.fd, f.program, replaced, unix.BPF_F_ALLOW_MULTI); err != nil {
+			return explainAttach(dir, err)
+		}
+	}
+	for _, p := range rest {
+		if err := detachProgram(cg.fd, p); err != nil {
+			return fmt.Errorf("detach device program from %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+func explainAttach(dir string, err error) error {
+	err = fmt.Errorf("attach device program to %s (%s/devices): %w", dir, resources, err)
+	if isErrno(err, unix.EPERM) {
+		return hint.With(err, "a program that allows no others beside it is attached to this cgroup or one above it")
+	}
+	return err
+}
+
+// ownPrograms are the device programs that rt has attached to a cgroup.
+func ownPrograms(cgroup int) ([]*bpfObject, error) {
+	ids, err := attachedPrograms(cgroup)
+	if err != nil {
+		return nil, fmt.Errorf("query device programs: %w", err)
+	}
+	var own []*bpfObject
+	for _, id := range ids {
+		p, err := programByID(id)
+		if isErrno(err, unix.ENOENT) {
+			continue // detached meanwhile
+		}
+		if err == nil {
+			var name string
+			if name, err = p.name(); err == nil && name == programName {
+				own = append(own, p)
+				continue
+			}
+			p.close()
+		}
+		if err != nil {
+			return own, fmt.Errorf("open device program %d: %w", id, err)
+		}
+	}
+	return own, nil
+}
+
+// bpfObject is the descriptor of a program.
+type bpfObject struct{ fd int }
+
+func (o *bpfObject) close() { _ = unix.Close(o.fd) }
+
+// pointer64 is an __aligned_u64 that holds a pointer, and is one for the garbage collector and moving stacks. (On
+// 32 bits it is two, of which the first is used: right for little-endian machines only.)
+type pointer64 [8 / unsafe.Sizeof(uintptr(0))]unsafe.Pointer
+
+// bpf is the system call. Every attribute ends where its struct does: the kernel takes what is missing as zero.
+func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
+	for {
+		r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
+		switch errno {
+		case 0:
+			return int(r), nil
+		case unix.EINTR, unix.EAGAIN: // EAGAIN: the verifier was interrupted by a signal
+			continue
+		}
+		return -1, errno
+	}
+}
+
+// loadProgram loads a program. Since Linux 5.11 its memory is charged to rt's cgroup: RLIMIT_MEMLOCK has no say.
+func loadProgram(p []instruction, name string) (*bpfObject, error) {
+	code, license := encode(p), []byte("Apache-2.0\x00")
+	attr := struct {
+		progType, count       uint32
+		code, license         pointer64
+		logLevel, logSize     uint32
+		log                   pointer64
+		kernVersion, flags    uint32
+		name                  [16]byte
+		ifindex, expectedType uint32
+	}{
+		progType: unix.BPF_PROG_TYPE_CGROUP_DEVICE, count: uint32(len(p)), expectedType: unix.BPF_CGROUP_DEVICE,
+		code: pointer64{unsafe.Pointer(&code[0])}, license: pointer64{unsafe.Pointer(&license[0])},
+	}
+	copy(attr.name[:len(attr.name)-1], name)
+	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return nil, err
+	}
+	return &bpfObject{fd}, nil
+}
+
+// attachment is the part of union bpf_attr for BPF_PROG_ATTACH and BPF_PROG_DETACH.
+type attachment struct{ target, program, attachType, flags, replace uint32 }
+
+func attachProgram(cgroup int, p, replaced *bpfObject, flags uint32) error {
+	attr := attachment{target: uint32(cgroup), program: uint32(p.fd), attachType: unix.BPF_CGROUP_DEVICE, flags: flags}
+	if replaced != nil {
+		attr.flags |= unix.BPF_F_REPLACE
+		attr.replace = uint32(replaced.fd)
+	}
+	_, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+func detachProgram(cgroup int, p *bpfObject) error {
+	attr := attachment{target: uint32(cgroup), program: uint32(p.fd), attachType: unix.BPF_CGROUP_DEVICE}
+	_, err := bpf(unix.BPF_PROG_DETACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// attachedPrograms are the ids of the device programs attached to the cgroup itself, not to those above it. The
+// kernel takes up to 64 (BPF_CGROUP_MAX_PROGS).
+func attachedPrograms(cgroup int) ([]uint32, error) {
+	var ids [64]uint32
+	attr := struct {
+		target, attachType, flags, attachFlags uint32
+		ids                                    pointer64
+		count, _                               uint32
+	}{target: uint32(cgroup), attachType: unix.BPF_CGROUP_DEVICE, count: uint32(len(ids)), ids: pointer64{unsafe.Pointer(&ids)}}
+	_, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return nil, err
+	}
+	return append([]uint32(nil), ids[:min(int(attr.count), len(ids))]...), nil
+}
+
+func programByID(id uint32) (*bpfObject, error) {
+	attr := struct{ id, next, flags uint32 }{id: id}
+	fd, err := bpf(unix.BPF_PROG_GET_FD_BY_ID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return nil, err
+	}
+	return &bpfObject{fd}, nil
+}
+
+// name is from struct bpf_prog_info, whose beginning is 64 bytes and then the name.
+func (o *bpfObject) name() (string, error) {
+	var info struct {
+		_    [64]byte
+		name [16]byte
+	}
+	attr := struct {
+		fd, size uint32
+		info     pointer64
+	}{uint32(o.fd), uint32(unsafe.Sizeof(info)), pointer64{unsafe.Pointer(&info)}}
+	_, err := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	name, _, _ := bytes.Cut(info.name[:], []byte{0})
+	return string(name), err
+}
