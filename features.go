@@ -23,9 +23,10 @@ func (p *program) featuresCommand() *cli.Command {
 }
 
 // supported is the features structure of the specification (features.md): what the build implements, whether
-// or not the host has it. linux.memoryPolicy has no way to say no but to be absent.
+// or not the host has it.
 func supported() *features.Features {
 	yes, no := true, false
+	memoryModes, memoryFlags := plan.MemoryPolicies()
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
@@ -46,6 +47,7 @@ func supported() *features.Features {
 			Apparmor:        &features.Apparmor{Enabled: &no},
 			Selinux:         &features.Selinux{Enabled: &no},
 			IntelRdt:        &features.IntelRdt{Enabled: &no, Schemata: &no, Monitoring: &no},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: memoryModes, Flags: memoryFlags},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
 			NetDevices:      &features.NetDevices{Enabled: &no},
 		},

@@ -58,6 +58,9 @@ func TestFeaturesGolden(t *testing.T) {
 		`"cgroup":{"v1":true,"v2":true,"systemd":false,"systemdUser":false,"rdma":true},` +
 		`"seccomp":{"enabled":true},"apparmor":{"enabled":false},"selinux":{"enabled":false},` +
 		`"intelRdt":{"enabled":false,"schemata":false,"monitoring":false},` +
+		`"memoryPolicy":{"modes":["MPOL_DEFAULT","MPOL_PREFERRED","MPOL_BIND","MPOL_INTERLEAVE","MPOL_LOCAL",` +
+		`"MPOL_PREFERRED_MANY","MPOL_WEIGHTED_INTERLEAVE"],` +
+		`"flags":["MPOL_F_NUMA_BALANCING","MPOL_F_RELATIVE_NODES","MPOL_F_STATIC_NODES"]},` +
 		`"mountExtensions":{"idmap":{"enabled":false}},"netDevices":{"enabled":false}},` +
 		`"potentiallyUnsafeConfigAnnotations":["bundle","org.systemd.property.","org.criu.config"]}`
 	if string(got) != want {

@@ -337,6 +337,7 @@ func (k *making) born() error {
 		return err
 	}
 	c.Created = time.Now().UTC()
+	resetAffinity(c.Pid)
 	return setOOMScore(c.Pid, k.spec.Process)
 }
 

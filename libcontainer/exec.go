@@ -260,11 +260,16 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 	if err != nil {
 		return nil, err
 	}
+	if err := affinityBefore(stub.Pid, spec.Process); err != nil {
+		stub.Abandon()
+		return nil, err
+	}
 	in, err := enter(stub, p, c.openInit)
 	if err != nil {
 		return nil, err
 	}
 	in.onPid = func() error { return setOOMScore(in.pid, spec.Process) }
+	in.onSync = func(int) error { return affinityAfter(in.pid, spec.Process) }
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateRunning) }
 	return in, nil
 }

@@ -21,6 +21,7 @@ type inside struct {
 	announce bool     // the program comes next
 	master   *os.File // of the terminal
 	onPid    func() error
+	onSync   func(point int) error         // rt's part at a sync point on the way to the program, or nil
 	onFilter func(listener *os.File) error // what to do with a seccomp filter's listener
 }
 
@@ -180,7 +181,11 @@ func (in *inside) stepError(r *nsenter.Reply) error {
 
 // executed waits for the end of the conversation, which is the program's beginning.
 func (in *inside) executed() error {
-	err := in.until(0, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
+	serve := in.onSync
+	if serve == nil {
+		serve = func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) }
+	}
+	err := in.until(0, serve)
 	if err == io.EOF && in.announce {
 		return nil
 	}

@@ -25,6 +25,14 @@ STEP(personality)
 	return 0;
 }
 
+/* a: bytes of the node mask, MPOL_* mode with its flags (set_mempolicy(2)). str: the mask. */
+STEP(mem_policy)
+{
+	/* The kernel reads one bit less than it is told. */
+	TRY(c, "set_mempolicy", syscall(SYS_set_mempolicy, (int)s->a[1], s->str[0], s->a[0] * 8 + 1));
+	return 0;
+}
+
 /* a: policy, flags, nice, priority, runtime, deadline, period (sched_setattr(2)). */
 STEP(scheduler)
 {

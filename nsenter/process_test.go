@@ -50,6 +50,24 @@ func TestScheduling(t *testing.T) {
 	start(t, steps{cloneOnly, nsenter.IOPriority{Class: 7}}).fails(1, unix.EINVAL, "ioprio_set")
 }
 
+func TestMemPolicy(t *testing.T) {
+	for _, c := range []struct {
+		step nsenter.MemPolicy
+		want string
+	}{
+		{nsenter.MemPolicy{Mode: unix.MPOL_BIND | unix.MPOL_F_STATIC_NODES, Nodes: []uint64{1}}, "bind=static:0"},
+		{nsenter.MemPolicy{Mode: unix.MPOL_INTERLEAVE, Nodes: append([]uint64{1}, make([]uint64, 15)...)}, "interleave:0"},
+		{nsenter.MemPolicy{Mode: unix.MPOL_LOCAL}, "local"},
+	} {
+		b := start(t, steps{cloneOnly, c.step, stop}).sync(nsenter.SyncReady)
+		if maps := read(t, b.proc("numa_maps")); !strings.Contains(maps, " "+c.want+" ") {
+			t.Errorf("%s: %s", c.want, maps)
+		}
+	}
+	start(t, steps{cloneOnly, nsenter.MemPolicy{Mode: 99}}).fails(1, unix.EINVAL, "set_mempolicy")
+	start(t, steps{cloneOnly, nsenter.MemPolicy{Mode: unix.MPOL_BIND, Nodes: make([]uint64, 16)}}).fails(1, unix.EINVAL, "set_mempolicy")
+}
+
 // Files and pipes are given to the user; a device never is (environment: others have chowned the host's /dev/null).
 func TestChownStdio(t *testing.T) {
 	b := start(t, steps{cloneOnly, nsenter.ChownStdio{UID: 1234, GID: 1}, stop}).sync(nsenter.SyncReady)

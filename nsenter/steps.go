@@ -21,12 +21,13 @@ type Step interface {
 
 // Sync points: what the stub has reached when it waits for rt's word.
 const (
-	SyncMapIDs = iota + 1 // in a new user namespace without mappings
-	SyncTime              // a new time namespace for children is ready for its offsets
-	SyncCgroup            // a process that must be moved into its cgroup v2 directory
-	SyncHooks             // the mounts are there, the root is not pivoted yet
-	SyncReady             // everything is set up: the container is created
-	SyncExec              // the user's program comes next; the stub does not wait
+	SyncMapIDs   = iota + 1 // in a new user namespace without mappings
+	SyncTime                // a new time namespace for children is ready for its offsets
+	SyncCgroup              // a process that must be moved into its cgroup v2 directory
+	SyncHooks               // the mounts are there, the root is not pivoted yet
+	SyncReady               // everything is set up: the container is created
+	SyncAffinity            // in the cgroup, to be given its final CPU affinity
+	SyncExec                // the user's program comes next; the stub does not wait
 )
 
 type (
@@ -162,6 +163,12 @@ type (
 	Umask struct{ Mask uint32 }
 	// Personality sets the execution domain.
 	Personality struct{ Domain uint64 }
+	// MemPolicy sets the NUMA memory policy: set_mempolicy(2).
+	MemPolicy struct {
+		Mode  uint32   // MPOL_* with its flags
+		Nodes []uint64 // a bit for each node
+		Text  string   // what was asked for
+	}
 	// Scheduler sets policy and attributes: sched_setattr(2).
 	Scheduler struct {
 		Policy                     uint32
@@ -260,6 +267,7 @@ func (ReadonlyPath) Name() string { return "readonly-path" }
 func (MaskPath) Name() string     { return "mask-path" }
 func (Umask) Name() string        { return "umask" }
 func (Personality) Name() string  { return "personality" }
+func (MemPolicy) Name() string    { return "memory-policy" }
 func (Scheduler) Name() string    { return "scheduler" }
 func (IOPriority) Name() string   { return "io-priority" }
 func (ChownStdio) Name() string   { return "chown-stdio" }
@@ -285,7 +293,7 @@ func (s Clone) String() string {
 	return "clone into new namespaces " + s.Kinds
 }
 
-var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "announce the program"}
+var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program"}
 
 func (s Sync) String() string { return "let rt " + syncNames[s.Point] }
 func (s SetIDs) String() string {
@@ -317,6 +325,7 @@ func (s ReadonlyPath) String() string { return "make read-only " + s.Path }
 func (s MaskPath) String() string     { return "mask " + s.Path }
 func (s Umask) String() string        { return fmt.Sprintf("set umask %04o", s.Mask) }
 func (Personality) String() string    { return "set personality" }
+func (s MemPolicy) String() string    { return "set memory policy " + s.Text }
 func (Scheduler) String() string      { return "set scheduler" }
 func (s IOPriority) String() string   { return "set io priority" }
 func (s ChownStdio) String() string   { return "give stdio to uid " + strconv.Itoa(int(s.UID)) }

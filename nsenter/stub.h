@@ -48,6 +48,7 @@ enum kind {
 	K_MASK_PATH,
 	K_UMASK,
 	K_PERSONALITY,
+	K_MEM_POLICY,
 	K_SCHEDULER,
 	K_IOPRIO,
 	K_CHOWN_STDIO,
@@ -128,7 +129,7 @@ STEP(cgroup_join); STEP(setsid); STEP(keyring); STEP(loopback_up); STEP(hostname
 STEP(propagation); STEP(attach_root); STEP(mount_fs); STEP(mount_tree); STEP(remount);
 STEP(pivot); STEP(move_root); STEP(chroot); STEP(root_attr); STEP(readonly_path); STEP(mask_path);
 STEP(mkdir); STEP(symlink); STEP(mknod); STEP(console); STEP(sysctl);
-STEP(umask); STEP(personality); STEP(scheduler); STEP(ioprio); STEP(chown_stdio); STEP(chdir);
+STEP(umask); STEP(personality); STEP(mem_policy); STEP(scheduler); STEP(ioprio); STEP(chown_stdio); STEP(chdir);
 STEP(find_exec); STEP(await_start); STEP(rlimit); STEP(no_new_privs); STEP(seccomp); STEP(bounding);
 STEP(credentials); STEP(capabilities); STEP(close_fds); STEP(exec);
 

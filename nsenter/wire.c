@@ -16,15 +16,15 @@ static const struct {
 	[K_REMOUNT] = {1, 0}, [K_MKDIR] = {1, 0}, [K_SYMLINK] = {2, 0}, [K_MKNOD] = {2, 16},
 	[K_HOSTNAME] = {1, 0}, [K_DOMAINNAME] = {1, 0}, [K_SYSCTL] = {2, 0}, [K_READONLY_PATH] = {1, 0},
 	[K_MASK_PATH] = {1, 0}, [K_CHDIR] = {1, 0}, [K_FIND_EXEC] = {1, 0}, [K_AWAIT_START] = {0, 1},
-	[K_CHROOT] = {0, 1}, [K_SECCOMP] = {1, 0}, [K_CREDENTIALS] = {1, 0}, [K_EXEC] = {3, 0},
+	[K_CHROOT] = {0, 1}, [K_MEM_POLICY] = {1, 0}, [K_SECCOMP] = {1, 0}, [K_CREDENTIALS] = {1, 0}, [K_EXEC] = {3, 0},
 };
 
 /* Steps whose first string is a[0] bytes of data; kernel structures want them aligned. */
 static int blob_fits(const struct step *s)
 {
-	if (s->kind != K_SECCOMP && s->kind != K_CREDENTIALS)
+	if (s->kind != K_SECCOMP && s->kind != K_CREDENTIALS && s->kind != K_MEM_POLICY)
 		return 1;
-	uint64_t n = s->kind == K_SECCOMP ? s->a[0] : s->a[3] * 4;
+	uint64_t n = s->kind == K_CREDENTIALS ? s->a[3] * 4 : s->a[0];
 	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;
 	return s->str[0] && s->a[3] <= 65536 && (uintptr_t)s->str[0] % 8 == 0 && n <= s->size - at;
 }

@@ -51,6 +51,7 @@ const (
 	kMaskPath
 	kUmask
 	kPersonality
+	kMemPolicy
 	kScheduler
 	kIOPrio
 	kChownStdio
@@ -231,6 +232,15 @@ func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
 func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path) }
 func (s Umask) encode(r *record)        { r.set(kUmask, uint64(s.Mask)) }
 func (s Personality) encode(r *record)  { r.set(kPersonality, s.Domain) }
+func (s MemPolicy) encode(r *record) {
+	var mask []byte
+	for _, word := range s.Nodes {
+		mask = binary.NativeEndian.AppendUint64(mask, word)
+	}
+	r.set(kMemPolicy, uint64(len(mask)), uint64(s.Mode))
+	r.blob = true
+	r.str(string(mask))
+}
 func (s Scheduler) encode(r *record) {
 	r.set(kScheduler, uint64(s.Policy), s.Flags, uint64(uint32(s.Nice)), uint64(s.Priority), s.Runtime, s.Deadline, s.Period_)
 }

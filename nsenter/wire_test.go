@@ -51,7 +51,7 @@ func samples() []Step {
 		ReadonlyPath{Path: "/p"},
 		MaskPath{Path: "/m"},
 		Umask{Mask: 0o27},
-		Personality{Domain: 8},
+		Personality{Domain: 8}, MemPolicy{Mode: 3, Nodes: []uint64{5, 1 << 63}},
 		Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period_: 7},
 		IOPriority{Class: 2, Level: 3},
 		ChownStdio{UID: 8, GID: 9},

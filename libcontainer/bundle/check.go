@@ -58,6 +58,7 @@ func (c *checker) linux(l *specs.Linux, ns namespaces) {
 	c.restrictedPaths("/linux/maskedPaths", l.MaskedPaths, ns)
 	c.restrictedPaths("/linux/readonlyPaths", l.ReadonlyPaths, ns)
 	c.personality(l.Personality)
+	c.memoryPolicy(l.MemoryPolicy)
 	c.intelRdt(l.IntelRdt)
 	c.notYetLinux(l)
 }

@@ -39,6 +39,7 @@ func (c *checker) process(p *specs.Process, ptr string) {
 	c.consoleSize(p, ptr)
 	c.scheduler(p.Scheduler, ptr+"/scheduler")
 	c.ioPriority(p.IOPriority, ptr+"/ioPriority")
+	c.cpuAffinity(p.ExecCPUAffinity, ptr+"/execCPUAffinity")
 	if o := p.OOMScoreAdj; o != nil && (*o < -1000 || *o > 1000) { // proc(5), /proc/pid/oom_score_adj
 		c.fail(ptr+"/oomScoreAdj", "%d is not from -1000 to 1000", *o)
 	}

@@ -91,7 +91,7 @@ var processRules = []rule{
 
 	{`{"process":{"apparmorProfile":"x"}}`, "/process/apparmorProfile", notSupported, `{"process":{"apparmorProfile":""}}`},
 	{`{"process":{"selinuxLabel":"x"}}`, "/process/selinuxLabel", notSupported, `{"process":{"selinuxLabel":""}}`},
-	{`{"process":{"execCPUAffinity":{"final":"0"}}}`, "/process/execCPUAffinity", notSupported, `{"process":{"execCPUAffinity":{}}}`},
+	{`{"process":{"execCPUAffinity":{"final":"-"}}}`, "/process/execCPUAffinity/final", "not a number", `{"process":{"execCPUAffinity":{}}}`},
 }
 
 func allRlimits(soft int) string {
@@ -205,7 +205,8 @@ var linuxRules = []rule{
 
 	{`{"linux":{"intelRdt":{}}}`, "/linux/intelRdt", notSupported, `{"linux":{"intelRdt":null}}`},
 	{`{"linux":{"netDevices":{"eth0":{}}}}`, "/linux/netDevices", notSupported, `{"linux":{"netDevices":{}}}`},
-	{`{"linux":{"memoryPolicy":{"mode":"MPOL_LOCAL"}}}`, "/linux/memoryPolicy", notSupported, `{}`},
+	{`{"linux":{"memoryPolicy":{"mode":"MPOL_BEST"}}}`, "/linux/memoryPolicy/mode", "unknown memory policy \"MPOL_BEST\"",
+		`{"linux":{"memoryPolicy":{"mode":"MPOL_LOCAL"}}}`},
 	{`{"linux":{"mountLabel":"x"}}`, "/linux/mountLabel", notSupported, `{"linux":{"mountLabel":""}}`},
 	{oneMount(`{"destination":"/a","type":"tmpfs","options":["tmpcopyup"]}`), "/mounts/1/options/0", notSupported, oneMount(`{"destination":"/a","type":"tmpfs"}`)},
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"strings"
+
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -16,6 +18,7 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	}
 	for _, stage := range []func() error{
 		b.joinContainer,
+		b.finalAffinity,
 		b.execSession,
 		b.execConsole,
 		b.beforeStart,
@@ -52,6 +55,14 @@ func (b *builder) joinContainer() error {
 	}
 	if rest&unix.CLONE_NEWUSER != 0 {
 		b.add("", nsenter.SetIDs{})
+	}
+	return nil
+}
+
+// finalAffinity stops where the process is in its cgroup and its pid is known: rt sets the affinity.
+func (b *builder) finalAffinity() error {
+	if a := b.spec.Process.ExecCPUAffinity; a != nil && strings.TrimSpace(a.Final) != "" {
+		b.add("/process/execCPUAffinity/final", nsenter.Sync{Point: nsenter.SyncAffinity})
 	}
 	return nil
 }

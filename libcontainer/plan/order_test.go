@@ -115,7 +115,7 @@ func checkSync(p *Plan, complain func(string, ...any)) {
 			}
 		}
 	}
-	order := []int{nsenter.SyncTime, nsenter.SyncMapIDs, nsenter.SyncCgroup, nsenter.SyncHooks, nsenter.SyncReady, nsenter.SyncExec}
+	order := []int{nsenter.SyncTime, nsenter.SyncMapIDs, nsenter.SyncCgroup, nsenter.SyncAffinity, nsenter.SyncHooks, nsenter.SyncReady, nsenter.SyncExec}
 	at := 0
 	for _, point := range points {
 		next := slices.Index(order[at:], point)

@@ -53,6 +53,9 @@ func (b *builder) beforeStart() error {
 		}
 		b.add("/linux/personality", nsenter.Personality{Domain: domain})
 	}
+	if err := b.memoryPolicy(); err != nil {
+		return err
+	}
 	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd), Retry: true})
 	b.add("/process/args/0", nsenter.FindExec{Arg: p.Args[0], Candidates: Candidates(p.Args[0], p.Env)})
 	return nil

@@ -35,8 +35,8 @@ static void use(const struct step *s, uint32_t nfds)
 			envp++;
 		need(argv < s->str + s->a[0] && envp < s->str + s->nstr);
 	}
-	if (s->kind == K_SECCOMP || s->kind == K_CREDENTIALS) {
-		size_t n = s->kind == K_SECCOMP ? s->a[0] : s->a[3] * 4;
+	if (s->kind == K_SECCOMP || s->kind == K_CREDENTIALS || s->kind == K_MEM_POLICY) {
+		size_t n = s->kind == K_CREDENTIALS ? s->a[3] * 4 : s->a[0];
 		unsigned sum = 0;
 		for (size_t i = 0; i < n; i++)
 			sum += (unsigned char)s->str[0][i];
