@@ -249,6 +249,15 @@ func (c *container) execOwners(in *inside, spec *specs.Spec, o ExecOptions, fg *
 	return writePidFile(o.PidFile, in.pid)
 }
 
+// beforePlan sets what the process in the container inherits from the stub; once that has its plan it waits for nobody
+// on the way to the program.
+func beforePlan(stub int, p *specs.Process) error {
+	if err := setOOMScore(stub, p); err != nil {
+		return err
+	}
+	return affinityBefore(stub, p)
+}
+
 // enterExec leads the stub into the container.
 func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (*inside, error) {
 	p, err := c.execPlan(spec, o)
@@ -260,7 +269,7 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 	if err != nil {
 		return nil, err
 	}
-	if err := affinityBefore(stub.Pid, spec.Process); err != nil {
+	if err := beforePlan(stub.Pid, spec.Process); err != nil {
 		stub.Abandon()
 		return nil, err
 	}
@@ -268,7 +277,6 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 	if err != nil {
 		return nil, err
 	}
-	in.onPid = func() error { return setOOMScore(in.pid, spec.Process) }
 	in.onSync = func(int) error { return affinityAfter(in.pid, spec.Process) }
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateRunning) }
 	return in, nil
