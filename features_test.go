@@ -61,7 +61,7 @@ func TestFeaturesGolden(t *testing.T) {
 		`"memoryPolicy":{"modes":["MPOL_DEFAULT","MPOL_PREFERRED","MPOL_BIND","MPOL_INTERLEAVE","MPOL_LOCAL",` +
 		`"MPOL_PREFERRED_MANY","MPOL_WEIGHTED_INTERLEAVE"],` +
 		`"flags":["MPOL_F_NUMA_BALANCING","MPOL_F_RELATIVE_NODES","MPOL_F_STATIC_NODES"]},` +
-		`"mountExtensions":{"idmap":{"enabled":false}},"netDevices":{"enabled":false}},` +
+		`"mountExtensions":{"idmap":{"enabled":false}},"netDevices":{"enabled":true}},` +
 		`"potentiallyUnsafeConfigAnnotations":["bundle","org.systemd.property.","org.criu.config"]}`
 	if string(got) != want {
 		t.Errorf("\n got %s\nwant %s", got, want)

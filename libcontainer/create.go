@@ -16,6 +16,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
+	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
@@ -38,6 +39,7 @@ func (r *Runtime) Create(id string, o CreateOptions) error {
 	if err := k.in.stub.Go(); err != nil {
 		return k.fail(err)
 	}
+	k.moved.Close()
 	return k.in.stub.Close()
 }
 
@@ -53,7 +55,8 @@ type making struct {
 	spec   *specs.Spec
 	host   *cgroups.Host
 	in     *inside
-	hooked bool // hooks have been run, so that poststop hooks are owed
+	moved  *netdev.Moved // or nil
+	hooked bool          // hooks have been run, so that poststop hooks are owed
 	undo   []func()
 }
 
@@ -338,6 +341,9 @@ func (k *making) born() error {
 	}
 	c.Created = time.Now().UTC()
 	resetAffinity(c.Pid)
+	if err := k.moveNetDevices(); err != nil {
+		return err
+	}
 	return setOOMScore(c.Pid, k.spec.Process)
 }
 

@@ -42,6 +42,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 		return -1, k.fail(err)
 	}
 	k.in.stub.Close()
+	k.moved.Close() // else the network namespace would outlive the container for as long as rt is there
 	k.c.release()
 	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
 		return -1, k.fail(err)

@@ -59,6 +59,7 @@ func (c *checker) linux(l *specs.Linux, ns namespaces) {
 	c.restrictedPaths("/linux/readonlyPaths", l.ReadonlyPaths, ns)
 	c.personality(l.Personality)
 	c.memoryPolicy(l.MemoryPolicy)
+	c.netDevices(l.NetDevices, ns)
 	c.intelRdt(l.IntelRdt)
 	c.notYetLinux(l)
 }

@@ -204,11 +204,22 @@ var linuxRules = []rule{
 	{`{"linux":{"cgroupsPath":"/a\u0000"}}`, "/linux/cgroupsPath", "NUL", `{"linux":{"cgroupsPath":"system.slice:rt:x"}}`},
 
 	{`{"linux":{"intelRdt":{}}}`, "/linux/intelRdt", notSupported, `{"linux":{"intelRdt":null}}`},
-	{`{"linux":{"netDevices":{"eth0":{}}}}`, "/linux/netDevices", notSupported, `{"linux":{"netDevices":{}}}`},
+	{`{"linux":{"namespaces":[],"netDevices":{"eth0":{}}}}`, "/linux/netDevices", "needs a network namespace", `{"linux":{"namespaces":[],"netDevices":{}}}`},
+	{netDevices(`"a/b":{}`), "/linux/netDevices/a~1b", "a slash, a colon or a blank", netDevices(`"a-b":{}`)},
+	{netDevices(`"":{}`), "/linux/netDevices/", "it is empty", netDevices(`"e":{"name":""}`)},
+	{netDevices(`"eth0":{"name":"sixteen-letters-"}`), "/linux/netDevices/eth0/name", "longer than 15 bytes", netDevices(`"eth0":{"name":"fifteen-letters"}`)},
+	{netDevices(`"eth0":{"name":".."}`), "/linux/netDevices/eth0/name", "a directory's", netDevices(`"eth0":{"name":"..."}`)},
+	{netDevices(`"eth0":{"name":"e%s"}`), "/linux/netDevices/eth0/name", "stands for a number", netDevices(`"eth0":{"name":"e%d"}`)},
+	{netDevices(`"a":{"name":"x"},"b":{"name":"x"}`), "/linux/netDevices/b", `two devices would be called "x"`, netDevices(`"a":{"name":"x%d"},"b":{"name":"x%d"}`)},
+	{netDevices(`"a":{"name":"b"},"b":{}`), "/linux/netDevices/b", `this one and "a"`, netDevices(`"a":{"name":"b"},"b":{"name":"a"}`)},
 	{`{"linux":{"memoryPolicy":{"mode":"MPOL_BEST"}}}`, "/linux/memoryPolicy/mode", "unknown memory policy \"MPOL_BEST\"",
 		`{"linux":{"memoryPolicy":{"mode":"MPOL_LOCAL"}}}`},
 	{`{"linux":{"mountLabel":"x"}}`, "/linux/mountLabel", notSupported, `{"linux":{"mountLabel":""}}`},
 	{oneMount(`{"destination":"/a","type":"tmpfs","options":["tmpcopyup"]}`), "/mounts/1/options/0", notSupported, oneMount(`{"destination":"/a","type":"tmpfs"}`)},
+}
+
+func netDevices(d string) string {
+	return `{"linux":{"namespaces":[{"type":"network"},{"type":"mount"}],"netDevices":{` + d + `}}}`
 }
 
 func sysctl(name string) string { return `{"linux":{"sysctl":{"` + name + `":"1"}}}` }

@@ -1,0 +1,201 @@
+// Package netdev moves network devices into a container's network namespace, by route netlink (rtnetlink(7)), from
+// outside: config-linux.md, "Network Devices".
+package netdev
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"rt/internal/hint"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A link is a device in one namespace.
+type link struct {
+	index int32
+	up    bool
+}
+
+// link looks a device up by its name.
+func (c *conn) link(name string) (l link, err error) {
+	err = c.do(linkRequest(unix.RTM_GETLINK, 0, 0, 0).text(unix.IFLA_IFNAME, name), func(msg []byte) {
+		if len(msg) >= unix.SizeofIfInfomsg {
+			l.index = int32(binary.NativeEndian.Uint32(msg[4:]))
+			l.up = binary.NativeEndian.Uint32(msg[8:])&unix.IFF_UP != 0
+		}
+	})
+	return l, err
+}
+
+func (c *conn) has(name string) (bool, error) {
+	_, err := c.link(name)
+	if errors.Is(err, unix.ENODEV) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// move sends a device to another namespace under a name that is free there.
+func (c *conn) move(index int32, to *os.File, name string) error {
+	return c.do(linkRequest(unix.RTM_SETLINK, index, 0, 0).fd(unix.IFLA_NET_NS_FD, to).text(unix.IFLA_IFNAME, name), nil)
+}
+
+func (c *conn) rename(index int32, name string) error {
+	return c.do(linkRequest(unix.RTM_SETLINK, index, 0, 0).text(unix.IFLA_IFNAME, name), nil)
+}
+
+func (c *conn) up(index int32) error {
+	return c.do(linkRequest(unix.RTM_SETLINK, index, unix.IFF_UP, unix.IFF_UP), nil)
+}
+
+// A Moved is what has been moved into a container's network namespace, and can be brought back.
+type Moved struct {
+	host, ns     *os.File
+	here, inside *conn
+	devices      []device
+}
+
+type device struct {
+	name      string // on the host
+	was, now  link
+	addresses []address
+}
+
+// Move moves the devices into the network namespace at path, in the order of their names. On error they are all
+// back where they were. Close the result, after Back if what follows has failed.
+func Move(devices map[string]specs.LinuxNetDevice, path string) (*Moved, error) {
+	m, err := prepare(path)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(devices))
+	for name := range devices {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := m.take(name, devices[name].Name); err != nil {
+			m.Back()
+			m.Close()
+			return nil, fmt.Errorf("move network device %s (/linux/netDevices/%s): %w", name, name, err)
+		}
+	}
+	return m, nil
+}
+
+func prepare(path string) (m *Moved, err error) {
+	m = &Moved{}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
+	if m.host, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return m, err
+	}
+	if m.ns, err = os.Open(path); err != nil {
+		return m, err
+	}
+	var a, b unix.Stat_t
+	if unix.Fstat(int(m.host.Fd()), &a) == nil && unix.Fstat(int(m.ns.Fd()), &b) == nil && a.Ino == b.Ino && a.Dev == b.Dev {
+		return m, errors.New("move network devices (/linux/netDevices): the container is in rt's own network namespace")
+	}
+	if m.here, err = open(); err != nil {
+		return m, err
+	}
+	m.inside, err = openIn(m.ns)
+	return m, err
+}
+
+// take moves one device. It arrives under its own name, or a passing one where that is taken, so that it can be
+// found; then it gets the name that was asked for, which may be a pattern.
+func (m *Moved) take(name, as string) error {
+	if as == "" {
+		as = name
+	}
+	d := device{name: name}
+	var err error
+	if d.was, err = m.here.link(name); err != nil {
+		return err
+	}
+	if d.addresses, err = m.here.addresses(d.was.index); err != nil {
+		return fmt.Errorf("read addresses: %w", err)
+	}
+	if taken, err := m.inside.has(as); err != nil {
+		return err
+	} else if taken {
+		return fmt.Errorf("there is a device %s in the container's network namespace: %w", as, unix.EEXIST)
+	}
+	passing := name
+	if taken, err := m.inside.has(name); err != nil {
+		return err
+	} else if taken {
+		passing = fmt.Sprintf("rt-%d", d.was.index)
+	}
+	if err := m.here.move(d.was.index, m.ns, passing); err != nil {
+		if errors.Is(err, unix.EINVAL) {
+			err = hint.With(err, "the kernel does not let this kind of device leave its network namespace")
+		}
+		return err
+	}
+	if d.now, err = m.inside.link(passing); err != nil {
+		return err
+	}
+	m.devices = append(m.devices, d)
+	return m.settle(d, passing, as)
+}
+
+func (m *Moved) settle(d device, passing, as string) error {
+	if as != passing {
+		if err := m.inside.rename(d.now.index, as); err != nil {
+			return fmt.Errorf("rename it to %s: %w", as, err)
+		}
+	}
+	if err := m.inside.add(d.now.index, d.addresses); err != nil {
+		return err
+	}
+	if err := m.inside.up(d.now.index); err != nil {
+		return fmt.Errorf("set it up: %w", err)
+	}
+	return nil
+}
+
+// Back takes the devices back to where they were, with their names and addresses, as far as that is possible.
+func (m *Moved) Back() {
+	for _, d := range m.devices {
+		if m.inside.move(d.now.index, m.host, d.name) != nil {
+			continue
+		}
+		l, err := m.here.link(d.name)
+		if err != nil {
+			continue
+		}
+		_ = m.here.add(l.index, d.addresses)
+		if d.was.up {
+			_ = m.here.up(l.index)
+		}
+	}
+	m.devices = nil
+}
+
+// Close leaves the devices where they are.
+func (m *Moved) Close() {
+	if m == nil {
+		return
+	}
+	for _, f := range []*os.File{m.host, m.ns} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	for _, c := range []*conn{m.here, m.inside} {
+		if c != nil {
+			c.close()
+		}
+	}
+}
