@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"rt/libcontainer"
@@ -25,6 +26,8 @@ type fake struct {
 	state   libcontainer.ContainerState
 	list    []libcontainer.ContainerState
 	pids    []int
+	events  []libcontainer.Event
+	stdin   string
 
 	problems, host []bundle.Problem
 
@@ -58,6 +61,16 @@ func (f *fake) Processes(id string) ([]int, error)           { return f.pids, f.
 func (f *fake) Pause(id string) error                        { return f.call("pause", id) }
 func (f *fake) Resume(id string) error                       { return f.call("resume", id) }
 
+func (f *fake) Update(id string, r *specs.LinuxResources) error { return f.call("update", id, *r) }
+func (f *fake) Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error {
+	for i := range f.events {
+		if err := emit(&f.events[i]); err != nil {
+			return err
+		}
+	}
+	return f.call("events", id, o)
+}
+
 // A result is what one command line did.
 type result struct {
 	code           int
@@ -68,6 +81,7 @@ type result struct {
 func rt(f *fake, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	p := &program{
+		stdin:  strings.NewReader(f.stdin),
 		stdout: &stdout,
 		stderr: &stderr,
 		log:    &logger{stderr: &stderr, max: levelInfo, now: func() time.Time { return time.Unix(1700000000, 0) }},

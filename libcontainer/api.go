@@ -82,6 +82,8 @@ type ContainerState struct {
 //	func (r *Runtime) Processes(id string) ([]int, error)
 //	func (r *Runtime) Pause(id string) error
 //	func (r *Runtime) Resume(id string) error
+//	func (r *Runtime) Update(id string, resources *specs.LinuxResources) error
+//	func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) error
 //	func Check(bundleDir string) (problems []bundle.Problem, host []bundle.Problem, err error)
 //	func DryRun(bundleDir string, o CreateOptions) (*plan.Plan, error)      // rt plan BUNDLE
 //	func DryRunExec(bundleDir, processJSON string) (*plan.Plan, error)       // rt plan --exec PROCESS.json BUNDLE

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"rt/cgroups"
 	"rt/internal/sys"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -74,30 +75,29 @@ func (c *container) thaw() error {
 
 // Pause freezes every process of a container.
 func (r *Runtime) Pause(id string) error {
-	c, err := r.open(id, true)
-	if err != nil {
-		return err
-	}
-	defer c.release()
-	status, err := c.status()
-	if err != nil {
-		return err
-	}
-	if status != specs.StateRunning && status != specs.StateCreated {
-		if status == statePaused {
+	return r.changeFreezer(id, (*cgroups.Cgroup).Freeze, func(status specs.ContainerState) error {
+		switch status {
+		case specs.StateRunning, specs.StateCreated:
+			return nil
+		case statePaused:
 			return ErrPaused
 		}
 		return ErrNotRunning
-	}
-	cg, err := c.cgroup()
-	if err != nil {
-		return err
-	}
-	return cg.Freeze()
+	})
 }
 
 // Resume thaws a paused container.
 func (r *Runtime) Resume(id string) error {
+	return r.changeFreezer(id, (*cgroups.Cgroup).Thaw, func(status specs.ContainerState) error {
+		if status != statePaused {
+			return ErrNotPaused
+		}
+		return nil
+	})
+}
+
+// changeFreezer does something to the freezer of a container whose status allows it.
+func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, allowed func(specs.ContainerState) error) error {
 	c, err := r.open(id, true)
 	if err != nil {
 		return err
@@ -107,14 +107,14 @@ func (r *Runtime) Resume(id string) error {
 	if err != nil {
 		return err
 	}
-	if status != statePaused {
-		return ErrNotPaused
+	if err := allowed(status); err != nil {
+		return err
 	}
 	cg, err := c.cgroup()
 	if err != nil {
 		return err
 	}
-	return cg.Thaw()
+	return change(cg)
 }
 
 // Processes are the pids, on the host, of a container's processes.

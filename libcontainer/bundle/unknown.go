@@ -13,10 +13,12 @@ import (
 // in config.md has runtimes ignore them, but most are misspelt. It also warns of names in the wrong case,
 // which are taken all the same, and of those given twice. It reads the document with a slow decoder of its
 // own, and stops at the first syntax error, which Decode reports.
-func UnknownFields(raw []byte) []Problem {
+func UnknownFields(raw []byte) []Problem { return unknownFields(raw, reflect.TypeFor[specs.Spec]()) }
+
+func unknownFields(raw []byte, t reflect.Type) []Problem {
 	u := unknowns{d: json.NewDecoder(bytes.NewReader(raw)), cache: map[reflect.Type]map[string]reflect.Type{}}
 	u.d.UseNumber()
-	_ = u.value(reflect.TypeFor[specs.Spec](), nil)
+	_ = u.value(t, nil)
 	return u.done()
 }
 

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer"
+)
+
+func (p *program) eventsCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:      "events",
+		Usage:     "print statistics and out-of-memory events of a container as JSON lines until it ends",
+		ArgsUsage: "<container-id>",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "interval", Value: 5 * time.Second, Usage: "`time` between statistics"},
+			&cli.BoolFlag{Name: "stats", Usage: "print the statistics of now and exit"},
+		},
+	}, 1, 1, func(c *cli.Context) error {
+		interval := c.Duration("interval")
+		if interval <= 0 {
+			return errors.New("duration interval must be greater than 0")
+		}
+		o := libcontainer.EventsOptions{Interval: interval, Once: c.Bool("stats")}
+		o.Reader, _ = p.stdout.(*os.File)
+		p.keepCollecting()
+		encoder := json.NewEncoder(p.stdout)
+		return p.runtime(c).Events(c.Args().First(), o, func(e *libcontainer.Event) error { return encoder.Encode(e) })
+	})
+}

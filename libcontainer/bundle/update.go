@@ -1,0 +1,32 @@
+package bundle
+
+import (
+	"reflect"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// DecodeResources reads and checks what `update --resources` is given, a linux.resources object. The pointers
+// of the problems, some of them warnings, are relative to it. A document that is not such an object is
+// a *DecodeError.
+func DecodeResources(raw []byte) (*specs.LinuxResources, []Problem, error) {
+	r := new(specs.LinuxResources)
+	if err := decode("resources", raw, r); err != nil {
+		return nil, nil, err
+	}
+	return r, append(unknownFields(raw, reflect.TypeFor[specs.LinuxResources]()), CheckResources(r)...), nil
+}
+
+// CheckResources checks resources by themselves: what of them is wrong on every host.
+func CheckResources(r *specs.LinuxResources) []Problem {
+	const pointer = "/linux/resources"
+	c := new(checker)
+	c.noNUL(reflect.ValueOf(r), pointer)
+	c.resources(r)
+	problems := c.done()
+	for i := range problems {
+		problems[i].Pointer = strings.TrimPrefix(problems[i].Pointer, pointer)
+	}
+	return problems
+}

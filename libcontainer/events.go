@@ -1,0 +1,131 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// EventsOptions are the flags of events.
+type EventsOptions struct {
+	Interval time.Duration // between two statistics, the first of which comes after one; more than zero
+	Once     bool          // --stats: the statistics of now, and no more
+	Reader   *os.File      // where the events go: the stream ends when nobody reads there; or nil
+}
+
+// An Event is one line of events, in runc's layout.
+type Event struct {
+	Type string     `json:"type"` // stats or oom
+	ID   string     `json:"id"`
+	Data *EventData `json:"data,omitempty"` // of stats
+}
+
+// EventData are the statistics of a container. rt makes no network interface, so that it knows of none, and
+// resource control groups are not there yet.
+type EventData struct {
+	*cgroups.Stats
+	IntelRDT          struct{}   `json:"intel_rdt"`
+	NetworkInterfaces []struct{} `json:"network_interfaces"`
+}
+
+// Events calls emit with the statistics of a container, again and again, and with each out-of-memory event,
+// until its first process ends, nobody reads any more, or emit fails.
+func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) error {
+	c, err := r.open(id, false)
+	if err != nil {
+		return err
+	}
+	init, err := sys.OpenProcess(c.Pid, c.StartTime)
+	if errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("container with id %s is not running", id)
+	}
+	if err != nil {
+		return err
+	}
+	defer init.Close()
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	s := &eventStream{c: c, cg: cg, init: init, reader: o.Reader, emit: emit}
+	if o.Once {
+		return s.stats()
+	}
+	return s.run(o.Interval)
+}
+
+type eventStream struct {
+	c      *container
+	cg     *cgroups.Cgroup
+	init   *os.File // pidfd
+	oom    *cgroups.OOMWatch
+	reader *os.File
+	emit   func(*Event) error
+}
+
+func (s *eventStream) run(interval time.Duration) (err error) {
+	if s.oom, err = s.cg.WatchOOM(); err != nil {
+		s.c.rt.Warn("out-of-memory events of %s are not reported: %v", s.c.ID, err)
+	}
+	defer s.oom.Close()
+	for next := time.Now().Add(interval); ; {
+		ended, err := s.wait(next)
+		if err != nil {
+			return err
+		}
+		// Looked at in any case, and before the end: what ended the container may have been this.
+		if err := s.reportOOM(); err != nil || ended {
+			return err
+		}
+		if now := time.Now(); !now.Before(next) {
+			if err := s.stats(); err != nil {
+				return err
+			}
+			next = next.Add(interval)
+			if next.Before(now) { // stopped (SIGSTOP) or slow: no burst to catch up
+				next = now.Add(interval)
+			}
+		}
+	}
+}
+
+// wait returns when there may be an event to report, the time has come, or the stream is to end.
+func (s *eventStream) wait(until time.Time) (ended bool, err error) {
+	fds := []unix.PollFd{{Fd: int32(s.init.Fd()), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
+	if s.oom != nil {
+		fds[1] = s.oom.Poll()
+	}
+	if s.reader != nil {
+		fds[2].Fd = int32(s.reader.Fd()) // of a pipe or socket, POLLERR says that the other end is closed
+	}
+	left := unix.NsecToTimespec(max(time.Until(until), 0).Nanoseconds())
+	if err := sys.Retry(func() error { _, err := unix.Ppoll(fds, &left, nil); return err }); err != nil {
+		return false, os.NewSyscallError("poll", err)
+	}
+	return fds[0].Revents != 0 || fds[2].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0, nil
+}
+
+func (s *eventStream) reportOOM() error {
+	if s.oom == nil {
+		return nil
+	}
+	happened, err := s.oom.Happened()
+	if err != nil || !happened {
+		return err
+	}
+	return s.emit(&Event{Type: "oom", ID: s.c.ID})
+}
+
+func (s *eventStream) stats() error {
+	stats, err := s.cg.Stats()
+	if err != nil {
+		return fmt.Errorf("read statistics: %w", err)
+	}
+	return s.emit(&Event{Type: "stats", ID: s.c.ID, Data: &EventData{Stats: stats}})
+}

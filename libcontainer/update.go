@@ -1,0 +1,71 @@
+package libcontainer
+
+import (
+	"rt/cgroups"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Update changes the limits of a container that are given in resources, and no others. Nothing of it is
+// written down: the kernel holds the limits, and what depends on the present one asks it.
+//
+// Device rules are left as they are. Engines send those that they know with every update, and what was
+// allowed since, by a hook that hands out a GPU for one, would be lost.
+func (r *Runtime) Update(id string, resources *specs.LinuxResources) error {
+	c, err := r.open(id, true)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	if !c.alive() {
+		return ErrNotRunning
+	}
+	return c.applyResources(changes(resources))
+}
+
+// changes leaves out what update does not change: devices, and limits that are 0. In config.json 0 is a limit
+// of processes; in an update it is what old engines send for "as it is".
+func changes(r *specs.LinuxResources) *specs.LinuxResources {
+	one := *r
+	one.Devices = nil
+	if one.Pids != nil && one.Pids.Limit != nil && *one.Pids.Limit == 0 {
+		one.Pids = nil
+	}
+	if one.CPU != nil && one.CPU.RealtimeRuntime != nil && *one.CPU.RealtimeRuntime == 0 {
+		cpu := *one.CPU
+		cpu.RealtimeRuntime, one.CPU = nil, &cpu
+	}
+	return &one
+}
+
+// applyResources is the one place where limits of a container that exists are changed.
+func (c *container) applyResources(r *specs.LinuxResources) error {
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	if r, err = withMemoryLimit(cg, r); err != nil {
+		return err
+	}
+	warnings, err := cg.Apply(r)
+	for _, w := range warnings {
+		c.rt.Warn("%s", w)
+	}
+	return err
+}
+
+// withMemoryLimit adds the limit in force to a change of memory+swap alone: cgroup v2 knows swap by itself,
+// which is the difference of the two.
+func withMemoryLimit(cg *cgroups.Cgroup, r *specs.LinuxResources) (*specs.LinuxResources, error) {
+	m := r.Memory
+	if m == nil || m.Swap == nil || *m.Swap <= 0 || m.Limit != nil && *m.Limit != 0 {
+		return r, nil
+	}
+	now, err := cg.MemoryLimitV2()
+	if err != nil || now == nil {
+		return r, err
+	}
+	memory, all := *m, *r
+	memory.Limit, all.Memory = now, &memory
+	return &all, nil
+}

@@ -1,0 +1,173 @@
+package integration
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// An event is what the tests look at of a line of events.
+type event struct {
+	Type, ID string
+	Data     struct {
+		CPU struct {
+			Usage      struct{ Total, Kernel, User uint64 }
+			Throttling struct{ Periods, ThrottledPeriods, ThrottledTime uint64 }
+		}
+		Memory struct {
+			Usage struct{ Limit, Usage, Max uint64 }
+			Raw   map[string]uint64
+		}
+		Pids struct{ Current, Limit uint64 }
+	}
+}
+
+func parseEvents(t *testing.T, text string) (list []event) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var e event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			if !strings.HasSuffix(line, "\n") {
+				break // it is being written
+			}
+			t.Fatalf("%v: %s", err, line)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// now is `events --stats`, and when it was.
+func (c *container) now() (event, time.Time) {
+	c.t.Helper()
+	at := time.Now()
+	list := parseEvents(c.t, c.rt("events", "--stats", c.id).ok().stdout)
+	if len(list) != 1 || list[0].Type != "stats" || list[0].ID != c.id {
+		c.t.Fatalf("events --stats: %+v", list)
+	}
+	return list[0], at
+}
+
+// TestEventsStats: a busy loop under a quota is seen to get its share, and no more.
+func TestEventsStats(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, script("while :; do :; done"), limited(specs.LinuxResources{
+		CPU: &specs.LinuxCPU{Quota: i64(5000), Period: u64(100000)}, Pids: &specs.LinuxPids{Limit: i64(33)},
+		Memory: &specs.LinuxMemory{Limit: i64(64 << 20)},
+	})).up()
+	first, began := c.now()
+	eventually(t, "two seconds of work", func() bool { return time.Since(began) > 2*time.Second })
+	second, ended := c.now()
+	share := float64(second.Data.CPU.Usage.Total-first.Data.CPU.Usage.Total) / float64(ended.Sub(began))
+	if share < 0.02 || share > 0.07 { // little, so that a machine with other work can give it
+		t.Errorf("a quota of 5%% gave %.1f%%", share*100)
+	}
+	d := second.Data
+	if d.CPU.Throttling.ThrottledPeriods == 0 || d.CPU.Throttling.ThrottledTime == 0 || d.CPU.Throttling.Periods < d.CPU.Throttling.ThrottledPeriods {
+		t.Errorf("throttling %+v", d.CPU.Throttling)
+	}
+	if u := d.CPU.Usage; u.User+u.Kernel < u.Total/2 || u.User+u.Kernel > u.Total*2 {
+		t.Errorf("usage %+v", u)
+	}
+	if m := d.Memory; m.Usage.Limit != 64<<20 || m.Usage.Usage == 0 || m.Usage.Max != 0 && m.Usage.Max < m.Usage.Usage || m.Raw["pgfault"] == 0 {
+		t.Errorf("memory %+v", m)
+	}
+	if d.Pids.Limit != 33 || d.Pids.Current != 1 {
+		t.Errorf("pids %+v", d.Pids)
+	}
+}
+
+// TestEventsStream: statistics come at their pace, and end with the container.
+func TestEventsStream(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "its stream ends with the removal of the cgroup")
+	c := newContainer(t)
+	c.create().ok() // a created container has statistics, too
+	run := c.begin(call{args: []string{"events", "--interval", "50ms", c.id}})
+	eventually(t, "three statistics", func() bool { return len(parseEvents(t, readAll(t, run.stdout))) >= 3 })
+	c.start().ok()
+	c.rt("pause", c.id).ok()
+	n := len(parseEvents(t, readAll(t, run.stdout)))
+	eventually(t, "statistics of a paused container", func() bool { return len(parseEvents(t, readAll(t, run.stdout))) > n })
+	c.rt("resume", c.id).ok()
+	c.stopped()
+	if r := run.wait().ok(); r.stderr != "" {
+		t.Errorf("at the end: %s", r)
+	}
+}
+
+// TestEventsEndAtOnce: not at the next statistics.
+func TestEventsEndAtOnce(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "its stream ends with the removal of the cgroup")
+	c := newContainer(t).up()
+	run := c.begin(call{args: []string{"events", "--interval", "1h", c.id}})
+	piped := *c
+	piped.prefix = []string{"sh", "-c", `"$0" "$@" | true`}
+	piped.rt("events", "--interval", "1h", c.id).ok()
+	// That it has come as far as waiting shows in its descriptors: the pidfd, which it waits for.
+	eventually(t, "the pidfd", func() bool {
+		for _, fd := range []string{"3", "4", "5", "6", "7", "8", "9"} {
+			if to, _ := os.Readlink("/proc/" + pidText(run.cmd.Process.Pid) + "/fd/" + fd); strings.Contains(to, "pidfd") {
+				return true
+			}
+		}
+		return false
+	})
+	c.stopped()
+	if r := run.wait().ok(); r.stdout != "" {
+		t.Errorf("statistics within the hour: %s", r)
+	}
+}
+
+const hog = "head -c 64m /dev/zero | sort > /dev/null"
+
+var sixteenMiB = limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: i64(16 << 20), Swap: i64(16 << 20)}})
+
+// TestEventsOOM: what is killed in the container is reported, when it happens.
+func TestEventsOOM(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "its stream ends with the removal of the cgroup")
+	c := newContainer(t, sixteenMiB).up()
+	run := c.begin(call{args: []string{"events", "--interval", "100ms", c.id}})
+	eventually(t, "statistics", func() bool { return len(readAll(t, run.stdout)) > 0 })
+	if strings.Contains(readAll(t, run.stdout), "oom\"") {
+		t.Errorf("before: %s", readAll(t, run.stdout))
+	}
+	c.exec("sh", "-c", hog)
+	want := `{"type":"oom","id":"` + c.id + "\"}\n"
+	eventually(t, want, func() bool { return strings.Contains(readAll(t, run.stdout), want) })
+	c.stopped()
+	run.wait().ok()
+}
+
+// TestEventsOOMOfInit: the last event of a container whose end it was.
+func TestEventsOOMOfInit(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "its stream ends with the removal of the cgroup")
+	c := newContainer(t, sixteenMiB, script("head -c 64m /dev/zero | sort > /dev/null; exit 0"))
+	c.create().ok()
+	run := c.begin(call{args: []string{"events", "--interval", "20ms", c.id}})
+	eventually(t, "statistics", func() bool { return len(readAll(t, run.stdout)) > 0 })
+	c.start().ok()
+	if r := run.wait().ok(); !strings.Contains(r.stdout, `{"type":"oom","id":"`+c.id+`"}`) {
+		t.Errorf("no event: %s", r)
+	}
+}
+
+func TestEventsRefused(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t).up()
+	for _, interval := range []string{"0s", "-1s"} {
+		c.rt("events", "--interval="+interval, c.id).fails("duration interval must be greater than 0").oneError()
+	}
+	c.rt("events", "rt-it-nobody").fails("container does not exist").oneError()
+	c.stopped()
+	for _, flags := range [][]string{nil, {"--stats"}} {
+		c.rt(append(append([]string{"events"}, flags...), c.id)...).fails("container with id " + c.id + " is not running").oneError()
+	}
+}

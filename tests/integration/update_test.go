@@ -1,0 +1,186 @@
+package integration
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// onV2 says that the machine has cgroup v2 only.
+func onV2(t *testing.T) bool {
+	t.Helper()
+	var st unix.Statfs_t
+	if err := unix.Statfs(cgroupRoot, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// A limitFile is a file of the container's cgroup and what it must hold, on v1 (controller/file) and on v2. On
+// the side that is "" it is not looked at.
+type limitFile struct{ v1, v1Want, v2, v2Want string }
+
+func (c *container) check(when string, files ...limitFile) {
+	c.t.Helper()
+	for _, f := range files {
+		controller, file, _ := strings.Cut(f.v1, "/")
+		want := f.v1Want
+		if onV2(c.t) {
+			controller, file, want = "", f.v2, f.v2Want
+		}
+		if file == "" {
+			continue
+		}
+		if got := c.cgroupFile(controller, file); got != want {
+			c.t.Errorf("%s: %s is %q, want %q", when, file, got, want)
+		}
+	}
+}
+
+func (c *container) update(args ...string) result {
+	c.t.Helper()
+	return c.rt(append(append([]string{"update"}, args...), c.id)...)
+}
+
+// TestUpdateFlags: every flag, one after the other on one container, read back from the kernel. What was set
+// before stays.
+func TestUpdateFlags(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "1.1 has not all of the flags, and rewrites what is not given")
+	c := newContainer(t).up()
+	var set []limitFile
+	for _, step := range []struct {
+		flags []string
+		limitFile
+	}{
+		{[]string{"--pids-limit", "42"}, limitFile{"pids/pids.max", "42", "pids.max", "42"}},
+		{[]string{"--cpu-share", "512"}, limitFile{"cpu/cpu.shares", "512", "cpu.weight", "59"}},
+		{[]string{"--cpu-period", "50000", "--cpu-quota", "20000"}, limitFile{"cpu/cpu.cfs_quota_us", "20000", "cpu.max", "20000 50000"}},
+		{[]string{"--cpu-quota", "30000"}, limitFile{"cpu/cpu.cfs_period_us", "50000", "cpu.max", "30000 50000"}},
+		{[]string{"--cpu-burst", "10000"}, limitFile{"cpu/cpu.cfs_burst_us", "10000", "cpu.max.burst", "10000"}},
+		{[]string{"--cpuset-cpus", "0"}, limitFile{"cpuset/cpuset.cpus", "0", "cpuset.cpus", "0"}},
+		{[]string{"--cpuset-mems", "0"}, limitFile{"cpuset/cpuset.mems", "0", "cpuset.mems", "0"}},
+		{[]string{"--memory", "64M"}, limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"}},
+		{[]string{"--memory-reservation", "32M"}, limitFile{"memory/memory.soft_limit_in_bytes", "33554432", "memory.low", "33554432"}},
+		{[]string{"--memory-swap", "96M"}, limitFile{"memory/memory.memsw.limit_in_bytes", "100663296", "memory.swap.max", "33554432"}},
+		{[]string{"--blkio-weight", "200"}, limitFile{"blkio/blkio.bfq.weight", "200", "", ""}},
+		{[]string{"--cpu-idle", "1"}, limitFile{"cpu/cpu.idle", "1", "cpu.idle", "1"}},
+	} {
+		c.update(step.flags...).ok()
+		if slices.Contains(step.flags, "--cpu-quota") {
+			set = slices.DeleteFunc(set, func(f limitFile) bool { return f.v2 == "cpu.max" })
+		}
+		if step.flags[0] == "--cpu-idle" { // which stands for a weight of 0
+			set = slices.DeleteFunc(set, func(f limitFile) bool { return f.v2 == "cpu.weight" })
+		}
+		set = append(set, step.limitFile)
+		c.check(fmt.Sprint(step.flags), set...)
+	}
+	c.update("--memory", "-1").ok()
+	c.update("--pids-limit", "-1", "--cpu-quota=-1", "--cpu-idle", "0").ok()
+	c.check("no limits", limitFile{"memory/memory.limit_in_bytes", "9223372036854771712", "memory.max", "max"},
+		limitFile{"memory/memory.memsw.limit_in_bytes", "9223372036854771712", "memory.swap.max", "max"},
+		limitFile{"pids/pids.max", "max", "pids.max", "max"}, limitFile{"cpu/cpu.cfs_quota_us", "-1", "cpu.max", "max 50000"})
+	if !onV2(t) {
+		// The kernel gives realtime to a child only of what its parent has: here the least there is.
+		c.update("--cpu-rt-period", "500000").ok()
+		c.check("realtime", limitFile{"cpu/cpu.rt_period_us", "500000", "", ""})
+	}
+	if r := c.update("--kernel-memory", "1M", "--kernel-memory-tcp", "1M").ok(); strings.Count(r.stderr, "ignored") != 2 {
+		t.Errorf("kernel memory: %s", r)
+	}
+	c.update("--l3-cache-schema", "L3:0=f").fails("intelRdt is not supported").oneError()
+}
+
+// TestUpdateResources: a document from a file and from standard input; 0 and what is missing stay as they are.
+func TestUpdateResources(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(30)}, CPU: &specs.LinuxCPU{Shares: u64(256)}})).up()
+	c.update("-r", c.file("r.json", `{"memory":{"limit":50331648},"pids":{"limit":0},"cpu":{"shares":0,"quota":0,"period":0}}`, 0o644)).ok()
+	same := []limitFile{{"pids/pids.max", "30", "pids.max", "30"}, {"cpu/cpu.shares", "256", "cpu.weight", "35"}, {"cpu/cpu.cfs_quota_us", "-1", "cpu.max", "max 100000"}}
+	c.check("file", append(same, limitFile{"memory/memory.limit_in_bytes", "50331648", "memory.max", "50331648"})...)
+	c.do(call{args: []string{"update", "--resources", "-", "--pids-limit", "7", c.id}, stdin: strings.NewReader(`{"memory":{"limit":67108864}}`)}).ok()
+	c.check("standard input", append(same, limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"})...)
+	if differs(t, "1.1 has texts of its own") {
+		return
+	}
+	c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(`{"memory":{"limit":"1M"}}`)}).fails("/memory/limit: is a string").oneError()
+	c.check("refused", append(same, limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"})...)
+}
+
+// TestUpdateLeavesDevices: engines send device rules with every update; those in force stay.
+func TestUpdateLeavesDevices(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable, capable("CAP_MKNOD")).up()
+	c.sh("mknod /fuse c 10 229")
+	try := func() int { return c.exec("dd", "if=/fuse", "of=/dev/null", "bs=1", "count=0").code }
+	if try() == 0 {
+		t.Fatal("the device is allowed to begin with")
+	}
+	c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(`{"devices":[{"allow":true,"access":"rwm"}],"pids":{"limit":50}}`)}).ok()
+	c.check("update", limitFile{"pids/pids.max", "50", "pids.max", "50"})
+	if try() == 0 {
+		t.Error("update has allowed a device")
+	}
+}
+
+// TestUpdateStates: created, paused and stopped containers.
+func TestUpdateStates(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	c.create().ok()
+	c.update("--pids-limit", "21").ok()
+	c.check("created", limitFile{"pids/pids.max", "21", "pids.max", "21"})
+	c.start().ok()
+	c.rt("pause", c.id).ok()
+	c.update("--pids-limit", "22").ok()
+	c.check("paused", limitFile{"pids/pids.max", "22", "pids.max", "22"})
+	if got := c.status(); got != "paused" {
+		t.Errorf("after the update it is %s", got)
+	}
+	c.rt("resume", c.id).ok()
+	c.stopped()
+	c.update("--pids-limit", "23").fails("container not running").oneError()
+	c.rt("update", "--pids-limit", "1", "rt-it-nobody").fails("container does not exist").oneError()
+}
+
+// TestUpdateWorks: a lower limit is one for what runs already.
+func TestUpdateWorks(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t).up()
+	c.update("--pids-limit", "4").ok()
+	if r := c.exec("sh", "-c", "for i in 1 2 3 4 5 6; do sleep 900 > /dev/null 2>&1 & done"); !strings.Contains(r.stderr, "fork") {
+		t.Errorf("six processes with a limit of four: %s", r)
+	}
+}
+
+// TestUpdateAtOnce: each of many updates at the same time is carried out as a whole.
+func TestUpdateAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t).up()
+	var wait sync.WaitGroup
+	var results [8]result
+	for i := range results {
+		run := c.begin(call{args: []string{"update", "--pids-limit", fmt.Sprint(100 + i), "--cpu-share", fmt.Sprint(1000 + i), "--cpu-quota", fmt.Sprint(20000 + i), c.id}})
+		wait.Go(func() { results[i] = run.wait() })
+	}
+	wait.Wait()
+	for _, r := range results {
+		r.ok()
+	}
+	if onV2(t) {
+		return
+	}
+	var n, share, quota int
+	fmt.Sscan(c.cgroupFile("pids", "pids.max"), &n)
+	fmt.Sscan(c.cgroupFile("cpu", "cpu.shares"), &share)
+	fmt.Sscan(c.cgroupFile("cpu", "cpu.cfs_quota_us"), &quota)
+	if n < 100 || n > 107 || share != n+900 || quota != n+19900 {
+		t.Errorf("limits of several updates: %d %d %d", n, share, quota)
+	}
+}

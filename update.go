@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-units"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer/bundle"
+)
+
+// A limitFlag is a flag of update that sets one limit.
+type limitFlag struct {
+	name, usage string
+	set         func(r *specs.LinuxResources, value string) error
+}
+
+func limitFlags() []limitFlag {
+	return []limitFlag{
+		{"blkio-weight", "`WEIGHT` of block I/O among others, 10 to 1000", func(r *specs.LinuxResources, v string) error {
+			n, err := strconv.ParseUint(v, 10, 16)
+			weight := uint16(n)
+			r.BlockIO.Weight = &weight
+			return err
+		}},
+		{"cpu-period", "`MICROSECONDS` over which the quota counts", unsigned(func(r *specs.LinuxResources) **uint64 { return &r.CPU.Period })},
+		{"cpu-quota", "`MICROSECONDS` of cpu time in a period; -1: no limit", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.Quota })},
+		{"cpu-burst", "`MICROSECONDS` of unused quota that may be saved up", unsigned(func(r *specs.LinuxResources) **uint64 { return &r.CPU.Burst })},
+		{"cpu-share", "`WEIGHT` of the cpu among others, 2 to 262144", unsigned(func(r *specs.LinuxResources) **uint64 { return &r.CPU.Shares })},
+		{"cpu-rt-period", "`MICROSECONDS` over which the realtime runtime counts", unsigned(func(r *specs.LinuxResources) **uint64 { return &r.CPU.RealtimePeriod })},
+		{"cpu-rt-runtime", "`MICROSECONDS` of realtime cpu time in a period", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.RealtimeRuntime })},
+		{"cpuset-cpus", "`LIST` of cpus to use, 0-3,7", text(func(r *specs.LinuxResources) *string { return &r.CPU.Cpus })},
+		{"cpuset-mems", "`LIST` of memory nodes to use", text(func(r *specs.LinuxResources) *string { return &r.CPU.Mems })},
+		{"cpu-idle", "1: run only when nothing else does; 0: as others", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.Idle })},
+		{"memory", "limit of memory in `BYTES`, or with a unit (100M); -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Limit })},
+		{"memory-reservation", "`BYTES` that are kept when memory is short", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Reservation })},
+		{"memory-swap", "limit of memory and swap together in `BYTES`; -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Swap })},
+		{"pids-limit", "`NUMBER` of processes and threads; -1: no limit", signed(func(r *specs.LinuxResources) **int64 { return &r.Pids.Limit })},
+		//lint:ignore SA1019 read only to say that it is ignored
+		{"kernel-memory", "", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Kernel })},
+		{"kernel-memory-tcp", "", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.KernelTCP })},
+		{"l3-cache-schema", "", noIntelRDT},
+		{"mem-bw-schema", "", noIntelRDT},
+	}
+}
+
+func unsigned(field func(*specs.LinuxResources) **uint64) func(*specs.LinuxResources, string) error {
+	return func(r *specs.LinuxResources, v string) error {
+		n, err := strconv.ParseUint(v, 10, 64)
+		*field(r) = &n
+		return err
+	}
+}
+
+func signed(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResources, string) error {
+	return func(r *specs.LinuxResources, v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		*field(r) = &n
+		return err
+	}
+}
+
+func text(field func(*specs.LinuxResources) *string) func(*specs.LinuxResources, string) error {
+	return func(r *specs.LinuxResources, v string) error {
+		*field(r) = v
+		return nil
+	}
+}
+
+// size takes what Docker and runc take: 1024, 100M, 1.5g, 10MiB; units are powers of 1024.
+func size(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResources, string) error {
+	return func(r *specs.LinuxResources, v string) error {
+		n := int64(-1)
+		if v != "-1" {
+			var err error
+			if n, err = units.RAMInBytes(v); err != nil {
+				return err
+			}
+			if n < 0 || n == math.MaxInt64 { // what the library makes of more than fits depends on the processor
+				return strconv.ErrRange
+			}
+		}
+		*field(r) = &n
+		return nil
+	}
+}
+
+func noIntelRDT(*specs.LinuxResources, string) error {
+	return errors.New("intelRdt is not supported")
+}
+
+func (p *program) updateCommand(meant bool) *cli.Command {
+	var limits []limitFlag
+	if meant {
+		limits = limitFlags()
+	}
+	flags := []cli.Flag{&cli.StringFlag{Name: "resources", Aliases: []string{"r"},
+		Usage: "`FILE` with a linux.resources object, - for standard input; the flags below are then ignored"}}
+	for _, l := range limits {
+		flags = append(flags, &cli.StringFlag{Name: l.name, Usage: l.usage, Hidden: l.usage == ""})
+	}
+	return command(&cli.Command{
+		Name:      "update",
+		Usage:     "change the limits of a container",
+		ArgsUsage: "<container-id>",
+		Flags:     flags,
+	}, 1, 1, func(c *cli.Context) error {
+		r, err := p.resources(c, limits)
+		if err != nil {
+			return err
+		}
+		return p.runtime(c).Update(c.Args().First(), r)
+	})
+}
+
+// resources is what the command line asks for.
+func (p *program) resources(c *cli.Context, limits []limitFlag) (*specs.LinuxResources, error) {
+	if c.String("resources") == "" {
+		return resourcesOfFlags(c, limits)
+	}
+	var ignored []string
+	for _, l := range limits {
+		if c.IsSet(l.name) {
+			ignored = append(ignored, "--"+l.name)
+		}
+	}
+	if len(ignored) > 0 {
+		p.log.warnf("%s: ignored, because of --resources", strings.Join(ignored, ", "))
+	}
+	raw, err := p.readResources(c.String("resources"))
+	if err != nil {
+		return nil, fmt.Errorf("read resources: %w", err)
+	}
+	r, problems, err := bundle.DecodeResources(raw)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range problems {
+		if w.Warning {
+			p.log.warnf("resources: %s: %s", w.Pointer, w.Text)
+		}
+	}
+	return r, bundle.Join(problems)
+}
+
+// maxResources is far more than any linux.resources has.
+const maxResources = 16 << 20
+
+func (p *program) readResources(path string) ([]byte, error) {
+	in := p.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, maxResources+1))
+	if err == nil && len(raw) > maxResources {
+		err = errors.New("more than the limit of 16 MiB")
+	}
+	return raw, err
+}
+
+// resourcesOfFlags: an empty value is as good as no flag, as in runc.
+func resourcesOfFlags(c *cli.Context, limits []limitFlag) (*specs.LinuxResources, error) {
+	r := &specs.LinuxResources{
+		CPU: &specs.LinuxCPU{}, Memory: &specs.LinuxMemory{}, BlockIO: &specs.LinuxBlockIO{}, Pids: &specs.LinuxPids{},
+	}
+	for _, l := range limits {
+		value := c.String(l.name)
+		if value == "" {
+			continue
+		}
+		if err := l.set(r, value); err != nil {
+			return nil, &usageError{text: fmt.Sprintf("invalid value for %s: %v", l.name, err)}
+		}
+	}
+	return r, bundle.Join(bundle.CheckResources(r))
+}
