@@ -52,10 +52,7 @@ static int bind_node(struct ctx *c, const struct step *s)
 		return at;
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE));
-	TRY(c, "move_mount", k_move_mount(tree, at));
-	close(at);
-	close(tree);
-	return 0;
+	return attach(c, tree, at);
 }
 
 /*
@@ -126,9 +123,9 @@ STEP(console)
 		if (at < 0)
 			return at;
 		TRY(c, "open_tree", tree = k_open_tree(slave, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
-		TRY(c, "move_mount", k_move_mount(tree, at));
-		close(tree);
-		close(at);
+		int r = attach(c, tree, at);
+		if (r < 0)
+			return r;
 	}
 	char name[32];
 	snprintf(name, sizeof name, "/dev/pts/%u", number);
@@ -143,31 +140,20 @@ STEP(console)
 }
 
 /*
- * A procfs of our own, mounted nowhere: what is written through it cannot be redirected by anything in the
- * container's tree (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
+ * str: directory of /proc, path below it, value. It goes through a procfs of our own, mounted nowhere: it cannot be redirected by
+ * anything in the container's tree (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881). self is a link of the kernel's.
  */
-static int open_proc(struct ctx *c)
+STEP(proc_write)
 {
-	int fs;
-	if (c->proc >= 0)
-		return 0;
-	TRY(c, "fsopen proc", fs = (int)syscall(NR_fsopen, "proc", K_FSOPEN_CLOEXEC));
-	TRY(c, "fsconfig create", k_fsconfig(fs, K_FSCONFIG_CREATE, NULL, NULL));
-	TRY(c, "fsmount proc", c->proc = (int)syscall(NR_fsmount, fs, K_FSMOUNT_CLOEXEC, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC));
-	close(fs);
-	return 0;
-}
-
-/* str: path below /proc/sys with slashes, value. */
-STEP(sysctl)
-{
-	int sys, fd, r = open_proc(c);
-	if (r < 0)
-		return r;
-	TRY(c, "open sys", sys = k_openat2(c->proc, "sys", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS | K_NO_XDEV));
-	TRY(c, "open", fd = k_openat2(sys, s->str[0], O_WRONLY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS | K_NO_XDEV));
-	close(sys);
-	TRY(c, "write", write(fd, s->str[1], strlen(s->str[1])));
+	int dir, fd;
+	if (c->proc < 0)
+		c->proc = new_fs(c, "proc", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+	if (c->proc < 0)
+		return c->proc;
+	TRY(c, "open proc", dir = k_openat2(c->proc, s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_MAGICLINKS | K_NO_XDEV));
+	TRY(c, "open", fd = k_openat2(dir, s->str[1], O_WRONLY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS | K_NO_XDEV));
+	close(dir);
+	TRY(c, "write", write(fd, s->str[2], strlen(s->str[2])));
 	close(fd);
 	return 0;
 }

@@ -60,6 +60,8 @@ struct k_sched_attr {
 	uint64_t runtime, deadline, period;
 };
 
+struct k_dirent { uint64_t ino; int64_t off; uint16_t len; uint8_t type; char name[]; }; /* getdents64(2) */
+
 static inline int k_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
 	struct k_open_how how = {flags, mode, resolve};

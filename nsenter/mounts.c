@@ -5,8 +5,18 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "stub.h"
+
+/* mount_setattr(2), unless there is nothing to change. */
+static int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation)
+{
+	struct k_mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+	if (set | clear | propagation)
+		TRY(c, "mount_setattr", k_mount_setattr(fd, flags, &attr));
+	return 0;
+}
 
 /* a: MS_* propagation for the whole tree of the new mount namespace. */
 STEP(propagation)
@@ -31,9 +41,9 @@ STEP(attach_root)
 	c->what = "rootfs changed while it was opened";
 	if (want.st_dev != have.st_dev || want.st_ino != have.st_ino)
 		return -ESTALE;
-	struct k_mount_attr attr = {.propagation = s->a[1]};
-	if (attr.propagation)
-		TRY(c, "mount_setattr", k_mount_setattr(tree, K_RECURSIVE, &attr));
+	int r = set_attr(c, tree, K_RECURSIVE, 0, 0, s->a[1]);
+	if (r < 0)
+		return r;
 	TRY(c, "move_mount", k_move_mount(tree, at));
 	close(at);
 	c->root = tree;
@@ -53,61 +63,91 @@ static int open_target(struct ctx *c, const char *path, int dir, int no_links)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Moves a tree onto its target. A directory over a file or the reverse is EINVAL (do_move_mount), which says
- * nothing; mount(2) says ENOTDIR, and by that engines explain it. */
-static int move_onto(struct ctx *c, int tree, int at)
+/* Moves a tree onto its target, and closes both. A directory over a file or the reverse is EINVAL (do_move_mount),
+ * which says nothing; mount(2) says ENOTDIR, and by that engines explain it. */
+int attach(struct ctx *c, int tree, int at)
 {
 	struct stat what, where;
-	if (k_move_mount(tree, at) == 0)
-		return 0;
-	int err = errno;
 	c->what = "move_mount";
-	if (err == EINVAL && fstat(tree, &what) == 0 && fstat(at, &where) == 0 && !S_ISDIR(what.st_mode) != !S_ISDIR(where.st_mode))
-		err = ENOTDIR;
-	return -err;
+	if (k_move_mount(tree, at) < 0) {
+		int err = errno;
+		if (err == EINVAL && fstat(tree, &what) == 0 && fstat(at, &where) == 0 && !S_ISDIR(what.st_mode) != !S_ISDIR(where.st_mode))
+			err = ENOTDIR;
+		return -err;
+	}
+	close(tree);
+	close(at);
+	return 0;
 }
 
-/* Makes a detached mount of a file system: str[0] type, str[from..] options "key" or "key\0value". */
-static int make_fs(struct ctx *c, const struct step *s, uint32_t from, unsigned attr)
+/* Gives a new or picked file system (fsopen(2)) its options: n strings, key, value or NULL, key ... */
+static int configure_fs(struct ctx *c, int fs, char *const *opt, uint32_t n, unsigned finish)
 {
-	int fs, mnt;
-	TRY(c, "fsopen", fs = (int)syscall(NR_fsopen, s->str[0], K_FSOPEN_CLOEXEC));
 	c->detail_fd = fs;
-	if (s->str[2][0])
-		TRY(c, "source", k_fsconfig(fs, K_FSCONFIG_STRING, "source", s->str[2]));
-	for (uint32_t i = from; i + 1 < s->nstr; i += 2) {
-		const char *key = s->str[i], *value = s->str[i + 1];
-		if (!key)
-			return -EBADMSG;
-		c->what = key;
-		if (k_fsconfig(fs, value ? K_FSCONFIG_STRING : K_FSCONFIG_FLAG, key, value) < 0)
-			return -errno;
+	for (uint32_t i = 0; i + 1 < n; i += 2) {
+		c->what = opt[i];
+		if (!opt[i] || k_fsconfig(fs, opt[i + 1] ? K_FSCONFIG_STRING : K_FSCONFIG_FLAG, opt[i], opt[i + 1]) < 0)
+			return opt[i] ? -errno : -EBADMSG;
 	}
-	TRY(c, "fsconfig create", k_fsconfig(fs, K_FSCONFIG_CREATE, NULL, NULL));
-	TRY(c, "fsmount", mnt = (int)syscall(NR_fsmount, fs, K_FSMOUNT_CLOEXEC, attr));
+	TRY(c, "fsconfig", k_fsconfig(fs, finish, NULL, NULL));
 	c->detail_fd = -1;
+	return 0;
+}
+
+/* Makes a detached mount of a new file system. */
+int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr)
+{
+	int fs, mnt, r;
+	TRY(c, "fsopen", fs = (int)syscall(NR_fsopen, type, K_FSOPEN_CLOEXEC));
+	if ((r = configure_fs(c, fs, opt, n, K_FSCONFIG_CREATE)) < 0)
+		return r;
+	TRY(c, "fsmount", mnt = (int)syscall(NR_fsmount, fs, K_FSMOUNT_CLOEXEC, attr));
 	close(fs);
 	return mnt;
 }
 
-/* a: MOUNT_ATTR_* set, 1 if no link may lead to the target, propagation. str: type, target, source, key, value ... */
+/* The root of a new file system: attributes and content of the directory that it will hide, a label. */
+static int fill_fs(struct ctx *c, const struct step *s, int mnt)
+{
+	int r = 0, root, hidden = -1;
+	TRY(c, "open new file system", root = k_openat2(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH));
+	if (*s->str[4])
+		TRY(c, "set label", fsetxattr(root, "security.selinux", s->str[4], strlen(s->str[4]) + 1, 0));
+	if (s->a[4])
+		hidden = path_open(c->root, s->str[1], O_RDONLY | O_DIRECTORY, 0);
+	if (hidden >= 0) { /* else there is nothing to hide */
+		r = copy_up(c, hidden, root, (unsigned)s->a[4]);
+		close(hidden);
+	}
+	close(root);
+	return r;
+}
+
+/*
+ * a: MOUNT_ATTR_* set, 1 if no link may lead to the target, propagation, 1 if that is recursive, COPY_*.
+ * str: type, target, source, "" or all options as mount(2) takes them, "" or a label for the root, key, value ...
+ */
 STEP(mount_fs)
 {
-	int mnt = make_fs(c, s, 3, (unsigned)s->a[0]);
-	if (mnt < 0)
+	int mnt = -1, at, r;
+	if (!*s->str[3] && (mnt = new_fs(c, s->str[0], s->str + 5, s->nstr - 5, (unsigned)s->a[0])) < 0)
 		return mnt;
-	int at = open_target(c, s->str[1], 1, (int)s->a[1]);
-	if (at < 0)
-		return at;
-	int r = move_onto(c, mnt, at);
-	if (r < 0)
+	if (mnt >= 0 && (s->a[4] || *s->str[4]) && (r = fill_fs(c, s, mnt)) < 0)
 		return r;
-	close(at);
-	struct k_mount_attr attr = {.propagation = s->a[2]};
-	if (attr.propagation)
-		TRY(c, "mount_setattr", k_mount_setattr(mnt, s->a[3] ? K_RECURSIVE : 0, &attr));
-	close(mnt);
-	return 0;
+	if ((at = open_target(c, s->str[1], 1, (int)s->a[1])) < 0)
+		return at;
+	if (mnt < 0) { /* fsconfig(2) takes 255 bytes a value; mount(2) a page, but no descriptor */
+		TRY(c, "fchdir", fchdir(at));
+		TRY(c, "mount", mount(s->str[2], ".", s->str[0], 0, s->str[3]));
+		close(at);
+		return 0;
+	}
+	int keep;
+	TRY(c, "dup", keep = fcntl(mnt, F_DUPFD_CLOEXEC, 3));
+	if ((r = attach(c, mnt, at)) == 0)
+		r = set_attr(c, keep, s->a[3] ? K_RECURSIVE : 0, 0, 0, s->a[2]);
+	close(keep);
+	return r;
 }
 
 /*
@@ -119,57 +159,36 @@ STEP(mount_fs)
 STEP(mount_tree)
 {
 	struct stat st;
-	int tree = slot(c, s->a[0]);
+	int tree = slot(c, s->a[0]), r;
 	unsigned rec = s->a[6] & 1 ? K_RECURSIVE : 0;
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE | rec));
-	struct k_mount_attr top = {.attr_set = s->a[1], .attr_clr = s->a[2]};
-	struct k_mount_attr all = {.attr_set = s->a[3], .attr_clr = s->a[4]};
 	/* What a mount has by its place in the tree, then what was asked for: a slave may be shared again below. */
-	struct k_mount_attr place = {.propagation = s->a[5] >> 32}, prop = {.propagation = s->a[5] & 0xffffffff};
-	if (top.attr_set | top.attr_clr)
-		TRY(c, "mount_setattr", k_mount_setattr(tree, 0, &top));
-	if (all.attr_set | all.attr_clr)
-		TRY(c, "mount_setattr", k_mount_setattr(tree, K_RECURSIVE, &all));
-	if (place.propagation)
-		TRY(c, "mount_setattr", k_mount_setattr(tree, K_RECURSIVE, &place));
-	if (prop.propagation)
-		TRY(c, "mount_setattr", k_mount_setattr(tree, s->a[6] & 2 ? K_RECURSIVE : 0, &prop));
+	if ((r = set_attr(c, tree, 0, s->a[1], s->a[2], 0)) < 0 ||
+	    (r = set_attr(c, tree, K_RECURSIVE, s->a[3], s->a[4], 0)) < 0 ||
+	    (r = set_attr(c, tree, K_RECURSIVE, 0, 0, s->a[5] >> 32)) < 0 ||
+	    (r = set_attr(c, tree, s->a[6] & 2 ? K_RECURSIVE : 0, 0, 0, s->a[5] & 0xffffffff)) < 0)
+		return r;
 	TRY(c, "fstat", fstat(tree, &st));
 	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), (int)s->a[7]);
-	if (at < 0)
-		return at;
-	int r = move_onto(c, tree, at);
-	if (r < 0)
-		return r;
-	close(at);
-	close(tree);
-	return 0;
+	return at < 0 ? at : attach(c, tree, at);
 }
 
 /* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system.
  * str: target, key, value ... Changes a mount that is already there. */
 STEP(remount)
 {
-	int at, fs;
+	int at, fs, r = 0;
 	TRY(c, "open target", at = path_open(c->root, s->str[0], O_PATH, 0));
 	if (s->a[4]) {
 		TRY(c, "fspick", fs = (int)syscall(NR_fspick, at, "", K_FSPICK_CLOEXEC | K_FSPICK_EMPTY_PATH));
-		c->detail_fd = fs;
-		for (uint32_t i = 1; i + 1 < s->nstr; i += 2) {
-			c->what = s->str[i];
-			if (!s->str[i] || k_fsconfig(fs, s->str[i + 1] ? K_FSCONFIG_STRING : K_FSCONFIG_FLAG, s->str[i], s->str[i + 1]) < 0)
-				return s->str[i] ? -errno : -EBADMSG;
-		}
-		TRY(c, "fsconfig reconfigure", k_fsconfig(fs, K_FSCONFIG_RECONFIGURE, NULL, NULL));
-		c->detail_fd = -1;
+		if ((r = configure_fs(c, fs, s->str + 1, s->nstr - 1, K_FSCONFIG_RECONFIGURE)) < 0)
+			return r;
 		close(fs);
 	}
-	struct k_mount_attr attr = {.attr_set = s->a[0], .attr_clr = s->a[1], .propagation = s->a[2]};
-	if (attr.attr_set | attr.attr_clr | attr.propagation)
-		TRY(c, "mount_setattr", k_mount_setattr(at, s->a[3] ? K_RECURSIVE : 0, &attr));
+	r = set_attr(c, at, s->a[3] ? K_RECURSIVE : 0, s->a[0], s->a[1], s->a[2]);
 	close(at);
-	return 0;
+	return r;
 }
 
 /* The old root is stacked onto the new one and unmounted: nothing of the host's tree is left (pivot_root(2), NOTES). */
@@ -212,26 +231,19 @@ STEP(chroot)
 /* a: attributes to set on the root mount, propagation, 1 if recursive. */
 STEP(root_attr)
 {
-	struct k_mount_attr attr = {.attr_set = s->a[0], .propagation = s->a[1]};
-	TRY(c, "mount_setattr", k_mount_setattr(c->root, s->a[2] ? K_RECURSIVE : 0, &attr));
-	return 0;
+	return set_attr(c, c->root, s->a[2] ? K_RECURSIVE : 0, s->a[0], 0, s->a[1]);
 }
 
 /* str: path. It becomes read-only by a bind mount of itself; what is not there needs no protection. */
 STEP(readonly_path)
 {
-	int at, tree;
-	struct k_mount_attr attr = {.attr_set = K_ATTR_RDONLY};
 	c->what = "open";
-	at = path_open(c->root, s->str[0], O_PATH, 0);
+	int at = path_open(c->root, s->str[0], O_PATH, 0), tree;
 	if (at < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
-	TRY(c, "mount_setattr", k_mount_setattr(tree, 0, &attr));
-	TRY(c, "move_mount", k_move_mount(tree, at));
-	close(tree);
-	close(at);
-	return 0;
+	int r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
+	return r < 0 ? r : attach(c, tree, at);
 }
 
 /* The container's /dev/null, if it is one: a forged one would unmask what it is mounted over (CVE-2025-31133). */
@@ -249,17 +261,12 @@ static int open_null(struct ctx *c)
 /* A detached clone of the empty, read-only tmpfs that all masked directories share. */
 static int clone_mask(struct ctx *c)
 {
-	int fs, tree;
-	if (c->mask < 0) {
-		TRY(c, "fsopen", fs = (int)syscall(NR_fsopen, "tmpfs", K_FSOPEN_CLOEXEC));
-		TRY(c, "fsconfig", k_fsconfig(fs, K_FSCONFIG_STRING, "source", "tmpfs"));
-		TRY(c, "fsconfig", k_fsconfig(fs, K_FSCONFIG_STRING, "nr_inodes", "2"));
-		TRY(c, "fsconfig", k_fsconfig(fs, K_FSCONFIG_STRING, "mode", "0755"));
-		TRY(c, "fsconfig create", k_fsconfig(fs, K_FSCONFIG_CREATE, NULL, NULL));
-		TRY(c, "fsmount", c->mask = (int)syscall(NR_fsmount, fs, K_FSMOUNT_CLOEXEC, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC));
-		close(fs);
+	static char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0755"};
+	int tree;
+	if (c->mask < 0)
+		c->mask = new_fs(c, "tmpfs", opt, 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+	if (c->mask < 0)
 		return c->mask;
-	}
 	TRY(c, "open_tree", tree = k_open_tree(c->mask, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	return tree;
 }
@@ -281,11 +288,5 @@ STEP(mask_path)
 			return r;
 		TRY(c, "open_tree", tree = k_open_tree(c->null, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	}
-	if (tree < 0)
-		return tree;
-	TRY(c, "move_mount", k_move_mount(tree, at));
-	if (tree != c->mask)
-		close(tree);
-	close(at);
-	return 0;
+	return tree < 0 ? tree : attach(c, tree, at);
 }

@@ -116,7 +116,7 @@ func TestMountFS(t *testing.T) {
 		{func(m *nsenter.MountFS) { m.Options = []nsenter.Option{option("size", "much")} }, unix.EINVAL, "size: tmpfs: Bad value for 'size'"},
 		{func(m *nsenter.MountFS) { m.Options = []nsenter.Option{option("size", strings.Repeat("1", 256))} }, unix.EINVAL, "size"},
 		{func(m *nsenter.MountFS) { m.Options = []nsenter.Option{{Key: strings.Repeat("y", 5000)}} }, unix.EINVAL, strings.Repeat("y", 160)},
-		{func(m *nsenter.MountFS) { m.Type, m.Source = "ext4", "/dev/rt-test-none" }, unix.ENOENT, "fsconfig create: /dev/rt-test-none: Can't lookup blockdev"},
+		{func(m *nsenter.MountFS) { m.Type, m.Source = "ext4", "/dev/rt-test-none" }, unix.ENOENT, "fsconfig: /dev/rt-test-none: Can't lookup blockdev"},
 		{func(m *nsenter.MountFS) { m.Attrs = 1 << 31 }, unix.EINVAL, "fsmount"},
 		{func(m *nsenter.MountFS) { m.Target = "/file" }, unix.ENOTDIR, "move_mount"},
 		{func(m *nsenter.MountFS) { m.Propagation = unix.MS_NODEV }, unix.EINVAL, "mount_setattr"},
@@ -188,7 +188,7 @@ func TestRemount(t *testing.T) {
 	start(t, within(root, tmpfs, nsenter.Remount{Target: "/t", Superblock: true, Options: []nsenter.Option{{Key: "bogus"}}})).
 		fails(before+1, unix.EINVAL, "bogus: tmpfs: Unknown parameter 'bogus'")
 	start(t, within(root, tmpfs, nsenter.Mkdir{Path: "/t/x"}, nsenter.Remount{Target: "/t", Superblock: true, Options: []nsenter.Option{option("nr_inodes", "1")}})).
-		fails(before+2, unix.EINVAL, "fsconfig reconfigure: tmpfs: Too few inodes for current use")
+		fails(before+2, unix.EINVAL, "fsconfig: tmpfs: Too few inodes for current use")
 }
 
 func TestRoots(t *testing.T) {

@@ -91,8 +91,11 @@ type (
 		Options              []Option
 		Attrs                uint64 // MOUNT_ATTR_*
 		Propagation          uint64
-		Recursive            bool // of Propagation
-		NoLinks              bool // no symbolic link may lead to Target
+		Recursive            bool   // of Propagation
+		NoLinks              bool   // no symbolic link may lead to Target
+		CopyUp               CopyUp `json:",omitempty"`
+		Data                 string `json:",omitempty"` // if set, all options in the form of mount(2), and no attributes
+		Label                string `json:",omitempty"` // SELinux label for the root directory
 	}
 	// MountTree attaches a bind mount.
 	MountTree struct {
@@ -155,6 +158,8 @@ type (
 	}
 	// Sysctl writes a file below /proc/sys.
 	Sysctl struct{ Path, Value string }
+	// Label writes a security attribute of the process, a File below /proc/self/attr.
+	Label struct{ File, Text string }
 	// ReadonlyPath makes a path read-only.
 	ReadonlyPath struct{ Path string }
 	// MaskPath hides a path.
@@ -223,6 +228,16 @@ type (
 	Exec struct{ Args, Env []string }
 )
 
+// CopyUp says what a new file system takes over from the directory that it hides.
+type CopyUp uint8
+
+// The bits of CopyUp, as in stub.h. Extended attributes go with the owner.
+const (
+	CopyContent CopyUp = 1 << iota
+	CopyOwner
+	CopyMode
+)
+
 // An Option is a file system's mount option; a nil Value is a flag.
 type Option struct {
 	Key   string
@@ -263,6 +278,7 @@ func (MoveRoot) Name() string     { return "move-root" }
 func (Chroot) Name() string       { return "chroot" }
 func (RootAttr) Name() string     { return "root-attributes" }
 func (Sysctl) Name() string       { return "sysctl" }
+func (Label) Name() string        { return "label" }
 func (ReadonlyPath) Name() string { return "readonly-path" }
 func (MaskPath) Name() string     { return "mask-path" }
 func (Umask) Name() string        { return "umask" }
@@ -321,6 +337,7 @@ func (MoveRoot) String() string       { return "move the rootfs to /" }
 func (s Chroot) String() string       { return "chroot to " + s.Path }
 func (RootAttr) String() string       { return "set attributes of the root mount" }
 func (s Sysctl) String() string       { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
+func (s Label) String() string        { return "write " + s.Text + " to `/proc/self/attr/" + s.File + "`" }
 func (s ReadonlyPath) String() string { return "make read-only " + s.Path }
 func (s MaskPath) String() string     { return "mask " + s.Path }
 func (s Umask) String() string        { return fmt.Sprintf("set umask %04o", s.Mask) }

@@ -43,7 +43,7 @@ enum kind {
 	K_ROOT_ATTR,
 	K_HOSTNAME,
 	K_DOMAINNAME,
-	K_SYSCTL,
+	K_PROC_WRITE,
 	K_READONLY_PATH,
 	K_MASK_PATH,
 	K_UMASK,
@@ -122,13 +122,21 @@ int path_open(int root, const char *path, uint64_t flags, uint64_t resolve);
 int path_make(struct ctx *c, const char *path, int dir, mode_t mode);
 int path_parent(struct ctx *c, const char *path, const char **base);
 
+/* mounts.c */
+int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);
+int attach(struct ctx *c, int tree, int at);
+
+/* copyup.c: what of a hidden directory goes into the file system that hides it. */
+enum { COPY_CONTENT = 1, COPY_OWNER = 2, COPY_MODE = 4 };
+int copy_up(struct ctx *c, int from, int to, unsigned what);
+
 /* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
 STEP(join_ns); STEP(join_pidfd); STEP(unshare); STEP(clone); STEP(sync); STEP(set_ids);
 STEP(cgroup_join); STEP(setsid); STEP(keyring); STEP(loopback_up); STEP(hostname); STEP(domainname);
 STEP(propagation); STEP(attach_root); STEP(mount_fs); STEP(mount_tree); STEP(remount);
 STEP(pivot); STEP(move_root); STEP(chroot); STEP(root_attr); STEP(readonly_path); STEP(mask_path);
-STEP(mkdir); STEP(symlink); STEP(mknod); STEP(console); STEP(sysctl);
+STEP(mkdir); STEP(symlink); STEP(mknod); STEP(console); STEP(proc_write);
 STEP(umask); STEP(personality); STEP(mem_policy); STEP(scheduler); STEP(ioprio); STEP(chown_stdio); STEP(chdir);
 STEP(find_exec); STEP(await_start); STEP(rlimit); STEP(no_new_privs); STEP(seccomp); STEP(bounding);
 STEP(credentials); STEP(capabilities); STEP(close_fds); STEP(exec);

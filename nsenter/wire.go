@@ -46,7 +46,7 @@ const (
 	kRootAttr
 	kHostname
 	kDomainname
-	kSysctl
+	kProcWrite
 	kReadonlyPath
 	kMaskPath
 	kUmask
@@ -196,8 +196,11 @@ func (s AttachRoot) encode(r *record) {
 }
 
 func (s MountFS) encode(r *record) {
-	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive))
-	r.str(s.Type, s.Target, s.Source)
+	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp))
+	r.str(s.Type, s.Target, s.Source, s.Data, s.Label)
+	if s.Source != "" {
+		r.str("source", s.Source)
+	}
 	r.options(s.Options)
 }
 
@@ -227,7 +230,8 @@ func (Pivot) encode(r *record)          { r.set(kPivot) }
 func (MoveRoot) encode(r *record)       { r.set(kMoveRoot) }
 func (s Chroot) encode(r *record)       { r.set(kChroot, slot(s.Dir)) }
 func (s RootAttr) encode(r *record)     { r.set(kRootAttr, s.Set, s.Propagation, b2u(s.Recursive)) }
-func (s Sysctl) encode(r *record)       { r.set(kSysctl); r.str(s.Path, s.Value) }
+func (s Sysctl) encode(r *record)       { r.set(kProcWrite); r.str("sys", s.Path, s.Value) }
+func (s Label) encode(r *record)        { r.set(kProcWrite); r.str("self/attr", s.File, s.Text) }
 func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
 func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path) }
 func (s Umask) encode(r *record)        { r.set(kUmask, uint64(s.Mask)) }

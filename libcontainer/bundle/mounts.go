@@ -54,6 +54,8 @@ func (c *checker) mountOptions(m *specs.Mount, i int) (has mountHas) {
 		case kind == optData && has.bind:
 			// mount(2) ignores data with MS_BIND: the author believes in an option that has no effect
 			c.fail(at("/mounts", i, "options", j), "bind mounts cannot have any filesystem-specific options applied: %s", quote(o))
+		case kind == optCopyUp && m.Type != "tmpfs":
+			c.fail(at("/mounts", i, "options", j), "tmpcopyup is for mounts of type tmpfs")
 		case kind.propagation():
 			if propagation != 0 && propagation != kind && !(propagation == optSlave && kind == optShared) {
 				// slave, then shared is both at once (mount_namespaces(7), "slave-and-shared")

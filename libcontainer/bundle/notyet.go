@@ -23,7 +23,6 @@ var notYet = [...]gap{
 	{field: "gidMappings", mount: func(m *specs.Mount) bool { return len(m.GIDMappings) > 0 }},
 	{option: "idmap"},
 	{option: "ridmap"},
-	{option: "tmpcopyup"},
 }
 
 const notSupported = "not supported yet"

@@ -215,7 +215,7 @@ var linuxRules = []rule{
 	{`{"linux":{"memoryPolicy":{"mode":"MPOL_BEST"}}}`, "/linux/memoryPolicy/mode", "unknown memory policy \"MPOL_BEST\"",
 		`{"linux":{"memoryPolicy":{"mode":"MPOL_LOCAL"}}}`},
 	{`{"linux":{"mountLabel":"x"}}`, "/linux/mountLabel", notSupported, `{"linux":{"mountLabel":""}}`},
-	{oneMount(`{"destination":"/a","type":"tmpfs","options":["tmpcopyup"]}`), "/mounts/1/options/0", notSupported, oneMount(`{"destination":"/a","type":"tmpfs"}`)},
+	{oneMount(`{"destination":"/a","type":"ramfs","options":["tmpcopyup"]}`), "/mounts/1/options/0", "for mounts of type tmpfs", oneMount(`{"destination":"/a","type":"tmpfs","options":["tmpcopyup"]}`)},
 }
 
 func netDevices(d string) string {

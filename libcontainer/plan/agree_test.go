@@ -59,6 +59,9 @@ func mountProblems(option string) error {
 		Linux:  &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}},
 		Mounts: []specs.Mount{{Destination: "/a", Source: "/b", Options: []string{"bind", option}}},
 	}
+	if option == "tmpcopyup" {
+		spec.Mounts[0] = specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{option}}
+	}
 	return bundle.Join((&bundle.Bundle{Spec: spec}).Check())
 }
 

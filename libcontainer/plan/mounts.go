@@ -153,6 +153,9 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 	if m.Type == "" {
 		return fmt.Errorf("%s/type: a mount that is not a bind mount needs a type", pointer)
 	}
+	if f.copyUp && m.Type != "tmpfs" {
+		return fmt.Errorf("%s/options: tmpcopyup is for mounts of type tmpfs, not %s", pointer, m.Type)
+	}
 	step := nsenter.MountFS{
 		Type: m.Type, Target: target, Source: m.Source, Attrs: f.attrs(),
 		NoLinks: m.Type == "proc" || m.Type == "sysfs",
@@ -165,10 +168,38 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 		}
 	}
 	step.Propagation, step.Recursive = f.firstPropagation()
+	var later uint64 // nothing can be set on a mount that is read-only
+	if step.CopyUp = copyUp(m.Type, f); step.CopyUp != 0 {
+		later, step.Attrs = step.Attrs&unix.MOUNT_ATTR_RDONLY, step.Attrs&^unix.MOUNT_ATTR_RDONLY
+	}
 	b.add(pointer, step)
+	if later != 0 {
+		b.add(pointer, nsenter.Remount{Target: target, Set: later})
+	}
 	b.more(f, target, pointer)
 	b.wholeTree(f, target, pointer)
 	return nil
+}
+
+// copyUp is what a new tmpfs takes over from the directory that it hides: its mode, unless that is configured, for
+// the mode that the kernel gives, 1777, is seldom the image's; with tmpcopyup owner and content as well.
+func copyUp(fstype string, f *flags) nsenter.CopyUp {
+	if fstype != "tmpfs" {
+		return 0
+	}
+	up := nsenter.CopyMode
+	if f.copyUp {
+		up |= nsenter.CopyContent | nsenter.CopyOwner
+	}
+	for _, o := range f.data {
+		switch o.Key {
+		case "mode":
+			up &^= nsenter.CopyMode
+		case "uid", "gid":
+			up &^= nsenter.CopyOwner
+		}
+	}
+	return up
 }
 
 // wholeTree applies the recursive options to a mount that is there.

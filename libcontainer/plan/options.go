@@ -19,6 +19,7 @@ const (
 	propagationOption                   // set: MS_*
 	bindOption                          // set: MS_REC or 0
 	remountOption
+	copyUpOption
 	noOption // nothing to do
 )
 
@@ -94,6 +95,7 @@ var mountOptions = [...]mountOption{
 	{"suid", attrOption, 0, unix.MOUNT_ATTR_NOSUID},
 	{"symfollow", attrOption, 0, attrNoSymfollow},
 	{"sync", superblockOption, 0, 0},
+	{"tmpcopyup", copyUpOption, 0, 0},
 	{"unbindable", propagationOption, unix.MS_UNBINDABLE, 0},
 }
 
@@ -129,6 +131,7 @@ type flags struct {
 	propagation    []uint64
 	bind, rbind    bool
 	remount        bool
+	copyUp         bool
 	superblock     []nsenter.Option // words for the superblock
 	data           []nsenter.Option // the file system's own
 }
@@ -163,6 +166,8 @@ func parseOptions(options []string) flags {
 			f.rbind = f.rbind || o.set != 0
 		case o.kind == remountOption:
 			f.remount = true
+		case o.kind == copyUpOption:
+			f.copyUp = true
 		}
 	}
 	return f

@@ -151,20 +151,6 @@ func TestRemount(t *testing.T) {
 	c.exec("sh", "-c", "! touch /tmp/x").ok()
 }
 
-// TestTmpcopyup: rt says that it does not have it; this test has to change with the feature.
-func TestTmpcopyup(t *testing.T) {
-	t.Parallel()
-	c := newContainer(t, mounted("/etc", "tmpfs", "tmpfs", "tmpcopyup", "rw"), script("cat /etc/group | head -n 1; touch /etc/new"))
-	if !differs(t, "it has tmpcopyup") {
-		c.run().fails("tmpcopyup is not supported yet").oneError()
-		return
-	}
-	c.run().ok().prints("root:x:0:")
-	if _, err := os.Stat(filepath.Join(c.rootfs, "etc/new")); err == nil {
-		t.Error("the copy was not a copy")
-	}
-}
-
 // TestMountOrder: mounts come in the order of the list; a later one covers an earlier one.
 func TestMountOrder(t *testing.T) {
 	t.Parallel()
