@@ -57,7 +57,7 @@ func TestFeaturesGolden(t *testing.T) {
 		`"linux":{"namespaces":["cgroup","ipc","mount","network","pid","time","user","uts"],` +
 		`"cgroup":{"v1":true,"v2":true,"systemd":false,"systemdUser":false,"rdma":true},` +
 		`"seccomp":{"enabled":true},"apparmor":{"enabled":false},"selinux":{"enabled":false},` +
-		`"intelRdt":{"enabled":false,"schemata":false,"monitoring":false},` +
+		`"intelRdt":{"enabled":true,"schemata":true,"monitoring":true},` +
 		`"memoryPolicy":{"modes":["MPOL_DEFAULT","MPOL_PREFERRED","MPOL_BIND","MPOL_INTERLEAVE","MPOL_LOCAL",` +
 		`"MPOL_PREFERRED_MANY","MPOL_WEIGHTED_INTERLEAVE"],` +
 		`"flags":["MPOL_F_NUMA_BALANCING","MPOL_F_RELATIVE_NODES","MPOL_F_STATIC_NODES"]},` +

@@ -174,13 +174,19 @@ func (k *making) reserve() error {
 		return err
 	}
 	c.Cgroups = c.cg.Paths()
+	if err := c.findRdt(k.spec); err != nil {
+		return err
+	}
 	if err := c.writeJournal(); err != nil {
 		return err
 	}
 	if err := sys.CreateFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
 		return fmt.Errorf("copy config.json: %w", err)
 	}
-	return k.makeCgroup()
+	if err := k.makeCgroup(); err != nil {
+		return err
+	}
+	return k.makeRdt()
 }
 
 func (k *making) makeCgroup() error {
@@ -341,6 +347,9 @@ func (k *making) born() error {
 	}
 	c.Created = time.Now().UTC()
 	resetAffinity(c.Pid)
+	if err := c.rdt().Join(c.Pid); err != nil {
+		return err
+	}
 	if err := k.moveNetDevices(); err != nil {
 		return err
 	}

@@ -71,6 +71,9 @@ func (r *Runtime) remove(c *container) error {
 	if err := cg.Clear(); err != nil {
 		return err
 	}
+	if err := c.rdt().Remove(); err != nil {
+		return err
+	}
 	spec := c.poststopSpec()
 	if err := removeDir(c.dir); err != nil {
 		return fmt.Errorf("remove container directory: %w", err)

@@ -23,11 +23,18 @@ func (s *state) fields() []plain.Field {
 		{Name: "systemdCgroup", Value: &s.SystemdCgroup, OmitEmpty: true},
 		{Name: "privatePid", Value: &s.PrivatePid, OmitEmpty: true},
 		{Name: "noKeyring", Value: &s.NoKeyring, OmitEmpty: true},
+		{Name: "rdtGroup", Value: &s.RdtGroup, OmitEmpty: true},
+		{Name: "rdtMonitor", Value: &s.RdtMonitor, OmitEmpty: true},
+		{Name: "rdtOwn", Value: &s.RdtOwn, OmitEmpty: true},
 	}
 }
 
 func (j *journal) fields() []plain.Field {
-	return []plain.Field{{Name: "cgroups", Value: &j.Cgroups, OmitEmpty: true}}
+	return []plain.Field{
+		{Name: "cgroups", Value: &j.Cgroups, OmitEmpty: true},
+		{Name: "rdtGroup", Value: &j.RdtGroup, OmitEmpty: true},
+		{Name: "rdtMonitor", Value: &j.RdtMonitor, OmitEmpty: true},
+	}
 }
 
 func (s *ContainerState) fields() []plain.Field {

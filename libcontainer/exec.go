@@ -251,7 +251,10 @@ func (c *container) execOwners(in *inside, spec *specs.Spec, o ExecOptions, fg *
 
 // beforePlan sets what the process in the container inherits from the stub; once that has its plan it waits for nobody
 // on the way to the program.
-func beforePlan(stub int, p *specs.Process) error {
+func (c *container) beforePlan(stub int, p *specs.Process) error {
+	if err := c.rdt().Join(stub); err != nil {
+		return err
+	}
 	if err := setOOMScore(stub, p); err != nil {
 		return err
 	}
@@ -269,7 +272,7 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 	if err != nil {
 		return nil, err
 	}
-	if err := beforePlan(stub.Pid, spec.Process); err != nil {
+	if err := c.beforePlan(stub.Pid, spec.Process); err != nil {
 		stub.Abandon()
 		return nil, err
 	}

@@ -11,11 +11,16 @@ import (
 // A journal is what a container has outside its own directory. It is written before any of it is made, so that
 // delete finds everything no matter when create was killed.
 type journal struct {
-	Cgroups map[string]string `json:"cgroups,omitempty"` // controller -> directory
+	Cgroups    map[string]string `json:"cgroups,omitempty"`  // controller -> directory
+	RdtGroup   string            `json:"rdtGroup,omitempty"` // a resctrl directory that is the container's alone
+	RdtMonitor string            `json:"rdtMonitor,omitempty"`
 }
 
 func (c *container) writeJournal() error {
-	j := journal{Cgroups: c.Cgroups}
+	j := journal{Cgroups: c.Cgroups, RdtMonitor: c.RdtMonitor}
+	if c.RdtOwn {
+		j.RdtGroup = c.RdtGroup
+	}
 	if err := sys.CreateFile(filepath.Join(c.dir, journalFile), j.encode(), 0o600); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
@@ -27,6 +32,7 @@ func (c *container) readJournal() {
 	var j journal
 	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
 	if err == nil && json.Unmarshal(data, &j) == nil {
-		c.Cgroups = j.Cgroups
+		c.Cgroups, c.RdtMonitor = j.Cgroups, j.RdtMonitor
+		c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
 	}
 }

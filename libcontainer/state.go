@@ -43,6 +43,9 @@ type state struct {
 	SystemdCgroup bool              `json:"systemdCgroup,omitempty"`
 	PrivatePid    bool              `json:"privatePid,omitempty"` // has a pid namespace of its own
 	NoKeyring     bool              `json:"noKeyring,omitempty"`
+	RdtGroup      string            `json:"rdtGroup,omitempty"`   // resctrl directory of the class of service
+	RdtMonitor    string            `json:"rdtMonitor,omitempty"` // of the monitoring group
+	RdtOwn        bool              `json:"rdtOwn,omitempty"`     // the class of service ends with the container
 }
 
 // A container is one that exists on disk.

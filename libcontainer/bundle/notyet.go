@@ -17,7 +17,6 @@ type gap struct {
 var notYet = [...]gap{
 	{field: "apparmorProfile", process: func(p *specs.Process) bool { return p.ApparmorProfile != "" }},
 	{field: "selinuxLabel", process: func(p *specs.Process) bool { return p.SelinuxLabel != "" }},
-	{field: "intelRdt", linux: func(l *specs.Linux) bool { return l.IntelRdt != nil }},
 	{field: "mountLabel", linux: func(l *specs.Linux) bool { return l.MountLabel != "" }},
 	{field: "uidMappings", mount: func(m *specs.Mount) bool { return len(m.UIDMappings) > 0 }},
 	{field: "gidMappings", mount: func(m *specs.Mount) bool { return len(m.GIDMappings) > 0 }},

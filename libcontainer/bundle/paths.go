@@ -64,7 +64,7 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 	if r == nil {
 		return
 	}
-	if id := r.ClosID; id == "." || id == ".." || id != "/" && strings.Contains(id, "/") {
+	if id := r.ClosID; id == "." || id == ".." || id != "/" && strings.Contains(id, "/") || ownOfResctrl(id) {
 		c.fail("/linux/intelRdt/closID", "%s is not the name of a directory", quote(id))
 	}
 	if strings.Contains(r.L3CacheSchema, "\n") {
@@ -78,4 +78,9 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 			c.fail(at("/linux/intelRdt/schemata", i), "must not contain a newline")
 		}
 	}
+}
+
+// ownOfResctrl are the names that the file system has for itself in its root.
+func ownOfResctrl(name string) bool {
+	return name == "info" || name == "mon_groups" || name == "mon_data"
 }

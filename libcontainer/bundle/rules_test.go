@@ -203,7 +203,7 @@ var linuxRules = []rule{
 	{`{"linux":{"personality":{"domain":"LINUX32","flags":["x"]}}}`, "/linux/personality/flags", "warning: ignored", `{"linux":{"personality":{"domain":"LINUX32"}}}`},
 	{`{"linux":{"cgroupsPath":"/a\u0000"}}`, "/linux/cgroupsPath", "NUL", `{"linux":{"cgroupsPath":"system.slice:rt:x"}}`},
 
-	{`{"linux":{"intelRdt":{}}}`, "/linux/intelRdt", notSupported, `{"linux":{"intelRdt":null}}`},
+	{`{"linux":{"intelRdt":{"closID":"info"}}}`, "/linux/intelRdt/closID", "not the name of a directory", `{"linux":{"intelRdt":{"closID":"/"}}}`},
 	{`{"linux":{"namespaces":[],"netDevices":{"eth0":{}}}}`, "/linux/netDevices", "needs a network namespace", `{"linux":{"namespaces":[],"netDevices":{}}}`},
 	{netDevices(`"a/b":{}`), "/linux/netDevices/a~1b", "a slash, a colon or a blank", netDevices(`"a-b":{}`)},
 	{netDevices(`"":{}`), "/linux/netDevices/", "it is empty", netDevices(`"e":{"name":""}`)},

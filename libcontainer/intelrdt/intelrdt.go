@@ -1,0 +1,224 @@
+// Package intelrdt puts processes into groups of the resctrl file system: linux.intelRdt of config-linux.md, and
+// Documentation/filesystems/resctrl.rst of the kernel.
+package intelrdt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"rt/internal/hint"
+	"rt/internal/sys"
+
+	"github.com/moby/sys/mountinfo"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Root is where resctrl is mounted. Only a configuration that has intelRdt makes anybody look.
+func Root() (string, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("resctrl"))
+	if err != nil {
+		return "", fmt.Errorf("look for resctrl: %w", err)
+	}
+	if len(mounts) == 0 {
+		return "", hint.With(errors.New("/linux/intelRdt: no resctrl file system is mounted"),
+			"mount -t resctrl resctrl /sys/fs/resctrl, if processor and kernel have resource control")
+	}
+	return mounts[0].Mountpoint, nil
+}
+
+// A Group is where a container's processes belong; the zero value is nowhere.
+type Group struct {
+	Dir string // class of service
+	Mon string // monitoring group below it, or ""
+	Own bool   // Dir is the container's and ends with it
+}
+
+// For says which group a configuration asks for; nothing is made.
+func For(root, id string, c *specs.LinuxIntelRdt) Group {
+	g := Group{Dir: filepath.Join(root, id), Own: true}
+	if c.ClosID != "" {
+		g = Group{Dir: filepath.Join(root, c.ClosID)} // "/" is the root
+	}
+	if c.EnableMonitoring {
+		g.Mon = filepath.Join(g.Dir, "mon_groups", id)
+	}
+	return g
+}
+
+// Create makes what there is to make of the group, by the rules of the specification. made is what Remove may take
+// away again, also with an error.
+func (g Group) Create(c *specs.LinuxIntelRdt) (made Group, err error) {
+	return g.create(c, func(dir string) error { return os.Mkdir(dir, 0o755) })
+}
+
+// create is Create with its own mkdir: in resctrl a new directory has files.
+func (g Group) create(c *specs.LinuxIntelRdt, mkdir func(dir string) error) (made Group, err error) {
+	fresh, err := g.makeDir(c, mkdir)
+	if err != nil {
+		return Group{}, err
+	}
+	if fresh && g.Own {
+		made.Dir, made.Own = g.Dir, true
+	}
+	if err := g.configure(c, fresh); err != nil {
+		if fresh && !g.Own {
+			_ = os.Remove(g.Dir) // it was made a moment ago, and is nobody's yet
+		}
+		return made, err
+	}
+	if g.Mon == "" {
+		return made, nil
+	}
+	if err := mkdir(g.Mon); err != nil {
+		return made, fmt.Errorf("make monitoring group (/linux/intelRdt/enableMonitoring): %w", withReason(err, g.Dir))
+	}
+	made.Mon = g.Mon
+	return made, nil
+}
+
+// makeDir makes the group's directory unless it is one that has to be there; fresh says that it was not.
+func (g Group) makeDir(c *specs.LinuxIntelRdt, mkdir func(dir string) error) (fresh bool, err error) {
+	if !g.Own {
+		var st unix.Stat_t
+		err := unix.Stat(g.Dir, &st)
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return false, nil
+		}
+		if len(schemata(c)) == 0 || err == nil {
+			return false, fmt.Errorf("/linux/intelRdt/closID: there is no class of service %s", g.Dir)
+		}
+	}
+	if err = mkdir(g.Dir); err != nil {
+		return false, fmt.Errorf("make class of service (/linux/intelRdt): %w", withReason(err, filepath.Dir(g.Dir)))
+	}
+	return true, nil
+}
+
+// configure writes the schemata of a new group; of one that was there it compares the older fields and writes the newer.
+func (g Group) configure(c *specs.LinuxIntelRdt, fresh bool) error {
+	lines := schemata(c)
+	if !fresh {
+		if err := g.compare(c); err != nil {
+			return err
+		}
+		lines = c.Schemata
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return g.Write(lines)
+}
+
+// schemata are all lines that a configuration has, in the order in which they must be written.
+func schemata(c *specs.LinuxIntelRdt) (lines []string) {
+	for _, s := range []string{c.L3CacheSchema, c.MemBwSchema} {
+		if s != "" {
+			lines = append(lines, s)
+		}
+	}
+	return append(lines, c.Schemata...)
+}
+
+// Write changes the group's schemata.
+func (g Group) Write(lines []string) error {
+	text := strings.Join(lines, "\n") + "\n"
+	if err := sys.WriteFile(filepath.Join(g.Dir, "schemata"), text); err != nil {
+		return fmt.Errorf("set %s (/linux/intelRdt): %w", strings.Join(lines, ", "), withReason(err, filepath.Dir(g.Dir)))
+	}
+	return nil
+}
+
+func (g Group) compare(c *specs.LinuxIntelRdt) error {
+	for field, want := range map[string]string{"l3CacheSchema": c.L3CacheSchema, "memBwSchema": c.MemBwSchema} {
+		if want == "" {
+			continue
+		}
+		have, err := os.ReadFile(filepath.Join(g.Dir, "schemata"))
+		if err != nil {
+			return fmt.Errorf("/linux/intelRdt/%s: %w", field, err)
+		}
+		if !contains(string(have), want) {
+			return fmt.Errorf("/linux/intelRdt/%s: class of service %s exists and has other schemata than %s", field, g.Dir, want)
+		}
+	}
+	return nil
+}
+
+// contains says whether each of the values in a line such as "L3:0=f;1=f0" is among the schemata of a group.
+func contains(schemata, want string) bool {
+	resource, values, _ := strings.Cut(want, ":")
+	for _, line := range strings.Split(schemata, "\n") {
+		name, list, ok := strings.Cut(line, ":")
+		if !ok || strings.TrimSpace(name) != strings.TrimSpace(resource) {
+			continue
+		}
+		have := domains(list)
+		for id, value := range domains(values) {
+			if have[id] != value {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// domains reads "0=f;1=f0" without what makes no difference.
+func domains(list string) map[string]string {
+	all := map[string]string{}
+	for _, d := range strings.Split(list, ";") {
+		id, value, _ := strings.Cut(strings.TrimSpace(d), "=")
+		all[strings.TrimSpace(id)] = strings.TrimLeft(strings.ToLower(strings.TrimSpace(value)), "0")
+	}
+	return all
+}
+
+// withReason adds what the kernel has to say about the last command that failed.
+func withReason(err error, dir string) error {
+	for ; len(dir) > 1; dir = filepath.Dir(dir) {
+		text, readErr := os.ReadFile(filepath.Join(dir, "info/last_cmd_status"))
+		if readErr == nil {
+			if reason := strings.TrimSpace(string(text)); reason != "" && reason != "ok" {
+				return hint.With(err, "resctrl says: "+reason)
+			}
+			return err
+		}
+	}
+	return err
+}
+
+// Join puts a process, with all that it will start, into the group.
+func (g Group) Join(pid int) error {
+	for _, dir := range []string{g.Dir, g.Mon} {
+		if dir == "" {
+			continue
+		}
+		if err := sys.WriteFile(filepath.Join(dir, "tasks"), strconv.Itoa(pid)); err != nil {
+			return fmt.Errorf("join resctrl group (/linux/intelRdt): %w", err)
+		}
+	}
+	return nil
+}
+
+// Remove takes away the group as far as it is the container's.
+func (g Group) Remove() error {
+	dirs := []string{g.Mon}
+	if g.Own {
+		dirs = append(dirs, g.Dir) // the monitoring group below it goes with it
+	}
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove resctrl group %s: %w", dir, err)
+		}
+	}
+	return nil
+}
