@@ -29,6 +29,10 @@ type fake struct {
 	events  []libcontainer.Event
 	stdin   string
 
+	looks     int
+	usages    func(look int) []libcontainer.ContainerUsage
+	processes []libcontainer.Process
+
 	problems, host []bundle.Problem
 
 	psArgs   []string
@@ -70,6 +74,14 @@ func (f *fake) Events(id string, o libcontainer.EventsOptions, emit func(*libcon
 	}
 	return f.call("events", id, o)
 }
+
+func (f *fake) Usages(ids []string) func() ([]libcontainer.ContainerUsage, error) {
+	return func() (all []libcontainer.ContainerUsage, err error) {
+		f.looks++
+		return f.usages(f.looks), f.call("usages", ids)
+	}
+}
+func (f *fake) Top(id string) ([]libcontainer.Process, error) { return f.processes, f.call("top", id) }
 
 // A result is what one command line did.
 type result struct {

@@ -142,20 +142,18 @@ func (c *Cgroup) Stats() (*Stats, error) {
 
 // A Usage is the few numbers of Stats that tell how a cgroup is doing, for a look at many cgroups.
 type Usage struct {
-	CPU                    uint64 // nanoseconds
-	Memory, MemoryLimit    uint64
-	Pids, PidsLimit        uint64 // a limit of 0 is none
-	Read, Written          uint64 // bytes
-	PressureCPU            float64
-	PressureMemory         float64
-	PressureIO             float64 // some, over the last ten seconds, in percent
-	HasPressure, HasMemory bool
+	CPU                                     uint64  // nanoseconds
+	Memory, MemoryLimit                     uint64  // bytes; the largest number is no limit
+	Pids, PidsLimit                         uint64  // a limit of 0 is none
+	Read, Written                           uint64  // bytes
+	PressureCPU, PressureMemory, PressureIO float64 // some, over the last ten seconds, in percent
+	HasPressure, HasMemory                  bool    // whether there is such a controller
 }
 
 // Usage reads them: eight or nine small files, none of which makes the kernel sum up all processors' counters
 // of memory, as memory.stat does.
 func (c *Cgroup) Usage() (*Usage, error) {
-	rs := c.readings()
+	rs := &readings{c: c, read: readShort}
 	u := &Usage{}
 	if r := rs.v1("cpuacct"); r != nil {
 		u.CPU = r.number("cpuacct.usage")

@@ -11,8 +11,9 @@ import (
 // readings reads the files of one cgroup in all its hierarchies. The first error is kept: what a caller
 // wants is all numbers or the reason why not.
 type readings struct {
-	c   *Cgroup
-	err error
+	c    *Cgroup
+	read func(path string) (string, error)
+	err  error
 }
 
 // A reading reads the files of one directory. A nil one is of a hierarchy that there is not: no file exists.
@@ -21,13 +22,13 @@ type reading struct {
 	err  *error
 }
 
-func (c *Cgroup) readings() *readings { return &readings{c: c} }
+func (c *Cgroup) readings() *readings { return &readings{c: c, read: readFile} }
 
 func (rs *readings) in(dir string) *reading {
 	if dir == "" {
 		return nil
 	}
-	return &reading{read: func(name string) (string, error) { return readFile(dir + "/" + name) }, err: &rs.err}
+	return &reading{read: func(name string) (string, error) { return rs.read(dir + "/" + name) }, err: &rs.err}
 }
 
 // v1 is the hierarchy of a v1 controller, or nil.

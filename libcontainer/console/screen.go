@@ -1,0 +1,128 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"time"
+
+	"rt/internal/sys"
+	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Screen is a terminal that shows one picture after the other. It uses the alternate screen, so that what
+// was on the terminal before is there again in the end, and overwrites in place, so that nothing flickers
+// (console_codes(4), and xterm's private modes 1049 and 25).
+type Screen struct {
+	out  *os.File
+	r, w int // pipe of the signals
+}
+
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J" // alternate screen, no cursor, clear
+	leaveScreen = "\x1b[?25h\x1b[?1049l"
+)
+
+var screenSignals = [...]unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGTSTP, unix.SIGWINCH}
+
+func screenMask() (mask uint64) {
+	for _, s := range screenSignals {
+		mask |= 1 << (s - 1)
+	}
+	return mask
+}
+
+// OpenScreen takes over the terminal out. Until Close, SIGINT and the like end only what Wait waits for.
+func OpenScreen(out *os.File) (*Screen, error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("make a pipe for signals: %w", err)
+	}
+	nsenter.CatchSignals(p[1], screenMask())
+	s := &Screen{out, p[0], p[1]}
+	if _, err := out.WriteString(enterScreen); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Size is how many columns and rows a terminal has now; 80 and 24 if it does not tell.
+func Size(terminal *os.File) (columns, rows int) {
+	size, err := unix.IoctlGetWinsize(int(terminal.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 || size.Row == 0 {
+		return 80, 24
+	}
+	return int(size.Col), int(size.Row)
+}
+
+// Draw shows lines, none of which may be wider than the screen, with one write.
+func (s *Screen) Draw(lines []string) error {
+	var b bytes.Buffer
+	b.WriteString("\x1b[H") // to the corner
+	for i, line := range lines {
+		if i > 0 {
+			b.WriteString("\r\n")
+		}
+		b.WriteString(line + "\x1b[K") // and clear what was to the right of it
+	}
+	b.WriteString("\x1b[J") // and below
+	_, err := s.out.Write(b.Bytes())
+	return err
+}
+
+// Wait waits for some time, or until the picture has to be drawn anew because the terminal has another size or rt
+// was stopped by Ctrl-Z meanwhile, or until a signal says that it is over: 0 if none does. SIGHUP is also what
+// a terminal says that has gone.
+func (s *Screen) Wait(d time.Duration) (end unix.Signal, err error) {
+	fds := []unix.PollFd{{Fd: int32(s.r), Events: unix.POLLIN}, {Fd: int32(s.out.Fd())}}
+	left := unix.NsecToTimespec(d.Nanoseconds())
+	if _, err := unix.Ppoll(fds, &left, nil); err != nil && err != unix.EINTR {
+		return 0, os.NewSyscallError("poll", err)
+	}
+	if fds[1].Revents != 0 {
+		return unix.SIGHUP, nil
+	}
+	var buf [64]byte
+	n, err := unix.Read(s.r, buf[:])
+	if err == unix.EAGAIN || err == unix.EINTR {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("read signals", err)
+	}
+	for _, b := range buf[:n] {
+		switch sig := unix.Signal(b); sig {
+		case unix.SIGWINCH:
+		case unix.SIGTSTP:
+			if err := s.stop(); err != nil {
+				return 0, err
+			}
+		default:
+			return sig, nil
+		}
+	}
+	return 0, nil
+}
+
+// stop gives the terminal back for as long as rt is stopped.
+func (s *Screen) stop() error {
+	_, err := s.out.WriteString(leaveScreen)
+	if err == nil {
+		err = sys.Retry(func() error { return unix.Kill(os.Getpid(), unix.SIGSTOP) })
+	}
+	if err == nil {
+		_, err = s.out.WriteString(enterScreen)
+	}
+	return err
+}
+
+// Close gives the terminal back.
+func (s *Screen) Close() {
+	_, _ = s.out.WriteString(leaveScreen)
+	nsenter.CatchSignals(-1, screenMask())
+	unix.Close(s.r)
+	unix.Close(s.w)
+}

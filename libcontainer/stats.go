@@ -1,0 +1,124 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"rt/cgroups"
+)
+
+// A ContainerUsage is how a container is doing.
+type ContainerUsage struct {
+	ID         string
+	At         time.Time
+	Measured   bool    // this is not the first look at the container
+	CPUPercent float64 // of one cpu, since the look before
+	cgroups.Usage
+}
+
+// Usages returns a function that looks at the named containers, or at all of the root, once a call. Those that
+// are not running are passed over, except that a container that was named must run at the first call.
+// What a look costs grows with the containers that run: a dozen small files each.
+func (r *Runtime) Usages(ids []string) func() ([]ContainerUsage, error) {
+	w := &usageWatch{rt: r, ids: ids}
+	return w.look
+}
+
+type usageWatch struct {
+	rt   *Runtime
+	ids  []string
+	host *cgroups.Host
+	seen map[string]*lookedAt // at the last look
+}
+
+// A lookedAt is a container as it was at the last look: its state is read from disk once.
+type lookedAt struct {
+	c        *container
+	cpu      uint64
+	at       time.Time // when cpu was read
+	percent  float64
+	measured bool
+}
+
+// leastMeasure: over less time a share of the cpu is chance; the last one holds on.
+const leastMeasure = 50 * time.Millisecond
+
+func (w *usageWatch) look() (all []ContainerUsage, err error) {
+	if w.host == nil {
+		if w.host, err = cgroups.Probe(); err != nil {
+			return nil, err
+		}
+	}
+	ids := w.ids
+	if len(ids) == 0 {
+		if ids, err = w.rt.ids(); err != nil {
+			return nil, err
+		}
+	}
+	now := make(map[string]*lookedAt, len(ids))
+	for _, id := range ids {
+		u, l, err := w.one(id)
+		if err != nil {
+			if w.seen != nil || len(w.ids) == 0 && (errors.Is(err, ErrNotRunning) || errors.Is(err, ErrNotExist)) {
+				continue
+			}
+			if len(w.ids) > 0 {
+				return nil, fmt.Errorf("container %s: %w", id, err)
+			}
+			w.rt.Warn("container %s: %v", id, err)
+			continue
+		}
+		now[id] = l
+		all = append(all, *u)
+	}
+	w.seen = now
+	return all, nil
+}
+
+func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
+	l := w.seen[id]
+	if l == nil || !l.c.alive() { // another may have taken its name
+		c, err := w.rt.open(id, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !c.alive() {
+			return nil, nil, ErrNotRunning
+		}
+		c.cg = cgroups.Load(w.host, c.Cgroups)
+		l = &lookedAt{c: c}
+	}
+	u := &ContainerUsage{ID: id, At: time.Now()}
+	usage, err := l.c.cg.Usage()
+	if err != nil {
+		return nil, nil, err
+	}
+	u.Usage = *usage
+	switch passed := u.At.Sub(l.at); {
+	case l.at.IsZero():
+		l.cpu, l.at = u.CPU, u.At
+	case passed >= leastMeasure && u.CPU >= l.cpu:
+		l.percent, l.measured = float64(u.CPU-l.cpu)/float64(passed)*100, true
+		l.cpu, l.at = u.CPU, u.At
+	}
+	u.Measured, u.CPUPercent = l.measured, l.percent
+	return u, l, nil
+}
+
+// ids are the names in the root's directory, sorted.
+func (r *Runtime) ids() ([]string, error) {
+	d, err := os.Open(r.Root)
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	slices.Sort(names)
+	return names, nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"rt/cgroups"
+	"rt/libcontainer"
+)
+
+// sample is what two containers use; the second is new at each look.
+func sample(int) []libcontainer.ContainerUsage {
+	at := time.Date(2026, 11, 23, 8, 49, 33, 0, time.UTC)
+	return []libcontainer.ContainerUsage{
+		{ID: "web", At: at, Measured: true, CPUPercent: 99.876, Usage: cgroups.Usage{
+			CPU: 5e9, Memory: 32 << 20, MemoryLimit: 64 << 20, HasMemory: true, Pids: 7, PidsLimit: 100, Read: 1 << 30, Written: 4096,
+			HasPressure: true, PressureCPU: 12.5, PressureMemory: 0.01, PressureIO: 100}},
+		{ID: strings.Repeat("0123456789abcdef", 4), At: at, Usage: cgroups.Usage{Memory: 1 << 20, MemoryLimit: math.MaxUint64, HasMemory: true, Pids: 1}},
+	}
+}
+
+func TestStatsTable(t *testing.T) {
+	lines := make([]statsLine, 2)
+	for i, u := range sample(0) {
+		lines[i] = lineOf(&u, 8<<30)
+	}
+	for _, c := range []struct {
+		width int
+		want  string
+	}{
+		{0, `
+ID                                                                  CPU%    MEMORY     LIMIT    MEM%   PIDS    MAX      READ   WRITTEN  PSI-CPU  PSI-MEM  PSI-IO
+web                                                                99.88     32MiB     64MiB   50.00      7    100      1GiB      4KiB    12.50     0.01  100.00
+0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef       -      1MiB      8GiB    0.01      1      -        0B        0B        -        -       -`},
+		{120, `
+ID                          CPU%    MEMORY     LIMIT    MEM%   PIDS    MAX      READ   WRITTEN  PSI-CPU  PSI-MEM  PSI-IO
+web                        99.88     32MiB     64MiB   50.00      7    100      1GiB      4KiB    12.50     0.01  100.00
+0123456789abcdef0123456…       -      1MiB      8GiB    0.01      1      -        0B        0B        -        -       -`},
+		{80, `
+ID                   CPU%    MEMORY     LIMIT    MEM%   PIDS      READ   WRITTEN
+web                 99.88     32MiB     64MiB   50.00      7      1GiB      4KiB
+0123456789abcdef…       -      1MiB      8GiB    0.01      1        0B        0B`},
+		{40, `
+ID                  CPU%    MEMORY  PIDS
+`},
+	} {
+		got := "\n" + strings.Join(statsTable(lines, c.width), "\n")
+		if c.width == 40 {
+			for line := range strings.SplitSeq(got, "\n") {
+				if len([]rune(line)) > 40 {
+					t.Errorf("wider than 40: %q", line)
+				}
+			}
+			continue
+		}
+		if got != c.want {
+			t.Errorf("width %d: got%s\nwant%s", c.width, got, c.want)
+		}
+	}
+}
+
+func TestStatsOnce(t *testing.T) {
+	f := &fake{usages: sample}
+	r := rt(f, "stats", "--no-stream", "--interval", "1ms")
+	if lines := strings.Split(r.stdout, "\n"); r.code != 0 || len(lines) != 4 || !strings.HasPrefix(lines[1], "0123") || !strings.HasPrefix(lines[2], "web ") || f.looks != 2 {
+		t.Errorf("%d looks: %+v", f.looks, r)
+	}
+	r = rt(&fake{usages: sample}, "stats", "--no-stream", "--interval", "1ms", "--format", "json", "--sort", "cpu")
+	first, _, _ := strings.Cut(r.stdout, "\n")
+	want := `{"time":"2026-11-23T08:49:33Z","id":"web","cpuPercent":99.88,"cpuTime":5000000000,"memoryUsage":33554432,"memoryLimit":67108864,"memoryPercent":50,` +
+		`"pids":7,"pidsLimit":100,"read":1073741824,"written":4096,"pressure":{"cpu":12.5,"memory":0.01,"io":100}}`
+	if first != want || strings.Count(r.stdout, "\n") != 2 {
+		t.Errorf("json:\n got %s\nwant %s", r.stdout, want)
+	}
+	var second statsLine
+	if err := json.Unmarshal([]byte(strings.Split(r.stdout, "\n")[1]), &second); err != nil || second.CPUPercent != nil || second.Pressure != nil || second.MemoryLimit != machineMemory() {
+		t.Errorf("second line: %v %+v", err, second)
+	}
+}
+
+// TestStatsStream: tables follow each other until the named containers have ended.
+func TestStatsStream(t *testing.T) {
+	f := &fake{usages: func(look int) []libcontainer.ContainerUsage {
+		if look > 3 {
+			return nil
+		}
+		return sample(look)[:1]
+	}}
+	r := rt(f, "stats", "--interval", "1ms", "web")
+	if tables := strings.Split(r.stdout, "\n\n"); r.code != 0 || len(tables) != 2 || !strings.HasPrefix(tables[1], "ID ") || !f.collects {
+		t.Errorf("%+v", r)
+	}
+	if ids, ok := f.calls[1].([]string); !ok || len(ids) != 1 || ids[0] != "web" {
+		t.Errorf("calls %v", f.calls)
+	}
+}
+
+func TestStatsRefused(t *testing.T) {
+	for args, want := range map[string]string{
+		"stats --interval=0s": "duration interval must be greater than 0", "stats --format yaml": "invalid format option", "stats --sort name": "invalid sort option",
+	} {
+		f := &fake{usages: sample}
+		if r := rt(f, strings.Split(args, " ")...); r.code != 1 || r.stderr != "rt: "+want+"\n" || f.calls != nil {
+			t.Errorf("%s: %+v %v", args, r, f.calls)
+		}
+	}
+	if r := rt(&fake{usages: sample, err: errors.New("container x: container does not exist")}, "stats", "x", "--no-stream"); r.code != 1 ||
+		r.stderr != "rt: container x: container does not exist\nhint: flags go before the arguments\n" {
+		t.Errorf("flag behind the id: %+v", r)
+	}
+	none := func(int) []libcontainer.ContainerUsage { return nil }
+	if r := rt(&fake{usages: none, err: os.ErrNotExist}, "stats", "--no-stream", "--interval=1ms"); r.code != 0 || !strings.HasPrefix(r.stdout, "ID ") {
+		t.Errorf("the default root does not exist: %+v", r)
+	}
+	if r := rt(&fake{usages: none, err: os.ErrNotExist}, "--root", "/tmp/x", "stats", "--no-stream"); r.code != 1 {
+		t.Errorf("a root that was named does not exist: %+v", r)
+	}
+}

@@ -1,0 +1,176 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// A usage is what the tests look at of a line of stats.
+type usage struct {
+	ID                       string
+	CPUPercent               float64
+	MemoryUsage, MemoryLimit uint64
+	Pids, PidsLimit          uint64
+}
+
+func (c *container) usages(args ...string) map[string]usage {
+	c.t.Helper()
+	all := map[string]usage{}
+	for line := range strings.Lines(c.rt(append([]string{"stats", "--no-stream", "--format", "json"}, args...)...).ok().stdout) {
+		var u usage
+		c.must(json.Unmarshal([]byte(line), &u))
+		all[u.ID] = u
+	}
+	return all
+}
+
+// TestStats: all containers that run, or those that are named.
+func TestStats(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc has no stats")
+	busy := newContainer(t, script("while :; do :; done"), limited(specs.LinuxResources{
+		CPU: &specs.LinuxCPU{Quota: i64(5000), Period: u64(50000)}, Memory: &specs.LinuxMemory{Limit: i64(64 << 20)}, Pids: &specs.LinuxPids{Limit: i64(20)},
+	})).up()
+	idle, created, stopped := busy.sibling().up(), busy.sibling(), busy.sibling().up().stopped()
+	created.create().ok()
+	all := busy.usages()
+	if _, there := all[stopped.id]; there || len(all) != 3 {
+		t.Errorf("stats of all: %+v", all)
+	}
+	u := all[busy.id]
+	if u.CPUPercent < 3 || u.CPUPercent > 16 {
+		t.Errorf("a busy loop with a tenth of a cpu: %v%%", u.CPUPercent)
+	}
+	if u.MemoryLimit != 64<<20 || u.MemoryUsage == 0 || u.MemoryUsage > 64<<20 || u.Pids != 1 || u.PidsLimit != 20 {
+		t.Errorf("%+v", u)
+	}
+	if u := all[idle.id]; u.CPUPercent > 2 || u.PidsLimit != 0 || u.MemoryLimit < 128<<20 {
+		t.Errorf("an idle one without limits: %+v", u)
+	}
+	if some := busy.usages(idle.id, created.id); len(some) != 2 || some[idle.id].ID == "" {
+		t.Errorf("stats of two: %+v", some)
+	}
+	busy.rt("stats", "--no-stream", stopped.id).fails("container " + stopped.id + ": container not running").oneError()
+	busy.rt("stats", "--no-stream", "rt-it-nobody").fails("container rt-it-nobody: container does not exist").oneError()
+	lines := busy.rt("stats", "--no-stream").ok().lines()
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "ID ") {
+		t.Errorf("table: %q", lines)
+	}
+}
+
+// TestStatsStream: without a terminal one table follows the other; containers come and go.
+func TestStatsStream(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc has no stats")
+	c := newContainer(t).up()
+	named := c.begin(call{args: []string{"stats", "--interval", "20ms", c.id}})
+	all := c.begin(call{args: []string{"stats", "--interval", "20ms"}})
+	eventually(t, "two tables", func() bool { return strings.Count(readAll(t, all.stdout), "ID ") > 1 })
+	second := c.sibling().up()
+	eventually(t, "a new container", func() bool { return strings.Contains(readAll(t, all.stdout), second.id) })
+	second.delete("--force").ok()
+	last := func() string {
+		tables := strings.Split(readAll(t, all.stdout), "\n\n")
+		return tables[max(len(tables)-2, 0)] // the last may not be complete
+	}
+	eventually(t, "its end", func() bool { return !strings.Contains(last(), second.id) })
+	c.stopped()
+	if r := named.wait().ok(); !strings.Contains(r.stdout, c.id) || r.stderr != "" {
+		t.Errorf("named: %s", r)
+	}
+	eventually(t, "an empty table", func() bool { return !strings.Contains(last(), c.id) })
+	c.must(all.cmd.Process.Signal(syscall.SIGTERM))
+	all.wait().exits(128 + int(syscall.SIGTERM))
+}
+
+// TestStatsTerminal: the table stays in place, follows the terminal's size, and leaves it as it was.
+func TestStatsTerminal(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc has no stats")
+	for _, end := range []struct {
+		keys string
+		code int
+	}{{"\x03", 0}, {"\x1c", 128 + int(syscall.SIGQUIT)}} {
+		c := newContainer(t).up()
+		term := openPty(t)
+		term.resize(24, 150)
+		before := termios(t, term)
+		run := c.begin(call{args: []string{"stats"}, tty: term.slave, env: []string{"TERM=xterm"}})
+		term.shows("\x1b[?1049h\x1b[?25l")
+		term.shows("\x1b[HID ")
+		term.shows("PSI-IO\x1b[K")
+		term.shows("\n" + c.id + "       -  ") // not measured yet
+		term.shows("\n" + c.id + "    0.00  ")
+		term.resize(24, 60)
+		c.must(run.cmd.Process.Signal(syscall.SIGWINCH)) // a pty says so to its foreground group only once it has one
+		term.shows("PIDS\x1b[K")
+		term.types(end.keys)
+		run.wait().exits(end.code)
+		term.shows("\x1b[?25h\x1b[?1049l")
+		if after := termios(t, term); *after != *before {
+			t.Errorf("the terminal's settings: %+v %+v", before, after)
+		}
+		if text := term.text(); strings.Contains(text, "\x1b[2J\x1b[H\x1b[2J") || strings.Count(text, "\x1b[2J") != 1 {
+			t.Errorf("it flickers: %q", text)
+		}
+	}
+}
+
+// TestStatsTerminalGone: a terminal that hangs up ends it.
+func TestStatsTerminalGone(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc has no stats")
+	c := newContainer(t).up()
+	term := openPty(t)
+	run := c.begin(call{args: []string{"stats", "--interval", "1h"}, tty: term.slave, env: []string{"TERM=xterm"}})
+	term.shows(c.id)
+	term.slave.Close()
+	term.master.Close()
+	if r := run.wait(); r.code == 0 {
+		t.Errorf("%s", r)
+	}
+}
+
+// TestTop: every process, and the cgroup below the container's that it is in.
+func TestTop(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc has no top")
+	c := newContainer(t, script("sleep 900 & exec sleep 901")).up()
+	eventually(t, "two processes", func() bool { return len(c.rt("top", c.id).ok().lines()) == 3 })
+	dir := "/sub"
+	c.rt("exec", "--detach", c.id, "sleep", "902").ok()
+	if onV2(t) {
+		dir = "/"
+	} else {
+		c.must(os.MkdirAll(c.cgroup("pids")+dir, 0o755))
+		c.execWith([]string{"--detach", "--cgroup", "pids:" + dir}, "sleep", "903").ok()
+	}
+	var list []struct {
+		Pid, PPid, UID int
+		User, Cgroup   string
+		RSS            uint64
+		Command        []string
+	}
+	c.must(json.Unmarshal([]byte(c.rt("top", "-f", "json", c.id).ok().stdout), &list))
+	found := map[string]string{}
+	for _, p := range list {
+		found[strings.Join(p.Command, " ")] = fmt.Sprint(p.User, " ", p.Cgroup)
+		if p.RSS == 0 || p.Pid == 0 || p.UID != 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	want := map[string]string{"sleep 900": "root /", "sleep 901": "root /", "sleep 902": "root /"}
+	if !onV2(t) {
+		want["sleep 903"] = "root /sub"
+	}
+	if fmt.Sprint(found) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", found, want)
+	}
+	c.rt("top", "rt-it-nobody").fails("container does not exist").oneError()
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer"
+)
+
+// A topProcess is what top prints as JSON.
+type topProcess struct {
+	Pid        int      `json:"pid"`
+	Parent     int      `json:"ppid"`
+	UID        int      `json:"uid"`
+	User       string   `json:"user"`
+	CPUPercent float64  `json:"cpuPercent"`
+	CPUTime    int64    `json:"cpuTime"` // nanoseconds
+	RSS        uint64   `json:"rss"`     // bytes
+	Cgroup     string   `json:"cgroup"`
+	Command    []string `json:"command"`
+}
+
+func (p *program) topCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:      "top",
+		Usage:     "show the processes of a container and which of its cgroups they are in",
+		ArgsUsage: "<container-id>",
+		Flags:     []cli.Flag{tableOrJSON()},
+	}, 1, 1, func(c *cli.Context) error {
+		format := c.String("format")
+		if format != "table" && format != "json" {
+			return errors.New("invalid format option")
+		}
+		all, err := p.runtime(c).Top(c.Args().First())
+		if err != nil {
+			return err
+		}
+		passwd, _ := os.ReadFile("/etc/passwd") // without it, owners are numbers
+		list := make([]topProcess, len(all))
+		for i := range all {
+			list[i] = topOf(&all[i], string(passwd))
+		}
+		if format == "json" {
+			return json.NewEncoder(p.stdout).Encode(list)
+		}
+		return printLines(p.stdout, topTable(list, p.width()))
+	})
+}
+
+func topOf(l *libcontainer.Process, passwd string) topProcess {
+	t := topProcess{
+		Pid: l.Pid, Parent: l.Parent, UID: l.UID, User: userName(passwd, l.UID), CPUTime: int64(l.CPUTime),
+		RSS: l.RSS, Cgroup: l.Cgroup, Command: l.Command,
+	}
+	if l.Age > 0 { // of its whole life, as in ps
+		t.CPUPercent = rounded(float64(l.CPUTime) / float64(l.Age) * 100)
+	}
+	return t
+}
+
+func topTable(list []topProcess, width int) []string {
+	columns := []column{
+		{title: "PID"}, {title: "PPID"}, {title: "USER", left: true}, {title: "CPU%"}, {title: "TIME"}, {title: "RSS"},
+		{title: "CGROUP", left: true}, {title: "COMMAND", left: true},
+	}
+	var rows [][]string
+	for _, t := range list {
+		rows = append(rows, []string{
+			strconv.Itoa(t.Pid), strconv.Itoa(t.Parent), t.User, fmt.Sprintf("%.1f", t.CPUPercent), clock(time.Duration(t.CPUTime)),
+			units.BytesSize(float64(t.RSS)), oneCell(t.Cgroup), oneCell(strings.Join(t.Command, " ")),
+		})
+	}
+	return table(columns, rows, width, len(columns)-1)
+}
+
+// clock is a time as in ps: [days-]hours:minutes:seconds.
+func clock(d time.Duration) string {
+	s := int64(d / time.Second)
+	text := fmt.Sprintf("%02d:%02d:%02d", s/3600%24, s/60%60, s%60)
+	if days := s / 86400; days > 0 {
+		text = strconv.FormatInt(days, 10) + "-" + text
+	}
+	return text
+}
