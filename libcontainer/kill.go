@@ -119,13 +119,19 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 
 // Processes are the pids, on the host, of a container's processes.
 func (r *Runtime) Processes(id string) ([]int, error) {
+	_, pids, err := r.processes(id)
+	return pids, err
+}
+
+func (r *Runtime) processes(id string) (*cgroups.Cgroup, []int, error) {
 	c, err := r.open(id, false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cg, err := c.cgroup()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return cg.Procs()
+	pids, err := cg.Procs()
+	return cg, pids, err
 }

@@ -23,6 +23,7 @@ type ContainerUsage struct {
 // are not running are passed over, except that a container that was named must run at the first call.
 // What a look costs grows with the containers that run: a dozen small files each.
 func (r *Runtime) Usages(ids []string) func() ([]ContainerUsage, error) {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	w := &usageWatch{rt: r, ids: ids}
 	return w.look
 }
@@ -95,6 +96,9 @@ func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
 	usage, err := l.c.cg.Usage()
 	if err != nil {
 		return nil, nil, err
+	}
+	if usage.Pids == 0 && !l.c.alive() { // it has ended meanwhile, and the rest is zero, too
+		return nil, nil, ErrNotRunning
 	}
 	u.Usage = *usage
 	switch passed := u.At.Sub(l.at); {

@@ -28,15 +28,7 @@ type Process struct {
 
 // Top tells about the processes of a container, by pid. One that ends meanwhile is left out.
 func (r *Runtime) Top(id string) ([]Process, error) {
-	c, err := r.open(id, false)
-	if err != nil {
-		return nil, err
-	}
-	cg, err := c.cgroup()
-	if err != nil {
-		return nil, err
-	}
-	pids, err := cg.Procs()
+	cg, pids, err := r.processes(id)
 	if err != nil {
 		return nil, err
 	}
