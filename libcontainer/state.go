@@ -117,6 +117,9 @@ func (c *container) load() error {
 	if err := c.state.decode(data); err != nil {
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), err)
 	}
+	if c.Pid < 0 { // to kill(2) it would be a group of processes, or all of them
+		return fmt.Errorf("read state %s: %d is no pid", filepath.Join(c.dir, stateFile), c.Pid)
+	}
 	return nil
 }
 
