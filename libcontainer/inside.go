@@ -113,6 +113,11 @@ func (in *inside) until(point int, serve func(point int) error) error {
 				return err
 			}
 			continue
+		case nsenter.ReplyListener:
+			if err := in.listener(r.Value); err != nil {
+				return err
+			}
+			continue
 		case nsenter.ReplyError:
 			return in.stepError(r)
 		case nsenter.ReplySync:
@@ -139,8 +144,16 @@ func (in *inside) until(point int, serve func(point int) error) error {
 	}
 }
 
-// born is told the pid of the container's process.
+// born is told the pid of the container's process. It must be a child of this process, and the only one: rt will move
+// it, give it ids and kill it, and who got hold of the stub could name a process of the host.
 func (in *inside) born(pid int) error {
+	if in.pid != 0 || pid <= 0 {
+		return fmt.Errorf("the stub: %d is not the pid of the container's process", pid)
+	}
+	err := sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) })
+	if err != nil {
+		return fmt.Errorf("the stub: %d is not the pid of the container's process: %w", pid, err)
+	}
 	in.pid = pid
 	if in.onPid != nil {
 		return in.onPid()

@@ -34,11 +34,11 @@ STEP(symlink)
 	return 0;
 }
 
-/* The node is there if it is the very device that was asked for. */
-static int same_node(int dir, const char *base, const struct step *s)
+/* Whether a node is the very device that was asked for. Asked of the open one: the name may lead elsewhere now. */
+static int same_node(int node, const struct step *s)
 {
 	struct stat st;
-	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstat(node, &st) < 0)
 		return 0;
 	return (st.st_mode & S_IFMT) == (s->a[0] & S_IFMT) && (S_ISFIFO(st.st_mode) || st.st_rdev == s->a[1]);
 }
@@ -76,12 +76,12 @@ STEP(mknod)
 		}
 		if (err != EEXIST)
 			return -err;
-		c->what = "another file is there";
-		if (!same_node(dir, base, s))
-			return -EEXIST;
 	}
 	int fd;
-	TRY(c, "open node", fd = k_openat2(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_BENEATH | K_NO_MAGICLINKS));
+	TRY(c, "open node", fd = k_openat2(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_IN_ROOT | K_NO_MAGICLINKS));
+	c->what = "another file is there";
+	if (!same_node(fd, s))
+		return -EEXIST;
 	TRY(c, "fchownat", fchownat(fd, "", (uid_t)s->a[2], (gid_t)s->a[3], AT_EMPTY_PATH));
 	close(fd);
 	close(dir);

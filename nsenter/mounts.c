@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <sys/vfs.h>
 
 #include "stub.h"
 
@@ -50,11 +51,31 @@ STEP(attach_root)
 	return 0;
 }
 
+/* Whether a target lies in the container's /proc though it is not called so: a link of the image leads there, past the
+ * rules for what may be mounted over /proc (CVE-2019-16884). The host's, bound elsewhere, is another file system. */
+static int smuggled(struct ctx *c, int at, const char *path)
+{
+	struct statfs fs;
+	struct stat target, own;
+	if (fstatfs(at, &fs) < 0 || fs.f_type != K_PROC_MAGIC)
+		return 0;
+	if (strncmp(path, "/proc", 5) == 0 && (path[5] == '/' || !path[5]))
+		return 0;
+	int proc = path_open(c->root, "proc", O_PATH, 0);
+	int same = fstat(at, &target) == 0 && (fstat(proc, &own) < 0 || own.st_dev == target.st_dev);
+	close(proc);
+	return same;
+}
+
 /* Opens a mount's target, making it where it is missing. The targets of proc and sysfs must not lie behind
  * a link (CVE-2023-28642): a link there would move what masks and labels count on. */
 static int open_target(struct ctx *c, const char *path, int dir, int no_links)
 {
 	int fd = path_make(c, path, dir, 0755);
+	if (fd >= 0 && smuggled(c, fd, path)) {
+		c->what = "cannot be mounted because it is inside /proc";
+		return -EPERM;
+	}
 	if (fd < 0 || !no_links)
 		return fd;
 	close(fd);

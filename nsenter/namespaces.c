@@ -22,6 +22,8 @@ STEP(join_ns)
 STEP(join_pidfd)
 {
 	TRY(c, "setns", setns(slot(c, s->a[0]), (int)s->a[1]));
+	/* The root of before, perhaps the host's, must not stay open: the container's user would find it in /proc/self/fd. */
+	close(c->root);
 	TRY(c, "open /", c->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	return 0;
 }

@@ -166,7 +166,7 @@ STEP(no_new_privs)
 	return 0;
 }
 
-/* a: bytes, SECCOMP_FILTER_FLAG_*, 1 if the listener's descriptor goes to rt. str: the program. */
+/* a: bytes, SECCOMP_FILTER_FLAG_*, 1 if rt is to have the listener. str: the program. */
 STEP(seccomp)
 {
 	struct {
@@ -175,11 +175,7 @@ STEP(seccomp)
 	} prog = {(unsigned short)(s->a[0] / 8), s->str[0]};
 	long fd;
 	TRY(c, "seccomp", fd = syscall(SYS_seccomp, 1, (unsigned)s->a[1], &prog));
-	if (s->a[2]) {
-		TRY(c, "send listener", talk_send(c, R_FD, 1, NULL, (int)fd));
-		close((int)fd);
-	}
-	return 0;
+	return s->a[2] ? talk_listener(c, (int)fd) : 0;
 }
 
 /* a: the capabilities that stay in the bounding set. */
@@ -229,10 +225,24 @@ STEP(capabilities)
 	return 0;
 }
 
-/* a: number of the first descriptor that the user's program must not see. */
+static int close_from_to(unsigned from, unsigned to)
+{
+	return from > to ? 0 : (int)syscall(NR_close_range, from, to, 0);
+}
+
+/*
+ * a: number of the first descriptor that the user's program must not see. To mark them is not enough: until execve has
+ * found the program, its path can lead through /proc/self/fd (CVE-2024-21626). Only the conversation and the root stay.
+ */
 STEP(close_fds)
 {
-	TRY(c, "close_range", syscall(NR_close_range, (unsigned)s->a[0], ~0u, K_CLOSE_RANGE_CLOEXEC));
+	unsigned first = (unsigned)s->a[0], sock = (unsigned)c->sock, root = c->root < 0 ? sock : (unsigned)c->root;
+	unsigned low = sock < root ? sock : root, high = sock < root ? root : sock;
+	TRY(c, "close_range", close_from_to(first, low - 1));
+	TRY(c, "close_range", close_from_to(first > low ? first : low + 1, high - 1));
+	TRY(c, "close_range", close_from_to(first > high ? first : high + 1, ~0u));
+	c->proc = c->null = c->mask = c->tty = -1;
+	c->nfds = 0;
 	return 0;
 }
 

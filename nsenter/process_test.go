@@ -306,7 +306,13 @@ func TestSeccomp(t *testing.T) {
 		t.Errorf("%q", out)
 	}
 	b := start(t, steps{cloneOnly, nsenter.Seccomp{Program: filter(unix.SYS_MKDIR, actNotify), Flags: newListener, Notify: true}, stop})
+	// Its number is told first; who cannot take it has it sent.
 	r := b.next()
+	if r == nil || r.Type != nsenter.ReplyListener {
+		t.Fatalf("wanted the listener's number, got %+v", r)
+	}
+	must(t, b.stub.SendListener())
+	r = b.next()
 	if r == nil || r.Type != nsenter.ReplyFd || r.Value != 1 || r.File == nil {
 		t.Fatalf("wanted the listener, got %+v", r)
 	}

@@ -29,6 +29,7 @@ const (
 	ReplySync                       // Value: a sync point
 	ReplyFd                         // File: the terminal's master (Value 0) or the filter's listener (Value 1)
 	ReplyError                      // Value: errno of the step, Text: what failed in it
+	ReplyListener                   // Value: number of the filter's listener among the descriptors of the stub, which waits
 )
 
 // A Reply is one message of the stub.
@@ -177,8 +178,18 @@ func (s *Stub) Go() error {
 	return nil
 }
 
-func (s *Stub) send(rights []byte) error {
-	word := binary.NativeEndian.AppendUint32(nil, planMagic)
+// SendListener lets a stub that has told the number of its listener send it.
+func (s *Stub) SendListener() error {
+	if err := s.word(planMagic+1, nil); err != nil {
+		return fmt.Errorf("ask the stub for the listener: %w", err)
+	}
+	return nil
+}
+
+func (s *Stub) send(rights []byte) error { return s.word(planMagic, rights) }
+
+func (s *Stub) word(n uint32, rights []byte) error {
+	word := binary.NativeEndian.AppendUint32(nil, n)
 	for {
 		err := unix.Sendmsg(int(s.conv.Fd()), word, rights, nil, unix.MSG_NOSIGNAL)
 		if err != unix.EINTR {

@@ -71,6 +71,23 @@ int talk_wait(struct ctx *c)
 	return 0;
 }
 
+/*
+ * Lets rt have a filter's listener. Under the filter any call may wait for who has it, but for write: rt is told the
+ * number and takes it (pidfd_getfd(2)). Its answer says that it could not, not being privileged: then it is sent.
+ */
+int talk_listener(struct ctx *c, int fd)
+{
+	struct reply r = {.type = R_LISTENER, .left = c->nsteps - c->step, .value = fd};
+	uint32_t word = 0;
+	c->what = "send listener";
+	if (write(c->sock, &r, sizeof r) != sizeof r || read(c->sock, &word, sizeof word) != sizeof word)
+		return -EPIPE;
+	if (word != PLAN_MAGIC && talk_send(c, R_FD, 1, NULL, fd) < 0)
+		return -EPIPE;
+	close(fd);
+	return 0;
+}
+
 /* The descriptor in slot n, which plan_check has seen to be one. */
 int slot(const struct ctx *c, uint64_t n)
 {

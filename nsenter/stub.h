@@ -83,7 +83,7 @@ struct plan_header {
 #define PLAN_VERSION 1u
 
 /* What the stub says to rt. */
-enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR };
+enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER };
 struct reply {
 	uint32_t type, left; /* steps to the end of the plan, this one included */
 	int32_t value; /* a pid, a sync point, an errno */
@@ -115,6 +115,7 @@ const struct step *plan_first(const void *base);
 void stub_main(int sock);
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd);
 int talk_wait(struct ctx *c);
+int talk_listener(struct ctx *c, int fd);
 int slot(const struct ctx *c, uint64_t n);
 
 /* path.c */

@@ -26,6 +26,9 @@ static int blob_fits(const struct step *s)
 		return 1;
 	uint64_t n = s->kind == K_CREDENTIALS ? s->a[3] * 4 : s->a[0];
 	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;
+	/* struct sock_fprog counts instructions in 16 bits: a longer filter would be cut off without a word. */
+	if (s->kind == K_SECCOMP && (n % 8 || n > 8 * 4096))
+		return 0;
 	return s->str[0] && s->a[3] <= 65536 && (uintptr_t)s->str[0] % 8 == 0 && n <= s->size - at;
 }
 

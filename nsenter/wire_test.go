@@ -195,8 +195,8 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\n", planMagic, planVersion, noSlot, MaxFds, kExec+1,
-		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError)
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kExec+1,
+		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
 	}

@@ -14,13 +14,16 @@ const maxName = 4096
 // Send hands the terminal's master to whoever listens on the --console-socket (AF_UNIX, stream): one message,
 // whose payload is the terminal's name and whose only descriptor is the master.
 func Send(socketPath string, master *os.File, name string) error {
+	if len(name) > maxName {
+		return fmt.Errorf("send terminal to %s: name of %d bytes: %w", socketPath, len(name), unix.EINVAL)
+	}
 	return SendFd(socketPath, master, name)
 }
 
-// SendFd connects to the AF_UNIX stream socket at socketPath and sends payload (1 to 4096 bytes) with fd.
+// SendFd connects to the AF_UNIX stream socket at socketPath and sends payload (not empty) with fd in its first message.
 // The path may be longer than the 107 bytes that a socket address holds.
 func SendFd(socketPath string, fd *os.File, payload string) error {
-	if len(payload) == 0 || len(payload) > maxName { // unix(7): a stream carries no descriptor without a byte
+	if len(payload) == 0 { // unix(7): a stream carries no descriptor without a byte
 		return fmt.Errorf("send descriptor to %s: payload of %d bytes: %w", socketPath, len(payload), unix.EINVAL)
 	}
 	sock, err := connect(socketPath)

@@ -16,7 +16,7 @@ static void constants(void)
 	printf("PLAN_MAGIC %u\nPLAN_VERSION %u\nNO_FD %u\nMAX_FDS %u\nK_END %u\n", PLAN_MAGIC, PLAN_VERSION, NO_FD, MAX_FDS, K_END);
 	printf("header %zu\nstep %zu\nreply %zu\ntext %zu\n", sizeof(struct plan_header), sizeof(struct step),
 	       sizeof(struct reply), offsetof(struct reply, text));
-	printf("R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\n", R_PID, R_SYNC, R_FD, R_ERROR);
+	printf("R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", R_PID, R_SYNC, R_FD, R_ERROR, R_LISTENER);
 }
 
 /* Every string of a plan that was accepted must end within its step. */

@@ -1,0 +1,140 @@
+package security
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Configurations: what an engine passes on from its users.
+
+// TestVolumeOverProc: CVE-2019-16884 without any link.
+func TestVolumeOverProc(t *testing.T) {
+	for _, dest := range []string{"/proc", "/proc/", "//proc", "/x/../proc", "/proc/.", "proc", "/proc/self", "/proc/self/attr", "/proc/sys", "/proc/1/attr/exec",
+		"/proc/sys/kernel/../kernel", "/proc/cpuinfo/../sys"} {
+		v := newVictim(t, args("true"), mounted(specs.Mount{Destination: dest, Type: "bind", Source: host.work, Options: []string{"rbind"}}))
+		if r := v.run(); r.code == 0 || !strings.Contains(r.stderr, "proc") {
+			t.Errorf("%s: %s", dest, r)
+		}
+	}
+}
+
+// TestNulBytes: a NUL in any text would end it early in the kernel: what was checked is not what is done (CVE-2021-43784
+// and its like). All of them are refused, in words, and nothing is left.
+func TestNulBytes(t *testing.T) {
+	const nul = "x\x00y"
+	for name, edit := range map[string]func(s *specs.Spec){
+		"args":        func(s *specs.Spec) { s.Process.Args = []string{"true", nul} },
+		"program":     func(s *specs.Spec) { s.Process.Args = []string{"/bin/true\x00"} },
+		"env":         func(s *specs.Spec) { s.Process.Env = []string{"A=" + nul} },
+		"cwd":         func(s *specs.Spec) { s.Process.Cwd = "/\x00" },
+		"root":        func(s *specs.Spec) { s.Root.Path = "rootfs\x00" },
+		"hostname":    func(s *specs.Spec) { s.Hostname = nul },
+		"destination": func(s *specs.Spec) { s.Mounts[1].Destination = "/dev\x00/x" },
+		"source":      func(s *specs.Spec) { s.Mounts[1].Source = nul },
+		"type":        func(s *specs.Spec) { s.Mounts[1].Type = "tmpfs\x00" },
+		"option":      func(s *specs.Spec) { s.Mounts[1].Options = []string{"mode=755\x00,suid"} },
+		"masked":      func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/proc/kcore\x00"} },
+		"readonly":    func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/proc/sys\x00"} },
+		"namespace":   func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/self/ns/net\x00" },
+		"sysctl":      func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1\x00"} },
+		"sysctl name": func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward\x00": "1"} },
+		"cgroup":      func(s *specs.Spec) { s.Linux.CgroupsPath += "\x00/../x" },
+		"device": func(s *specs.Spec) {
+			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x\x00", Type: "c", Major: 1, Minor: 3}}
+		},
+		"hook": func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/bin/true\x00"}}} },
+	} {
+		v := newVictim(t, args("true"))
+		edit(v.spec)
+		v.write()
+		if r := v.run(); r.code != 1 || !strings.Contains(r.stderr, "NUL") {
+			t.Errorf("%s: %s", name, r)
+		}
+	}
+	v := newVictim(t).up()
+	for _, p := range []string{`{"args":["true\u0000"],"cwd":"/"}`, `{"args":["true"],"cwd":"/\u0000"}`, `{"args":["true"],"cwd":"/","env":["A=\u0000"]}`} {
+		v.file("process.json", p, 0o644)
+		if r := v.rt("exec", "--process", v.dir+"/process.json", v.id); r.code != 255 || !strings.Contains(r.stderr, "NUL") {
+			t.Errorf("%s: %s", p, r)
+		}
+	}
+}
+
+// TestExecUser: what is no number is nobody, never root (CVE-2026-30892). Succeeds against crun 1.8.1.
+func TestExecUser(t *testing.T) {
+	v := newVictim(t).up()
+	for _, user := range []string{"", " ", "-1", "0x0", "00x", "4294967296", "18446744073709551616", "1:", ":1", ":", "1:2:3", "root", " 0", "0 ", "+0", "1e3", "1.0", "1:-1", "1:x", "x:1",
+		"1000:4294967296"} {
+		r := v.rt("exec", "--user", user, v.id, "id")
+		if user == "" && r.code == 0 {
+			continue // as if it were not given
+		}
+		if r.code == 0 {
+			t.Errorf("--user %q runs as %s", user, r.stdout)
+		}
+	}
+	if r := v.rt("exec", "--user", "1000:1001", v.id, "id").ok(t); !strings.Contains(r.stdout, "uid=1000 gid=1001") {
+		t.Error(r)
+	}
+}
+
+// TestInheritableCapabilities: exec --cap grants, but does not make inheritable (CVE-2022-29162, CVE-2022-27650), nor does
+// anything else that was not asked to.
+func TestInheritableCapabilities(t *testing.T) {
+	v := newVictim(t).up()
+	for _, flags := range [][]string{nil, {"--cap", "CAP_NET_ADMIN"}, {"--cap", "CAP_SYS_ADMIN", "--user", "1000"}} {
+		r := v.rt(append(append([]string{"exec"}, flags...), v.id, "grep", "CapInh\\|CapAmb", "/proc/self/status")...).ok(t)
+		if strings.Count(r.stdout, "0000000000000000") != 2 {
+			t.Errorf("%v: %s", flags, r)
+		}
+	}
+}
+
+// TestCgroupOfTheHost: without a cgroup namespace, a writable mount of type cgroup shows the container's own cgroup and no
+// way to another (CVE-2023-25809).
+func TestCgroupOfTheHost(t *testing.T) {
+	v := newVictim(t, capable(engineCaps), mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"}),
+		args("sh", "-c", `for f in $(find /sys/fs/cgroup -name cgroup.procs); do cat $f; done; find /sys/fs/cgroup -name release_agent; find /sys/fs/cgroup -maxdepth 3 -name "rt-*"; mkdir /sys/fs/cgroup/memory/../../../escape; true`))
+	r := v.run()
+	if r.code != 0 {
+		t.Fatal(r)
+	}
+	for _, line := range strings.Fields(r.stdout) {
+		if strings.Contains(line, "release_agent") || strings.Contains(line, "rt-") {
+			t.Errorf("the container sees %s", line)
+		}
+	}
+}
+
+// TestHooksThatDoNotListen: a hook that does not read its standard input, or reads half of it, neither ends nor stops rt,
+// whatever the size of the state that it is sent.
+func TestHooksThatDoNotListen(t *testing.T) {
+	v := newVictim(t, args("true"), func(v *victim) {
+		v.spec.Annotations = map[string]string{"big": strings.Repeat("x", 2<<20)}
+		half := specs.Hook{Path: "/usr/bin/head", Args: []string{"head", "-c", "10"}}
+		deaf, closed := specs.Hook{Path: "/bin/true"}, specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "exec <&-; exec sleep 0.1"}}
+		v.spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{deaf, half, closed}, Poststart: []specs.Hook{deaf, half, closed}, Poststop: []specs.Hook{deaf, half, closed}}
+	})
+	v.run().ok(t)
+}
+
+// TestUnsafeAnnotations: features names the annotations that must not come from who is not trusted with the host
+// (CVE-2024-3154), and none of them is taken for a systemd property when the systemd driver is not used.
+func TestUnsafeAnnotations(t *testing.T) {
+	v := newVictim(t, args("true"), func(v *victim) {
+		v.spec.Annotations = map[string]string{"org.systemd.property.ExecStart": "'/bin/touch " + v.outside + "/made'", "run.oci.handler": "krun", "org.criu.config": v.outside + "/secret"}
+	})
+	v.run().ok(t)
+	var f struct {
+		Unsafe []string `json:"potentiallyUnsafeConfigAnnotations"`
+	}
+	must(t, json.Unmarshal([]byte(v.rt("features").ok(t).stdout), &f))
+	t.Logf("features: %v", f.Unsafe)
+	if _, err := os.Stat(v.outside + "/made"); err == nil {
+		t.Error("an annotation was executed")
+	}
+}

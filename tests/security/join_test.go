@@ -1,0 +1,139 @@
+package security
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The process that joins a container is the runtime's until it is the user's, and the container sees it.
+
+// TestSnoop: a process of the container looks into each process that comes: its root, working directory, descriptors,
+// memory, executable, and by ptrace. With an engine's capabilities, and with all of them in a user namespace. The second
+// succeeds against a stub that stays dumpable (CVE-2016-9962).
+func TestSnoop(t *testing.T) {
+	for name, edits := range map[string][]func(*victim){
+		"engine":         {capable(engineCaps)},
+		"user namespace": {mapped, capable(append([]string{"CAP_SYS_PTRACE"}, strongCaps...))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, append(edits, args("sh", "-c", "attack snoop $MARKER >/tmp/snooped; sleep 1000"))...)
+			v.spec.Process.Env = append(v.spec.Process.Env, "MARKER="+v.outside)
+			v.write()
+			must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
+			v.up()
+			eventually(t, "the spy", func() bool { _, err := os.Stat(v.rootfs + "/tmp/snooped"); return err == nil })
+			for range runs(40, 1000) {
+				v.exec("true").ok(t)
+			}
+			v.file("bundle/rootfs/stop", "", 0o644)
+			var report string
+			eventually(t, "the spy's report", func() bool {
+				text, _ := os.ReadFile(v.rootfs + "/tmp/snooped")
+				report = string(text)
+				return strings.Contains(report, "met ")
+			})
+			if strings.Contains(report, "got ") {
+				t.Errorf("the container got hold of the runtime's process:\n%s", report)
+			}
+			if strings.Contains(report, "met 0\n") {
+				t.Error("the spy has met no process of the runtime: nothing was tested")
+			}
+			t.Logf("%s", report)
+		})
+	}
+}
+
+// TestStrikeJoining: a container that kills or stops what joins it. The caller learns of the one; neither keeps anybody
+// from killing and deleting the container, whatever hangs meanwhile.
+func TestStrikeJoining(t *testing.T) {
+	for name, sig := range map[string]string{"SIGKILL": "9", "SIGSTOP": "19"} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("attack", "strike", sig, "1"))
+			v.spec.Process.Args = []string{"sh", "-c", "attack strike " + sig + " 1 >/tmp/struck; sleep 1000"}
+			v.write()
+			v.up()
+			struck := func() bool {
+				text, _ := os.ReadFile(v.rootfs + "/tmp/struck")
+				return strings.Contains(string(text), "struck")
+			}
+			done := make(chan result)
+			var last result
+			for i := 0; !struck(); i++ {
+				if i == runs(300, 3000) {
+					t.Skip("the container never was fast enough on this machine")
+				}
+				go func() { done <- v.exec("true") }()
+				select {
+				case last = <-done:
+				case <-time.After(3 * time.Second): // stopped
+					if !struck() {
+						t.Fatal("exec hangs, but was not struck")
+					}
+					last.code = -1
+				}
+			}
+			if sig == "9" && last.code == 0 {
+				t.Errorf("a joining process was killed, and exec knows nothing: %s", last)
+			}
+			// All of it while the exec hangs.
+			v.rt("state", v.id).ok(t)
+			v.rt("ps", v.id).ok(t)
+			v.rt("kill", v.id, "KILL").ok(t)
+			eventually(t, "the end", func() bool { return strings.Contains(v.rt("state", v.id).stdout, `"stopped"`) })
+			v.rt("delete", "--force", v.id).ok(t)
+			if sig == "19" && last.code == -1 {
+				select {
+				case <-done: // its process has died with the pid namespace
+				case <-time.After(patience):
+					t.Error("exec hangs after the end of the container")
+				}
+			}
+		})
+	}
+}
+
+// TestExhausted: a container that has used up its processes or memory, and a caller with few descriptors. What joins gets
+// an error in good time, and leaves nothing.
+func TestExhausted(t *testing.T) {
+	pids, memory := int64(6), int64(3<<20)
+	t.Run("processes", func(t *testing.T) {
+		v := newVictim(t, args("sh", "-c", "for i in 1 2 3 4 5; do sleep 1000 & done; exec sleep 1000"))
+		v.spec.Linux.Resources = resources(&pids, nil)
+		v.write()
+		v.up()
+		for range 20 {
+			r := v.exec("true")
+			if r.code == 0 {
+				continue // it was not full yet
+			}
+			if r.stderr == "" {
+				t.Errorf("no word: %s", r)
+			}
+		}
+		v.rt("kill", v.id, "KILL").ok(t)
+	})
+	t.Run("memory", func(t *testing.T) {
+		v := newVictim(t, args("sh", "-c", "x=x; while :; do x=$x$x; done; sleep 1000"))
+		v.spec.Linux.Resources = resources(nil, &memory)
+		v.write()
+		v.create()
+		v.rt("start", v.id)
+		for range 10 {
+			v.exec("true")
+		}
+	})
+	t.Run("descriptors of the caller", func(t *testing.T) {
+		for n := uint64(24); n >= 8; n-- { // with 6 the Go runtime itself does not start to work
+			v := newVictim(t, args("true"))
+			r := v.do(call{args: v.with("run"), exe: limited(v, n)})
+			if r.code != 0 && r.stderr == "" {
+				t.Errorf("with %d: %s", n, r)
+			}
+			if strings.Contains(r.stderr, "panic") || strings.Contains(r.stderr, "goroutine ") {
+				t.Errorf("with %d: %s", n, r)
+			}
+		}
+	})
+}

