@@ -67,8 +67,11 @@ test: ## everything: build, lint, unit and integration tests, fuzz smoke, nothin
 unit: toolchain $(STUB) ## unit tests only
 	$(GO) test -tags '$(TAGS)' $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/')
 
+test-security: rt ## the attacks of tests/security at full length, and against weakened builds (root, some minutes)
+	RT_SECURITY=full $(GO) test -count=1 -timeout 40m -v ./tests/security
+
 integration: rt ## integration tests only (root)
-	$(GO) test -tags '$(TAGS)' -count=1 -timeout 20m ./tests/integration/...
+	$(GO) test -tags '$(TAGS)' -count=1 -timeout 20m ./tests/integration/... ./tests/security
 
 lint: ## gofmt, go vet, staticcheck, shellcheck, gcc -fanalyzer
 	@scripts/lint
@@ -99,4 +102,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test unit integration lint fuzz check-clean check-clean-test bench install clean distclean help
+.PHONY: all rt toolchain deps demo test test-security unit integration lint fuzz check-clean check-clean-test bench install clean distclean help

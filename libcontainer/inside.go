@@ -119,7 +119,9 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			}
 			continue
 		case nsenter.ReplyError:
-			return in.stepError(r)
+			err := in.stepError(r)
+			in.learnPid(r)
+			return err
 		case nsenter.ReplySync:
 			if r.Value == nsenter.SyncExec {
 				in.announce = true
@@ -147,18 +149,37 @@ func (in *inside) until(point int, serve func(point int) error) error {
 // born is told the pid of the container's process. It must be a child of this process, and the only one: rt will move
 // it, give it ids and kill it, and who got hold of the stub could name a process of the host.
 func (in *inside) born(pid int) error {
-	if in.pid != 0 || pid <= 0 {
+	if in.pid != 0 || !ownChild(pid) {
 		return fmt.Errorf("the stub: %d is not the pid of the container's process", pid)
-	}
-	err := sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) })
-	if err != nil {
-		return fmt.Errorf("the stub: %d is not the pid of the container's process: %w", pid, err)
 	}
 	in.pid = pid
 	if in.onPid != nil {
 		return in.onPid()
 	}
 	return nil
+}
+
+func ownChild(pid int) bool {
+	return pid > 0 && sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
+}
+
+// learnPid waits for the pid when an error of the container's process came before it, as two processes speak on one
+// socket: a process that is not reaped keeps its pid namespace, and with it the namespace's init, from ending.
+func (in *inside) learnPid(failed *nsenter.Reply) {
+	for i, it := range in.plan.Items {
+		if _, ok := it.Step.(nsenter.Clone); !ok || in.pid != 0 || len(in.plan.Items)-failed.Left <= i {
+			continue
+		}
+		for in.pid == 0 {
+			r, err := in.stub.Receive()
+			if err != nil {
+				return
+			}
+			if r.Type == nsenter.ReplyPid && ownChild(r.Value) {
+				in.pid = r.Value
+			}
+		}
+	}
 }
 
 // reapCloner: the process that cloned the container's has nothing more to do. It is not waited for while that one

@@ -25,11 +25,11 @@ type ReplyType uint32
 
 // The replies of the stub.
 const (
-	ReplyPid   ReplyType = iota + 1 // Value: pid of the container's process, a child of rt
-	ReplySync                       // Value: a sync point
-	ReplyFd                         // File: the terminal's master (Value 0) or the filter's listener (Value 1)
-	ReplyError                      // Value: errno of the step, Text: what failed in it
-	ReplyListener                   // Value: number of the filter's listener among the descriptors of the stub, which waits
+	ReplyPid      ReplyType = iota + 1 // Value: pid of the container's process, a child of rt
+	ReplySync                          // Value: a sync point
+	ReplyFd                            // File: the terminal's master (Value 0) or the filter's listener (Value 1)
+	ReplyError                         // Value: errno of the step, Text: what failed in it
+	ReplyListener                      // Value: number of the filter's listener among the descriptors of the stub, which waits
 )
 
 // A Reply is one message of the stub.
