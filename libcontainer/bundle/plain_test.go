@@ -10,6 +10,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // agree fails the test if a document is taken as plain and encoding/json makes something else of it.
@@ -310,6 +311,16 @@ func TestPlainDamaged(t *testing.T) {
 	}
 }
 
+// cpuTime is what this process has computed: the time on the clock says more about its neighbours.
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
 func TestPlainIsLinear(t *testing.T) {
 	const size = 4 << 20
 	for _, parts := range [][3]string{
@@ -317,9 +328,9 @@ func TestPlainIsLinear(t *testing.T) {
 		{`{"`, `ociVersion`, `":1}`}, {`{"":1`, `,"unknown":1`, `}`}, {`{"x":`, `[`, ``}, {``, ` `, `{}`}, {`{"x":`, `1`, `}`}, {`{"linux":{"uidMappings":[`, `{},`, `{}]}}`},
 	} {
 		raw := []byte(parts[0] + strings.Repeat(parts[1], size/len(parts[1])) + parts[2])
-		start := time.Now()
+		start := cpuTime(t)
 		plainSpec(raw)
-		if d := time.Since(start); d > slow { // it takes 5 to 100 ms
+		if d := cpuTime(t) - start; d > slow { // it takes 5 to 100 ms
 			t.Errorf("%s%s ...: %v", parts[0], parts[1], d)
 		}
 	}
