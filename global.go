@@ -23,7 +23,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "error, warning, info or debug"},
 		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "let systemd make the cgroups; cgroupsPath is then slice:prefix:name"},
-		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "true, false or auto; accepted for other runtimes' callers"},
+		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "go without a cgroup where none can be made and none is asked for: true, false or auto (not as root of the host)"},
 		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "accepted and ignored"},
 	}
 }
@@ -55,6 +55,14 @@ func checkRootless(s string) error {
 	return nil
 }
 
+// rootless is what checkRootless has let pass, in the words of libcontainer.
+func rootless(s string) string {
+	if b, err := strconv.ParseBool(s); err == nil {
+		return strconv.FormatBool(b)
+	}
+	return "auto"
+}
+
 func checkRoot(dir string) error {
 	if dir == "" {
 		return errors.New("option --root must not be empty")
@@ -75,6 +83,7 @@ func (p *program) runtime(c *cli.Context) verbs {
 	return p.open(&libcontainer.Runtime{
 		Root:          root(c),
 		SystemdCgroup: c.Bool("systemd-cgroup"),
+		Rootless:      rootless(c.String("rootless")),
 		Warn:          p.log.warnf,
 	})
 }

@@ -49,6 +49,7 @@ func hostProblems(b *bundle.Bundle) []bundle.Problem {
 	if s.Linux != nil {
 		h.linux(s)
 	}
+	h.found = append(h.found, rootlessProblem(s)...)
 	return h.found
 }
 
@@ -194,7 +195,11 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 }
 
 func dryFacts(spec *specs.Spec, id string) (plan.Facts, error) {
-	facts := plan.Facts{Bounding: ownCapabilities(), Home: "/"}
+	p := ownPrivileges()
+	facts := plan.Facts{Bounding: p.caps, Home: "/", Unprivileged: !p.admin(), OpenInside: !p.mounts}
+	if spec.Linux != nil {
+		facts.KeepGroups = p.deniesSetgroups(spec.Linux)
+	}
 	host, err := cgroups.Probe()
 	if err != nil {
 		return facts, err

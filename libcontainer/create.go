@@ -54,6 +54,7 @@ type making struct {
 	b      *bundle.Bundle
 	spec   *specs.Spec
 	host   *cgroups.Host
+	priv   privileges
 	in     *inside
 	moved  *netdev.Moved // or nil
 	hooked bool          // hooks have been run, so that poststop hooks are owed
@@ -99,9 +100,6 @@ func (k *making) fail(err error) error {
 
 // prepare does what needs no process: reads the bundle and takes the container's place on disk.
 func (k *making) prepare() error {
-	if os.Geteuid() != 0 {
-		return hint.With(errors.New("create container: rootless containers are not supported yet"), "run rt as root")
-	}
 	b, err := bundle.Load(k.o.Bundle)
 	if err != nil {
 		return err
@@ -117,6 +115,10 @@ func (k *making) prepare() error {
 		}
 	}
 	k.b, k.spec = b, b.Spec
+	k.priv = ownPrivileges()
+	if err := checkPrivileges(k.priv, k.spec); err != nil {
+		return err
+	}
 	if err := checkTerminal(b.Spec.Process.Terminal, k.detached, k.o.ConsoleSocket); err != nil {
 		return err
 	}
@@ -153,8 +155,8 @@ func rootfsOf(b *bundle.Bundle) (string, error) {
 // reserve takes the id by making its directory, and writes down what create will make outside of it.
 func (k *making) reserve() error {
 	c := k.c
-	if err := os.MkdirAll(c.rt.Root, 0o700); err != nil {
-		return fmt.Errorf("make root directory: %w", err)
+	if err := c.rt.makeRoot(); err != nil {
+		return err
 	}
 	err := os.Mkdir(c.dir, 0o711)
 	if errors.Is(err, fs.ErrExist) {
@@ -167,17 +169,10 @@ func (k *making) reserve() error {
 	if err := c.acquire(); err != nil {
 		return err
 	}
-	if k.host, err = cgroups.Probe(); err != nil {
-		return err
-	}
-	if c.cg, err = cgroups.New(k.host, k.spec.Linux.CgroupsPath, c.ID); err != nil {
-		return err
-	}
-	c.Cgroups = c.cg.Paths()
 	if err := c.findRdt(k.spec); err != nil {
 		return err
 	}
-	if err := c.writeJournal(); err != nil {
+	if err := k.placeCgroup(); err != nil {
 		return err
 	}
 	if err := sys.CreateFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
@@ -189,20 +184,43 @@ func (k *making) reserve() error {
 	return k.makeRdt()
 }
 
+func (k *making) placeCgroup() (err error) {
+	if k.host, err = cgroups.Probe(); err != nil {
+		return err
+	}
+	cg, err := cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
+	if err != nil {
+		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" {
+			return err
+		}
+		cg = cgroups.Load(k.host, nil)
+	}
+	return k.setCgroup(cg)
+}
+
 func (k *making) makeCgroup() error {
 	warnings, err := k.c.cg.Create(k.spec.Linux.Resources)
 	for _, w := range warnings {
 		k.c.rt.Warn("%s", w)
 	}
-	if err != nil {
-		return err
-	}
-	k.undo = append(k.undo, func() {
-		if err := k.c.cg.Destroy(); err != nil {
-			k.c.rt.Warn("%v", err)
+	if err == nil && k.c.rt.tolerant(k.priv) {
+		if err = k.c.cg.MayJoin(); err != nil {
+			_ = k.c.cg.Destroy()
 		}
-	})
-	return nil
+	}
+	if mayNotMake(err) {
+		return k.withoutCgroup(err)
+	}
+	if err == nil {
+		k.undo = append(k.undo, k.removeCgroup)
+	}
+	return err
+}
+
+func (k *making) removeCgroup() {
+	if err := k.c.cg.Destroy(); err != nil {
+		k.c.rt.Warn("%v", err)
+	}
 }
 
 // makeProcess leads the stub through the plan up to the point where the container is created.
@@ -223,6 +241,10 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	}
 	stub, err := soon.Stub()
 	if err != nil {
+		return err
+	}
+	if err := setOOMScore(stub.Pid, k.spec.Process); err != nil {
+		stub.Abandon()
 		return err
 	}
 	k.in, err = enter(stub, p, func(plan.Input) (*os.File, error) { return listener, nil })
@@ -263,10 +285,13 @@ func (k *making) compile() (*plan.Plan, error) {
 		}
 	}
 	facts := plan.Facts{
-		Bounding: ownCapabilities(), BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
+		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
+		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
 	}
 	if mountsCgroup(k.spec) {
-		facts.Cgroups = cgroupView(k.host, c.cg)
+		if facts.Cgroups, err = c.cgroupView(k.host); err != nil {
+			return nil, err
+		}
 	}
 	if needsHome(k.spec.Process.Env) {
 		facts.Home = homeIn(passwdOf(k.spec, c.Rootfs), k.spec.Process.User.UID)
@@ -337,7 +362,7 @@ func (c *container) socketAddress() *unix.SockaddrUnix {
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.lock.Fd())) + "/" + startSocket}
 }
 
-// born writes what the new process cannot set for itself.
+// born notes who the container's process is.
 func (k *making) born() error {
 	c := k.c
 	c.Pid = k.in.pid
@@ -350,12 +375,11 @@ func (k *making) born() error {
 	if err := c.rdt().Join(c.Pid); err != nil {
 		return err
 	}
-	if err := k.moveNetDevices(); err != nil {
-		return err
-	}
-	return setOOMScore(c.Pid, k.spec.Process)
+	return k.moveNetDevices()
 }
 
+// setOOMScore gives a stub that has entered nothing yet the score that the container's process inherits. Later rt
+// may not be allowed to: a process that is not dumpable belongs to root (proc(5)).
 func setOOMScore(pid int, p *specs.Process) error {
 	if p.OOMScoreAdj == nil {
 		return nil
@@ -374,7 +398,7 @@ func setOOMScore(pid int, p *specs.Process) error {
 func (k *making) serve(point int) error {
 	switch point {
 	case nsenter.SyncMapIDs:
-		return mapIDs(k.c.Pid, k.spec.Linux)
+		return k.priv.mapIDs(k.c.Pid, k.spec.Linux)
 	case nsenter.SyncTime:
 		return setTimeOffsets(k.in.stub.Pid, k.spec.Linux.TimeOffsets)
 	case nsenter.SyncCgroup:
@@ -398,7 +422,7 @@ func (k *making) explain(err error) error {
 	}
 	var step *StepError
 	if errors.As(err, &step) {
-		return fmt.Errorf("unable to start container process: %w", err)
+		return k.priv.explainRights(fmt.Errorf("unable to start container process: %w", err))
 	}
 	return err
 }

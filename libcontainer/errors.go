@@ -113,5 +113,5 @@ func (e *StepError) Hint() string {
 			return "the program's interpreter or dynamic loader is not in the rootfs"
 		}
 	}
-	return ""
+	return userNamespaceHint(e)
 }

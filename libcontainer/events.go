@@ -49,7 +49,7 @@ func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) er
 		return err
 	}
 	defer init.Close()
-	cg, err := c.cgroup()
+	cg, err := c.mustHaveCgroup("read statistics")
 	if err != nil {
 		return err
 	}

@@ -189,6 +189,7 @@ func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) plan.Facts {
 	if facts.Namespace&unix.CLONE_NEWNS == 0 {
 		facts.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
 	}
+	c.rights(&facts, cg)
 	return facts
 }
 

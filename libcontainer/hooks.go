@@ -100,7 +100,7 @@ func (c *container) startHook(spec *specs.Spec, h specs.Hook, io nsenter.Stdio) 
 	if err != nil {
 		return 0, nil, err
 	}
-	in, err := enter(stub, plan.Hook(h, facts), c.openInit)
+	in, err := enter(stub, plan.Hook(spec, h, facts), c.openInit)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -34,10 +34,14 @@ func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 	files := make([]*os.File, 0, len(p.Inputs))
 	defer func() {
 		for _, f := range files {
-			f.Close()
+			f.Close() // or nothing, of a nil one
 		}
 	}()
 	for _, input := range p.Inputs {
+		if input.Inside {
+			files = append(files, nil)
+			continue
+		}
 		f, err := openInput(input, own)
 		if err != nil {
 			in.abandon()

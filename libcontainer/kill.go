@@ -21,17 +21,20 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	if err != nil {
 		return err
 	}
-	if all || (sig == unix.SIGKILL && !c.PrivatePid) {
-		cg, err := c.cgroup()
-		if err != nil {
-			return err
-		}
-		if !all && !c.alive() {
-			return ErrNotRunning
-		}
-		return cg.Kill(sig)
+	if !all && (sig != unix.SIGKILL || c.PrivatePid) {
+		return c.signal(sig)
 	}
-	return c.signal(sig)
+	if len(c.Cgroups) == 0 && sig == unix.SIGKILL && (c.PrivatePid || !all) {
+		return c.signal(sig) // with which the rest of its pid namespace ends, if it has one
+	}
+	cg, err := c.mustHaveCgroup("signal all processes")
+	if err != nil {
+		return err
+	}
+	if !all && !c.alive() {
+		return ErrNotRunning
+	}
+	return cg.Kill(sig)
 }
 
 // signal reaches init through a pidfd, so that a pid that was used again is never hit.
@@ -110,7 +113,7 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 	if err := allowed(status); err != nil {
 		return err
 	}
-	cg, err := c.cgroup()
+	cg, err := c.mustHaveCgroup("pause")
 	if err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func (r *Runtime) processes(id string) (*cgroups.Cgroup, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cg, err := c.cgroup()
+	cg, err := c.mustHaveCgroup("list processes")
 	if err != nil {
 		return nil, nil, err
 	}

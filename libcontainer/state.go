@@ -154,6 +154,9 @@ func (c *container) config() (*specs.Spec, error) {
 }
 
 func (c *container) cgroup() (*cgroups.Cgroup, error) {
+	if c.cg == nil && len(c.Cgroups) == 0 {
+		c.cg = cgroups.Load(&cgroups.Host{}, nil) // rootless: there is none
+	}
 	if c.cg == nil {
 		host, err := cgroups.Probe()
 		if err != nil {

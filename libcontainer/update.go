@@ -40,7 +40,7 @@ func changes(r *specs.LinuxResources) *specs.LinuxResources {
 
 // applyResources is the one place where limits of a container that exists are changed.
 func (c *container) applyResources(r *specs.LinuxResources) error {
-	cg, err := c.cgroup()
+	cg, err := c.mustHaveCgroup("update limits")
 	if err != nil {
 		return err
 	}

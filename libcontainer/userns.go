@@ -1,34 +1,110 @@
 package libcontainer
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 
+	"rt/internal/hint"
 	"rt/internal/sys"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// mapIDs gives a process in a new user namespace its ids (user_namespaces(7)).
-func mapIDs(pid int, l *specs.Linux) error {
-	proc := "/proc/" + strconv.Itoa(pid)
-	for _, m := range []struct {
-		file, pointer string
-		maps          []specs.LinuxIDMapping
-	}{
-		{"/uid_map", "/linux/uidMappings", l.UIDMappings},
-		{"/gid_map", "/linux/gidMappings", l.GIDMappings},
+// An idMap is one of the two maps of a user namespace.
+type idMap struct {
+	file, pointer string
+	helper        string // the set-user-ID program for who may not write it
+	sub           string // the file that says what the helper may do
+	list          []specs.LinuxIDMapping
+}
+
+// mapIDs gives a process in a new user namespace its ids (user_namespaces(7)). Who has CAP_SETUID and CAP_SETGID
+// writes any map; anybody may map himself; the rest is the business of newuidmap(1) and newgidmap(1).
+func (p privileges) mapIDs(pid int, l *specs.Linux) error {
+	for _, m := range [...]idMap{
+		{"uid_map", "/linux/uidMappings", "newuidmap", "/etc/subuid", l.UIDMappings},
+		{"gid_map", "/linux/gidMappings", "newgidmap", "/etc/subgid", l.GIDMappings},
 	} {
-		var b strings.Builder
-		for _, e := range m.maps {
-			fmt.Fprintf(&b, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
+		var err error
+		switch {
+		case p.has(unix.CAP_SETUID) && p.has(unix.CAP_SETGID):
+			err = m.write(pid)
+		case m.file == "uid_map" && isOwn(m.list, os.Geteuid()):
+			err = m.write(pid)
+		case m.file == "gid_map" && isOwn(m.list, os.Getegid()):
+			// Or a process could leave a group that denies it something (CVE-2014-8989).
+			if err = sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/setgroups", "deny"); err == nil {
+				err = m.write(pid)
+			}
+		default:
+			err = m.runHelper(pid)
 		}
-		if err := sys.WriteFile(proc+m.file, b.String()); err != nil {
+		if err != nil {
 			return fmt.Errorf("map ids (%s): %w", m.pointer, err)
 		}
 	}
 	return nil
+}
+
+// isOwn says whether the one mapping is of the one id that needs nobody's permission.
+func isOwn(list []specs.LinuxIDMapping, id int) bool {
+	return len(list) == 1 && list[0].Size == 1 && list[0].HostID == uint32(id)
+}
+
+// mapsOwnGID says whether mapIDs will have to deny setgroups(2).
+func (p privileges) mapsOwnGID(l *specs.Linux) bool {
+	return !(p.has(unix.CAP_SETUID) && p.has(unix.CAP_SETGID)) && isOwn(l.GIDMappings, os.Getegid())
+}
+
+func (m *idMap) write(pid int) error {
+	var b strings.Builder
+	for _, e := range m.list {
+		fmt.Fprintf(&b, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
+	}
+	err := sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/"+m.file, b.String())
+	if errors.Is(err, unix.EPERM) {
+		return hint.With(err, m.refused())
+	}
+	return err
+}
+
+// refused explains the kernel's EPERM.
+func (m *idMap) refused() string {
+	for _, e := range m.list {
+		if e.HostID == 0 && m.file == "uid_map" {
+			return "mapping uid 0 of the outer user namespace needs CAP_SETFCAP there (Linux 5.12)"
+		}
+	}
+	return "every id must be mapped in the user namespace that rt is in: see /proc/self/" + m.file
+}
+
+func (m *idMap) runHelper(pid int) error {
+	path, err := exec.LookPath(m.helper)
+	if err != nil {
+		return hint.With(fmt.Errorf("%s, which maps more than the user's own id, is not in PATH", m.helper),
+			"install the package uidmap (or shadow-utils), and give the user a range in "+m.sub)
+	}
+	args := []string{strconv.Itoa(pid)}
+	for _, e := range m.list {
+		for _, n := range [...]uint32{e.ContainerID, e.HostID, e.Size} {
+			args = append(args, strconv.FormatUint(uint64(n), 10))
+		}
+	}
+	out, err := exec.Command(path, args...).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("run %s: %w", path, err)
+	if text := bytes.TrimSpace(out); len(text) > 0 {
+		err = fmt.Errorf("%w: %s", err, short(string(text)))
+	}
+	return hint.With(err, m.sub+" must give this user the ids; "+m.helper+" must be set-user-ID root or have the file capability")
 }
 
 // setTimeOffsets writes the offsets of the time namespace that the process's children will be in.

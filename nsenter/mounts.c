@@ -19,6 +19,19 @@ static int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_
 	return 0;
 }
 
+/*
+ * a: slot to fill, 1 if recursive. str: a path of the host. Where rt may not clone mounts, the stub does: in the
+ * copy of the host's tree that is its own namespace, before it takes on the container's ids.
+ */
+STEP(open_tree)
+{
+	int tree;
+	TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0)));
+	TRY(c, "dup3", dup3(tree, slot(c, s->a[0]), O_CLOEXEC));
+	close(tree);
+	return 0;
+}
+
 /* a: MS_* propagation for the whole tree of the new mount namespace. */
 STEP(propagation)
 {

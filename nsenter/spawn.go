@@ -136,7 +136,7 @@ func Connect(conv *os.File) *Stub { return &Stub{conv: conv} }
 // Close ends the conversation. A stub that still waits for a word ends too.
 func (s *Stub) Close() error { return s.conv.Close() }
 
-// SendPlan sends the steps and the descriptors they refer to.
+// SendPlan sends the steps and the descriptors they refer to. A nil one is for a step OpenTree to fill.
 func (s *Stub) SendPlan(steps []Step, inputs []*os.File) error {
 	data, err := Encode(steps, len(inputs))
 	if err != nil {
@@ -157,7 +157,11 @@ func (s *Stub) SendPlan(steps []Step, inputs []*os.File) error {
 	fds := make([]int, 1, len(inputs)+1)
 	fds[0] = mem
 	for _, f := range inputs {
-		fds = append(fds, int(f.Fd()))
+		fd := mem // holds the number
+		if f != nil {
+			fd = int(f.Fd())
+		}
+		fds = append(fds, fd)
 	}
 	const most = 250 // SCM_MAX_FD is 253
 	for len(fds) > 0 {

@@ -60,6 +60,14 @@ type (
 		Point int
 		GoOn  bool
 	}
+	// Dumpable lets an rt without privileges write the process's id maps and join it.
+	Dumpable struct{}
+	// OpenTree clones the mount at a path of the host into Tree, where rt may not do it.
+	OpenTree struct {
+		Tree      Slot
+		Path      string
+		Recursive bool
+	}
 	// SetIDs makes the process uid and gid of the user namespace it has entered.
 	SetIDs struct{ UID, GID uint32 }
 	// CgroupJoin enters a cgroup v1 directory by its tasks file.
@@ -257,6 +265,8 @@ func (JoinPidfd) Name() string    { return "join-process" }
 func (Unshare) Name() string      { return "unshare" }
 func (Clone) Name() string        { return "clone" }
 func (Sync) Name() string         { return "sync" }
+func (Dumpable) Name() string     { return "dumpable" }
+func (OpenTree) Name() string     { return "open-tree" }
 func (SetIDs) Name() string       { return "set-ids" }
 func (CgroupJoin) Name() string   { return "join-cgroup" }
 func (Setsid) Name() string       { return "setsid" }
@@ -311,7 +321,9 @@ func (s Clone) String() string {
 
 var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program"}
 
-func (s Sync) String() string { return "let rt " + syncNames[s.Point] }
+func (s Sync) String() string     { return "let rt " + syncNames[s.Point] }
+func (Dumpable) String() string   { return "let rt look into the process until it is the program" }
+func (s OpenTree) String() string { return "open " + s.Path }
 func (s SetIDs) String() string {
 	return fmt.Sprintf("become uid %d gid %d of the user namespace", s.UID, s.GID)
 }

@@ -18,7 +18,8 @@ _Static_assert(sizeof(struct reply) == 256, "keep in step with wire.go");
 
 /* The order is that of enum kind. */
 static int (*const run[K_END])(struct ctx *, const struct step *) = {
-	NULL, step_join_ns, step_join_pidfd, step_unshare, step_clone, step_sync, step_set_ids,
+	NULL, step_join_ns, step_join_pidfd, step_unshare, step_clone, step_sync, step_dumpable,
+	step_open_tree, step_set_ids,
 	step_cgroup_join, step_setsid, step_keyring, step_loopback_up, step_propagation,
 	step_attach_root, step_mount_fs, step_mount_tree, step_remount, step_mkdir, step_symlink,
 	step_mknod, step_console, step_pivot, step_move_root, step_chroot, step_root_attr,
@@ -188,8 +189,6 @@ static void report(struct ctx *c, int err)
 void stub_main(int sock)
 {
 	struct ctx c = {.sock = sock, .root = -1, .proc = -1, .null = -1, .mask = -1, .tty = -1, .detail_fd = -1};
-	/* Nothing in the container may look at or into this process (ptrace, /proc/PID/fd). */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	prctl(PR_SET_NAME, "rt:[stub]", 0, 0, 0);
 	reset_signals();
 	umask(0); /* modes in the plan are meant as they are */
@@ -201,6 +200,8 @@ void stub_main(int sock)
 		report(&c, -EBADMSG);
 		_exit(1);
 	}
+	/* Nothing in the container may look at or into this process (ptrace, /proc/PID/fd), from the first step on. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	for (; c.step < c.nsteps; c.step++, s = plan_next(s)) {
 		c.what = NULL;
 		c.detail_fd = -1;

@@ -23,6 +23,8 @@ enum kind {
 	K_UNSHARE,
 	K_CLONE,
 	K_SYNC,
+	K_DUMPABLE,
+	K_OPEN_TREE,
 	K_SET_IDS,
 	K_CGROUP_JOIN,
 	K_SETSID,
@@ -98,6 +100,7 @@ struct ctx {
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
 	int tty;		/* the terminal's slave, -1 if none */
 	int cwd_done;		/* chdir has succeeded */
+	int dumpable;		/* rt needs to look into this process (dumpable) */
 	const char *exe;	/* the candidate that find-exec chose */
 	uint32_t step, nsteps;
 	const char *what;	/* the system call in hand, for the error */
@@ -133,9 +136,9 @@ int copy_up(struct ctx *c, int from, int to, unsigned what);
 
 /* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
-STEP(join_ns); STEP(join_pidfd); STEP(unshare); STEP(clone); STEP(sync); STEP(set_ids);
+STEP(join_ns); STEP(join_pidfd); STEP(unshare); STEP(clone); STEP(sync); STEP(dumpable); STEP(set_ids);
 STEP(cgroup_join); STEP(setsid); STEP(keyring); STEP(loopback_up); STEP(hostname); STEP(domainname);
-STEP(propagation); STEP(attach_root); STEP(mount_fs); STEP(mount_tree); STEP(remount);
+STEP(open_tree); STEP(propagation); STEP(attach_root); STEP(mount_fs); STEP(mount_tree); STEP(remount);
 STEP(pivot); STEP(move_root); STEP(chroot); STEP(root_attr); STEP(readonly_path); STEP(mask_path);
 STEP(mkdir); STEP(symlink); STEP(mknod); STEP(console); STEP(proc_write);
 STEP(umask); STEP(personality); STEP(mem_policy); STEP(scheduler); STEP(ioprio); STEP(chown_stdio); STEP(chdir);

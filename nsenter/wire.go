@@ -26,6 +26,8 @@ const (
 	kUnshare
 	kClone
 	kSync
+	kDumpable
+	kOpenTree
 	kSetIDs
 	kCgroupJoin
 	kSetsid
@@ -182,6 +184,8 @@ func (s JoinPidfd) encode(r *record)   { r.set(kJoinPidfd, slot(s.Pidfd), s.Flag
 func (s Unshare) encode(r *record)     { r.set(kUnshare, s.Flags) }
 func (s Clone) encode(r *record)       { r.set(kClone, s.Flags, slot(s.Cgroup)) }
 func (s Sync) encode(r *record)        { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
+func (Dumpable) encode(r *record)      { r.set(kDumpable) }
+func (s OpenTree) encode(r *record)    { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
 func (s SetIDs) encode(r *record)      { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
 func (s CgroupJoin) encode(r *record)  { r.set(kCgroupJoin, slot(s.Tasks)) }
 func (Setsid) encode(r *record)        { r.set(kSetsid) }

@@ -25,6 +25,8 @@ func samples() []Step {
 		Unshare{Flags: 0x80, Kinds: "time"},
 		Clone{Flags: 0x20000000, Kinds: "pid", Cgroup: 0},
 		Sync{Point: SyncReady, GoOn: true},
+		Dumpable{},
+		OpenTree{Tree: 1, Path: "/t", Recursive: true},
 		SetIDs{UID: 1, GID: 2},
 		CgroupJoin{Tasks: 2, Path: "/t"},
 		Setsid{},

@@ -45,6 +45,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 			return nil, err
 		}
 	}
+	b.openInside()
 	return &b.Plan, nil
 }
 
@@ -70,7 +71,8 @@ func AfterStart(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 const afterClone = unix.CLONE_NEWCGROUP
 
 func (b *builder) joinNamespaces() error {
-	for _, t := range nsTypes {
+	b.beforeOthers()
+	for _, t := range b.joinOrder() {
 		i, isNew, ok := b.namespace(t.kind)
 		if !ok || isNew || t.flag&afterClone != 0 {
 			continue
@@ -96,13 +98,15 @@ func (b *builder) newNamespaces() error {
 	}
 	// A time namespace takes its offsets before the first process is in it (time_namespaces(7)).
 	if flags&unix.CLONE_NEWTIME != 0 {
-		flags &^= unix.CLONE_NEWTIME
-		b.add("/linux/namespaces", nsenter.Unshare{Flags: unix.CLONE_NEWTIME, Kinds: "time"})
+		now := b.withUser(flags, unix.CLONE_NEWTIME)
+		flags &^= now
+		b.add("/linux/namespaces", nsenter.Unshare{Flags: now, Kinds: kinds(now)})
 		if len(b.spec.Linux.TimeOffsets) > 0 {
 			b.add("/linux/timeOffsets", nsenter.Sync{Point: nsenter.SyncTime})
 		}
 	}
 	b.add("/linux/namespaces", nsenter.Clone{Flags: flags, Kinds: kinds(flags), Cgroup: b.bornIn()})
+	b.openAt = len(b.Items)
 	return nil
 }
 
@@ -124,7 +128,7 @@ func (b *builder) enterUser() error {
 		b.add("/linux/uidMappings", nsenter.Sync{Point: nsenter.SyncMapIDs})
 	}
 	if b.has(specs.UserNamespace) {
-		b.add("", nsenter.SetIDs{})
+		b.add("", b.insideIDs())
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 func (b *builder) joinContainer() error {
 	pidfd := b.input(Input{Kind: Process})
 	children := b.facts.Namespace & (unix.CLONE_NEWPID | unix.CLONE_NEWTIME)
+	children = b.withUser(b.facts.Namespace, children)
 	if children != 0 {
 		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: children, Kinds: kinds(children)})
 	}
@@ -53,8 +54,8 @@ func (b *builder) joinContainer() error {
 		dir := b.input(Input{Kind: Directory, Path: b.facts.Root})
 		b.add("", nsenter.Chroot{Dir: dir, Path: b.facts.Root})
 	}
-	if rest&unix.CLONE_NEWUSER != 0 {
-		b.add("", nsenter.SetIDs{})
+	if b.facts.Namespace&unix.CLONE_NEWUSER != 0 {
+		b.add("", b.insideIDs())
 	}
 	return nil
 }
@@ -82,9 +83,9 @@ func (b *builder) execConsole() error {
 	return nil
 }
 
-// Hook compiles a createContainer or startContainer hook: a process in the container's namespaces.
-func Hook(h specs.Hook, facts Facts) *Plan {
-	b := &builder{spec: &specs.Spec{Linux: &specs.Linux{}}, facts: facts}
+// Hook compiles a createContainer or startContainer hook: a process in the namespaces of the container that spec is of.
+func Hook(spec *specs.Spec, h specs.Hook, facts Facts) *Plan {
+	b := &builder{spec: spec, facts: facts}
 	_ = b.joinContainer() // never fails
 	args := h.Args
 	if len(args) == 0 {

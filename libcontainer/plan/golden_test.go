@@ -81,7 +81,7 @@ func readSample(t testing.TB, dir string) *sample {
 
 func (s *sample) compile(t testing.TB) *Plan {
 	if s.with.Plan == "hook" {
-		return Hook(s.spec.Hooks.StartContainer[0], s.with.Facts)
+		return Hook(s.spec, s.spec.Hooks.StartContainer[0], s.with.Facts)
 	}
 	compile := Create
 	if s.with.Plan == "exec" {

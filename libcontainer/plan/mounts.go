@@ -223,6 +223,9 @@ func (b *builder) bind(m *specs.Mount, f *flags, target, pointer string) error {
 		Target: target, Source: source, Set: f.set, Clear: f.clear, SetAll: f.setAll, ClrAll: f.clrAll,
 		Place: b.place(), Recursive: recursive,
 	}
+	if b.hostSys(path.Clean(source), f, recursive) {
+		step.SetAll |= unix.MOUNT_ATTR_RDONLY
+	}
 	step.Propagation, step.PropagateAll = f.firstPropagation()
 	b.add(pointer, step)
 	b.more(f, target, pointer)
@@ -243,6 +246,9 @@ func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 // to that, else as a bind mount of its directory.
 func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) error {
 	view := b.facts.Cgroups
+	if view.Foreign {
+		change(&f.set, &f.clear, mountOption{set: unix.MOUNT_ATTR_RDONLY})
+	}
 	if view.V2 || (m.Type == "cgroup2" && view.Path != "") {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup2", Source: "cgroup", Target: target, Attrs: f.attrs(),
 			Options: append(f.superblock, f.data...)}, view.Path, f, pointer)

@@ -40,7 +40,12 @@ func slotViolations(p *Plan, complain func(string, ...any)) {
 	}
 	for i, n := range used {
 		// Init's pidfd is looked at twice: by what children see and by the rest. Nothing else survives its step.
-		if most := map[InputKind]int{Process: 2}[p.Inputs[i].Kind]; n > max(most, 1) || n == 0 && p.Inputs[i].Kind != Process {
+		// A tree that the stub opens is filled in by one step and used by another.
+		most := map[InputKind]int{Process: 2}[p.Inputs[i].Kind]
+		if p.Inputs[i].Inside {
+			most = 2
+		}
+		if n > max(most, 1) || n == 0 && p.Inputs[i].Kind != Process {
 			complain("input %d, %s %s: used %d times", i, p.Inputs[i].Kind, p.Inputs[i].Path, n)
 		}
 	}
@@ -49,6 +54,8 @@ func slotViolations(p *Plan, complain func(string, ...any)) {
 // before lists pairs of which the first, where both are there, must be done before the second.
 var before = [...][2]string{
 	{"join-namespace", "await-start"}, {"unshare", "await-start"}, {"clone", "set-ids"}, {"clone", "setsid"},
+	{"dumpable", "join-namespace"}, {"dumpable", "unshare"}, {"dumpable", "clone"},
+	{"clone", "open-tree"}, {"open-tree", "set-ids"}, {"open-tree", "propagation"}, // by the rights of rt's user
 	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"join-cgroup", "keyring"},
 	{"propagation", "attach-root"}, {"attach-root", "mount"}, {"attach-root", "bind"}, {"attach-root", "mkdir"},
 	// Nothing of the host's tree is reached any more once the root has been switched.

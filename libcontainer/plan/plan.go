@@ -51,6 +51,7 @@ type Input struct {
 	Path      string    `json:"path,omitempty"`
 	Type      uint64    `json:"type,omitempty"`
 	Recursive bool      `json:"recursive,omitempty"`
+	Inside    bool      `json:"inside,omitempty"` // a Tree that the stub opens, by a step OpenTree
 	Pointer   string    `json:"at,omitempty"`
 }
 
@@ -63,12 +64,17 @@ type Facts struct {
 	Home      string // HOME from the container's passwd
 	Namespace uint64 // exec: CLONE_NEW* flags of the namespaces in which init differs from rt
 	Root      string // exec: init's root directory, if the container has no mount namespace to take it from
+
+	Unprivileged bool // rt may do nothing in its own user namespace: that of the container comes first
+	OpenInside   bool // rt may not clone mounts of its mount namespace
+	KeepGroups   bool // the container's user namespace does not allow setgroups(2)
 }
 
 // CgroupView is what a mount of type cgroup shows.
 type CgroupView struct {
 	V2          bool   // there is nothing but v2
 	Path        string // the container's own cgroup in v2, "" if the host has none
+	Foreign     bool   // the container has none of its own and sees rt's: read-only
 	Hierarchies []Hierarchy
 }
 
@@ -95,9 +101,10 @@ type Options struct {
 
 type builder struct {
 	Plan
-	spec  *specs.Spec
-	opts  Options
-	facts Facts
+	openAt int // where the steps that open trees belong
+	spec   *specs.Spec
+	opts   Options
+	facts  Facts
 }
 
 func (b *builder) add(pointer string, steps ...nsenter.Step) {
@@ -128,7 +135,11 @@ func (p *Plan) Steps() []nsenter.Step {
 func (p *Plan) Text() string {
 	var b strings.Builder
 	for i, in := range p.Inputs {
-		fmt.Fprintf(&b, "open %3d  %-20s %s\n", i, in.Kind, printable(in.Path))
+		kind := string(in.Kind)
+		if in.Inside {
+			kind += " (inside)"
+		}
+		fmt.Fprintf(&b, "open %3d  %-20s %s\n", i, kind, printable(in.Path))
 	}
 	for i, it := range p.Items {
 		fmt.Fprintf(&b, "step %3d  %-20s %s", i, it.Step.Name(), printable(it.Step.String()))

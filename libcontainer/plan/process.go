@@ -1,10 +1,12 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
+	"rt/internal/hint"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -115,7 +117,11 @@ func (b *builder) credentials() error {
 	if caps != nil {
 		b.add("/process/capabilities/bounding", nsenter.Bounding{Keep: caps.bounding})
 	}
-	b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids})
+	if b.facts.KeepGroups && len(p.User.AdditionalGids) > 0 {
+		return hint.With(errors.New("/process/user/additionalGids: cannot set any additional groups in a rootless container: its user namespace denies setgroups(2)"),
+			"a gid mapping with a range of /etc/subgid allows it")
+	}
+	b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, KeepGroups: b.facts.KeepGroups})
 	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd)})
 	if caps != nil {
 		b.add("/process/capabilities", caps.Capabilities)

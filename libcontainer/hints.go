@@ -1,0 +1,65 @@
+package libcontainer
+
+import (
+	"strings"
+
+	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
+)
+
+// userNamespaceHint is for the refusals that user namespaces bring with them (user_namespaces(7),
+// mount_namespaces(7)): the kernel says EPERM or EINVAL to most.
+func userNamespaceHint(e *StepError) string {
+	switch s := e.Item.Step.(type) {
+	case nsenter.OpenTree:
+		if e.Errno == unix.EINVAL {
+			return "other file systems are mounted below it, which cannot be left out in a user namespace: bind it with rbind"
+		}
+	case nsenter.JoinNS:
+		if e.Errno == unix.EPERM {
+			return "a namespace is joined with the rights in the user namespace that it belongs to"
+		}
+	case nsenter.MountTree:
+		if e.Errno == unix.EPERM && s.Clear|s.ClrAll != 0 {
+			return "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
+		}
+	case nsenter.Remount:
+		if e.Errno == unix.EPERM && s.Clear != 0 {
+			return "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
+		}
+	case nsenter.Mknod:
+		if e.Errno == unix.EPERM {
+			return "in a user namespace no device can be made; the host's are bound, if they have the same path below /dev"
+		}
+	case nsenter.MountFS:
+		return mountHint(s, e)
+	}
+	return ""
+}
+
+func mountHint(s nsenter.MountFS, e *StepError) string {
+	switch {
+	case e.Errno == unix.EINVAL && hasIDs(s.Options) && // found at the option, or by older kernels at the end
+		(strings.HasPrefix(e.Call, "gid") || strings.HasPrefix(e.Call, "uid") || strings.HasPrefix(e.Call, "fsconfig create")):
+		return "an id is not mapped in the user namespace: leave the option out, or map the id"
+	case e.Errno != unix.EPERM:
+		return ""
+	case s.Type == "proc":
+		return "a new /proc would show what is covered in the one that rt sees: in a container, it must be mounted without masked paths"
+	case s.Type == "mqueue":
+		return `an mqueue belongs to the owner of the ipc namespace: add {"type": "ipc"} to /linux/namespaces`
+	case strings.HasPrefix(s.Type, "cgroup"):
+		return `a cgroup mount belongs to the owner of the cgroup namespace: add {"type": "cgroup"} to /linux/namespaces`
+	}
+	return ""
+}
+
+func hasIDs(options []nsenter.Option) bool {
+	for _, o := range options {
+		if o.Key == "gid" || o.Key == "uid" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,292 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"rt/cgroups"
+	"rt/internal/hint"
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// privileges are what rt may do. They decide who opens mounts, which namespace comes first and who maps ids.
+type privileges struct {
+	caps   uint64 // in rt's own user namespace
+	first  bool   // which is the host's first one
+	mounts bool   // rt may clone mounts of its mount namespace
+}
+
+// inFirstUserNamespace compares with PROC_USER_INIT_INO, the inode of the host's own since Linux 3.8.
+func inFirstUserNamespace() bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino == 0xEFFFFFFD
+}
+
+// ownPrivileges costs root of the host one stat(2).
+func ownPrivileges() privileges {
+	p := privileges{caps: ownCapabilities(), first: inFirstUserNamespace()}
+	p.mounts = p.admin() && (p.first || ownsMounts())
+	return p
+}
+
+func (p privileges) has(capability uint) bool { return p.caps>>capability&1 != 0 }
+func (p privileges) admin() bool              { return p.has(unix.CAP_SYS_ADMIN) }
+
+// ownsMounts says whether rt's mount namespace belongs to rt's user namespace or one below it. It does not after
+// `unshare -Ur`, whose root has every capability and may mount nothing (NS_GET_USERNS is EPERM then, ioctl_ns(2)).
+func ownsMounts() bool {
+	f, err := sys.Open("/proc/self/ns/mnt", unix.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
+
+// checkPrivileges says what an rt without privileges cannot do for a configuration, before anything is made.
+func checkPrivileges(p privileges, spec *specs.Spec) error {
+	if p.admin() {
+		return nil
+	}
+	if spec.Linux == nil || !hasUserNamespace(spec.Linux) {
+		if os.Geteuid() == 0 {
+			return hint.With(errors.New("create container: rt lacks CAP_SYS_ADMIN (/linux/namespaces)"),
+				`start rt with CAP_SYS_ADMIN, or add {"type": "user"} and mappings, as rt spec --rootless does`)
+		}
+		return hint.With(errors.New("create container: rootless container requires user namespaces (/linux/namespaces)"),
+			"rt spec --rootless writes a configuration for a user who is not root")
+	}
+	for i, ns := range spec.Linux.Namespaces {
+		if ns.Path != "" && ns.Type != specs.UserNamespace && makesUserNamespace(spec.Linux) {
+			return hint.With(fmt.Errorf("join namespace %s: a new user namespace has no rights in it (/linux/namespaces/%d/path)", ns.Path, i),
+				"join the user namespace that it belongs to as well")
+		}
+	}
+	return nil
+}
+
+func hasUserNamespace(l *specs.Linux) bool {
+	for _, ns := range l.Namespaces {
+		if ns.Type == specs.UserNamespace {
+			return true
+		}
+	}
+	return false
+}
+
+func makesUserNamespace(l *specs.Linux) bool {
+	for _, ns := range l.Namespaces {
+		if ns.Type == specs.UserNamespace {
+			return ns.Path == ""
+		}
+	}
+	return false
+}
+
+// deniesSetgroups says whether setgroups(2) is refused in the container's user namespace.
+func (p privileges) deniesSetgroups(l *specs.Linux) bool {
+	for _, ns := range l.Namespaces {
+		switch {
+		case ns.Type != specs.UserNamespace:
+		case ns.Path == "":
+			return p.mapsOwnGID(l) || !p.first && setgroupsDenied("self")
+		default:
+			if pid, ok := strings.CutSuffix(ns.Path, "/ns/user"); ok {
+				return setgroupsDenied(strings.TrimPrefix(pid, "/proc/"))
+			}
+			return !p.admin()
+		}
+	}
+	return !p.first && setgroupsDenied("self")
+}
+
+func setgroupsDenied(pid string) bool {
+	text, err := sys.ReadFile("/proc/"+pid+"/setgroups", 64)
+	return err == nil && strings.HasPrefix(string(text), "deny")
+}
+
+// tolerant says whether rt goes without a cgroup where it may make none and none was asked for (--rootless).
+func (r *Runtime) tolerant(p privileges) bool {
+	switch r.Rootless {
+	case "", "auto":
+		return os.Geteuid() != 0 || !p.first
+	}
+	return r.Rootless == "true"
+}
+
+// delegateHint is the next step for somebody who may make no cgroup.
+const delegateHint = "no cgroup is delegated to this user: try systemd-run --user --scope -p Delegate=yes rt ..., or --systemd-cgroup"
+
+// withoutCgroup is what follows when the container's cgroup cannot be had: an error if it was asked for; else one
+// below rt's own, which limits nothing but holds the container's processes together; else none.
+func (k *making) withoutCgroup(reason error) error {
+	if !k.c.rt.tolerant(k.priv) {
+		return reason
+	}
+	if pointer := asksForCgroup(k.spec.Linux); pointer != "" {
+		if !strings.Contains(reason.Error(), pointer) {
+			reason = fmt.Errorf("%w (%s)", reason, pointer)
+		}
+		return hint.With(reason, delegateHint)
+	}
+	if cg, err := cgroups.Below(k.host, k.c.ID); err == nil {
+		if k.useCgroup(cg) == nil {
+			return nil
+		}
+	}
+	return k.setCgroup(cgroups.Load(k.host, nil))
+}
+
+// setCgroup makes cg the container's, on disk first.
+func (k *making) setCgroup(cg *cgroups.Cgroup) error {
+	k.c.cg, k.c.Cgroups = cg, cg.Paths()
+	return k.c.writeJournal()
+}
+
+func (k *making) useCgroup(cg *cgroups.Cgroup) error {
+	if err := k.setCgroup(cg); err != nil {
+		return err
+	}
+	if _, err := cg.Create(nil); err != nil {
+		return err
+	}
+	if err := cg.MayJoin(); err != nil {
+		_ = cg.Destroy()
+		return err
+	}
+	k.undo = append(k.undo, k.removeCgroup)
+	return nil
+}
+
+// cgroupView is what the container's mounts of type cgroup show: its own cgroup, or if it has none, rt's, read-only.
+func (c *container) cgroupView(host *cgroups.Host) (plan.CgroupView, error) {
+	if len(c.Cgroups) > 0 {
+		return cgroupView(host, c.cg), nil
+	}
+	own, err := cgroups.Own(host)
+	if err != nil {
+		return plan.CgroupView{}, err
+	}
+	view := cgroupView(host, own)
+	view.Foreign = true
+	return view, nil
+}
+
+// asksForCgroup points at what a container cannot have without a cgroup; "" if there is nothing. Device rules do not
+// count: in a user namespace nobody makes a node, and what rt's user may open stays what it is.
+func asksForCgroup(l *specs.Linux) string {
+	if l.CgroupsPath != "" {
+		return "/linux/cgroupsPath"
+	}
+	if l.Resources == nil {
+		return ""
+	}
+	limits := *l.Resources
+	limits.Devices = nil
+	settings, _, err := cgroups.SettingsV2(&limits)
+	if err != nil {
+		return "/linux/resources"
+	}
+	for _, s := range settings {
+		if !s.Optional {
+			return s.Pointer
+		}
+	}
+	return ""
+}
+
+// mayNotMake says that an error is about what this user may do.
+func mayNotMake(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
+}
+
+// rights fills in what a process that joins the container depends on besides namespaces and cgroups.
+func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) {
+	admin := privileges{caps: facts.Bounding}.admin()
+	facts.Unprivileged = !admin
+	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !inFirstUserNamespace() {
+		facts.KeepGroups = setgroupsDenied(strconv.Itoa(c.Pid))
+	}
+	if !admin && facts.BornDir != "" {
+		if err := cg.MayJoin(); err != nil {
+			c.rt.Warn("the process stays in the cgroup that rt is in: %v", err)
+			facts.BornDir = ""
+		}
+	}
+}
+
+// mustHaveCgroup is cgroup for what cannot be done without one.
+func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {
+	if len(c.Cgroups) == 0 {
+		return nil, hint.With(fmt.Errorf("%s: container has no cgroup", doing),
+			"it was created where rt could make none; in one that is delegated it gets one: systemd-run --user --scope -p Delegate=yes rt ...")
+	}
+	return c.cgroup()
+}
+
+// makeRoot makes the directory of the containers. A user's lies in $XDG_RUNTIME_DIR, where old files may be cleaned
+// away but for the sticky bit (XDG Base Directory Specification).
+func (r *Runtime) makeRoot() error {
+	err := os.MkdirAll(r.Root, 0o700)
+	xdg := os.Getenv("XDG_RUNTIME_DIR")
+	switch {
+	case err != nil:
+		err = fmt.Errorf("make root directory: %w", err)
+		if errors.Is(err, unix.EACCES) && xdg == "" && os.Geteuid() != 0 {
+			err = hint.With(err, "set XDG_RUNTIME_DIR to a directory of your own, or give --root")
+		}
+	case xdg != "" && r.Root == filepath.Join(xdg, "rt"):
+		_ = unix.Chmod(r.Root, unix.S_ISVTX|0o700)
+	}
+	return err
+}
+
+// namespaceHint explains why an ordinary user gets no user namespace; "" if nothing is known.
+func namespaceHint() string {
+	for _, f := range [...]struct{ path, forbids, text string }{
+		{"/proc/sys/user/max_user_namespaces", "0", "user namespaces are switched off: sysctl user.max_user_namespaces is 0"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "user namespaces are for root only: sysctl kernel.unprivileged_userns_clone is 0"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+			"AppArmor keeps capabilities from user namespaces: give rt a profile with `userns,`, or set sysctl kernel.apparmor_restrict_unprivileged_userns to 0"},
+	} {
+		if text, err := sys.ReadFile(f.path, 64); err == nil && strings.TrimSpace(string(text)) == f.forbids {
+			return f.text
+		}
+	}
+	return ""
+}
+
+// explainRights adds what is known about a step that an rt without privileges was refused.
+func (p privileges) explainRights(err error) error {
+	var step *StepError
+	if p.admin() && p.first || !errors.As(err, &step) || step.Hint() != "" {
+		return err
+	}
+	if step.Errno == unix.EPERM || step.Errno == unix.EACCES {
+		return hint.With(err, namespaceHint())
+	}
+	return err
+}
+
+// rootlessProblem is checkPrivileges for `rt check`.
+func rootlessProblem(spec *specs.Spec) []bundle.Problem {
+	err := checkPrivileges(ownPrivileges(), spec)
+	if err == nil {
+		return nil
+	}
+	return []bundle.Problem{{Pointer: "/linux/namespaces", Text: err.Error()}}
+}
