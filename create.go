@@ -26,6 +26,7 @@ func createFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pidfd-socket", Usage: "AF_UNIX `socket` that receives a pidfd of the process"},
 		&cli.BoolFlag{Name: "no-pivot", Usage: "move the root mount instead of pivot_root, for a rootfs on a ramdisk"},
 		&cli.BoolFlag{Name: "no-new-keyring", Usage: "keep the caller's session keyring"},
+		&cli.BoolFlag{Name: "init", Usage: "let the program be a child of a minimal init, which forwards signals and reaps orphans"},
 		preserveFdsFlag(),
 	}
 }
@@ -48,6 +49,7 @@ func createOptions(c *cli.Context) libcontainer.CreateOptions {
 		PidfdSocket:   c.String("pidfd-socket"),
 		NoPivot:       c.Bool("no-pivot"),
 		NoNewKeyring:  c.Bool("no-new-keyring"),
+		Init:          c.Bool("init"),
 		PreserveFds:   c.Int("preserve-fds"),
 	}
 }

@@ -21,6 +21,7 @@ func (p *program) planCommand() *cli.Command {
 			textOrJSON(),
 			&cli.BoolFlag{Name: "no-pivot", Usage: "as in create"},
 			&cli.BoolFlag{Name: "no-new-keyring", Usage: "as in create"},
+			&cli.BoolFlag{Name: "init", Usage: "as in create"},
 		},
 	}, 1, 1, func(c *cli.Context) error {
 		format := c.String("format")
@@ -48,5 +49,6 @@ func (p *program) compile(c *cli.Context) (*plan.Plan, error) {
 	return p.dryRun(c.Args().First(), libcontainer.CreateOptions{
 		NoPivot:      c.Bool("no-pivot"),
 		NoNewKeyring: c.Bool("no-new-keyring"),
+		Init:         c.Bool("init"),
 	})
 }

@@ -23,7 +23,8 @@ type CreateOptions struct {
 	PidfdSocket   string // AF_UNIX socket that is handed a pidfd of the container's init
 	NoPivot       bool
 	NoNewKeyring  bool
-	PreserveFds   int // file descriptors 3.. to pass on, after LISTEN_FDS
+	Init          bool // the program is a child of a minimal init
+	PreserveFds   int  // file descriptors 3.. to pass on, after LISTEN_FDS
 }
 
 // RunOptions are the flags of run.

@@ -191,6 +191,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	}
 	return plan.Create(b.Spec, plan.Options{
 		ID: id, Bundle: b.Dir, Rootfs: rootfs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring, ExtraFds: o.PreserveFds, Await: true, Filter: filter,
+		Init: wantsInit(b.Spec, o),
 	}, facts)
 }
 

@@ -124,6 +124,7 @@ func (k *making) prepare() error {
 	}
 	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
 	k.c.SystemdCgroup, k.c.NoKeyring = k.c.rt.SystemdCgroup, k.o.NoNewKeyring
+	k.c.Init = wantsInit(b.Spec, k.o)
 	if k.c.SystemdCgroup {
 		return errors.New("systemd cgroup driver: not supported yet")
 	}
@@ -131,6 +132,10 @@ func (k *making) prepare() error {
 		return err
 	}
 	return k.reserve()
+}
+
+func wantsInit(spec *specs.Spec, o CreateOptions) bool {
+	return o.Init || spec.Annotations[bundle.InitAnnotation] == "true"
 }
 
 // rootfsOf is root.path below the bundle. A rootfs that is, or lies behind, a symbolic link is refused: it could
@@ -275,7 +280,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	}
 	opts := plan.Options{
 		ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring,
-		ListenFds: listenFds(), Await: k.await, Filter: filter,
+		ListenFds: listenFds(), Await: k.await, Init: c.Init, Filter: filter,
 	}
 	opts.ExtraFds = opts.ListenFds + k.o.PreserveFds
 	if os.Getenv("NOTIFY_SOCKET") != "" {

@@ -23,6 +23,7 @@ func (s *state) fields() []plain.Field {
 		{Name: "systemdCgroup", Value: &s.SystemdCgroup, OmitEmpty: true},
 		{Name: "privatePid", Value: &s.PrivatePid, OmitEmpty: true},
 		{Name: "noKeyring", Value: &s.NoKeyring, OmitEmpty: true},
+		{Name: "init", Value: &s.Init, OmitEmpty: true},
 		{Name: "rdtGroup", Value: &s.RdtGroup, OmitEmpty: true},
 		{Name: "rdtMonitor", Value: &s.RdtMonitor, OmitEmpty: true},
 		{Name: "rdtOwn", Value: &s.RdtOwn, OmitEmpty: true},

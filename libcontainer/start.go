@@ -67,7 +67,7 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 		conn.Close()
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
-	opts := plan.Options{}
+	opts := plan.Options{Init: c.Init}
 	if spec.Linux != nil && spec.Linux.Seccomp != nil {
 		opts.Filter = &seccomp.Program{} // that there is one is all that counts here
 	}

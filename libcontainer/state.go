@@ -43,6 +43,7 @@ type state struct {
 	SystemdCgroup bool              `json:"systemdCgroup,omitempty"`
 	PrivatePid    bool              `json:"privatePid,omitempty"` // has a pid namespace of its own
 	NoKeyring     bool              `json:"noKeyring,omitempty"`
+	Init          bool              `json:"init,omitempty"`       // the program runs under rt's init
 	RdtGroup      string            `json:"rdtGroup,omitempty"`   // resctrl directory of the class of service
 	RdtMonitor    string            `json:"rdtMonitor,omitempty"` // of the monitoring group
 	RdtOwn        bool              `json:"rdtOwn,omitempty"`     // the class of service ends with the container

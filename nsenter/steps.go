@@ -234,6 +234,12 @@ type (
 	CloseFds struct{ First int }
 	// Exec becomes the program.
 	Exec struct{ Args, Env []string }
+	// Init goes on with the next Steps in a child, which becomes the program; the process itself skips them, and stays
+	// as the container's init when the plan is at its end.
+	Init struct {
+		Steps    int
+		Terminal bool
+	}
 )
 
 // CopyUp says what a new file system takes over from the directory that it hides.
@@ -308,6 +314,7 @@ func (Credentials) Name() string  { return "credentials" }
 func (Capabilities) Name() string { return "capabilities" }
 func (CloseFds) Name() string     { return "close-fds" }
 func (Exec) Name() string         { return "exec" }
+func (Init) Name() string         { return "init" }
 
 func (s JoinNS) String() string    { return "join " + s.Kind + " namespace " + s.Path }
 func (s JoinPidfd) String() string { return "join the container's namespaces " + s.Kinds }
@@ -375,3 +382,4 @@ func (s Credentials) String() string {
 func (Capabilities) String() string { return "apply caps" }
 func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }
 func (s Exec) String() string       { return "exec " + s.Args[0] }
+func (s Init) String() string       { return "stay as init; the program is a child" }

@@ -26,7 +26,7 @@ static int (*const run[K_END])(struct ctx *, const struct step *) = {
 	step_hostname, step_domainname, step_proc_write, step_readonly_path, step_mask_path, step_umask,
 	step_personality, step_mem_policy, step_scheduler, step_ioprio, step_chown_stdio, step_chdir, step_find_exec,
 	step_await_start, step_rlimit, step_no_new_privs, step_seccomp, step_bounding,
-	step_credentials, step_capabilities, step_close_fds, step_exec,
+	step_credentials, step_capabilities, step_close_fds, step_exec, step_init,
 };
 
 /* Tells rt something, with a descriptor if fd >= 0. */
@@ -143,6 +143,8 @@ static const struct step *receive_plan(struct ctx *c)
 		return NULL;
 	c->nfds = h->nfds;
 	c->nsteps = h->nsteps;
+	c->plan = base;
+	c->plan_size = len;
 	memcpy(c->fd, first + 1, (size_t)(n - 1) * sizeof(int));
 	for (uint32_t have = (uint32_t)n - 1; have < c->nfds; have += (uint32_t)n) {
 		n = receive_fds(c->sock, c->fd + have, c->nfds - have);
@@ -203,6 +205,10 @@ void stub_main(int sock)
 	/* Nothing in the container may look at or into this process (ptrace, /proc/PID/fd), from the first step on. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	for (; c.step < c.nsteps; c.step++, s = plan_next(s)) {
+		if (c.skip > 0) {
+			c.skip--;
+			continue;
+		}
 		c.what = NULL;
 		c.detail_fd = -1;
 		int r = run[s->kind](&c, s);
@@ -211,6 +217,8 @@ void stub_main(int sock)
 			_exit(1);
 		}
 	}
+	if (c.program > 0)
+		stay(&c);
 	_exit(0);
 }
 

@@ -65,6 +65,7 @@ enum kind {
 	K_CAPABILITIES,
 	K_CLOSE_FDS,
 	K_EXEC,
+	K_INIT,
 	K_END /* one past the last */
 };
 
@@ -103,6 +104,10 @@ struct ctx {
 	int dumpable;		/* rt needs to look into this process (dumpable) */
 	const char *exe;	/* the candidate that find-exec chose */
 	uint32_t step, nsteps;
+	uint32_t skip;		/* steps that are the program's, not ours as its init */
+	pid_t program;		/* the child that is the program, 0 if this process is */
+	void *plan;
+	size_t plan_size;
 	const char *what;	/* the system call in hand, for the error */
 	int detail_fd;		/* an fs context whose log explains the error, -1 if none */
 	uint32_t nfds;
@@ -121,6 +126,9 @@ int talk_wait(struct ctx *c);
 int talk_listener(struct ctx *c, int fd);
 int slot(const struct ctx *c, uint64_t n);
 
+/* init.c */
+void stay(struct ctx *c) __attribute__((noreturn));
+
 /* path.c */
 int path_open(int root, const char *path, uint64_t flags, uint64_t resolve);
 int path_make(struct ctx *c, const char *path, int dir, mode_t mode);
@@ -134,7 +142,7 @@ int attach(struct ctx *c, int tree, int at);
 enum { COPY_CONTENT = 1, COPY_OWNER = 2, COPY_MODE = 4 };
 int copy_up(struct ctx *c, int from, int to, unsigned what);
 
-/* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c */
+/* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c, init.c */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
 STEP(join_ns); STEP(join_pidfd); STEP(unshare); STEP(clone); STEP(sync); STEP(dumpable); STEP(set_ids);
 STEP(cgroup_join); STEP(setsid); STEP(keyring); STEP(loopback_up); STEP(hostname); STEP(domainname);
@@ -143,7 +151,7 @@ STEP(pivot); STEP(move_root); STEP(chroot); STEP(root_attr); STEP(readonly_path)
 STEP(mkdir); STEP(symlink); STEP(mknod); STEP(console); STEP(proc_write);
 STEP(umask); STEP(personality); STEP(mem_policy); STEP(scheduler); STEP(ioprio); STEP(chown_stdio); STEP(chdir);
 STEP(find_exec); STEP(await_start); STEP(rlimit); STEP(no_new_privs); STEP(seccomp); STEP(bounding);
-STEP(credentials); STEP(capabilities); STEP(close_fds); STEP(exec);
+STEP(credentials); STEP(capabilities); STEP(close_fds); STEP(exec); STEP(init);
 
 /* Name the call for the error, make it, and leave with its errno if it fails. */
 #define TRY(c, name, expr) \

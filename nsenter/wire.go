@@ -68,6 +68,7 @@ const (
 	kCapabilities
 	kCloseFds
 	kExec
+	kInit
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
@@ -286,3 +287,5 @@ func (s Exec) encode(r *record) {
 	r.str(s.Env...)
 	r.null()
 }
+
+func (s Init) encode(r *record) { r.set(kInit, uint64(s.Steps), b2u(s.Terminal)) }

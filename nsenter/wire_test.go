@@ -68,7 +68,7 @@ func samples() []Step {
 		Credentials{UID: 10, GID: 11, Groups: []uint32{12, 13, 0}, KeepGroups: true},
 		Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40},
 		CloseFds{First: 3},
-		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}},
+		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true},
 	}
 }
 
@@ -166,8 +166,8 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
 		}
 	}
-	if last != kExec {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kExec)
+	if last != kInit {
+		t.Errorf("%d kinds of steps were tried, there are %d", last, kInit)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kExec+1,
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kInit+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
@@ -226,8 +226,8 @@ func names(t *testing.T, file, begin, end, one string) []string {
 // The kinds are numbered by their place in three lists.
 func TestKindsAreInTheSameOrder(t *testing.T) {
 	header := names(t, "stub.h", "enum kind {", "K_END", `\bK_(\w+)`)
-	if len(header) != kExec {
-		t.Fatalf("enum kind has %d names, wire.go %d", len(header), kExec)
+	if len(header) != kInit {
+		t.Fatalf("enum kind has %d names, wire.go %d", len(header), kInit)
 	}
 	if got := names(t, "wire.go", "const (\n\tkJoinNS = iota + 1", ")", `\bk(\w+)`); !reflect.DeepEqual(got, header[1:]) {
 		t.Errorf("wire.go has %v\nstub.h %v", got, header[1:])
@@ -283,7 +283,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no steps":                   damaged(12, 0),
 		"1001 descriptors":           damaged(16, 1001),
 		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kExec+1),
+		"kind past the end":          damaged(first, kInit+1),
 		"size 0":                     damaged(first+4, 0),
 		"size not aligned":           damaged(first+4, recordSize+12),
 		"size past the end":          damaged(first+4, 1<<30),

@@ -134,9 +134,15 @@ func (c *checker) hostname(field, name string, ns namespaces) {
 	}
 }
 
+// InitAnnotation asks for what `rt create --init` does: "true" or "false".
+const InitAnnotation = "io.rt.init"
+
 func (c *checker) annotations(a map[string]string) {
 	if _, ok := a[""]; ok {
 		c.fail("/annotations/", "the name of an annotation must not be empty")
+	}
+	if v, ok := a[InitAnnotation]; ok && v != "true" && v != "false" {
+		c.fail(at("/annotations", InitAnnotation), "%s is neither true nor false", quote(v))
 	}
 }
 

@@ -59,12 +59,17 @@ func (b *builder) capabilities() *capSets {
 	return sets
 }
 
+// grantable is what rt can give: what it has, or all, as the first process of a user namespace has.
+func (b *builder) grantable() uint64 {
+	if b.has("user") {
+		return ^uint64(0)
+	}
+	return b.facts.Bounding
+}
+
 func (b *builder) capMask(set string, names []string) uint64 {
 	var mask uint64
-	grantable := b.facts.Bounding
-	if b.has("user") {
-		grantable = ^uint64(0) // a user namespace's first process has them all
-	}
+	grantable := b.grantable()
 	for i, name := range names {
 		n := capNumber(name)
 		at := fmt.Sprintf("/process/capabilities/%s/%d", set, i)

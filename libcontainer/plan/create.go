@@ -51,6 +51,9 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 
 // becomeProgram gives up privileges, in an order that leaves each step enough of them, and ends in execve.
 func (b *builder) becomeProgram() error {
+	if b.opts.Init {
+		return b.underInit()
+	}
 	if err := b.credentials(); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func checkAny(t *testing.T, p *Plan) {
 
 func checkTail(t *testing.T, p *Plan, spec *specs.Spec, opts Options, facts Facts) {
 	t.Helper()
-	tail, err := AfterStart(spec, Options{Filter: opts.Filter}, Facts{Bounding: facts.Bounding})
+	tail, err := AfterStart(spec, Options{Filter: opts.Filter, Init: opts.Init}, Facts{Bounding: facts.Bounding})
 	if err != nil {
 		t.Fatal(err)
 	}

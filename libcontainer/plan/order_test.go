@@ -10,6 +10,8 @@ import (
 
 	"rt/libcontainer/seccomp"
 	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
 )
 
 // violations of what must hold for every plan, whatever the configuration.
@@ -17,9 +19,39 @@ func violations(p *Plan) []string {
 	var found []string
 	complain := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	slotViolations(p, complain)
-	orderViolations(p, complain)
+	orderViolations(programs(p, complain), complain)
 	textViolations(p, complain)
 	return found
+}
+
+// programs is the part of a plan that ends in the program. Behind it are the steps of an init, if there is one: it gives
+// up all privileges but one.
+func programs(p *Plan, complain func(string, ...any)) *Plan {
+	for i, it := range p.Items {
+		init, ok := it.Step.(nsenter.Init)
+		if !ok {
+			continue
+		}
+		end := i + 1 + init.Steps
+		if end > len(p.Items) || i == 0 {
+			complain("step %d, init: %d steps of %d are the program's", i, init.Steps, len(p.Items))
+			return p
+		}
+		var rest []string
+		for _, it := range p.Items[end:] {
+			rest = append(rest, it.Step.Name())
+			if c, ok := it.Step.(nsenter.Capabilities); ok && (c.Effective|c.Permitted|c.Inheritable|c.Ambient)&^(1<<unix.CAP_KILL) != 0 {
+				complain("init keeps capabilities: %+v", c)
+			}
+		}
+		if !slices.Equal(rest, []string{"no-new-privileges", "bounding-set", "credentials", "capabilities"}) {
+			complain("init's own steps are %q", rest)
+		}
+		without := *p
+		without.Items = slices.Concat(p.Items[:i], p.Items[i+1:end])
+		return &without
+	}
+	return p
 }
 
 // slotViolations: a step's slots are inputs of the plan, and no input is opened in vain.
@@ -172,8 +204,8 @@ func TestAfterStart(t *testing.T) {
 		if before := whole.Items[len(whole.Items)-len(tail.Items)-1].Step; before.Name() != "await-start" && s.with.Options.Await {
 			t.Errorf("%s: start does not begin after await-start but after %s", s.dir, before)
 		}
-		// What start.go has: no options, an empty filter for any, no facts but its own capabilities.
-		var opts Options
+		// What start.go has: no options but that for an init, an empty filter for any, no facts but its own capabilities.
+		opts := Options{Init: s.with.Options.Init}
 		if s.with.Options.Filter != nil {
 			opts.Filter = &seccomp.Program{}
 		}

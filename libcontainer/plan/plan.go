@@ -93,6 +93,7 @@ type Options struct {
 	NoPivot      bool
 	NoNewKeyring bool
 	ExtraFds     int  // LISTEN_FDS and --preserve-fds
+	Init         bool // the program is a child of a minimal init
 	Await        bool // wait for `rt start` after the container is created
 	Filter       *seccomp.Program
 	NotifyDir    string // the NOTIFY_SOCKET proxy's directory on the host
