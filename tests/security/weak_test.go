@@ -1,0 +1,125 @@
+package security
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A flaw takes one defence out of the runtime, by a change of its source.
+type flaw struct {
+	name, file, from, to string
+	attack               string // the test that must notice
+}
+
+var flaws = []flaw{
+	{"paths leave the root", "nsenter/path.c", "resolve | K_IN_ROOT | K_NO_MAGICLINKS", "resolve", "TestSymlinkTargets"},
+	{"races leave the root", "nsenter/path.c", "resolve | K_IN_ROOT | K_NO_MAGICLINKS", "resolve", "TestRaces"},
+	{"magic links are followed, no look at the working directory", "nsenter/process.c", "path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0)",
+		"open(s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC)", ""},
+	{"the stub can be looked into", "nsenter/", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)", "prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)", "TestSnoop/user"},
+	{"the root of before stays open", "nsenter/namespaces.c", "close(c->root);", "", ""},
+	{"descriptors are left to execve", "nsenter/process.c", "(int)syscall(NR_close_range, from, to, 0)", "(int)syscall(NR_close_range, from, to, 4)", ""},
+	{"any null will do", "nsenter/mounts.c", "st.st_rdev == ((1 << 8) | 3) ? 0 : -EINVAL", "1 ? 0 : -EINVAL", ""},
+	{"any node will do", "nsenter/devices.c", "if (fstat(node, &st) < 0)", "if (1)\n\t\treturn 1;\n\tif (fstat(node, &st) < 0)", ""},
+	{"sysctls by the container's /proc", "nsenter/devices.c", "c->proc = new_fs(c, \"proc\", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC)",
+		"c->proc = path_open(c->root, \"proc\", O_PATH, 0)", "TestForgedProc/a_file"},
+	{"links lead into /proc", "nsenter/mounts.c", "fd >= 0 && smuggled(c, fd, path)", "fd >= 0 && 0 && smuggled(c, fd, path)", "TestIntoProc"},
+	{"proc and sysfs behind links", "nsenter/mounts.c", "if (fd < 0 || !no_links)", "if (1 || !no_links)", "TestForgedProc"},
+	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
+	{"--user x is root", "libcontainer/exec.go", "return fmt.Errorf(\"parse user %q: uid: %w\", text, err)", "n = 0", "TestExecUser"},
+	{"exec --cap is inheritable", "libcontainer/exec.go", "&n.Bounding, &n.Effective, &n.Permitted}", "&n.Bounding, &n.Effective, &n.Permitted, &n.Inheritable}", "TestInheritableCapabilities"},
+}
+
+// TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each
+// other, both are taken out.
+func TestWeakened(t *testing.T) {
+	if !host.full {
+		t.Skip("builds a runtime for each flaw: RT_SECURITY=full, make test-security")
+	}
+	type weak struct {
+		changes []flaw
+		attack  string
+	}
+	var list []weak
+	for _, f := range flaws {
+		if f.attack != "" {
+			list = append(list, weak{[]flaw{f}, f.attack})
+		}
+	}
+	list = append(list, weak{flaws[4:6], "TestLeakedDescriptors"}, weak{append(flaws[2:3:3], flaws[4:6]...), "TestLeakedDescriptors"},
+		weak{flaws[6:8], "TestForgedNull/a_zero_device"})
+	self, err := os.Executable()
+	must(t, err)
+	for _, w := range list {
+		t.Run(w.changes[0].name, func(t *testing.T) {
+			rt := weaken(t, w.changes)
+			cmd := exec.Command(self, "-test.count=1", "-test.run", "^"+strings.ReplaceAll(w.attack, "/", "$/^"), "-test.v")
+			cmd.Env = append(os.Environ(), "RT="+rt, "RT_SECURITY=")
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			if err == nil || !errors.As(err, &exit) || !strings.Contains(string(out), "--- FAIL: "+strings.Split(w.attack, "/")[0]) {
+				t.Errorf("%s does not notice: %v\n%s", w.attack, err, out)
+			}
+		})
+	}
+}
+
+// weaken builds a runtime with changes to its source, which stays as it is.
+func weaken(t *testing.T, changes []flaw) string {
+	t.Helper()
+	dir, top := t.TempDir(), "../.."
+	top, err := filepath.Abs(top)
+	must(t, err)
+	replace := map[string]string{}
+	sources, err := filepath.Glob(top + "/nsenter/*.[ch]")
+	must(t, err)
+	for _, s := range sources {
+		copyFile(t, s, filepath.Join(dir, filepath.Base(s)))
+	}
+	for _, f := range changes {
+		n := 0
+		files := []string{filepath.Join(top, f.file)}
+		if strings.HasSuffix(f.file, "/") {
+			files = sources
+		}
+		for _, file := range files {
+			target := filepath.Join(dir, filepath.Base(file))
+			from := target
+			if strings.HasSuffix(file, ".go") {
+				from, replace[file] = file, target
+			}
+			text, err := os.ReadFile(from)
+			must(t, err)
+			n += strings.Count(string(text), f.from)
+			must(t, os.WriteFile(target, []byte(strings.ReplaceAll(string(text), f.from, f.to)), 0o644))
+		}
+		if n == 0 {
+			t.Fatalf("%s has no %q any more: say what the flaw is now", f.file, f.from)
+		}
+	}
+	multiarch, err := exec.Command("gcc", "-print-multiarch").Output()
+	must(t, err)
+	headers := []string{"-idirafter", "/usr/include", "-idirafter", "/usr/include/" + strings.TrimSpace(string(multiarch))}
+	c, err := filepath.Glob(dir + "/*.c")
+	must(t, err)
+	build := append(append([]string{"-static", "-Os", "-std=gnu11", "-D_GNU_SOURCE", "-DRT_STUB_IMAGE", "-o", dir + "/stub"}, headers...), c...)
+	if out, err := exec.Command("musl-gcc", build...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	replace[top+"/nsenter/image/stub"] = dir + "/stub"
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	must(t, err)
+	must(t, os.WriteFile(dir+"/overlay.json", overlay, 0o644))
+	cmd := exec.Command("go", "build", "-overlay", dir+"/overlay.json", "-tags", "urfave_cli_no_docs netgo osusergo", "-ldflags", `-s -w -linkmode external -extldflags "-static"`, "-o", dir+"/rt", ".")
+	cmd.Dir = top
+	cmd.Env = append(os.Environ(), "CC=musl-gcc", "CGO_ENABLED=1", "CGO_CFLAGS=-O2 "+strings.Join(headers, " "))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return dir + "/rt"
+}
