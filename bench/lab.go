@@ -189,7 +189,19 @@ func (l *lab) makeBundles(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := l.writeSeccomp("seccomp", []string{"/bin/true"}); err != nil {
+		return err
+	}
 	return l.writeBundle("run", []string{"/bin/true"}, nil)
+}
+
+// writeSeccomp makes a bundle with the filter that Docker gives a container which asks for nothing.
+func (l *lab) writeSeccomp(name string, args []string) error {
+	text, err := os.ReadFile("libcontainer/seccomp/testdata/docker.json")
+	if err != nil {
+		return err
+	}
+	return l.writeBundle(name, args, func(_, linux map[string]any) { linux["seccomp"] = json.RawMessage(text) })
 }
 
 // writeBundle makes or replaces the bundle called name; its cgroup has the same name. change may edit the config.

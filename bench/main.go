@@ -48,7 +48,7 @@ func main() {
 	flag.IntVar(&o.n, "n", 60, "measured runs of each case and runtime, at least 50 for a p99 that means something")
 	flag.IntVar(&o.warmup, "warmup", 5, "runs before those, not counted")
 	flag.StringVar(&o.mode, "mode", "all", "speed, memory, binary, or all")
-	flag.StringVar(&o.cases, "cases", "run,create,exec,state,list", "which of the speed cases")
+	flag.StringVar(&o.cases, "cases", "run,seccomp,create,exec,state,list", "which of the speed cases")
 	flag.StringVar(&o.rt, "rt", "./rt", "the rt binary; none for the peers only")
 	flag.Var(&o.peers, "peer", "a further runtime, name:path; may be repeated")
 	flag.StringVar(&o.out, "out", "", "directory for latest.txt and latest.svg")

@@ -96,6 +96,9 @@ func (l *lab) prepare(name string) (result, error) {
 		case "run":
 			r.title = "run: static true, default spec"
 			c.commands = [][]string{l.argv(t, "run", "--bundle", l.bundle("run"), "bench")}
+		case "seccomp":
+			r.title = "seccomp: static true, default spec and Docker's default profile"
+			c.commands = [][]string{l.argv(t, "run", "--bundle", l.bundle("seccomp"), "bench")}
 		case "create":
 			r.title = "create + start + delete --force: the same container"
 			c.commands = [][]string{l.argv(t, "create", "--bundle", l.bundle("run"), "bench"),
@@ -110,7 +113,7 @@ func (l *lab) prepare(name string) (result, error) {
 			r.title = "list: one running container"
 			c.commands = [][]string{l.argv(t, "list")}
 		default:
-			return r, fmt.Errorf("no case %q: run, create, exec, state, list", name)
+			return r, fmt.Errorf("no case %q: run, seccomp, create, exec, state, list", name)
 		}
 		r.contenders = append(r.contenders, c)
 	}
