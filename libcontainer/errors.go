@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
 	"golang.org/x/sys/unix"
@@ -99,6 +100,10 @@ func (e *StepError) Hint() string {
 		}
 		if e.Errno == unix.EPERM && s.Type == "sysfs" {
 			return "sysfs belongs to the owner of the network namespace; bind mount /sys instead"
+		}
+	case nsenter.Seccomp:
+		if e.Errno == unix.EINVAL && s.Flags&seccomp.FlagWaitKillableRecv != 0 {
+			return "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs Linux 5.19"
 		}
 	case nsenter.Rlimit:
 		if e.Errno == unix.EPERM {

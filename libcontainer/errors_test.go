@@ -11,6 +11,7 @@ import (
 
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -83,6 +84,7 @@ func TestHints(t *testing.T) {
 		{nsenter.FindExec{Arg: "x", Candidates: plan.Candidates("x", []string{"PATH=/a:/b"})}, unix.ENOENT, ""},
 		{nsenter.FindExec{Arg: "/x", Candidates: []string{"/x"}}, unix.ENOENT, ""},
 		{nsenter.Exec{}, unix.ENOENT, "loader"}, {nsenter.Exec{}, unix.EACCES, ""},
+		{nsenter.Seccomp{Flags: seccomp.FlagWaitKillableRecv}, unix.EINVAL, "5.19"}, {nsenter.Seccomp{}, unix.EINVAL, ""},
 		{nsenter.Setsid{}, unix.ENOENT, ""},
 	} {
 		hint := (&StepError{Item: plan.Item{Step: c.step}, Errno: c.errno}).Hint()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"rt/internal/sys"
 	"rt/libcontainer/notify"
@@ -69,7 +70,10 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 	}
 	opts := plan.Options{Init: c.Init}
 	if spec.Linux != nil && spec.Linux.Seccomp != nil {
-		opts.Filter = &seccomp.Program{} // that there is one is all that counts here
+		opts.Filter = &seccomp.Program{} // that there is one is all that counts here, and what may be too new for the kernel
+		if slices.Contains(spec.Linux.Seccomp.Flags, specs.LinuxSeccompFlagWaitKillableRecv) {
+			opts.Filter.Flags = seccomp.FlagWaitKillableRecv
+		}
 	}
 	p, err := plan.AfterStart(spec, opts, plan.Facts{Bounding: ownCapabilities()})
 	if err != nil {
