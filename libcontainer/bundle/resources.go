@@ -1,8 +1,10 @@
 package bundle
 
 import (
+	"maps"
 	"math"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -67,6 +69,18 @@ func (c *checker) resources(r *specs.LinuxResources) {
 	for _, name := range sorted(r.Unified) {
 		if !isUnified(name) {
 			c.fail(at("/linux/resources/unified", name), "%s is not the name of a cgroup v2 file, CONTROLLER.PARAMETER", quote(name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Rdma)) {
+		if l := r.Rdma[name]; l.HcaHandles == nil && l.HcaObjects == nil {
+			c.fail(at("/linux/resources/rdma", name), "neither hcaHandles nor hcaObjects is given")
+		}
+	}
+	if b := r.BlockIO; b != nil {
+		for i := range b.WeightDevice {
+			if d := &b.WeightDevice[i]; d.Weight == nil && d.LeafWeight == nil {
+				c.fail(at("/linux/resources/blockIO/weightDevice", i), "neither weight nor leafWeight is given")
+			}
 		}
 	}
 	c.memory(r.Memory)

@@ -249,6 +249,8 @@ var resourceRules = []rule{
 	{resources(`{"hugepageLimits":[{"pageSize":"../x","limit":1}]}`), "/linux/resources/hugepageLimits/0/pageSize", "not a page size", resources(`{"hugepageLimits":[{"pageSize":"64KB","limit":1}]}`)},
 	{resources(`{"hugepageLimits":[{"pageSize":"2M","limit":1}]}`), "/linux/resources/hugepageLimits/0/pageSize", "not a page size", resources(`{"hugepageLimits":[{"pageSize":"1GB","limit":1}]}`)},
 	{resources(`{"hugepageLimits":[{"pageSize":"B","limit":1}]}`), "/linux/resources/hugepageLimits/0/pageSize", "not a page size", resources(`{"hugepageLimits":[{"pageSize":"2MB","limit":1}]}`)},
+	{resources(`{"rdma":{"mlx":{}}}`), "/linux/resources/rdma/mlx", "neither hcaHandles nor hcaObjects", resources(`{"rdma":{"mlx":{"hcaObjects":1}}}`)},
+	{resources(`{"blockIO":{"weightDevice":[{"major":8,"minor":0}]}}`), "/linux/resources/blockIO/weightDevice/0", "neither weight nor leafWeight", resources(`{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weight":10}]}}`)},
 	{resources(`{"unified":{"../memory.max":"1"}}`), "/linux/resources/unified/..~1memory.max", "not the name of a cgroup", resources(`{"unified":{"memory.max":"1"}}`)},
 	{resources(`{"unified":{"..":"1"}}`), "/linux/resources/unified/..", "not the name of a cgroup", resources(`{"unified":{"hugetlb.1GB.max":"1"}}`)},
 	{resources(`{"unified":{"tasks":"1"}}`), "/linux/resources/unified/tasks", "not the name of a cgroup", resources(`{"unified":{"io.max":"1"}}`)},
