@@ -58,6 +58,7 @@ type making struct {
 	in     *inside
 	moved  *netdev.Moved // or nil
 	hooked bool          // hooks have been run, so that poststop hooks are owed
+	scope                // with --systemd-cgroup
 	undo   []func()
 }
 
@@ -73,6 +74,7 @@ func (r *Runtime) create(id string, k *making) (*making, error) {
 		return nil, err
 	}
 	stub := nsenter.StartSoon(stdio(), extra) // it is there by the time that there is a plan
+	k.startAnchor()
 	if err := k.prepare(); err != nil {
 		stub.Abandon()
 		return nil, k.fail(err)
@@ -125,9 +127,6 @@ func (k *making) prepare() error {
 	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
 	k.c.SystemdCgroup, k.c.NoKeyring = k.c.rt.SystemdCgroup, k.o.NoNewKeyring
 	k.c.Init = wantsInit(b.Spec, k.o)
-	if k.c.SystemdCgroup {
-		return errors.New("systemd cgroup driver: not supported yet")
-	}
 	if k.c.Rootfs, err = rootfsOf(b); err != nil {
 		return err
 	}
@@ -193,6 +192,9 @@ func (k *making) placeCgroup() (err error) {
 	if k.host, err = cgroups.Probe(); err != nil {
 		return err
 	}
+	if k.c.SystemdCgroup {
+		return k.nameUnit()
+	}
 	cg, err := cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
 	if err != nil {
 		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" {
@@ -204,6 +206,9 @@ func (k *making) placeCgroup() (err error) {
 }
 
 func (k *making) makeCgroup() error {
+	if k.c.Unit != "" {
+		return k.startUnit()
+	}
 	warnings, err := k.c.cg.Create(k.spec.Linux.Resources)
 	for _, w := range warnings {
 		k.c.rt.Warn("%s", w)
@@ -266,6 +271,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
 		return k.explain(err)
 	}
+	k.endAnchor()
 	return c.save()
 }
 
@@ -409,6 +415,7 @@ func (k *making) serve(point int) error {
 	case nsenter.SyncCgroup:
 		return sys.WriteFile(filepath.Join(k.c.cg.BornDir(), "cgroup.procs"), strconv.Itoa(k.c.Pid))
 	case nsenter.SyncHooks:
+		k.endAnchor() // hooks see the container's processes alone
 		k.hooked = true
 		return k.c.createHooks(k.spec)
 	}

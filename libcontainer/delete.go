@@ -68,6 +68,9 @@ func (r *Runtime) remove(c *container) error {
 	if err := c.end(); err != nil {
 		return err
 	}
+	if err := c.stopUnit(); err != nil {
+		return err
+	}
 	if err := cg.Clear(); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ func (s *state) fields() []plain.Field {
 		{Name: "annotations", Value: &s.Annotations, OmitEmpty: true},
 		{Name: "cgroups", Value: &s.Cgroups, OmitEmpty: true},
 		{Name: "systemdCgroup", Value: &s.SystemdCgroup, OmitEmpty: true},
+		{Name: "systemdUnit", Value: &s.Unit, OmitEmpty: true},
 		{Name: "privatePid", Value: &s.PrivatePid, OmitEmpty: true},
 		{Name: "noKeyring", Value: &s.NoKeyring, OmitEmpty: true},
 		{Name: "init", Value: &s.Init, OmitEmpty: true},
@@ -35,6 +36,7 @@ func (j *journal) fields() []plain.Field {
 		{Name: "cgroups", Value: &j.Cgroups, OmitEmpty: true},
 		{Name: "rdtGroup", Value: &j.RdtGroup, OmitEmpty: true},
 		{Name: "rdtMonitor", Value: &j.RdtMonitor, OmitEmpty: true},
+		{Name: "systemdUnit", Value: &j.Unit, OmitEmpty: true},
 	}
 }
 

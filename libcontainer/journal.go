@@ -11,13 +11,14 @@ import (
 // A journal is what a container has outside its own directory. It is written before any of it is made, so that
 // delete finds everything no matter when create was killed.
 type journal struct {
-	Cgroups    map[string]string `json:"cgroups,omitempty"`  // controller -> directory
+	Cgroups    map[string]string `json:"cgroups,omitempty"` // controller -> directory
+	Unit       string            `json:"systemdUnit,omitempty"`
 	RdtGroup   string            `json:"rdtGroup,omitempty"` // a resctrl directory that is the container's alone
 	RdtMonitor string            `json:"rdtMonitor,omitempty"`
 }
 
 func (c *container) writeJournal() error {
-	j := journal{Cgroups: c.Cgroups, RdtMonitor: c.RdtMonitor}
+	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor}
 	if c.RdtOwn {
 		j.RdtGroup = c.RdtGroup
 	}
@@ -32,7 +33,7 @@ func (c *container) readJournal() {
 	var j journal
 	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
 	if err == nil && json.Unmarshal(data, &j) == nil {
-		c.Cgroups, c.RdtMonitor = j.Cgroups, j.RdtMonitor
+		c.Cgroups, c.Unit, c.RdtMonitor = j.Cgroups, j.Unit, j.RdtMonitor
 		c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
 	}
 }

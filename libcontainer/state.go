@@ -41,6 +41,7 @@ type state struct {
 	Annotations   map[string]string `json:"annotations,omitempty"`
 	Cgroups       map[string]string `json:"cgroups,omitempty"` // controller -> directory
 	SystemdCgroup bool              `json:"systemdCgroup,omitempty"`
+	Unit          string            `json:"systemdUnit,omitempty"`
 	PrivatePid    bool              `json:"privatePid,omitempty"` // has a pid namespace of its own
 	NoKeyring     bool              `json:"noKeyring,omitempty"`
 	Init          bool              `json:"init,omitempty"`       // the program runs under rt's init

@@ -1,0 +1,319 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"rt/internal/dbus"
+	"rt/internal/hint"
+
+	"golang.org/x/sys/unix"
+)
+
+// Timeout bounds each conversation: connecting, and each job.
+const Timeout = 30 * time.Second
+
+// A Manager is a connection to a systemd.
+type Manager struct {
+	conn    *dbus.Conn
+	timeout time.Duration
+	dial    func() (*dbus.Conn, error)
+}
+
+// A Property of a unit, as systemd's D-Bus interface names it (org.freedesktop.systemd1(5)).
+type Property struct {
+	Name  string
+	Value dbus.Value
+}
+
+// ErrUnreachable: there is no systemd, or it does not answer.
+var ErrUnreachable = errors.New("systemd cannot be reached")
+
+// ErrExists: the unit that is to be started is there already, or is one that is configured on the host.
+var ErrExists = errors.New("the unit exists already")
+
+const (
+	service  = "org.freedesktop.systemd1"
+	root     = "/org/freedesktop/systemd1"
+	manager  = service + ".Manager"
+	unitType = service + ".Unit"
+
+	noSuchUnit = service + ".NoSuchUnit"
+	unitExists = service + ".UnitExists"
+	jobRemoved = "type='signal',sender='" + service + "',interface='" + manager + "',member='JobRemoved'"
+)
+
+// Connect connects to the system's manager, or to the calling user's.
+//
+// The manager's own socket comes first, as in systemctl: it has no message bus in between. If it is not there or
+// not for us, the bus is asked. DBUS_SYSTEM_BUS_ADDRESS, where somebody set it, is the system's only address.
+func Connect(user bool) (*Manager, error) { return connect(endpoints(user, os.Getenv), Timeout) }
+
+func connect(list []endpoint, timeout time.Duration) (*Manager, error) {
+	m := &Manager{timeout: timeout}
+	m.dial = func() (*dbus.Conn, error) { return dialAny(list, timeout) }
+	var err error
+	m.conn, err = m.dial()
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// An endpoint is where a manager may be reached.
+type endpoint struct {
+	address string
+	bus     bool // a message bus lies in between
+}
+
+func endpoints(user bool, env func(string) string) []endpoint {
+	if !user {
+		if address := env("DBUS_SYSTEM_BUS_ADDRESS"); address != "" {
+			return []endpoint{{address, true}}
+		}
+		return []endpoint{{"unix:path=/run/systemd/private", false}, {"unix:path=/run/dbus/system_bus_socket", true}}
+	}
+	dir := env("XDG_RUNTIME_DIR")
+	if dir == "" {
+		dir = "/run/user/" + strconv.Itoa(os.Geteuid())
+	}
+	dir = escapeAddress(dir)
+	list := []endpoint{{"unix:path=" + dir + "/systemd/private", false}}
+	if address := env("DBUS_SESSION_BUS_ADDRESS"); address != "" {
+		list = append(list, endpoint{address, true})
+	}
+	return append(list, endpoint{"unix:path=" + dir + "/bus", true})
+}
+
+// escapeAddress: "Server Addresses" of the D-Bus specification.
+func escapeAddress(s string) string {
+	return strings.NewReplacer("%", "%25", ",", "%2c", ";", "%3b", "=", "%3d").Replace(s)
+}
+
+func dialAny(list []endpoint, timeout time.Duration) (*dbus.Conn, error) {
+	var problems []string
+	missing := true
+	for _, e := range list {
+		c, err := dialOne(e, time.Now().Add(timeout))
+		if err == nil {
+			return c, nil
+		}
+		missing = missing && errors.Is(err, fs.ErrNotExist)
+		problems = append(problems, err.Error())
+	}
+	err := fmt.Errorf("%w: %s", ErrUnreachable, strings.Join(problems, "; "))
+	if missing {
+		return nil, hint.With(err, "does systemd run on this host? without it, leave --systemd-cgroup out")
+	}
+	return nil, err
+}
+
+func dialOne(e endpoint, deadline time.Time) (*dbus.Conn, error) {
+	c, err := dbus.Dial(e.address, deadline)
+	if err != nil || !e.bus {
+		return c, err
+	}
+	if err := c.Join(jobRemoved, deadline); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to bus %s: %w", e.address, err)
+	}
+	return c, nil
+}
+
+// Close ends the connection.
+func (m *Manager) Close() { m.conn.Close() }
+
+func (m *Manager) deadline() time.Time { return time.Now().Add(m.timeout) }
+
+func ask(member string, args ...dbus.Value) dbus.Call {
+	return dbus.Call{Destination: service, Path: root, Interface: manager, Member: member, Args: args}
+}
+
+func get(object, iface, name string) dbus.Call {
+	return dbus.Call{Destination: service, Path: object, Interface: "org.freedesktop.DBus.Properties", Member: "Get",
+		Args: []dbus.Value{dbus.String(iface), dbus.String(name)}}
+}
+
+func (m *Manager) call(c dbus.Call) ([]dbus.Value, error) { return m.conn.Call(c, m.deadline()) }
+
+func (m *Manager) text(c dbus.Call) (string, error) {
+	list, err := m.call(c)
+	return first(list), err
+}
+
+// first is an answer of one string or path.
+func first(list []dbus.Value) string {
+	if len(list) == 1 {
+		switch v := list[0].(type) {
+		case dbus.String:
+			return string(v)
+		case dbus.ObjectPath:
+			return string(v)
+		}
+	}
+	return ""
+}
+
+// Root is the manager's own cgroup: "/" of a system's, a directory deep down of a user's.
+func (m *Manager) Root() (string, error) {
+	dir, err := m.text(get(root, manager, "ControlGroup"))
+	if err != nil {
+		return "", fmt.Errorf("ask systemd for its cgroup: %w", err)
+	}
+	return path.Join("/", dir), nil
+}
+
+// Version is systemd's version, 0 if it is not understood.
+func (m *Manager) Version() int {
+	text, _ := m.text(get(root, manager, "Version"))
+	text = strings.TrimPrefix(text, "v")
+	n, _ := strconv.Atoi(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))])
+	return n
+}
+
+// Free makes sure that a unit's name is not in use. What an earlier container has left as "failed" is forgotten.
+func (m *Manager) Free(unit string) error {
+	_, err := m.call(ask("GetUnit", dbus.String(unit)))
+	if dbus.Named(err, noSuchUnit) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ask systemd for unit %s: %w", unit, err)
+	}
+	state, err := m.text(get(objectPath(unit), unitType, "ActiveState"))
+	if err == nil && state == "failed" {
+		return m.forget(unit)
+	}
+	return exists(unit)
+}
+
+func exists(unit string) error {
+	return hint.With(fmt.Errorf("start unit %s: %w", unit, ErrExists),
+		"it belongs to another container or to the host (systemctl status "+unit+"); give another linux.cgroupsPath")
+}
+
+// Start starts a transient unit and waits until it is up.
+func (m *Manager) Start(unit string, properties []Property) error {
+	err := m.job(unit, true, ask("StartTransientUnit", dbus.String(unit), dbus.String("replace"),
+		array(properties), dbus.Array{Of: "(sa(sv))"}))
+	switch {
+	case err == nil:
+		return nil
+	case dbus.Named(err, unitExists):
+		return exists(unit)
+	}
+	return fmt.Errorf("start unit %s: %w", unit, err)
+}
+
+func array(properties []Property) dbus.Array {
+	a := dbus.Array{Of: "(sv)"}
+	for _, p := range properties {
+		a.Items = append(a.Items, dbus.Struct{dbus.String(p.Name), dbus.Variant{Value: p.Value}})
+	}
+	return a
+}
+
+// job makes a call that starts a job, and waits for the job's end. up says what the unit is to be then.
+func (m *Manager) job(unit string, up bool, call dbus.Call) error {
+	deadline := m.deadline()
+	list, err := m.conn.Call(call, deadline)
+	if err != nil {
+		return m.timedOut(err)
+	}
+	job, result := first(list), ""
+	err = m.conn.Signal("JobRemoved", func(v []dbus.Value) bool { // id, job, unit, result
+		if len(v) != 4 || first(v[1:2]) != job {
+			return false
+		}
+		result = first(v[3:])
+		return true
+	}, deadline)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET) {
+		return m.afterReexec(unit, up, deadline)
+	}
+	if err != nil {
+		return m.timedOut(err)
+	}
+	if result != "done" {
+		return hint.With(fmt.Errorf("systemd's job ended as %q", result), "systemctl status "+unit+" and journalctl may tell more")
+	}
+	return nil
+}
+
+func (m *Manager) timedOut(err error) error {
+	if errors.Is(err, unix.ETIMEDOUT) {
+		return fmt.Errorf("no answer of systemd in %v", m.timeout)
+	}
+	return err
+}
+
+// afterReexec: systemd executes itself anew when it is upgraded (systemctl daemon-reexec), and drops its connections.
+// The job goes on; its end shows in the unit's state.
+func (m *Manager) afterReexec(unit string, up bool, deadline time.Time) error {
+	m.conn.Close()
+	for wait := 10 * time.Millisecond; time.Now().Before(deadline); time.Sleep(wait) {
+		c, err := m.dial()
+		if err != nil {
+			continue
+		}
+		m.conn = c
+		state, err := m.text(get(objectPath(unit), unitType, "ActiveState"))
+		switch {
+		case err != nil:
+			c.Close()
+		case (state == "active") == up && state != "activating" && state != "deactivating":
+			return nil
+		case state == "inactive", state == "failed":
+			return fmt.Errorf("the unit is %s", state)
+		}
+	}
+	return m.timedOut(unix.ETIMEDOUT)
+}
+
+// Stop ends a unit and waits until systemd has forgotten it, also as a failed one. One that is not there is no
+// error. Its processes should be dead: systemd would send SIGTERM first, and wait.
+func (m *Manager) Stop(unit string) error {
+	err := m.job(unit, false, ask("StopUnit", dbus.String(unit), dbus.String("replace")))
+	if dbus.Named(err, noSuchUnit) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stop unit %s: %w", unit, err)
+	}
+	return m.forget(unit)
+}
+
+// forget takes the failure from a unit, and waits until it is gone.
+func (m *Manager) forget(unit string) error {
+	if _, err := m.call(ask("ResetFailedUnit", dbus.String(unit))); err != nil && !dbus.Named(err, noSuchUnit) {
+		return fmt.Errorf("reset failed unit %s: %w", unit, err)
+	}
+	deadline := time.Now().Add(min(m.timeout, 5*time.Second))
+	for wait := time.Millisecond; time.Now().Before(deadline); wait = min(2*wait, 50*time.Millisecond) {
+		_, err := m.call(ask("GetUnit", dbus.String(unit)))
+		if dbus.Named(err, noSuchUnit) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("ask systemd for unit %s: %w", unit, err)
+		}
+		time.Sleep(wait)
+	}
+	return fmt.Errorf("stop unit %s: systemd does not let it go", unit)
+}
+
+// Set changes properties of a unit until it ends.
+func (m *Manager) Set(unit string, properties []Property) error {
+	_, err := m.call(ask("SetUnitProperties", dbus.String(unit), dbus.Bool(true), array(properties)))
+	if err != nil {
+		return fmt.Errorf("set properties of unit %s: %w", unit, err)
+	}
+	return nil
+}
