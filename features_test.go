@@ -55,7 +55,7 @@ func TestFeaturesGolden(t *testing.T) {
 	want := `{"ociVersionMin":"1.0.0","ociVersionMax":"1.3.0",` +
 		`"hooks":["prestart","createRuntime","createContainer","startContainer","poststart","poststop"],` +
 		`"linux":{"namespaces":["cgroup","ipc","mount","network","pid","time","user","uts"],` +
-		`"cgroup":{"v1":true,"v2":true,"systemd":false,"systemdUser":false,"rdma":true},` +
+		`"cgroup":{"v1":true,"v2":true,"systemd":true,"systemdUser":true,"rdma":true},` +
 		`"seccomp":{"enabled":true},"apparmor":{"enabled":false},"selinux":{"enabled":false},` +
 		`"intelRdt":{"enabled":true,"schemata":true,"monitoring":true},` +
 		`"memoryPolicy":{"modes":["MPOL_DEFAULT","MPOL_PREFERRED","MPOL_BIND","MPOL_INTERLEAVE","MPOL_LOCAL",` +

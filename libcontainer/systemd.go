@@ -162,50 +162,6 @@ func (c *container) limitProperties(m *systemd.Manager, r *specs.LinuxResources)
 	return systemd.Limits(settings, c.cg.Read, version), nil
 }
 
-// applyResources changes limits of a container, and leaves those that r does not have as they are. systemd is told
-// first: it writes its properties into the files at once, and what it rounds or does not know is written after.
-func (c *container) applyResources(r *specs.LinuxResources) (warnings []string, err error) {
-	cg, err := c.cgroup()
-	if err != nil || r == nil {
-		return nil, err
-	}
-	if c.Unit == "" {
-		return cg.Apply(r)
-	}
-	m, err := systemd.Connect(usersManager())
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	properties, err := c.limitProperties(m, r)
-	if err != nil {
-		return nil, err
-	}
-	before := systemd.Limits(c.present(r), cg.Read, 0)
-	if len(r.Devices) > 0 {
-		properties = systemd.With(properties, deviceProperties(r.Devices)...)
-	}
-	if len(properties) > 0 {
-		if err := m.Set(c.Unit, systemd.Sorted(properties)); err != nil {
-			return nil, err
-		}
-	}
-	warnings, err = cg.Apply(r)
-	if err != nil && len(before) > 0 {
-		err = errors.Join(err, m.Set(c.Unit, systemd.Sorted(before)))
-	}
-	return warnings, err
-}
-
-// present are the files that r changes, with what they hold now.
-func (c *container) present(r *specs.LinuxResources) []cgroups.Setting {
-	settings, _ := c.cg.Settings(r)
-	for i := range settings {
-		settings[i] = cgroups.Setting{File: settings[i].File, Value: c.cg.Read(settings[i].File)}
-	}
-	return settings
-}
-
 // stopUnit ends the container's unit: what is left in it is killed, and systemd forgets it.
 func (c *container) stopUnit() error {
 	if c.Unit == "" {
