@@ -162,6 +162,45 @@ func (c *container) limitProperties(m *systemd.Manager, r *specs.LinuxResources)
 	return systemd.Limits(settings, c.cg.Read, version), nil
 }
 
+// setProperties tells systemd of changed limits, as far as it has properties for them: it writes them into the files
+// at once, and what it rounds or does not know is written after. undo sets back what it changed.
+func (c *container) setProperties(r *specs.LinuxResources) (undo func() error, err error) {
+	undo = func() error { return nil }
+	if c.Unit == "" {
+		return undo, nil
+	}
+	m, err := systemd.Connect(usersManager())
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	after, err := c.limitProperties(m, r)
+	if err != nil || len(after) == 0 {
+		return undo, err
+	}
+	before := systemd.Limits(c.present(r), c.cg.Read, 0)
+	if len(before) > 0 {
+		undo = func() error {
+			m, err := systemd.Connect(usersManager())
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			return m.Set(c.Unit, systemd.Sorted(before))
+		}
+	}
+	return undo, m.Set(c.Unit, systemd.Sorted(after))
+}
+
+// present are the files that r changes, with what they hold now.
+func (c *container) present(r *specs.LinuxResources) []cgroups.Setting {
+	settings, _ := c.cg.Settings(r)
+	for i := range settings {
+		settings[i] = cgroups.Setting{File: settings[i].File, Value: c.cg.Read(settings[i].File)}
+	}
+	return settings
+}
+
 // stopUnit ends the container's unit: what is left in it is killed, and systemd forgets it.
 func (c *container) stopUnit() error {
 	if c.Unit == "" {

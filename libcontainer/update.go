@@ -1,6 +1,8 @@
 package libcontainer
 
 import (
+	"errors"
+
 	"rt/cgroups"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -47,9 +49,16 @@ func (c *container) applyResources(r *specs.LinuxResources) error {
 	if r, err = withMemoryLimit(cg, r); err != nil {
 		return err
 	}
+	undo, err := c.setProperties(r) // before the files, which systemd would write again
+	if err != nil {
+		return err
+	}
 	warnings, err := cg.Apply(r)
 	for _, w := range warnings {
 		c.rt.Warn("%s", w)
+	}
+	if err != nil {
+		err = errors.Join(err, undo())
 	}
 	return err
 }
