@@ -27,6 +27,18 @@ func (c *Cgroup) BesidesSystemd() *Cgroup {
 
 func (m *member) ofSystemd() bool { return m.v2 || slices.Contains(m.controllers, "name=systemd") }
 
+// Make makes some of the cgroup's directories, and no more of them. made is what to remove, last first, if it was in vain.
+func (c *Cgroup) Make(dirs []string) (made []string, err error) {
+	for i := range c.members {
+		if m := &c.members[i]; slices.Contains(dirs, m.dir) {
+			if _, err := m.make(&made); err != nil {
+				return made, err
+			}
+		}
+	}
+	return made, nil
+}
+
 // Adopt applies r, which may be nil, to a cgroup that others have made and that has the container's process in it
 // already. Like a new cgroup it gets the default device rules.
 func (c *Cgroup) Adopt(r *specs.LinuxResources) (warnings []string, err error) {

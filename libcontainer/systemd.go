@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
 	"rt/internal/hint"
+	"rt/libcontainer/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -88,6 +90,27 @@ func (k *making) makeRest() ([]string, error) {
 		return rest.Create(nil) // the settings follow when all of it is there
 	}
 	return nil, nil
+}
+
+// makeOpened makes those of systemd's directories that the plan opens before systemd makes them: sources of mounts, in
+// a container without a cgroup namespace of its own. systemd takes what is there for its own.
+func (k *making) makeOpened(inputs []plan.Input) error {
+	if k.c.Unit == "" {
+		return nil
+	}
+	var dirs []string
+	for _, dir := range k.c.cg.Dirs() {
+		if slices.ContainsFunc(inputs, func(in plan.Input) bool { return in.Path == dir }) {
+			dirs = append(dirs, dir)
+		}
+	}
+	made, err := k.c.cg.Make(dirs)
+	k.undo = append(k.undo, func() {
+		for _, dir := range slices.Backward(made) {
+			_ = unix.Rmdir(dir) // a slice that systemd has something else in stays
+		}
+	})
+	return err
 }
 
 // startUnit starts the unit with the container's process in it. The process has done nothing yet, is alone, and waits.

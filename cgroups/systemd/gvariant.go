@@ -323,10 +323,13 @@ func unescape(s string) (n int, r rune, err error) {
 
 // numeral parses a number: decimal, 0x hexadecimal or 0 octal; one with a point or an exponent is a double.
 func numeral(w, of string) (dbus.Value, error) {
-	hex := strings.HasPrefix(strings.TrimLeft(w, "+-"), "0x")
-	if of == "d" || of == "" && !hex && strings.ContainsAny(w, ".eE") || of == "" && (w == "inf" || w == "nan" || w == "-inf") {
+	digits := strings.TrimLeft(w, "+-")
+	if digits == "" || strings.IndexByte("0123456789.", digits[0]) < 0 {
+		return nil, fmt.Errorf("%q is not a value (a text needs quotes: '%s')", w, w)
+	}
+	if hex := strings.HasPrefix(digits, "0x"); of == "d" || of == "" && !hex && strings.ContainsAny(w, ".eE") {
 		f, err := strconv.ParseFloat(w, 64)
-		if err != nil || strings.ContainsAny(w, "xXpP_") || math.IsNaN(f) || math.IsInf(f, 0) {
+		if err != nil || hex || math.IsInf(f, 0) {
 			return nil, fmt.Errorf("%q is not a number", w)
 		}
 		return dbus.Double(f), nil
