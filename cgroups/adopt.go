@@ -8,40 +8,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// With the systemd driver some of the directories are systemd's to make: v2's and, on v1, those of its own hierarchy
-// name=systemd. It may make others, as far as it knows the controllers; that is no matter here.
-
-// BesidesSystemd is the part of the cgroup that systemd leaves to others: v1 controllers. nil if that is nothing.
-func (c *Cgroup) BesidesSystemd() *Cgroup {
-	rest := &Cgroup{host: c.host}
-	for _, m := range c.members {
-		if !m.ofSystemd() {
-			rest.members = append(rest.members, m)
-		}
-	}
-	if len(rest.members) == 0 {
-		return nil
-	}
-	return rest
-}
-
-func (m *member) ofSystemd() bool { return m.v2 || slices.Contains(m.controllers, "name=systemd") }
-
-// Make makes some of the cgroup's directories, and no more of them. made is what to remove, last first, if it was in vain.
-func (c *Cgroup) Make(dirs []string) (made []string, err error) {
-	for i := range c.members {
-		if m := &c.members[i]; slices.Contains(dirs, m.dir) {
-			if _, err := m.make(&made); err != nil {
-				return made, err
-			}
-		}
-	}
-	return made, nil
-}
-
-// Adopt applies r, which may be nil, to a cgroup that others have made and that has the container's process in it
-// already. Like a new cgroup it gets the default device rules.
-func (c *Cgroup) Adopt(r *specs.LinuxResources) (warnings []string, err error) {
+// Adopt makes of a cgroup that systemd has made the container's: it makes the directories in the v1 hierarchies that
+// systemd does not know, and applies r, which may be nil, as Create does. pid is the one process that may be in it.
+func (c *Cgroup) Adopt(r *specs.LinuxResources, pid int) (warnings []string, err error) {
 	if r == nil {
 		r = &specs.LinuxResources{}
 	}
@@ -50,8 +19,22 @@ func (c *Cgroup) Adopt(r *specs.LinuxResources) (warnings []string, err error) {
 		return t.warnings, err
 	}
 	defer t.filter.close()
+	var made []string
+	for i := range c.members {
+		if _, err := c.members[i].make(&made); err != nil {
+			return t.warnings, err
+		}
+	}
+	if err := c.checkUnused(pid); err != nil {
+		return t.warnings, err
+	}
+	if m := c.memberOf("cpuset"); m != nil {
+		if err := m.inheritCpuset(made, r.CPU); err != nil {
+			return t.warnings, err
+		}
+	}
 	if m := c.memberOf(""); m != nil {
-		t.enabling = m.enable(t.wanted(false))
+		t.enabling = m.enable(t.wanted(false)) // what systemd knows it has enabled
 		if err := t.filter.attach(m.dir, true); err != nil {
 			return t.warnings, err
 		}
@@ -110,20 +93,8 @@ func (c *Cgroup) Read(file string) string {
 	return ""
 }
 
-// Move moves a process into the directories that systemd makes.
-func (c *Cgroup) Move(pid int) error {
-	for _, m := range c.members {
-		if m.ofSystemd() {
-			if err := writeFile(m.dir+"/cgroup.procs", itoa(int64(pid))); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Holds says whether a process is in the directories that systemd makes; false if they are not there.
+// Holds says whether a process is in the cgroup where systemd keeps its units: in v2, or v1's name=systemd.
 func (c *Cgroup) Holds(pid int) (bool, error) {
-	pids, err := c.procs(false, (*member).ofSystemd)
+	pids, err := c.procs(false, func(m *member) bool { return m.v2 || slices.Contains(m.controllers, "name=systemd") })
 	return err == nil && slices.Contains(pids, pid), err
 }

@@ -42,7 +42,7 @@ func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) 
 		leftover = leftover || existed
 	}
 	if leftover {
-		if err := c.checkUnused(); err != nil {
+		if err := c.checkUnused(0); err != nil {
 			return t.warnings, err
 		}
 	}
@@ -149,12 +149,13 @@ func mkdir(dir string) error {
 }
 
 // checkUnused refuses a cgroup that already existed and is in use: limits, signals and the removal of one
-// container would hit another.
-func (c *Cgroup) checkUnused() error {
+// container would hit another. except is a process that may be there, or 0.
+func (c *Cgroup) checkUnused(except int) error {
 	pids, err := c.Procs()
 	if err != nil {
 		return err
 	}
+	pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == except })
 	if len(pids) > 0 {
 		return fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids))
 	}

@@ -244,10 +244,6 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	for _, w := range p.Warnings {
 		c.rt.Warn("%s", w)
 	}
-	if err := k.makeOpened(p.Inputs); err != nil {
-		soon.Abandon()
-		return err
-	}
 	listener, err := k.listen()
 	if err != nil {
 		soon.Abandon()

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
 	"rt/internal/hint"
-	"rt/libcontainer/plan"
+	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -21,10 +20,16 @@ import (
 // talks to systemd; everything else works on the directories that the state records.
 
 // A scope is the unit of a container that is being made.
+//
+// systemd has no empty scopes: one is started around a process and ends with its last. That process is the anchor, a
+// stub without a plan. It holds the scope while the plan opens the cgroup's directories and the container's process is
+// born there like any other. The process that clones is never in it, and neither is what the namespaces take.
 type scope struct {
 	unit    systemd.Unit
 	systemd *systemd.Manager // until the unit is started
 	started bool             // the unit may be there
+	soon    *nsenter.Soon    // the anchor, on its way
+	anchor  *nsenter.Stub
 }
 
 // usersManager says which systemd is ours: that of the calling user, or the system's. Root of a user namespace is
@@ -39,16 +44,6 @@ func usersManager() bool {
 	}
 	m, err := os.ReadFile("/proc/self/uid_map")
 	return err == nil && strings.Join(strings.Fields(string(m)), " ") != "0 0 4294967295"
-}
-
-// nameCgroup decides where the container's cgroup is going to be. Nothing is made.
-func (k *making) nameCgroup() (err error) {
-	c := k.c
-	if c.SystemdCgroup {
-		return k.nameUnit()
-	}
-	c.cg, err = cgroups.New(k.host, k.spec.Linux.CgroupsPath, c.ID)
-	return err
 }
 
 func (k *making) nameUnit() (err error) {
@@ -71,54 +66,42 @@ func (k *making) nameUnit() (err error) {
 	if err := k.systemd.Free(k.unit.Name); err != nil {
 		return err
 	}
+	cg, err := cgroups.New(k.host, filepath.Join(dir, k.unit.Path()), c.ID)
+	if err != nil {
+		return err
+	}
 	c.Unit = k.unit.Name
-	c.cg, err = cgroups.New(k.host, filepath.Join(dir, k.unit.Path()), c.ID)
-	return err
+	return k.setCgroup(cg)
 }
 
-// unitFacts tell the plan that the process is moved into its cgroup: the unit is started around it.
-func (k *making) unitFacts() (moved bool, tasks []string) {
-	if rest := k.c.cg.BesidesSystemd(); rest != nil {
-		tasks = rest.TaskFiles()
+// startAnchor does so while the configuration is read.
+func (k *making) startAnchor() {
+	if k.c.rt.SystemdCgroup {
+		k.soon = nsenter.StartSoon(stdio(), 0)
+		k.undo = append(k.undo, k.endAnchor)
 	}
-	return true, tasks
 }
 
-// makeRest makes those of the cgroup's directories that systemd does not.
-func (k *making) makeRest() ([]string, error) {
-	if rest := k.c.cg.BesidesSystemd(); rest != nil {
-		return rest.Create(nil) // the settings follow when all of it is there
+// endAnchor ends the anchor, once the container's process is in the scope. It also ends by itself if rt does.
+func (k *making) endAnchor() {
+	switch {
+	case k.anchor != nil:
+		k.anchor.Abandon()
+	case k.soon != nil:
+		k.soon.Abandon()
 	}
-	return nil, nil
+	k.anchor, k.soon = nil, nil
 }
 
-// makeOpened makes those of systemd's directories that the plan opens before systemd makes them: sources of mounts, in
-// a container without a cgroup namespace of its own. systemd takes what is there for its own.
-func (k *making) makeOpened(inputs []plan.Input) error {
-	if k.c.Unit == "" {
-		return nil
+// startUnit starts the unit, makes what systemd does not make of the cgroup, and writes all limits.
+func (k *making) startUnit() (err error) {
+	c := k.c
+	if k.anchor, err = k.soon.Stub(); err != nil {
+		k.soon = nil
+		return err
 	}
-	var dirs []string
-	for _, dir := range k.c.cg.Dirs() {
-		if slices.ContainsFunc(inputs, func(in plan.Input) bool { return in.Path == dir }) {
-			dirs = append(dirs, dir)
-		}
-	}
-	made, err := k.c.cg.Make(dirs)
-	k.undo = append(k.undo, func() {
-		for _, dir := range slices.Backward(made) {
-			_ = unix.Rmdir(dir) // a slice that systemd has something else in stays
-		}
-	})
-	return err
-}
-
-// startUnit starts the unit with the container's process in it. The process has done nothing yet, is alone, and waits.
-// It comes after the clone, so that the cloning process and the namespaces are not the container's and no limit,
-// however small, is in their way.
-func (k *making) startUnit(pid int) error {
-	c, r := k.c, k.spec.Linux.Resources
-	properties, err := k.properties(pid)
+	k.undo = append(k.undo, k.removeUnit)
+	properties, err := k.properties(k.anchor.Pid)
 	if err != nil {
 		return err
 	}
@@ -128,24 +111,39 @@ func (k *making) startUnit(pid int) error {
 		return err
 	}
 	k.systemd.Close()
-	if k.unit.IsSlice() {
-		if err := c.cg.Move(pid); err != nil {
-			return err
-		}
-	}
-	in, err := c.cg.Holds(pid)
-	if err != nil {
+	if err := k.checkPlace(); err != nil {
 		return err
 	}
-	if !in {
-		err := fmt.Errorf("start unit %s: systemd has not put the container's process into %s", c.Unit, c.cg.Dirs()[0])
-		return hint.With(err, "/proc/self/cgroup and /proc/1/cgroup may tell whether rt and systemd see the same cgroups")
-	}
-	warnings, err := c.cg.Adopt(r)
+	warnings, err := c.cg.Adopt(k.spec.Linux.Resources, k.anchor.Pid)
 	for _, w := range warnings {
 		c.rt.Warn("%s", w)
 	}
 	return err
+}
+
+// checkPlace: rt and systemd must mean the same cgroup.
+func (k *making) checkPlace() error {
+	if k.unit.IsSlice() {
+		return nil // it has no process of its own
+	}
+	in, err := k.c.cg.Holds(k.anchor.Pid)
+	if err != nil || in {
+		return err
+	}
+	err = fmt.Errorf("start unit %s: systemd has not made it in %s", k.c.Unit, k.c.cg.Dirs()[0])
+	return hint.With(err, "/proc/self/cgroup and /proc/1/cgroup may tell whether rt and systemd see the same cgroups")
+}
+
+// removeUnit undoes startUnit.
+func (k *making) removeUnit() {
+	k.endAnchor()
+	if !k.started {
+		return
+	}
+	if err := k.c.stopUnit(); err != nil {
+		k.c.rt.Warn("%v", err)
+	}
+	k.removeCgroup()
 }
 
 func (k *making) properties(pid int) ([]systemd.Property, error) {
