@@ -34,9 +34,9 @@ func (s *state) fields() []plain.Field {
 func (j *journal) fields() []plain.Field {
 	return []plain.Field{
 		{Name: "cgroups", Value: &j.Cgroups, OmitEmpty: true},
+		{Name: "systemdUnit", Value: &j.Unit, OmitEmpty: true},
 		{Name: "rdtGroup", Value: &j.RdtGroup, OmitEmpty: true},
 		{Name: "rdtMonitor", Value: &j.RdtMonitor, OmitEmpty: true},
-		{Name: "systemdUnit", Value: &j.Unit, OmitEmpty: true},
 	}
 }
 
