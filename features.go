@@ -25,7 +25,7 @@ func (p *program) featuresCommand() *cli.Command {
 // supported is the features structure of the specification (features.md): what the build implements, whether
 // or not the host has it.
 func supported() *features.Features {
-	yes, no := true, false
+	yes := true
 	memoryModes, memoryFlags := plan.MemoryPolicies()
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
@@ -44,11 +44,11 @@ func supported() *features.Features {
 				KnownFlags:     seccomp.KnownFlags(),
 				SupportedFlags: seccomp.SupportedFlags(),
 			},
-			Apparmor:        &features.Apparmor{Enabled: &no},
-			Selinux:         &features.Selinux{Enabled: &no},
+			Apparmor:        &features.Apparmor{Enabled: &yes},
+			Selinux:         &features.Selinux{Enabled: &yes},
 			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
 			MemoryPolicy:    &features.MemoryPolicy{Modes: memoryModes, Flags: memoryFlags},
-			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},
 		Annotations: map[string]string{

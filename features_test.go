@@ -56,12 +56,12 @@ func TestFeaturesGolden(t *testing.T) {
 		`"hooks":["prestart","createRuntime","createContainer","startContainer","poststart","poststop"],` +
 		`"linux":{"namespaces":["cgroup","ipc","mount","network","pid","time","user","uts"],` +
 		`"cgroup":{"v1":true,"v2":true,"systemd":true,"systemdUser":true,"rdma":true},` +
-		`"seccomp":{"enabled":true},"apparmor":{"enabled":false},"selinux":{"enabled":false},` +
+		`"seccomp":{"enabled":true},"apparmor":{"enabled":true},"selinux":{"enabled":true},` +
 		`"intelRdt":{"enabled":true,"schemata":true,"monitoring":true},` +
 		`"memoryPolicy":{"modes":["MPOL_DEFAULT","MPOL_PREFERRED","MPOL_BIND","MPOL_INTERLEAVE","MPOL_LOCAL",` +
 		`"MPOL_PREFERRED_MANY","MPOL_WEIGHTED_INTERLEAVE"],` +
 		`"flags":["MPOL_F_NUMA_BALANCING","MPOL_F_RELATIVE_NODES","MPOL_F_STATIC_NODES"]},` +
-		`"mountExtensions":{"idmap":{"enabled":false}},"netDevices":{"enabled":true}},` +
+		`"mountExtensions":{"idmap":{"enabled":true}},"netDevices":{"enabled":true}},` +
 		`"potentiallyUnsafeConfigAnnotations":["bundle","org.systemd.property.","org.criu.config"]}`
 	if string(got) != want {
 		t.Errorf("\n got %s\nwant %s", got, want)

@@ -43,6 +43,7 @@ func hostProblems(b *bundle.Bundle) []bundle.Problem {
 			h.fail(fmt.Sprintf("/mounts/%d/source", i), err)
 		}
 	}
+	h.fail(labelProblem(s))
 	if s.Hooks != nil {
 		h.hooks(s.Hooks)
 	}

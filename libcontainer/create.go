@@ -117,6 +117,9 @@ func (k *making) prepare() error {
 		}
 	}
 	k.b, k.spec = b, b.Spec
+	if err := checkLabels(b.Spec); err != nil {
+		return err
+	}
 	k.priv = ownPrivileges()
 	if err := checkPrivileges(k.priv, k.spec); err != nil {
 		return err

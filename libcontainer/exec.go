@@ -55,6 +55,9 @@ func (c *container) execConfig(o ExecOptions) (*specs.Spec, error) {
 	if err := bundle.Join(bundle.CheckProcess(spec.Process, "/process")); err != nil {
 		return nil, err
 	}
+	if err := checkLabels(&specs.Spec{Process: spec.Process}); err != nil {
+		return nil, err
+	}
 	return spec, checkTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket)
 }
 

@@ -32,7 +32,9 @@ type opener func(plan.Input) (*os.File, error)
 func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 	in := &inside{stub: stub, plan: p}
 	files := make([]*os.File, 0, len(p.Inputs))
+	maps := idMaps{}
 	defer func() {
+		maps.close()
 		for _, f := range files {
 			f.Close() // or nothing, of a nil one
 		}
@@ -42,7 +44,7 @@ func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 			files = append(files, nil)
 			continue
 		}
-		f, err := openInput(input, own)
+		f, err := openInput(input, own, maps)
 		if err != nil {
 			in.abandon()
 			return nil, err
@@ -56,11 +58,13 @@ func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 	return in, nil
 }
 
-func openInput(in plan.Input, own opener) (*os.File, error) {
+func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 	f, err := func() (*os.File, error) {
 		switch in.Kind {
 		case plan.Tree:
 			return sys.OpenTree(in.Path, in.Recursive)
+		case plan.NewFS:
+			return newFS(in.FS)
 		case plan.Namespace:
 			return openNamespace(in)
 		case plan.Directory:
@@ -73,6 +77,11 @@ func openInput(in plan.Input, own opener) (*os.File, error) {
 			return own(in)
 		}
 	}()
+	if err == nil && in.IDMap != nil {
+		if err = maps.apply(f, in); err != nil {
+			f.Close()
+		}
+	}
 	if err != nil && in.Pointer != "" {
 		err = fmt.Errorf("%w (%s)", err, in.Pointer)
 	}

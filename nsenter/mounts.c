@@ -292,20 +292,23 @@ static int open_null(struct ctx *c)
 	return S_ISCHR(st.st_mode) && st.st_rdev == ((1 << 8) | 3) ? 0 : -EINVAL;
 }
 
-/* A detached clone of the empty, read-only tmpfs that all masked directories share. */
-static int clone_mask(struct ctx *c)
+/* The empty, read-only tmpfs that all masked directories share, or a detached clone of it. The first one is attached,
+ * for Linux before 6.15 clones no mount that is not. */
+static int clone_mask(struct ctx *c, char *label)
 {
-	static char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0755"};
+	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0755", "context", label};
 	int tree;
-	if (c->mask < 0)
-		c->mask = new_fs(c, "tmpfs", opt, 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
-	if (c->mask < 0)
-		return c->mask;
-	TRY(c, "open_tree", tree = k_open_tree(c->mask, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
+	if (c->mask >= 0) {
+		TRY(c, "open_tree", tree = k_open_tree(c->mask, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
+		return tree;
+	}
+	tree = new_fs(c, "tmpfs", opt, *label ? 8 : 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+	if (tree >= 0)
+		TRY(c, "dup", c->mask = fcntl(tree, F_DUPFD_CLOEXEC, 3));
 	return tree;
 }
 
-/* str: path, which is covered: a directory by an empty one, anything else by the null device. */
+/* str: path, label ("": none). It is covered: a directory by an empty one, anything else by the null device. */
 STEP(mask_path)
 {
 	struct stat st;
@@ -315,7 +318,7 @@ STEP(mask_path)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	TRY(c, "fstat", fstat(at, &st));
 	if (S_ISDIR(st.st_mode)) {
-		tree = clone_mask(c);
+		tree = clone_mask(c, s->str[1]);
 	} else {
 		int r = open_null(c);
 		if (r < 0)

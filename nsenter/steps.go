@@ -166,12 +166,15 @@ type (
 	}
 	// Sysctl writes a file below /proc/sys.
 	Sysctl struct{ Path, Value string }
-	// Label writes a security attribute of the process, a File below /proc/self/attr.
-	Label struct{ File, Text string }
+	// Label writes a security attribute of the process: Text to File below /proc/self/attr.
+	Label struct{ Kind, Value, File, Text string }
 	// ReadonlyPath makes a path read-only.
 	ReadonlyPath struct{ Path string }
 	// MaskPath hides a path.
-	MaskPath struct{ Path string }
+	MaskPath struct {
+		Path  string
+		Label string `json:",omitempty"` // SELinux label of what covers a directory
+	}
 	// Umask sets the file mode creation mask.
 	Umask struct{ Mask uint32 }
 	// Personality sets the execution domain.
@@ -343,20 +346,22 @@ func (s Domainname) String() string { return "set domainname " + s.Value }
 func (s Propagation) String() string {
 	return "set propagation of every mount to " + propagationName(s.Flags)
 }
-func (s AttachRoot) String() string   { return "mount rootfs " + s.Path }
-func (s MountFS) String() string      { return "mount " + s.Type + " at " + s.Target }
-func (s MountTree) String() string    { return "bind " + s.Source + " at " + s.Target }
-func (s Remount) String() string      { return "remount " + s.Target }
-func (s Mkdir) String() string        { return "make directory " + s.Path }
-func (s Symlink) String() string      { return "make link " + s.Path + " to " + s.Target }
-func (s Mknod) String() string        { return "make device " + s.Path }
-func (Console) String() string        { return "open a terminal" }
-func (Pivot) String() string          { return "pivot to the rootfs" }
-func (MoveRoot) String() string       { return "move the rootfs to /" }
-func (s Chroot) String() string       { return "chroot to " + s.Path }
-func (RootAttr) String() string       { return "set attributes of the root mount" }
-func (s Sysctl) String() string       { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
-func (s Label) String() string        { return "write " + s.Text + " to `/proc/self/attr/" + s.File + "`" }
+func (s AttachRoot) String() string { return "mount rootfs " + s.Path }
+func (s MountFS) String() string    { return "mount " + s.Type + " at " + s.Target }
+func (s MountTree) String() string  { return "bind " + s.Source + " at " + s.Target }
+func (s Remount) String() string    { return "remount " + s.Target }
+func (s Mkdir) String() string      { return "make directory " + s.Path }
+func (s Symlink) String() string    { return "make link " + s.Path + " to " + s.Target }
+func (s Mknod) String() string      { return "make device " + s.Path }
+func (Console) String() string      { return "open a terminal" }
+func (Pivot) String() string        { return "pivot to the rootfs" }
+func (MoveRoot) String() string     { return "move the rootfs to /" }
+func (s Chroot) String() string     { return "chroot to " + s.Path }
+func (RootAttr) String() string     { return "set attributes of the root mount" }
+func (s Sysctl) String() string     { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
+func (s Label) String() string {
+	return "apply " + s.Kind + " " + s.Value + " to `/proc/self/attr/" + s.File + "`" // in backquotes, for Podman
+}
 func (s ReadonlyPath) String() string { return "make read-only " + s.Path }
 func (s MaskPath) String() string     { return "mask " + s.Path }
 func (s Umask) String() string        { return fmt.Sprintf("set umask %04o", s.Mask) }

@@ -15,7 +15,7 @@ static const struct {
 	[K_CGROUP_JOIN] = {0, 1}, [K_KEYRING] = {1, 0}, [K_ATTACH_ROOT] = {1, 1}, [K_MOUNT_FS] = {5, 0}, [K_MOUNT_TREE] = {2, 1},
 	[K_REMOUNT] = {1, 0}, [K_MKDIR] = {1, 0}, [K_SYMLINK] = {2, 0}, [K_MKNOD] = {2, 16},
 	[K_HOSTNAME] = {1, 0}, [K_DOMAINNAME] = {1, 0}, [K_PROC_WRITE] = {3, 0}, [K_READONLY_PATH] = {1, 0},
-	[K_MASK_PATH] = {1, 0}, [K_CHDIR] = {1, 0}, [K_FIND_EXEC] = {1, 0}, [K_AWAIT_START] = {0, 1},
+	[K_MASK_PATH] = {2, 0}, [K_CHDIR] = {1, 0}, [K_FIND_EXEC] = {1, 0}, [K_AWAIT_START] = {0, 1},
 	[K_CHROOT] = {0, 1}, [K_MEM_POLICY] = {1, 0}, [K_SECCOMP] = {1, 0}, [K_CREDENTIALS] = {1, 0}, [K_EXEC] = {3, 0},
 };
 

@@ -238,7 +238,7 @@ func (s RootAttr) encode(r *record)     { r.set(kRootAttr, s.Set, s.Propagation,
 func (s Sysctl) encode(r *record)       { r.set(kProcWrite); r.str("sys", s.Path, s.Value) }
 func (s Label) encode(r *record)        { r.set(kProcWrite); r.str("self/attr", s.File, s.Text) }
 func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
-func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path) }
+func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path, s.Label) }
 func (s Umask) encode(r *record)        { r.set(kUmask, uint64(s.Mask)) }
 func (s Personality) encode(r *record)  { r.set(kPersonality, s.Domain) }
 func (s MemPolicy) encode(r *record) {

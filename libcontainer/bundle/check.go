@@ -51,6 +51,7 @@ func (c *checker) linux(l *specs.Linux, ns namespaces) {
 	c.idMappings(l, ns)
 	c.timeOffsets(l.TimeOffsets, ns)
 	c.sysctls(l.Sysctl, ns)
+	c.label(l.MountLabel, "/linux/mountLabel")
 	c.devices(l.Devices)
 	c.resources(l.Resources)
 	c.seccomp(l.Seccomp)
@@ -61,7 +62,6 @@ func (c *checker) linux(l *specs.Linux, ns namespaces) {
 	c.memoryPolicy(l.MemoryPolicy)
 	c.netDevices(l.NetDevices, ns)
 	c.intelRdt(l.IntelRdt)
-	c.notYetLinux(l)
 }
 
 func (c *checker) version(v string) {

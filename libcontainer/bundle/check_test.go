@@ -187,31 +187,21 @@ func TestNoSpec(t *testing.T) {
 	}
 }
 
-// What is asked of a mount and not supported is refused, at each place that asks for it.
 func TestIDMappedMounts(t *testing.T) {
 	const mapping = `"uidMappings":` + oneID + `,"gidMappings":` + oneID
-	for _, m := range []struct {
-		mount string
-		want  []string
-	}{
-		{`"options":["bind","idmap"]`, []string{
-			"/mounts/0/options: an id-mapped mount needs uidMappings and gidMappings, or a user namespace",
-			"/mounts/0/options/1: idmap is not supported yet"}},
-		{`"options":["ridmap","rbind"],` + mapping, []string{
-			"/mounts/0/uidMappings: not supported yet",
-			"/mounts/0/gidMappings: not supported yet",
-			"/mounts/0/options/0: ridmap is not supported yet"}},
-		{`"options":["rbind"],"uidMappings":` + oneID, []string{
-			"/mounts/0: uidMappings and gidMappings must be given together",
-			"/mounts/0/uidMappings: not supported yet"}},
-		{`"options":["rbind"],"gidMappings":[{"containerID":0,"hostID":0,"size":0}]`, []string{
-			"/mounts/0: uidMappings and gidMappings must be given together",
-			"/mounts/0/gidMappings/0/size: size must not be 0",
-			"/mounts/0/gidMappings: not supported yet"}},
+	for mount, want := range map[string]string{
+		`"options":["bind","idmap"]`:                     "/mounts/0/options: an id-mapped mount needs uidMappings and gidMappings, or a user namespace",
+		`"options":["ridmap","rbind"],` + mapping:        "",
+		`"options":["rbind"],"uidMappings":` + oneID:     "/mounts/0: uidMappings and gidMappings must be given together",
+		`"options":["rbind","idmap"],"gidMappings":[]`:   "/mounts/0/options: an id-mapped mount needs uidMappings and gidMappings, or a user namespace",
+		`"options":["rbind"],"gidMappings":[{"size":0}]`: "/mounts/0: uidMappings and gidMappings must be given together; /mounts/0/gidMappings/0/size: size must not be 0",
 	} {
-		err := Join(check(t, patched(t, `{"mounts":[{"destination":"/a","source":"/b",`+m.mount+`}]}`)))
-		if want := strings.Join(m.want, "; "); err == nil || err.Error() != want {
-			t.Errorf("%s:\n got %v\nwant %s", m.mount, err, want)
+		got := ""
+		if err := Join(check(t, patched(t, `{"mounts":[{"destination":"/a","source":"/b",`+mount+`}]}`))); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s:\n got %s\nwant %s", mount, got, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"path"
 	"reflect"
 	"strings"
+	"unicode"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -46,7 +47,18 @@ func (c *checker) process(p *specs.Process, ptr string) {
 	if p.CommandLine != "" {
 		c.warn(ptr+"/commandLine", "is for another platform, and ignored")
 	}
-	c.notYetProcess(p, ptr)
+	c.label(p.ApparmorProfile, ptr+"/apparmorProfile")
+	c.label(p.SelinuxLabel, ptr+"/selinuxLabel")
+}
+
+// label: the kernel takes a page of a security attribute, cuts off what is more, and spaces and newlines at the ends.
+func (c *checker) label(text, ptr string) {
+	switch {
+	case len(text) > 4000:
+		c.fail(ptr, "%d bytes are more than the kernel takes", len(text))
+	case strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl):
+		c.fail(ptr, "%s must not begin or end with a space, nor hold control characters", quote(text))
+	}
 }
 
 // env names the variable by its index only: what is malformed may be a secret.

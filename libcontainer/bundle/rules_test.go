@@ -89,8 +89,9 @@ var processRules = []rule{
 	{`{"process":{"ioPriority":{"class":"IOPRIO_CLASS_BE","priority":8}}}`, "/process/ioPriority/priority", "from 0 to 7", `{"process":{"ioPriority":{"class":"IOPRIO_CLASS_BE","priority":7}}}`},
 	{`{"process":{"ioPriority":{"class":"IOPRIO_CLASS_IDLE","priority":-1}}}`, "/process/ioPriority/priority", "from 0 to 7", `{"process":{"ioPriority":{"class":"IOPRIO_CLASS_IDLE","priority":0}}}`},
 
-	{`{"process":{"apparmorProfile":"x"}}`, "/process/apparmorProfile", notSupported, `{"process":{"apparmorProfile":""}}`},
-	{`{"process":{"selinuxLabel":"x"}}`, "/process/selinuxLabel", notSupported, `{"process":{"selinuxLabel":""}}`},
+	{`{"process":{"apparmorProfile":"x\n"}}`, "/process/apparmorProfile", "control characters", `{"process":{"apparmorProfile":"a b//&c"}}`},
+	{`{"process":{"apparmorProfile":" x"}}`, "/process/apparmorProfile", "begin or end", `{"process":{"apparmorProfile":""}}`},
+	{`{"process":{"selinuxLabel":"` + strings.Repeat("x", 4001) + `"}}`, "/process/selinuxLabel", "4001 bytes", `{"process":{"selinuxLabel":"u:r:t:s0"}}`},
 	{`{"process":{"execCPUAffinity":{"final":"-"}}}`, "/process/execCPUAffinity/final", "not a number", `{"process":{"execCPUAffinity":{}}}`},
 }
 
@@ -214,7 +215,7 @@ var linuxRules = []rule{
 	{netDevices(`"a":{"name":"b"},"b":{}`), "/linux/netDevices/b", `this one and "a"`, netDevices(`"a":{"name":"b"},"b":{"name":"a"}`)},
 	{`{"linux":{"memoryPolicy":{"mode":"MPOL_BEST"}}}`, "/linux/memoryPolicy/mode", "unknown memory policy \"MPOL_BEST\"",
 		`{"linux":{"memoryPolicy":{"mode":"MPOL_LOCAL"}}}`},
-	{`{"linux":{"mountLabel":"x"}}`, "/linux/mountLabel", notSupported, `{"linux":{"mountLabel":""}}`},
+	{`{"linux":{"mountLabel":"x\u0001"}}`, "/linux/mountLabel", "control characters", `{"linux":{"mountLabel":"u:r:t:s0:c1,c2"}}`},
 	{oneMount(`{"destination":"/a","type":"ramfs","options":["tmpcopyup"]}`), "/mounts/1/options/0", "for mounts of type tmpfs", oneMount(`{"destination":"/a","type":"tmpfs","options":["tmpcopyup"]}`)},
 }
 

@@ -56,7 +56,7 @@ func words(t *testing.T, file, name string) []string {
 func mountProblems(option string) error {
 	spec := &specs.Spec{
 		Version: "1.2.0", Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
-		Linux:  &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}},
+		Linux:  &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.UserNamespace, Path: "/u"}}},
 		Mounts: []specs.Mount{{Destination: "/a", Source: "/b", Options: []string{"bind", option}}},
 	}
 	if option == "tmpcopyup" {

@@ -161,6 +161,7 @@ func (b *builder) joinTasks() {
 }
 
 func (b *builder) session() error {
+	b.labels()
 	b.add("", nsenter.Setsid{})
 	if !b.opts.NoNewKeyring {
 		b.add("", nsenter.Keyring{Keyring: "_ses." + b.opts.ID})
@@ -196,7 +197,7 @@ func (b *builder) protectedPaths() error {
 		b.add(fmt.Sprintf("/linux/readonlyPaths/%d", i), nsenter.ReadonlyPath{Path: p})
 	}
 	for i, p := range b.spec.Linux.MaskedPaths {
-		b.add(fmt.Sprintf("/linux/maskedPaths/%d", i), nsenter.MaskPath{Path: p})
+		b.add(fmt.Sprintf("/linux/maskedPaths/%d", i), nsenter.MaskPath{Path: p, Label: b.spec.Linux.MountLabel})
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ func (b *builder) joinContainer() error {
 	}
 	b.add("", nsenter.Clone{Cgroup: born})
 	b.joinTasks()
+	b.labels()
 	rest := b.facts.Namespace &^ children
 	if rest != 0 { // else setns(2) would refuse
 		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: rest, Kinds: kinds(rest)})

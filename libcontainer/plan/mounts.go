@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"rt/internal/hint"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -116,13 +117,20 @@ func (b *builder) mounts() error {
 func (b *builder) mount(m *specs.Mount, pointer string) error {
 	f := parseOptions(m.Options)
 	target := path.Join("/", m.Destination)
+	ids := b.idMap(m, &f)
 	switch {
+	case ids != nil && (b.facts.Unprivileged || b.facts.OpenInside):
+		return hint.With(fmt.Errorf("%s: mount %s cannot be id-mapped: %w", pointer, target, unix.EPERM), "id-mapped mounts need root, outside of any user namespace")
+	case ids != nil && (f.remount || m.Type == "cgroup" || m.Type == "cgroup2"):
+		return fmt.Errorf("%s: a mount that is there already, or of type cgroup, cannot be id-mapped", pointer)
 	case f.remount:
 		b.remount(m, &f, target, pointer)
 	case f.bind || m.Type == "bind" || m.Type == "rbind":
-		return b.bind(m, &f, target, pointer)
+		return b.bind(m, &f, ids, target, pointer)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return b.cgroupMount(m, &f, target, pointer)
+	case ids != nil:
+		return b.idMappedFS(m, &f, ids, target, pointer)
 	default:
 		return b.fsMount(m, &f, target, pointer)
 	}
@@ -160,25 +168,58 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 		Type: m.Type, Target: target, Source: m.Source, Attrs: f.attrs(),
 		NoLinks: m.Type == "proc" || m.Type == "sysfs",
 	}
-	step.Options = append(step.Options, f.superblock...)
-	step.Options = append(step.Options, f.data...)
-	for _, o := range step.Options {
-		if o.Value != nil && len(*o.Value) > 255 {
-			return fmt.Errorf("%s/options: value of %q is longer than the 255 bytes that fsconfig(2) takes", pointer, o.Key)
+	step.Options = append(append(step.Options, f.superblock...), f.data...)
+	b.label(&step)
+	step.CopyUp = copyUp(m.Type, f)
+	var later uint64 // attributes that come when all is done
+	switch {
+	case hasLong(step.Options) || len(m.Source) > maxOption:
+		if step.Data = mountData(step.Options); len(step.Data) > maxData {
+			return fmt.Errorf("%s/options: %d bytes of options are more than the %d that mount(2) takes", pointer, len(step.Data), maxData)
 		}
-	}
-	step.Propagation, step.Recursive = f.firstPropagation()
-	var later uint64 // nothing can be set on a mount that is read-only
-	if step.CopyUp = copyUp(m.Type, f); step.CopyUp != 0 {
+		later, step.Attrs, step.Options, step.CopyUp = step.Attrs, 0, nil, 0
+		b.add(pointer, step)
+		b.propagate(f.propagation, target, pointer)
+	case step.CopyUp != 0 || step.Label != "": // nothing can be set on a mount that is read-only
 		later, step.Attrs = step.Attrs&unix.MOUNT_ATTR_RDONLY, step.Attrs&^unix.MOUNT_ATTR_RDONLY
+		fallthrough
+	default:
+		step.Propagation, step.Recursive = f.firstPropagation()
+		b.add(pointer, step)
+		b.more(f, target, pointer)
 	}
-	b.add(pointer, step)
 	if later != 0 {
-		b.add(pointer, nsenter.Remount{Target: target, Set: later})
+		b.add(pointer, nsenter.Remount{Target: target, Set: later, Clear: f.clear})
 	}
-	b.more(f, target, pointer)
 	b.wholeTree(f, target, pointer)
 	return nil
+}
+
+// fsconfig(2) takes 255 bytes for a value; the data of mount(2) is a page, its last byte a NUL.
+const (
+	maxOption = 255
+	maxData   = 4095
+)
+
+func hasLong(options []nsenter.Option) bool {
+	for _, o := range options {
+		if o.Value != nil && len(*o.Value) > maxOption {
+			return true
+		}
+	}
+	return false
+}
+
+// mountData is what mount(2) takes instead of single options. Labels hold commas, and are quoted for that.
+func mountData(options []nsenter.Option) string {
+	words := make([]string, len(options))
+	for i, o := range options {
+		words[i] = o.String()
+		if o.Key == "context" && o.Value != nil {
+			words[i] = `context="` + *o.Value + `"`
+		}
+	}
+	return strings.Join(words, ",")
 }
 
 // copyUp is what a new tmpfs takes over from the directory that it hides: its mode, unless that is configured, for
@@ -209,7 +250,7 @@ func (b *builder) wholeTree(f *flags, target, pointer string) {
 	}
 }
 
-func (b *builder) bind(m *specs.Mount, f *flags, target, pointer string) error {
+func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer string) error {
 	if len(f.data) > 0 {
 		return fmt.Errorf("%s/options: bind mounts cannot have any filesystem-specific options applied: %s", pointer, f.data[0])
 	}
@@ -219,12 +260,51 @@ func (b *builder) bind(m *specs.Mount, f *flags, target, pointer string) error {
 	}
 	recursive := f.rbind || m.Type == "rbind"
 	step := nsenter.MountTree{
-		Tree:   b.input(Input{Kind: Tree, Path: source, Recursive: recursive, Pointer: pointer + "/source"}),
+		Tree:   b.input(Input{Kind: Tree, Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
 		Target: target, Source: source, Set: f.set, Clear: f.clear, SetAll: f.setAll, ClrAll: f.clrAll,
 		Place: b.place(), Recursive: recursive,
 	}
 	if b.hostSys(path.Clean(source), f, recursive) {
 		step.SetAll |= unix.MOUNT_ATTR_RDONLY
+	}
+	step.Propagation, step.PropagateAll = f.firstPropagation()
+	b.add(pointer, step)
+	b.more(f, target, pointer)
+	return nil
+}
+
+// idMap is nil for a mount that shows ids as they are.
+func (b *builder) idMap(m *specs.Mount, f *flags) *IDMap {
+	ids := &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: f.ridmap}
+	i, isNew, ok := b.namespace(specs.UserNamespace)
+	switch {
+	case len(m.UIDMappings) > 0:
+	case !f.idmap || !ok: // without a user namespace bundle.Check has refused it
+		return nil
+	case isNew:
+		ids.UIDs, ids.GIDs = b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings
+	default:
+		ids.Namespace = b.spec.Linux.Namespaces[i].Path
+	}
+	return ids
+}
+
+// idMappedFS is a file system that rt makes: only who owns a file system may map its ids (mount_setattr(2)), and to
+// the stub's user namespace it would belong there.
+func (b *builder) idMappedFS(m *specs.Mount, f *flags, ids *IDMap, target, pointer string) error {
+	if f.copyUp {
+		return fmt.Errorf("%s/options: tmpcopyup does not go with an id-mapped mount", pointer)
+	}
+	fs := &NewMount{Type: m.Type, Attrs: f.attrs()}
+	if m.Source != "" {
+		fs.Options = append(fs.Options, nsenter.Option{Key: "source", Value: &m.Source})
+	}
+	like := nsenter.MountFS{Type: m.Type, Options: append(append(fs.Options, f.superblock...), f.data...)}
+	b.label(&like)
+	fs.Options = like.Options
+	step := nsenter.MountTree{
+		Tree:   b.input(Input{Kind: NewFS, Path: m.Source, FS: fs, IDMap: ids, Pointer: pointer}),
+		Target: target, Source: m.Source, SetAll: f.setAll, ClrAll: f.clrAll,
 	}
 	step.Propagation, step.PropagateAll = f.firstPropagation()
 	b.add(pointer, step)
@@ -260,10 +340,12 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 		return fmt.Errorf("%s/type: this host has no cgroup mounts to show", pointer)
 	}
 	mode := "755"
-	b.add(pointer, nsenter.MountFS{
+	top := nsenter.MountFS{
 		Type: "tmpfs", Source: "cgroup", Target: target, Attrs: f.attrs() &^ unix.MOUNT_ATTR_RDONLY,
 		Options: []nsenter.Option{{Key: "mode", Value: &mode}},
-	})
+	}
+	b.label(&top)
+	b.add(pointer, top)
 	for _, h := range view.Hierarchies {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup", Source: "cgroup", Target: target + "/" + h.Dir, Attrs: f.attrs(),
 			Options: controllerOptions(h.Controllers)}, h.Path, f, pointer)

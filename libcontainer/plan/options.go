@@ -20,7 +20,8 @@ const (
 	bindOption                          // set: MS_REC or 0
 	remountOption
 	copyUpOption
-	noOption // nothing to do
+	idMapOption // set: MS_REC or 0
+	noOption    // nothing to do
 )
 
 type mountOption struct {
@@ -45,6 +46,7 @@ var mountOptions = [...]mountOption{
 	{"diratime", attrOption, 0, unix.MOUNT_ATTR_NODIRATIME},
 	{"dirsync", superblockOption, 0, 0},
 	{"exec", attrOption, 0, unix.MOUNT_ATTR_NOEXEC},
+	{"idmap", idMapOption, 0, 0},
 	{"iversion", noOption, 0, 0}, // fsconfig(2) has no word for it; file systems that count always do
 	{"lazytime", superblockOption, 0, 0},
 	{"loud", noOption, 0, 0},
@@ -68,6 +70,7 @@ var mountOptions = [...]mountOption{
 	{"relatime", attrOption, unix.MOUNT_ATTR_RELATIME, attrAtime},
 	{"remount", remountOption, 0, 0},
 	{"rexec", recursiveOption, 0, unix.MOUNT_ATTR_NOEXEC},
+	{"ridmap", idMapOption, unix.MS_REC, 0},
 	{"rnoatime", recursiveOption, unix.MOUNT_ATTR_NOATIME, attrAtime},
 	{"rnodev", recursiveOption, unix.MOUNT_ATTR_NODEV, 0},
 	{"rnodiratime", recursiveOption, unix.MOUNT_ATTR_NODIRATIME, 0},
@@ -132,6 +135,7 @@ type flags struct {
 	bind, rbind    bool
 	remount        bool
 	copyUp         bool
+	idmap, ridmap  bool
 	superblock     []nsenter.Option // words for the superblock
 	data           []nsenter.Option // the file system's own
 }
@@ -168,6 +172,9 @@ func parseOptions(options []string) flags {
 			f.remount = true
 		case o.kind == copyUpOption:
 			f.copyUp = true
+		case o.kind == idMapOption:
+			f.idmap = true
+			f.ridmap = f.ridmap || o.set != 0
 		}
 	}
 	return f

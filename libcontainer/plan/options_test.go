@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,10 +29,7 @@ func TestMountOptions(t *testing.T) {
 		t.Errorf("a name is there twice: %v", got)
 	}
 	want := strings.Fields(specOptions)
-	// bundle.Check refuses what is not supported yet; the specification's table forgets rnodev, mount(8) does not.
-	for _, name := range []string{"idmap", "ridmap"} {
-		want = slices.DeleteFunc(want, func(s string) bool { return s == name })
-	}
+	// The specification's table forgets rnodev, mount(8) does not.
 	want = append(want, "rnodev")
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
@@ -202,20 +200,37 @@ func TestEmptyOptionsOnBind(t *testing.T) {
 	if _, err := Create(spec, Options{Rootfs: "/r"}, Facts{}); err != nil {
 		t.Errorf("bundle.Check only warns of an empty option: %v", err)
 	}
-	long := strings.Repeat("x", 256)
+	long := strings.Repeat("x", 4094)
 	for _, c := range []struct {
 		mount specs.Mount
 		want  string
 	}{
 		{specs.Mount{Destination: "/a", Source: "/b", Options: []string{"bind", "size=1"}}, "/mounts/0/options: bind mounts cannot have"},
 		{specs.Mount{Destination: "/a", Source: "/b"}, "/mounts/0/type: "},
-		{specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"k=" + long}}, "255 bytes"},
+		{specs.Mount{Destination: "/a", Type: "tmpfs", Options: []string{"k=" + long}}, "4096 bytes of options are more than the 4095"},
 		{specs.Mount{Destination: "/a", Type: "cgroup"}, "/mounts/0/type: this host has no cgroup mounts"},
 	} {
 		spec.Mounts = []specs.Mount{c.mount}
 		if _, err := Create(spec, Options{Rootfs: "/r"}, Facts{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v", c.mount, err)
 		}
+	}
+}
+
+func TestIDMapNeedsRoot(t *testing.T) {
+	ids := []specs.LinuxIDMapping{{HostID: 1, Size: 1}}
+	spec := &specs.Spec{
+		Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
+		Linux:  &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}},
+		Mounts: []specs.Mount{{Destination: "/a", Source: "/b", Options: []string{"bind"}, UIDMappings: ids, GIDMappings: ids}},
+	}
+	for _, f := range []Facts{{Unprivileged: true}, {OpenInside: true}} {
+		if _, err := Create(spec, Options{Rootfs: "/r"}, f); !errors.Is(err, unix.EPERM) {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+	if _, err := Create(spec, Options{Rootfs: "/r"}, Facts{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -43,6 +43,7 @@ const (
 	Tasks     InputKind = "tasks"     // a cgroup v1 tasks file, for writing
 	CgroupDir InputKind = "cgroup"    // a cgroup v2 directory
 	Listener  InputKind = "listener"  // the container's start socket
+	NewFS     InputKind = "new-fs"    // a detached mount of the new file system FS, for which Path is a name
 )
 
 // An Input is a descriptor that is opened outside and handed to the stub.
@@ -52,7 +53,25 @@ type Input struct {
 	Type      uint64    `json:"type,omitempty"`
 	Recursive bool      `json:"recursive,omitempty"`
 	Inside    bool      `json:"inside,omitempty"` // a Tree that the stub opens, by a step OpenTree
+	FS        *NewMount `json:"fs,omitempty"`
+	IDMap     *IDMap    `json:"idmap,omitempty"`
 	Pointer   string    `json:"at,omitempty"`
+}
+
+// A NewMount is a file system that rt makes outside, because the stub in its namespaces may not do with it what is asked.
+type NewMount struct {
+	Type    string           `json:"type"`
+	Options []nsenter.Option `json:"options,omitempty"`
+	Attrs   uint64           `json:"attrs,omitempty"` // MOUNT_ATTR_*
+}
+
+// An IDMap says which ids a mount shows for those of its file system: ContainerID is the id on the disk, HostID the
+// one that it is to be, as in a user namespace of that mapping.
+type IDMap struct {
+	Namespace string                 `json:"namespace,omitempty"` // a user namespace's file, if it is its mapping
+	UIDs      []specs.LinuxIDMapping `json:"uids,omitempty"`
+	GIDs      []specs.LinuxIDMapping `json:"gids,omitempty"`
+	Recursive bool                   `json:"recursive,omitempty"`
 }
 
 // Facts are what a plan depends on besides the configuration.

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,6 +150,41 @@ func TestRemount(t *testing.T) {
 		t.Errorf("after remount: %+v", m)
 	}
 	c.exec("sh", "-c", "! touch /tmp/x").ok()
+}
+
+// TestLongMountOptions: fsconfig(2) takes 255 bytes, an overlay of many layers has more.
+func TestLongMountOptions(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	layers := make([]string, 30)
+	for i := range layers {
+		layers[i] = filepath.Dir(c.file(fmt.Sprintf("layers/%02d/file%d", i, i), fmt.Sprint(i), 0o644))
+	}
+	overlay := func(options ...string) {
+		c.spec.Mounts = append(c.spec.Mounts[:7:7], specs.Mount{Destination: "/tmp", Type: "overlay", Source: "overlay", Options: options})
+		c.write()
+	}
+	overlay("lowerdir="+strings.Join(layers, ":"), "nosuid", "ro", "noatime")
+	c.up()
+	if got := c.sh("ls /tmp | wc -l; cat /tmp/file0 /tmp/file29"); got != "30\n029" {
+		t.Errorf("got %q", got)
+	}
+	m := c.mountAt("/tmp")
+	checkOptions(t, m, "ro nosuid noatime", "noexec relatime")
+	if m.fstype != "overlay" || m.tags != "" {
+		t.Errorf("%+v", m)
+	}
+	c.delete("--force").ok()
+	overlay("lowerdir="+strings.Join(layers, ":"), "rshared")
+	c.up()
+	if m := c.mountAt("/tmp"); !strings.Contains(m.tags, "shared:") {
+		t.Errorf("rshared: %+v", m)
+	}
+	c.delete("--force").ok()
+	overlay("lowerdir=" + strings.Repeat(layers[0]+":", 120) + layers[1])
+	c.create().fails("/mounts/7/options", "more than the 4095 that mount(2) takes").oneError()
+	overlay("lowerdir="+strings.Join(layers, ":"), "nonsense=1")
+	c.create().fails("mount overlay at /tmp", "invalid argument").oneError()
 }
 
 // TestMountOrder: mounts come in the order of the list; a later one covers an earlier one.

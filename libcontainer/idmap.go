@@ -1,0 +1,128 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"rt/internal/hint"
+	"rt/internal/sys"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	"github.com/moby/sys/mountinfo"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// idMaps are the user namespaces that id-mapped mounts take their mappings from, one for each mapping.
+type idMaps map[string]*os.File
+
+func (m idMaps) close() {
+	for _, f := range m {
+		f.Close()
+	}
+}
+
+// apply maps the ids of a detached tree: mount_setattr(2), MOUNT_ATTR_IDMAP.
+func (m idMaps) apply(tree *os.File, in plan.Input) error {
+	ns, err := m.namespace(in.IDMap)
+	if err != nil {
+		return err
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
+	flags := uint(unix.AT_EMPTY_PATH)
+	if in.IDMap.Recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	if err := unix.MountSetattr(int(tree.Fd()), "", flags, &attr); err != nil {
+		return explainIDMap(err, in)
+	}
+	return nil
+}
+
+// explainIDMap: the kernel has EINVAL for a file system without FS_ALLOW_IDMAP, and EPERM for who may not, and for a
+// mount that is mapped already.
+func explainIDMap(err error, in plan.Input) error {
+	fstype := ""
+	if in.FS != nil {
+		fstype = in.FS.Type
+	} else {
+		fstype = fsTypeAt(in.Path)
+	}
+	failed := fmt.Errorf("id-map %s (%s): %w", in.Path, fstype, err)
+	switch {
+	case errors.Is(err, unix.EINVAL) && in.IDMap.Recursive && in.Recursive:
+		return hint.With(failed, "the file system, or one of those mounted below it, does not support id-mapped mounts; idmap instead of ridmap maps the top only")
+	case errors.Is(err, unix.EINVAL):
+		return hint.With(failed, "file systems of type "+fstype+" do not support id-mapped mounts on this kernel")
+	case errors.Is(err, unix.EPERM):
+		return hint.With(failed, "it takes root outside of any user namespace, and a mount that is not id-mapped already")
+	}
+	return failed
+}
+
+// fsTypeAt is for an error: mountinfo is not read otherwise.
+func fsTypeAt(path string) string {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st); err != nil {
+		return "unknown"
+	}
+	found, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
+		return uint64(i.ID) != st.Mnt_id, uint64(i.ID) == st.Mnt_id
+	})
+	if err != nil || len(found) == 0 {
+		return "unknown"
+	}
+	return found[0].FSType
+}
+
+// namespace is a user namespace with a mapping: one that exists, or one that a short-lived process makes.
+func (m idMaps) namespace(want *plan.IDMap) (ns *os.File, err error) {
+	key := fmt.Sprint(want.Namespace, want.UIDs, want.GIDs)
+	if ns = m[key]; ns != nil {
+		return ns, nil
+	}
+	if want.Namespace != "" {
+		ns, err = openNamespace(plan.Input{Path: want.Namespace, Type: unix.CLONE_NEWUSER})
+	} else {
+		ns, err = makeUserNamespace(&specs.Linux{UIDMappings: want.UIDs, GIDMappings: want.GIDs})
+	}
+	if err == nil {
+		m[key] = ns
+	}
+	return ns, err
+}
+
+// makeUserNamespace has a stub enter a new user namespace, maps its ids, and keeps the namespace without the process.
+func makeUserNamespace(maps *specs.Linux) (ns *os.File, err error) {
+	stub, err := nsenter.Start(stdio(), 0)
+	if err != nil {
+		return nil, err
+	}
+	in, err := enter(stub, &plan.Plan{Items: []plan.Item{
+		{Step: nsenter.Clone{Flags: unix.CLONE_NEWUSER, Kinds: "user", Cgroup: nsenter.NoSlot}},
+		{Step: nsenter.Sync{Point: nsenter.SyncMapIDs}},
+	}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer in.abandon()
+	if err := in.until(nsenter.SyncMapIDs, nil); err != nil {
+		return nil, fmt.Errorf("make a user namespace: %w", err)
+	}
+	if err := ownPrivileges().mapIDs(in.pid, maps); err != nil {
+		return nil, err
+	}
+	return sys.Open("/proc/"+strconv.Itoa(in.pid)+"/ns/user", unix.O_RDONLY)
+}
+
+// newFS makes a file system outside, as the host's root.
+func newFS(fs *plan.NewMount) (*os.File, error) {
+	options := make([]sys.FSOption, len(fs.Options))
+	for i, o := range fs.Options {
+		options[i] = sys.FSOption{Key: o.Key, Value: o.Value}
+	}
+	return sys.NewFS(fs.Type, options, int(fs.Attrs))
+}

@@ -1,0 +1,91 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"rt/internal/hint"
+	"rt/internal/sys"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/selinux/go-selinux"
+)
+
+// Where securityfs has what AppArmor knows; it is not mounted everywhere.
+const (
+	appArmorEnabled  = "/sys/module/apparmor/parameters/enabled"
+	appArmorProfiles = "/sys/kernel/security/apparmor/profiles"
+)
+
+var errNotLoaded = errors.New("the profile is not loaded on this host")
+
+// checkLabels refuses security attributes that this host cannot apply, before anything is made: a container with
+// less confinement than was asked for is worse than none.
+func checkLabels(spec *specs.Spec) error {
+	pointer, err := labelProblem(spec)
+	if err != nil {
+		err = fmt.Errorf("%w (%s)", err, pointer)
+	}
+	return err
+}
+
+// labelProblem is the first of them. Podman knows the files by their backquotes.
+func labelProblem(spec *specs.Spec) (pointer string, err error) {
+	if p := spec.Process; p != nil && p.ApparmorProfile != "" {
+		if err := checkAppArmor(p); err != nil {
+			return "/process/apparmorProfile", fmt.Errorf("apply apparmor profile %s to `/proc/self/attr/apparmor/exec`: %w", short(p.ApparmorProfile), err)
+		}
+	}
+	if p := spec.Process; p != nil && p.SelinuxLabel != "" {
+		if err := checkSELinux(p.SelinuxLabel); err != nil {
+			return "/process/selinuxLabel", fmt.Errorf("apply selinux label %s to `/proc/self/attr/exec`: %w", short(p.SelinuxLabel), err)
+		}
+	}
+	if l := spec.Linux; l != nil && l.MountLabel != "" {
+		if err := checkSELinux(l.MountLabel); err != nil {
+			return "/linux/mountLabel", fmt.Errorf("apply selinux label %s to mounts: %w", short(l.MountLabel), err)
+		}
+	}
+	return "", nil
+}
+
+// checkAppArmor: what is unconfined everywhere needs no AppArmor, and then no step.
+func checkAppArmor(p *specs.Process) error {
+	if on, err := sys.ReadFile(appArmorEnabled, 64); err != nil || !strings.HasPrefix(string(on), "Y") {
+		if p.ApparmorProfile == "unconfined" {
+			p.ApparmorProfile = ""
+			return nil
+		}
+		return hint.With(errors.New("AppArmor is not enabled on this host"), "remove process.apparmorProfile, or boot with AppArmor")
+	}
+	list, err := sys.ReadFile(appArmorProfiles, 64<<20)
+	if err != nil || profileLoaded(string(list), p.ApparmorProfile) {
+		return nil // the kernel has the last word when the stub writes the name
+	}
+	return hint.With(errNotLoaded, "load it with apparmor_parser")
+}
+
+// profileLoaded looks for "NAME (mode)". Stacks, and profiles of other policy namespaces, are the kernel's to find.
+func profileLoaded(list, name string) bool {
+	if name == "unconfined" || strings.HasPrefix(name, ":") || strings.Contains(name, "//&") {
+		return true
+	}
+	for line := range strings.SplitSeq(list, "\n") {
+		if rest, ok := strings.CutPrefix(line, name); ok && strings.HasPrefix(rest, " (") && strings.Count(rest, "(") == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// checkSELinux asks the loaded policy whether it knows a label.
+func checkSELinux(label string) error {
+	if !selinux.GetEnabled() {
+		return hint.With(errors.New("SELinux is not enabled on this host"), "remove the label, or boot with SELinux")
+	}
+	if err := selinux.SecurityCheckContext(label); err != nil {
+		return hint.With(fmt.Errorf("the loaded policy does not know it: %w", err), "seinfo lists users, roles and types of the policy")
+	}
+	return nil
+}

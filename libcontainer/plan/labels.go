@@ -1,0 +1,50 @@
+package plan
+
+import (
+	"rt/nsenter"
+)
+
+// labels are written first of all that makes the process the user's, by a process that is in the container's pid
+// namespace and not yet in its user namespace: there the stub could not have a procfs of its own, once the container's
+// is masked. They take effect at execve; so does what becomes of them (apparmor(7), setexeccon(3)).
+func (b *builder) labels() {
+	p := b.spec.Process
+	if p == nil {
+		return
+	}
+	if p.ApparmorProfile != "" {
+		b.add("/process/apparmorProfile", nsenter.Label{Kind: "apparmor profile", File: "apparmor/exec",
+			Value: p.ApparmorProfile, Text: "exec " + p.ApparmorProfile})
+	}
+	if p.SelinuxLabel == "" {
+		return
+	}
+	b.add("/process/selinuxLabel", nsenter.Label{Kind: "selinux label", File: "exec", Value: p.SelinuxLabel, Text: p.SelinuxLabel})
+	if !b.opts.NoNewKeyring {
+		// The session keyring is the next key to be made; execve resets this (setkeycreatecon(3)).
+		b.add("/process/selinuxLabel", nsenter.Label{Kind: "selinux label of keys", File: "keycreate", Value: p.SelinuxLabel, Text: p.SelinuxLabel})
+	}
+}
+
+// label gives a new file system linux.mountLabel. What the kernel shares between containers, or labels by its own
+// rules, keeps those; an mqueue is mounted by the kernel already, so that only its root can be labelled.
+func (b *builder) label(step *nsenter.MountFS) {
+	l := b.spec.Linux.MountLabel
+	switch {
+	case l == "", hasOption(step.Options, "context"):
+	case step.Type == "mqueue":
+		step.Label = l
+	case step.Type == "proc", step.Type == "sysfs", step.Type == "cgroup", step.Type == "cgroup2":
+	default:
+		step.Options = append(step.Options, nsenter.Option{Key: "context", Value: &l})
+	}
+}
+
+func hasOption(options []nsenter.Option, key string) bool {
+	for _, o := range options {
+		if o.Key == key {
+			return true
+		}
+	}
+	return false
+}
