@@ -152,10 +152,7 @@ func TestTmpcopyupLimits(t *testing.T) {
 	c.spec.Mounts[len(c.spec.Mounts)-1].Options = []string{"tmpcopyup"}
 	c.write()
 	c.up()
-	var usage int
-	_, err := fmt.Sscan(c.cgroupFile("memory", "memory.usage_in_bytes"), &usage)
-	c.must(err)
-	if usage < 1<<20 {
+	if usage := memoryUsage(c); usage < 1<<20 {
 		t.Errorf("the container is charged %d bytes", usage)
 	}
 	c.delete("--force").ok()
@@ -168,4 +165,18 @@ func TestTmpcopyupLimits(t *testing.T) {
 	if machine.name != "runc" {
 		c.run().fails("directories lie too deep").oneError()
 	}
+}
+
+// memoryUsage is what a container's memory controller counts, be it v1 or v2.
+func memoryUsage(c *container) (bytes int) {
+	c.t.Helper()
+	file := filepath.Join("/sys/fs/cgroup", value(c.proc("cgroup"), "0:"), "memory.current")
+	if !exists(file) {
+		file = filepath.Join(c.cgroup("memory"), "memory.usage_in_bytes")
+	}
+	data, err := os.ReadFile(file)
+	c.must(err)
+	_, err = fmt.Sscan(string(data), &bytes)
+	c.must(err)
+	return bytes
 }
