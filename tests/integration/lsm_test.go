@@ -29,8 +29,6 @@ func hasLSM(t *testing.T, name string) bool {
 	return false
 }
 
-func exists(path string) bool { _, err := os.Lstat(path); return err == nil }
-
 func needLSM(t *testing.T, name string) {
 	t.Helper()
 	if !hasLSM(t, name) {
