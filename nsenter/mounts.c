@@ -97,6 +97,32 @@ static int open_target(struct ctx *c, const char *path, int dir, int no_links)
 	return fd < 0 ? -errno : fd;
 }
 
+static const char *const api_dir[] = {"/proc", "/sys"};
+
+/*
+ * Keeps the mounts on /proc and /sys open: what protects paths in them is put into the very mounts. By path, a neighbour
+ * who shares the rootfs could lead it elsewhere: a directory can be renamed in spite of another namespace's mount on it.
+ */
+static void remember(struct ctx *c, int mnt, const char *path)
+{
+	for (int i = 0; i < 2; i++)
+		if (strcmp(path, api_dir[i]) == 0) {
+			close(c->api[i]);
+			c->api[i] = fcntl(mnt, F_DUPFD_CLOEXEC, 3);
+		}
+}
+
+static int open_protected(struct ctx *c, const char *path)
+{
+	c->what = "open";
+	for (int i = 0; i < 2; i++) {
+		size_t n = strlen(api_dir[i]);
+		if (c->api[i] >= 0 && strncmp(path, api_dir[i], n) == 0 && path[n] == '/')
+			return path_open(c->api[i], path + n, O_PATH, 0);
+	}
+	return path_open(c->root, path, O_PATH, 0);
+}
+
 /* Moves a tree onto its target, and closes both. A directory over a file or the reverse is EINVAL (do_move_mount),
  * which says nothing; mount(2) says ENOTDIR, and by that engines explain it. */
 int attach(struct ctx *c, int tree, int at)
@@ -176,6 +202,7 @@ STEP(mount_fs)
 		close(at);
 		return 0;
 	}
+	remember(c, mnt, s->str[1]);
 	int keep;
 	TRY(c, "dup", keep = fcntl(mnt, F_DUPFD_CLOEXEC, 3));
 	if ((r = attach(c, mnt, at)) == 0)
@@ -204,6 +231,7 @@ STEP(mount_tree)
 	    (r = set_attr(c, tree, s->a[6] & 2 ? K_RECURSIVE : 0, 0, 0, s->a[5] & 0xffffffff)) < 0)
 		return r;
 	TRY(c, "fstat", fstat(tree, &st));
+	remember(c, tree, s->str[0]);
 	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), (int)s->a[7]);
 	return at < 0 ? at : attach(c, tree, at);
 }
@@ -271,8 +299,7 @@ STEP(root_attr)
 /* str: path. It becomes read-only by a bind mount of itself; what is not there needs no protection. */
 STEP(readonly_path)
 {
-	c->what = "open";
-	int at = path_open(c->root, s->str[0], O_PATH, 0), tree;
+	int at = open_protected(c, s->str[0]), tree;
 	if (at < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
@@ -312,8 +339,7 @@ static int clone_mask(struct ctx *c, char *label)
 STEP(mask_path)
 {
 	struct stat st;
-	c->what = "open";
-	int at = path_open(c->root, s->str[0], O_PATH, 0), tree;
+	int at = open_protected(c, s->str[0]), tree;
 	if (at < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	TRY(c, "fstat", fstat(at, &st));

@@ -98,6 +98,7 @@ struct ctx {
 	int sock;		/* the conversation with rt */
 	int root;		/* O_PATH of the container's root, -1 before there is one */
 	int proc;		/* a private procfs, -1 until needed */
+	int api[2];		/* the mounts on /proc and /sys, -1 before there are any */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
 	int tty;		/* the terminal's slave, -1 if none */
 	int cwd_done;		/* chdir has succeeded */

@@ -138,3 +138,25 @@ func TestUnsafeAnnotations(t *testing.T) {
 		t.Error("an annotation was executed")
 	}
 }
+
+// TestCgroupTricks: a container that may write to its cgroup makes a tree of cgroups that is deeper than a path is long,
+// and freezes itself. It can be ended and deleted all the same, and nothing is left.
+func TestCgroupTricks(t *testing.T) {
+	for name, script := range map[string]string{
+		"deep":   `n=$(printf %0200d 0); for h in /sys/fs/cgroup/pids /sys/fs/cgroup/memory /sys/fs/cgroup; do cd $h || continue; i=0; while test $i -lt 40 && mkdir $n && cd $n; do i=$((i+1)); done; done; cd /; echo ready >/tmp/ready; exec sleep 1000`,
+		"wide":   `for h in /sys/fs/cgroup/pids /sys/fs/cgroup; do i=0; while test $i -lt 500; do mkdir $h/c$i; i=$((i+1)); done; done; echo ready >/tmp/ready; exec sleep 1000`,
+		"frozen": `echo ready >/tmp/ready; for f in $(find /sys/fs/cgroup -name freezer.state) ; do echo FROZEN >$f; done; for f in $(find /sys/fs/cgroup -name cgroup.freeze); do echo 1 >$f; done; exec sleep 1000`,
+		"moved":  `for h in /sys/fs/cgroup/pids /sys/fs/cgroup/memory /sys/fs/cgroup; do mkdir $h/in; echo 1 >$h/in/cgroup.procs; done; sleep 1000 & echo ready >/tmp/ready; sleep 1000`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"}), args("sh", "-c", script))
+			v.up()
+			eventually(t, "the trick", func() bool { _, err := os.Stat(v.rootfs + "/tmp/ready"); return err == nil })
+			v.rt("state", v.id).ok(t)
+			v.rt("delete", "--force", v.id).ok(t)
+			if left := v.left(); len(left) > 0 {
+				t.Errorf("left behind: %.300v", left)
+			}
+		})
+	}
+}

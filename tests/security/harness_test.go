@@ -110,7 +110,7 @@ func newVictim(t *testing.T, edits ...func(*victim)) *victim {
 	v.file("outside/dir/secret", "the host's\n", 0o600)
 	copyFile(t, "/bin/busybox", v.rootfs+"/bin/busybox")
 	copyFile(t, host.attack, v.rootfs+"/bin/attack")
-	for _, name := range strings.Fields("sh cat ls sleep echo grep id true mkdir touch head kill ps mount stat test find") {
+	for _, name := range strings.Fields("printf sh cat ls sleep echo grep id true mkdir touch head kill ps mount stat test find") {
 		must(t, os.Symlink("busybox", v.rootfs+"/bin/"+name))
 	}
 	v.spec = defaultSpec(v.id)

@@ -79,3 +79,43 @@ func TestRaces(t *testing.T) {
 		})
 	}
 }
+
+// TestRacedMasks: a neighbour that shares the rootfs renames the directories that procfs and sysfs are mounted on, while
+// the container is made: the kernel allows it, for they are no mount points where he is. Wherever they are then, what
+// masks and protects them is in them. Succeeds against a stub that finds the paths by their names.
+func TestRacedMasks(t *testing.T) {
+	v := newVictim(t, args("sh", "-c", `for d in proc proc.fake; do test -e /$d/self/stat || continue; cat /$d/timer_list | head -c 10; mkdir /$d/sys/x 2>&1; done; cat /proc/self/mountinfo /proc.fake/self/mountinfo 2>/dev/null`))
+	for _, name := range []string{"keys", "kcore", "timer_list", "bus/x", "fs/x", "irq/x", "sys/x", "sysrq-trigger"} {
+		v.file("bundle/rootfs/proc.fake/"+name, "", 0o644)
+	}
+	v.spec.Linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"}
+	v.write()
+	program(t, host.attack, "exchange", v.rootfs+"/proc", v.rootfs+"/proc.fake")
+	made, unmasked := 0, 0
+	for range runs(30, 500) {
+		r := v.run()
+		if r.code != 0 && !strings.Contains(r.stdout, " - proc ") {
+			v.remove()
+			continue // refused, or without any procfs to look into
+		}
+		made++
+		masks, readonly := 0, 0
+		for _, line := range strings.Split(r.stdout, "\n") {
+			f := strings.Fields(line)
+			if len(f) > 5 && (strings.HasSuffix(f[4], "/timer_list") || strings.HasSuffix(f[4], "/keys")) && f[3] == "/null" {
+				masks++
+			}
+			if len(f) > 5 && strings.HasSuffix(f[4], "/sys") && strings.Contains(line, " - proc ") && strings.HasPrefix(f[5], "ro") {
+				readonly++
+			}
+		}
+		if strings.Contains(r.stdout, "Timer List") || masks < 2 || readonly < 1 {
+			unmasked++
+			if unmasked == 1 {
+				t.Errorf("procfs is not protected: %s", r)
+			}
+		}
+		v.remove()
+	}
+	t.Logf("%d containers to look into, %d of them without protection", made, unmasked)
+}

@@ -28,6 +28,7 @@ var flaws = []flaw{
 	{"any node will do", "nsenter/devices.c", "if (fstat(node, &st) < 0)", "if (1)\n\t\treturn 1;\n\tif (fstat(node, &st) < 0)", ""},
 	{"sysctls by the container's /proc", "nsenter/devices.c", "c->proc = new_fs(c, \"proc\", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC)",
 		"c->proc = path_open(c->root, \"proc\", O_PATH, 0)", "TestForgedProc/a_file"},
+	{"masks by name", "nsenter/mounts.c", "if (c->api[i] >= 0 &&", "if (0 &&", "TestRacedMasks"},
 	{"links lead into /proc", "nsenter/mounts.c", "fd >= 0 && smuggled(c, fd, path)", "fd >= 0 && 0 && smuggled(c, fd, path)", "TestIntoProc"},
 	{"proc and sysfs behind links", "nsenter/mounts.c", "if (fd < 0 || !no_links)", "if (1 || !no_links)", "TestForgedProc"},
 	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
