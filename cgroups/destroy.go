@@ -3,7 +3,6 @@ package cgroups
 import (
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,17 +74,13 @@ func (m *member) remove() error {
 	if !isErrno(err, unix.EBUSY, unix.ENOTEMPTY) {
 		return err
 	}
-	var tree []string
-	if err := eachChild(m.dir, func(dir string) error { tree = append(tree, dir); return nil }); err != nil {
+	some := false
+	below := eachChild(m.dir, nil, func(dir string) error { some = true; return rmdir(dir) })
+	switch {
+	case below != nil:
+		return below
+	case !some:
 		return err
-	}
-	if len(tree) == 0 {
-		return err
-	}
-	for _, dir := range slices.Backward(tree) { // children before their parents
-		if err := rmdir(dir); err != nil {
-			return err
-		}
 	}
 	return rmdir(m.dir)
 }

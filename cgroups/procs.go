@@ -33,7 +33,7 @@ func (c *Cgroup) procs(tree bool, from func(*member) bool) ([]int, error) {
 			err = eachChild(m.dir, func(dir string) error {
 				pids, err = readProcs(pids, dir, false)
 				return err
-			})
+			}, nil)
 		}
 		if err != nil {
 			return nil, err
@@ -69,24 +69,47 @@ func readProcs(pids []int, dir string, top bool) ([]int, error) {
 	return pids, nil
 }
 
-// eachChild calls f for every directory below dir, parents first. What goes away meanwhile is passed over.
-func eachChild(dir string, f func(dir string) error) error {
+// longPath is where a path is cut off: a container with a cgroup mount can make a tree that is deeper than PATH_MAX.
+const longPath = 2048
+
+// eachChild calls before for every directory below dir, parents first, and after for them, children first; either may be
+// nil. The path that they are given is good until they return. What goes away meanwhile is passed over.
+func eachChild(dir string, before, after func(dir string) error) error {
 	children, err := childDirs(dir)
-	if err != nil {
+	if err != nil || len(children) == 0 {
 		return err
 	}
-	for _, child := range children {
-		if err := f(child); err != nil {
+	if len(dir) > longPath {
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if gone(err) {
+			return nil
+		}
+		if err != nil {
+			return &os.PathError{Op: "open", Path: dir[:longPath] + " ...", Err: err}
+		}
+		defer unix.Close(fd)
+		dir = "/proc/self/fd/" + strconv.Itoa(fd)
+	}
+	for _, name := range children {
+		child := dir + "/" + name
+		if before != nil {
+			if err := before(child); err != nil {
+				return err
+			}
+		}
+		if err := eachChild(child, before, after); err != nil {
 			return err
 		}
-		if err := eachChild(child, f); err != nil {
-			return err
+		if after != nil {
+			if err := after(child); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// childDirs are the directories in a cgroup. A cgroup's link count tells when there is none: two, and one
+// childDirs are the names of the directories in a cgroup. A cgroup's link count tells when there is none: two, and one
 // for each child; the three dozen files need not be listed then.
 func childDirs(dir string) ([]string, error) {
 	var st unix.Stat_t
@@ -103,7 +126,7 @@ func childDirs(dir string) ([]string, error) {
 	var dirs []string
 	for _, e := range entries {
 		if e.IsDir() {
-			dirs = append(dirs, dir+"/"+e.Name())
+			dirs = append(dirs, e.Name())
 		}
 	}
 	return dirs, nil
