@@ -73,6 +73,9 @@ test-security: rt ## the attacks of tests/security at full length, and against w
 integration: rt ## integration tests only (root)
 	$(GO) test -tags '$(TAGS)' -count=1 -timeout 20m ./tests/integration/... ./tests/security
 
+test-many: rt ## 1,000 containers at once: what one more costs, nothing left (root, minutes; RT_MANY=N)
+	$(GO) test -tags '$(TAGS)' -count=1 -v -timeout 30m ./tests/many
+
 lint: ## gofmt, go vet, staticcheck, shellcheck, gcc -fanalyzer
 	@scripts/lint
 
@@ -102,4 +105,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-security unit integration lint fuzz check-clean check-clean-test bench install clean distclean help
+.PHONY: all rt toolchain deps demo test test-security unit integration test-many lint fuzz check-clean check-clean-test bench install clean distclean help

@@ -39,7 +39,7 @@ func (c *Cgroup) Adopt(r *specs.LinuxResources, pid int) (warnings []string, err
 			return t.warnings, err
 		}
 	}
-	return t.warnings, c.write(t)
+	return t.warnings, c.write(t, nil)
 }
 
 // Settings are the settings that r is for this host's hierarchies, without device rules. Values that depend on what

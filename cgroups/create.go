@@ -57,23 +57,7 @@ func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) 
 			return t.warnings, err
 		}
 	}
-	return t.warnings, c.write(t)
-}
-
-// Apply writes the settings that are given in r, and nothing else: `update`.
-func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
-	if r == nil {
-		return nil, nil
-	}
-	t, err := c.translate(r, false)
-	if err != nil {
-		return t.warnings, err
-	}
-	defer t.filter.close()
-	if err := c.write(t); err != nil {
-		return t.warnings, err
-	}
-	return t.warnings, t.filter.attach(c.dirOf(""), false)
+	return t.warnings, c.write(t, nil)
 }
 
 // make makes the member's directory and its missing parents.

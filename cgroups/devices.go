@@ -72,7 +72,7 @@ func DeviceSettings(rules []specs.LinuxDeviceCgroup) ([]Setting, error) {
 	return list, err
 }
 
-func (s *settings) devices(rules []specs.LinuxDeviceCgroup) {
+func (s *settings) devices(rules []specs.LinuxDeviceCgroup) *deviceState {
 	state := deviceState{exceptions: defaultDevices()}
 	pointers := map[deviceKey]string{} // who asked for an exception
 	for i, rule := range rules {
@@ -94,6 +94,7 @@ func (s *settings) devices(rules []specs.LinuxDeviceCgroup) {
 		}
 	}
 	s.deviceState(state, pointers)
+	return &state
 }
 
 // deviceRule parses a rule. all says that it is for every device and access; else it is for each of keys.
@@ -223,25 +224,41 @@ func (s *settings) deviceState(d deviceState, pointers map[deviceKey]string) {
 // children, where the kernel refuses it (EINVAL): it takes the exceptions of a deny-by-default cgroup back
 // one by one. The other default cannot be reached.
 func resetDevices(dir string, allow bool) error {
-	list, err := readFile(dir + "/devices.list")
-	if err != nil {
+	have, err := readDeviceState(dir)
+	switch {
+	case err != nil:
 		return err
-	}
-	lines := strings.Split(list, "\n")
-	// This line is how the kernel shows a default of allow, whatever its exceptions.
-	switch allowsAll := slices.Contains(lines, "a *:* rwm"); {
-	case allow && allowsAll:
+	case allow && have.allow:
 		return nil
-	case allow || allowsAll:
+	case allow || have.allow:
 		return fmt.Errorf("%s has child cgroups, so its default cannot be changed: %w", dir, unix.EINVAL)
 	}
-	for _, line := range lines {
-		if line == "" {
+	return changeDevices(dir, have, &deviceState{})
+}
+
+// readDeviceState reads devices.list. The exceptions to a default of allow are not in it.
+func readDeviceState(dir string) (*deviceState, error) {
+	list, err := readFile(dir + "/devices.list")
+	if err != nil {
+		return nil, err
+	}
+	state := &deviceState{exceptions: map[deviceKey]access{}}
+	for line := range strings.SplitSeq(list, "\n") {
+		fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == ':' })
+		if len(fields) != 4 {
 			continue
 		}
-		if err := writeFile(dir+"/devices.deny", line); err != nil {
-			return err
+		if fields[0] == "a" { // how the kernel shows a default of allow, whatever its exceptions
+			return &deviceState{allow: true}, nil
 		}
+		number := func(text string) int64 {
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				return n
+			}
+			return anyNumber
+		}
+		acc, _ := parseAccess(fields[3])
+		state.exceptions[deviceKey{fields[0][0], number(fields[1]), number(fields[2])}] |= acc
 	}
-	return nil
+	return state, nil
 }

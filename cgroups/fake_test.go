@@ -40,12 +40,17 @@ func TestApplyV2(t *testing.T) {
 			err: `write memory.max "4096" (/linux/resources/memory/limit): rejecting memory limit 4096 < usage 5000`},
 		{name: "limit above usage", config: `{"memory":{"limit":8192,"swap":8192,"checkBeforeUpdate":true}}`,
 			before: map[string]string{"memory.max": "", "memory.current": "5000\n"}, want: map[string]string{"memory.max": "8192"}},
+		{name: "memory+swap alone is relative to the limit", config: `{"memory":{"swap":300}}`,
+			before: map[string]string{"memory.max": "200\n", "memory.swap.max": ""}, want: map[string]string{"memory.swap.max": "100", "memory.max": "200\n"}},
+		{name: "memory+swap alone without a limit", config: `{"memory":{"swap":300}}`,
+			before: map[string]string{"memory.max": "max\n", "memory.swap.max": ""}, want: map[string]string{"memory.swap.max": ""},
+			err: `/linux/resources/memory/swap: unable to set swap limit without memory limit`},
 		{name: "io.weight when there is no bfq", config: `{"blockIO":{"weight":505}}`,
 			before: map[string]string{"io.weight": ""}, want: map[string]string{"io.weight": "default 5000"}},
 		{name: "bfq", config: `{"blockIO":{"weight":505}}`,
 			before: map[string]string{"io.weight": "default 100", "io.bfq.weight": ""}, want: map[string]string{"io.bfq.weight": "505", "io.weight": "default 100"}},
 		{name: "no swap accounting", config: `{"memory":{"limit":1000,"swap":2000}}`,
-			before: map[string]string{"memory.max": "", "cgroup.controllers": "memory\n"}, want: map[string]string{"memory.max": "1000"},
+			before: map[string]string{"memory.max": "", "cgroup.controllers": "memory\n"}, want: map[string]string{"memory.max": ""},
 			err: `write memory.swap.max "1000" (/linux/resources/memory/swap): no such file or directory`},
 		{name: "controller not enabled", config: `{"pids":{"limit":5}}`,
 			before: map[string]string{"cgroup.controllers": "memory\n"},
@@ -80,7 +85,7 @@ func TestEnableV2(t *testing.T) {
 		}
 		work.filter.close()
 		work.enabling = cg.memberOf("").enable(work.wanted(true))
-		return cg.write(work)
+		return cg.write(work, nil)
 	}
 	if err := create(`{"memory":{"limit":4096}}`); err != nil {
 		t.Fatal(err)

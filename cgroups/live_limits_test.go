@@ -73,12 +73,12 @@ func TestLimitsV1(t *testing.T) {
 	}
 }
 
-// blockDevice is the number of some disk of the host.
+// blockDevice is the number of some disk of the host, "" if it has none.
 func blockDevice(t *testing.T) string {
 	t.Helper()
 	list, err := filepath.Glob("/sys/block/*/dev")
 	if err != nil || len(list) == 0 {
-		t.Fatal("no block device on this host")
+		return ""
 	}
 	return read(t, list[len(list)-1])
 }
@@ -129,7 +129,12 @@ func mounted(t *testing.T, controllers ...string) *Host {
 			t.Fatal(err)
 		}
 		bound := isBound(t, name)
-		if err := unix.Mount("cgroup", dir, "cgroup", 0, name); err != nil {
+		err := unix.Mount("cgroup", dir, "cgroup", 0, name)
+		// Another test on this machine may have the controller for a moment.
+		for deadline := time.Now().Add(time.Minute); err == unix.EBUSY && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			err = unix.Mount("cgroup", dir, "cgroup", 0, name)
+		}
+		if err != nil {
 			t.Fatalf("mount %s: %v", name, err)
 		}
 		t.Cleanup(func() { unmount(t, name, dir, bound) })

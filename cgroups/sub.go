@@ -3,9 +3,13 @@ package cgroups
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
+
+	"rt/internal/hint"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,17 +37,18 @@ func Sub(h *Host, c *Cgroup, specs []string) (*Cgroup, error) {
 	for name, inner := range wanted {
 		base, ok := paths[name]
 		if !ok {
-			return nil, fmt.Errorf("unknown controller %s in --cgroup", name)
+			known := slices.DeleteFunc(slices.Sorted(maps.Keys(paths)), func(s string) bool { return s == "" })
+			return nil, hint.With(fmt.Errorf("unknown controller %s in --cgroup", name), subHint(known))
 		}
 		dir := path.Join(base, inner)
 		if dir != base && below(dir, base) == "" {
-			return nil, fmt.Errorf("%s is not a sub cgroup path", inner)
+			return nil, hint.With(fmt.Errorf("%s is not a sub cgroup path", inner), "--cgroup is relative to the container's own cgroup and must not lead out of it")
 		}
 		if err := isCgroup(dir); err != nil {
 			if name == "" && c.v1Count() > 0 && errors.Is(err, os.ErrNotExist) {
 				continue
 			}
-			return nil, err
+			return nil, hint.With(err, "--cgroup names a cgroup below the container's own, which must exist")
 		}
 		if other, ok := moved[base]; ok && other != dir {
 			return nil, fmt.Errorf("invalid --cgroup argument(s): multiple paths for controller %s?", name)
@@ -56,6 +61,14 @@ func Sub(h *Host, c *Cgroup, specs []string) (*Cgroup, error) {
 		}
 	}
 	return Load(h, paths), nil
+}
+
+// subHint says which controllers can be named.
+func subHint(known []string) string {
+	if len(known) == 0 {
+		return "with cgroup v2 give the path alone"
+	}
+	return "the container has " + strings.Join(known, ", ")
 }
 
 // isCgroup names cgroup.procs in its error, as a failed attempt to join would.

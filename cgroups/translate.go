@@ -12,6 +12,7 @@ type translation struct {
 	warnings []string
 	enabling error         // why not all v2 controllers could be enabled
 	filter   *deviceFilter // device rules for v2, or nil to leave them alone
+	devices  *deviceState  // device rules for v1, or nil; those of a new cgroup are among v1, too
 }
 
 // wanted are the controllers that the v2 settings need, or all.
@@ -54,9 +55,12 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 	}
 	// A v1 host without the devices controller gets its error when these are written: a container that
 	// could open any device is not made.
-	devices, err := DeviceSettings(r.Devices)
-	t.v1 = append(t.v1, devices...)
-	return t, err
+	var list settings
+	t.devices = list.devices(r.Devices)
+	if create {
+		t.v1 = append(t.v1, list.list...)
+	}
+	return t, list.err
 }
 
 // split divides r between v1 and v2; nil for a side that the host does not have. On a hybrid host a

@@ -12,10 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// write writes a translation.
-func (c *Cgroup) write(t *translation) error {
-	w := writer{c: c, enabling: t.enabling}
+// write writes a translation. What undo is told, it can take back; nil when that is not wanted.
+func (c *Cgroup) write(t *translation, undo *undo) error {
+	w := writer{c: c, enabling: t.enabling, undo: undo}
 	defer w.done()
+	if err := c.each(t, w.next); err != nil {
+		return err
+	}
+	return w.retry()
+}
+
+// each calls f for every setting of a translation, with the part of the cgroup that it is for.
+func (c *Cgroup) each(t *translation, f func(*member, Setting) error) error {
 	for _, s := range t.v1 {
 		m := c.memberOf(s.Controller)
 		if m == nil && s.Optional {
@@ -24,25 +32,23 @@ func (c *Cgroup) write(t *translation) error {
 		if m == nil {
 			return fmt.Errorf("controller %s is not available: %s cannot be applied", s.Controller, s.Pointer)
 		}
-		if err := w.next(m, s); err != nil {
+		if err := f(m, s); err != nil {
 			return err
 		}
-	}
-	if err := w.retry(); err != nil {
-		return err
 	}
 	for _, s := range t.v2 {
-		if err := w.next(c.memberOf(""), s); err != nil {
+		if err := f(c.memberOf(""), s); err != nil {
 			return err
 		}
 	}
-	return w.retry()
+	return nil
 }
 
 // A writer writes settings in order. Consecutive settings of one file share its descriptor.
 type writer struct {
 	c        *Cgroup
 	enabling error
+	undo     *undo
 	open     file // when path is not ""
 	group    string
 	waiting  []waiting // of the group, refused with EINVAL
@@ -119,7 +125,18 @@ func (w *writer) put(path, value string) error {
 		}
 		w.open = f
 	}
-	return w.open.write(value)
+	if w.undo == nil {
+		return w.open.write(value)
+	}
+	old, err := w.undo.read(path)
+	if err != nil {
+		return err
+	}
+	w.undo.idle(path, old)
+	if err = w.open.write(value); err == nil {
+		w.undo.wrote(path, old, value)
+	}
+	return err
 }
 
 func (w *writer) done() {

@@ -224,10 +224,11 @@ func (k *making) makeCgroup() error {
 	if mayNotMake(err) {
 		return k.withoutCgroup(err)
 	}
-	if err == nil {
-		k.undo = append(k.undo, k.removeCgroup)
+	if err != nil {
+		return err
 	}
-	return err
+	k.undo = append(k.undo, k.removeCgroup)
+	return delegate(k.c.cg, k.spec)
 }
 
 func (k *making) removeCgroup() {
@@ -265,7 +266,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		return err
 	}
 	k.undo = append(k.undo, k.in.abandon)
-	k.in.onPid = k.born
+	k.in.onPid, k.in.join = k.born, c.cg.Join
 	if k.meanwhile != nil {
 		if err := k.meanwhile(); err != nil {
 			return err
@@ -415,8 +416,6 @@ func (k *making) serve(point int) error {
 		return k.priv.mapIDs(k.c.Pid, k.spec.Linux)
 	case nsenter.SyncTime:
 		return setTimeOffsets(k.in.stub.Pid, k.spec.Linux.TimeOffsets)
-	case nsenter.SyncCgroup:
-		return sys.WriteFile(filepath.Join(k.c.cg.BornDir(), "cgroup.procs"), strconv.Itoa(k.c.Pid))
 	case nsenter.SyncHooks:
 		k.endAnchor() // hooks see the container's processes alone
 		k.hooked = true

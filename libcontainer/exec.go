@@ -267,7 +267,12 @@ func (c *container) beforePlan(stub int, p *specs.Process) error {
 
 // enterExec leads the stub into the container.
 func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (*inside, error) {
-	p, err := c.execPlan(spec, o)
+	sub, err := c.subCgroup(o)
+	if err != nil {
+		soon.Abandon()
+		return nil, err
+	}
+	p, err := c.execPlan(spec, o, sub)
 	if err != nil {
 		soon.Abandon()
 		return nil, err
@@ -285,25 +290,46 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 		return nil, err
 	}
 	in.onSync = func(int) error { return affinityAfter(in.pid, spec.Process) }
+	if in.join = c.joinCgroup; sub != nil {
+		in.join = sub.Join
+	}
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateRunning) }
 	return in, nil
 }
 
+// subCgroup is the cgroup that --cgroup names, below the container's own; nil without the flag.
+func (c *container) subCgroup(o ExecOptions) (*cgroups.Cgroup, error) {
+	if len(o.Cgroups) == 0 {
+		return nil, nil
+	}
+	host, err := cgroups.Probe()
+	if err != nil {
+		return nil, err
+	}
+	cg, err := c.cgroup()
+	if err != nil {
+		return nil, err
+	}
+	return cgroups.Sub(host, cg, o.Cgroups)
+}
+
+// joinCgroup moves a process that could not be born in the container's cgroup. Where init has moved itself into a
+// sub-cgroup and enabled controllers for it, as systemd does, the process goes where init is.
+func (c *container) joinCgroup(pid int) error {
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	return cg.JoinWith(pid, c.Pid)
+}
+
 // execFacts are the container's, or with --cgroup those of a cgroup below its own.
-func (c *container) execFacts(spec *specs.Spec, o ExecOptions) (plan.Facts, error) {
+func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts, error) {
 	facts, err := c.joinFacts(spec)
 	if err != nil {
 		return facts, err
 	}
-	if len(o.Cgroups) > 0 {
-		host, err := cgroups.Probe()
-		if err != nil {
-			return facts, err
-		}
-		sub, err := cgroups.Sub(host, c.cg, o.Cgroups)
-		if err != nil {
-			return facts, err
-		}
+	if sub != nil {
 		facts = c.factsIn(spec, sub)
 	}
 	if needsHome(spec.Process.Env) {
@@ -312,8 +338,8 @@ func (c *container) execFacts(spec *specs.Spec, o ExecOptions) (plan.Facts, erro
 	return facts, nil
 }
 
-func (c *container) execPlan(spec *specs.Spec, o ExecOptions) (*plan.Plan, error) {
-	facts, err := c.execFacts(spec, o)
+func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, error) {
+	facts, err := c.execFacts(spec, sub)
 	if err != nil {
 		return nil, err
 	}

@@ -104,6 +104,7 @@ func (c *container) startHook(spec *specs.Spec, h specs.Hook, io nsenter.Stdio) 
 	if err != nil {
 		return 0, nil, err
 	}
+	in.join = c.joinCgroup
 	if err := in.executed(); err != nil {
 		in.abandon()
 		return 0, nil, err

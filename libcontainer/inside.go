@@ -23,6 +23,7 @@ type inside struct {
 	onPid    func() error
 	onSync   func(point int) error         // rt's part at a sync point on the way to the program, or nil
 	onFilter func(listener *os.File) error // what to do with a seccomp filter's listener
+	join     func(pid int) error           // moves the process into its cgroup v2 directory
 }
 
 // opener opens what a plan's inputs of some kinds name; the caller knows them.
@@ -149,7 +150,12 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			in.reapCloner()
 			return nil
 		}
-		if err := serve(waiting); err != nil {
+		if waiting == nsenter.SyncCgroup {
+			err = in.join(in.pid)
+		} else {
+			err = serve(waiting)
+		}
+		if err != nil {
 			return err
 		}
 		waiting = 0

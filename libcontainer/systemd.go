@@ -118,7 +118,10 @@ func (k *making) startUnit() (err error) {
 	for _, w := range warnings {
 		c.rt.Warn("%s", w)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return delegate(c.cg, k.spec)
 }
 
 // checkPlace: rt and systemd must mean the same cgroup.

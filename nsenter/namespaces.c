@@ -35,9 +35,18 @@ STEP(unshare)
 }
 
 /*
- * a: CLONE_NEW* flags, slot of a cgroup v2 directory or NO_FD. The child is rt's child (CLONE_PARENT,
- * which wants exit_signal 0 and inherits ours) and goes on with the next step; this process tells rt
- * its pid and ends.
+ * Why a cgroup may refuse a new process and not one that moves in: pids.max is only checked at birth (EAGAIN), rt has
+ * other permissions (EACCES, EPERM) or finds another place (EBUSY: controllers are enabled for its children).
+ */
+static int refused(int err)
+{
+	return err == EAGAIN || err == EBUSY || err == EACCES || err == EPERM;
+}
+
+/*
+ * a: CLONE_NEW* flags, slot of a cgroup v2 directory or NO_FD; if it is refused there, rt moves it. The child is
+ * rt's child (CLONE_PARENT, which wants exit_signal 0 and inherits ours) and goes on with the next step; this process
+ * tells rt its pid and ends.
  */
 STEP(clone)
 {
@@ -46,13 +55,21 @@ STEP(clone)
 		args.flags |= K_CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)slot(c, s->a[1]);
 	}
-	long pid;
-	TRY(c, "clone3", pid = syscall(NR_clone3, &args, sizeof args));
+	long pid = syscall(NR_clone3, &args, sizeof args);
+	int outside = pid < 0 && s->a[1] != NO_FD && refused(errno);
+	if (outside) {
+		args.flags &= ~(uint64_t)K_CLONE_INTO_CGROUP;
+		pid = syscall(NR_clone3, &args, sizeof args);
+	}
+	TRY(c, "clone3", pid);
 	if (pid > 0)
 		_exit(talk_send(c, R_PID, (int32_t)pid, NULL, -1) < 0);
 	if (s->a[1] != NO_FD)
 		close(slot(c, s->a[1]));
-	return 0;
+	if (!outside)
+		return 0;
+	TRY(c, "send", talk_send(c, R_SYNC, SYNC_CGROUP, NULL, -1));
+	return talk_wait(c);
 }
 
 /*

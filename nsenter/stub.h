@@ -87,6 +87,7 @@ struct plan_header {
 
 /* What the stub says to rt. */
 enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER };
+enum { SYNC_CGROUP = 3 }; /* the one sync point that no step asks for; SyncCgroup in steps.go */
 struct reply {
 	uint32_t type, left; /* steps to the end of the plan, this one included */
 	int32_t value; /* a pid, a sync point, an errno */

@@ -1,0 +1,198 @@
+package cgroups
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Apply writes the settings that are given in r, and nothing else: `update`. Device rules are left alone when r has
+// none. It is all or nothing: what can be known to be refused is found before anything is written, and when the
+// kernel refuses a value, what was written before it is restored.
+func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
+	if r == nil {
+		return nil, nil
+	}
+	t, err := c.translate(c.withMemoryLimit(r), false)
+	if err != nil {
+		return t.warnings, err
+	}
+	defer t.filter.close()
+	if err := c.check(t); err != nil {
+		return t.warnings, err
+	}
+	u := &undo{}
+	if err := c.apply(t, u); err != nil {
+		if undoErr := u.restore(); undoErr != nil {
+			err = fmt.Errorf("%w; restore what was there before: %w", err, undoErr)
+		}
+		return t.warnings, err
+	}
+	return t.warnings, nil
+}
+
+func (c *Cgroup) apply(t *translation, u *undo) error {
+	if err := c.write(t, u); err != nil {
+		return err
+	}
+	if t.devices != nil {
+		if err := c.updateDevices(t.devices); err != nil {
+			return err
+		}
+	}
+	return t.filter.attach(c.dirOf(""), false)
+}
+
+// check finds, without writing, controllers and files that are not there and limits below what is in use.
+func (c *Cgroup) check(t *translation) error {
+	if t.devices != nil && c.memberOf("devices") == nil {
+		return fmt.Errorf("controller devices is not available: %s/devices cannot be applied", resources)
+	}
+	w := writer{c: c}
+	return c.each(t, func(m *member, s Setting) error {
+		if _, err := s.complete(m.dir); err != nil {
+			return w.explain(m, s, s.Value, err)
+		}
+		if s.Optional || exists(m.dir+"/"+s.File) || s.Alt != "" && exists(m.dir+"/"+s.Alt) {
+			return nil
+		}
+		return w.explain(m, s, s.Value, unix.ENOENT)
+	})
+}
+
+// withMemoryLimit completes an update of memory+swap alone: v2 limits swap by itself, which is the difference to the
+// memory limit that is there.
+func (c *Cgroup) withMemoryLimit(r *specs.LinuxResources) *specs.LinuxResources {
+	m := r.Memory
+	if m == nil || !given(m.Swap) || *m.Swap < 0 || given(m.Limit) || c.dirOf("memory") != "" {
+		return r
+	}
+	text, err := readShort(c.dirOf("") + "/memory.max")
+	limit, parseErr := strconv.ParseInt(text, 10, 64)
+	if err != nil || parseErr != nil {
+		return r // there is none: the translation says that it is needed
+	}
+	full, memory := *r, *m
+	memory.Limit = &limit
+	full.Memory = &memory
+	return &full
+}
+
+// updateDevices changes a v1 devices cgroup that may be in use. From one list of allowed devices to another only
+// the differences are written, what is new first: what both allow stays allowed all the time, what neither allows
+// denied; and a cgroup with children, whose default cannot be changed (EINVAL), can be updated.
+func (c *Cgroup) updateDevices(want *deviceState) error {
+	dir := c.dirOf("devices")
+	have, err := readDeviceState(dir)
+	if err != nil {
+		return err
+	}
+	if have.allow || want.allow {
+		err = rewriteDevices(dir, want)
+		if err != nil && !have.allow {
+			_ = rewriteDevices(dir, have)
+		}
+		return err
+	}
+	if err := changeDevices(dir, have, want); err != nil {
+		_ = changeDevices(dir, want, have)
+		return err
+	}
+	return nil
+}
+
+// changeDevices goes from one list of allowed devices to another.
+func changeDevices(dir string, from, to *deviceState) error {
+	for _, way := range []struct {
+		file     string
+		has, not *deviceState
+	}{{"/devices.allow", to, from}, {"/devices.deny", from, to}} {
+		for _, key := range way.has.sortedKeys() {
+			acc := way.has.exceptions[key] &^ way.not.exceptions[key]
+			if acc == 0 {
+				continue
+			}
+			line := key.String() + " " + acc.String()
+			if err := writeFile(dir+way.file, line); err != nil {
+				return fmt.Errorf("write %q (%s/devices): %w", line, resources, err)
+			}
+		}
+	}
+	return nil
+}
+
+// rewriteDevices sets the default, which clears the exceptions, and then these.
+func rewriteDevices(dir string, want *deviceState) error {
+	var s settings
+	s.deviceState(*want, nil)
+	for _, x := range s.list {
+		if err := writeFile(dir+"/"+x.File, x.Value); err != nil {
+			return fmt.Errorf("write %s %q (%s): %w", x.File, x.Value, x.Pointer, err)
+		}
+	}
+	return nil
+}
+
+// An undo is what must be written to have a cgroup's files as they were.
+type undo struct{ list []written }
+
+type written struct{ path, old, value string }
+
+// read is the content of a file before it is written, "" if it cannot be read: such a file, like memory.reclaim,
+// has no value.
+func (u *undo) read(path string) (string, error) {
+	text, err := readFile(path)
+	if isErrno(err, unix.EACCES, unix.EINVAL) {
+		return "", nil
+	}
+	return text, err
+}
+
+func (u *undo) wrote(path, old, value string) {
+	u.list = append(u.list, written{path, old, value})
+}
+
+// idle notes the weight before cpu.idle is set, which makes the kernel forget it.
+func (u *undo) idle(file, old string) {
+	dir, ok := strings.CutSuffix(file, "/cpu.idle")
+	if !ok || old != "0" {
+		return
+	}
+	for _, name := range []string{"/cpu.shares", "/cpu.weight"} {
+		if weight, err := readShort(dir + name); err == nil {
+			u.wrote(dir+name, weight, weight)
+		}
+	}
+}
+
+// restore writes the old values, the last first. Files that the kernel checks against each other may need another
+// order, so what it refuses is tried again as long as something else succeeds.
+func (u *undo) restore() error {
+	left := slices.Clone(u.list)
+	slices.Reverse(left)
+	for len(left) > 0 {
+		var first error
+		var refused []written
+		for _, x := range left {
+			value, ok := restored(x.path, x.old, x.value)
+			if !ok {
+				continue
+			}
+			if err := writeFile(x.path, value); err != nil {
+				refused = append(refused, x)
+				if first == nil {
+					first = err
+				}
+			}
+		}
+		if len(refused) == len(left) {
+			return first
+		}
+		left = refused
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"rt/internal/hint"
+
+	"golang.org/x/sys/unix"
+)
+
+// Join moves a process into the v2 directory. A process counts against pids.max but is not refused for it: only a
+// fork is.
+func (c *Cgroup) Join(pid int) error {
+	err := writeFile(c.dirOf("")+"/cgroup.procs", strconv.Itoa(pid))
+	if isErrno(err, unix.EBUSY) {
+		err = hint.With(fmt.Errorf("join cgroup: %w", err), "controllers are enabled for its children, so it can hold no processes; name one of them")
+	} else if err != nil {
+		err = fmt.Errorf("join cgroup: %w", err)
+	}
+	return err
+}
+
+// JoinWith is Join for a container that runs. If its cgroup cannot hold processes because the container has enabled
+// controllers for cgroups below it (EBUSY), the process goes into the cgroup of the container's init, if that lies
+// below: init chose it, and could have left nothing else.
+func (c *Cgroup) JoinWith(pid, init int) error {
+	err := c.Join(pid)
+	if !isErrno(err, unix.EBUSY) {
+		return err
+	}
+	dir, initErr := c.v2DirOf(init)
+	if initErr != nil {
+		return fmt.Errorf("%w; join the cgroup of the container's init instead: %w", err, initErr)
+	}
+	sub := Cgroup{host: c.host, members: []member{{dir: dir, v2: true}}}
+	return sub.Join(pid)
+}
+
+// v2DirOf is the v2 directory of a process that must be below c's.
+func (c *Cgroup) v2DirOf(pid int) (string, error) {
+	text, err := readFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		names, own, ok := parseSelfLine(line)
+		if !ok || names != "" {
+			continue
+		}
+		dir := path.Join(c.host.Unified, own)
+		if below(dir, c.dirOf("")) == "" {
+			return "", fmt.Errorf("cgroup %s of process %d is not below %s", own, pid, c.dirOf(""))
+		}
+		return dir, nil
+	}
+	return "", fmt.Errorf("process %d has no cgroup v2", pid)
+}
+
+// Delegate gives the v2 directory to a user, with the files by which a cgroup is managed and not limited: those
+// that the kernel lists for it (Documentation/admin-guide/cgroup-v2.rst, "Model of Delegation").
+func (c *Cgroup) Delegate(uid int) error { return c.delegate(uid, "/sys/kernel/cgroup/delegate") }
+
+func (c *Cgroup) delegate(uid int, list string) error {
+	names, err := readFields(list)
+	if errors.Is(err, os.ErrNotExist) {
+		names, err = []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}, nil
+	}
+	if err != nil {
+		return err
+	}
+	dir := c.dirOf("")
+	for _, name := range append([]string{""}, names...) {
+		if strings.Contains(name, "/") {
+			continue
+		}
+		file := path.Join(dir, name)
+		// Not every controller's files are in every cgroup.
+		if err := unix.Lchown(file, uid, -1); err != nil && (name == "" || err != unix.ENOENT) {
+			return &os.PathError{Op: "chown", Path: file, Err: err}
+		}
+	}
+	return nil
+}

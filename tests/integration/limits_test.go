@@ -1,0 +1,272 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Limits by what they do to a process, on cgroup v1 and on v2.
+
+// onV2 says that the host has nothing but v2.
+func onV2() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(cgroupRoot, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// limitFile is a file of the container's cgroup, of a v1 controller or of v2.
+func (c *container) limitFile(controller, v1, v2 string) string {
+	if onV2() {
+		return filepath.Join(cgroupRoot, c.spec.Linux.CgroupsPath, v2)
+	}
+	return filepath.Join(cgroupRoot, controller, c.spec.Linux.CgroupsPath, v1)
+}
+
+// number reads one number, alone in a file or behind a key.
+func (c *container) number(file, key string) int64 {
+	c.t.Helper()
+	data, err := os.ReadFile(file)
+	c.must(err)
+	text := strings.TrimSpace(string(data))
+	if key != "" {
+		text = value(text, key)
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	c.must(err)
+	return n
+}
+
+// TestMemoryHogIsKilled: the kernel kills what uses too much; status and count say so.
+func TestMemoryHogIsKilled(t *testing.T) {
+	t.Parallel()
+	limit := i64(16 << 20)
+	c := newContainer(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: limit, Swap: limit}}),
+		script("x=x; while :; do x=$x$x; done"))
+	c.run("--keep").exits(137)
+	if file := c.limitFile("memory", "memory.oom_control", "memory.events"); c.number(file, "oom_kill ") < 1 {
+		t.Error("no kill is counted")
+	}
+}
+
+// TestQuota: a busy loop gets what it may have of a CPU, within 15 percent.
+func TestQuota(t *testing.T) {
+	c := newContainer(t, limited(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: i64(20000), Period: u64(100000)}}),
+		script("while :; do :; done")).up()
+	used := func() time.Duration {
+		if onV2() {
+			return time.Duration(c.number(c.limitFile("", "", "cpu.stat"), "usage_usec")) * time.Microsecond
+		}
+		return time.Duration(c.number(c.limitFile("cpuacct", "cpuacct.usage", ""), ""))
+	}
+	eventually(t, "the loop to be throttled", func() bool {
+		return c.number(c.limitFile("cpu", "cpu.stat", "cpu.stat"), "nr_throttled") > 0
+	})
+	stat := c.limitFile("cpu", "cpu.stat", "cpu.stat")
+	before, periods, throttled, began := used(), c.number(stat, "nr_periods"), c.number(stat, "nr_throttled"), time.Now()
+	for c.number(stat, "nr_periods")-periods < 20 {
+		if time.Since(began) > patience {
+			t.Fatal("the loop does not run")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	wall := time.Since(began)
+	share, hit := float64(used()-before)/float64(wall), c.number(stat, "nr_throttled")-throttled
+	if share > 0.2*1.15 {
+		t.Errorf("a share of %.3f with a quota of 0.2", share)
+	}
+	// On a machine with other work the loop may not get its share; what it could use up counts.
+	if most := 0.2 * min(1, float64(hit)*0.1/wall.Seconds()); share < most*0.85 || hit == 0 {
+		t.Errorf("a share of %.3f with a quota of 0.2, used up in %d periods of %v", share, hit, wall)
+	}
+}
+
+// TestForkBomb: it stops at the limit, and can be killed.
+func TestForkBomb(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(20)}}),
+		script("bomb() { bomb | bomb & }; bomb 2>/dev/null; exec sleep 1000")).up()
+	eventually(t, "the limit to be hit", func() bool { return c.number(c.limitFile("pids", "pids.events", "pids.events"), "max") > 0 })
+	for range 100 {
+		if n := c.number(c.limitFile("pids", "pids.current", "pids.current"), ""); n > 20 {
+			t.Fatalf("%d processes with a limit of 20", n)
+		}
+	}
+	c.kill("KILL").ok()
+	c.awaitStatus("stopped")
+	c.delete().ok()
+}
+
+// TestSmallestPidsLimits: a process that may not fork at all is a container; exec gets in, as the limit is on forks.
+func TestSmallestPidsLimits(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int64{0, 1} {
+		t.Run(strconv.FormatInt(limit, 10), func(t *testing.T) {
+			c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}), script("sleep 1 & echo forked"))
+			c.run().exits(2).says("can't fork")
+			c = newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}})).up()
+			c.exec("echo", "in").ok().prints("in")
+			c.exec("sh", "-c", "sleep 1 & echo forked").exits(2).says("can't fork")
+			if got, want := c.exec("cat", "/proc/self/cgroup").ok().out(), strings.TrimSpace(c.proc("cgroup")); got != want {
+				t.Errorf("exec is in\n%s\ninit in\n%s", got, want)
+			}
+			if n := c.number(c.limitFile("pids", "pids.max", "pids.max"), ""); n != limit {
+				t.Errorf("pids.max %d", n)
+			}
+		})
+	}
+}
+
+// TestDeviceAccess: EPERM for a denied device, for the denied way of opening another, and not for an allowed one.
+func TestDeviceAccess(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable, capable("CAP_MKNOD"), limited(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
+		{Allow: true, Type: "c", Major: i64(1), Minor: i64(11), Access: "w"},
+		{Allow: false, Type: "c", Major: i64(1), Minor: i64(5), Access: "w"},
+	}})).up()
+	c.sh("mknod /kmsg c 1 11; mknod /vcs c 7 0; mknod /zero c 1 5; mknod /disk b 254 0")
+	for _, allowed := range []string{": >/kmsg", ": </zero", ": </dev/null", ": >/dev/null"} {
+		c.exec("sh", "-c", allowed).ok()
+	}
+	for _, denied := range []string{": </kmsg", ": </vcs", ": >/zero", ": </disk"} {
+		c.exec("sh", "-c", denied).exits(1).says("Operation not permitted")
+	}
+}
+
+// TestFrozenMakesNoProgress: and SIGKILL still ends it.
+func TestFrozenMakesNoProgress(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable, script("while :; do echo >>/ticks; done")).up()
+	ticks := func() int64 {
+		st, err := os.Stat(filepath.Join(c.rootfs, "ticks"))
+		if err != nil {
+			return 0
+		}
+		return st.Size()
+	}
+	eventually(t, "ticks", func() bool { return ticks() > 100 })
+	c.rt("pause", c.id).ok()
+	before := ticks()
+	time.Sleep(200 * time.Millisecond)
+	if after := ticks(); after != before {
+		t.Errorf("%d ticks while frozen", after-before)
+	}
+	c.kill("KILL").ok()
+	c.awaitStatus("stopped")
+}
+
+// hostCommand runs a program of the host and gives all of its output.
+func hostCommand(name string, args ...string) (string, error) {
+	var out strings.Builder
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := orphans.start(cmd)
+	if err == nil {
+		err = orphans.wait(cmd)
+	}
+	return out.String(), err
+}
+
+// loopDisk is a block device of the test's own.
+func loopDisk(t *testing.T, dir string) (path, major, minor string) {
+	t.Helper()
+	image := filepath.Join(dir, "disk")
+	if err := os.WriteFile(image, make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := hostCommand("losetup", "-f", "--show", image)
+	if err != nil {
+		t.Skipf("no loop device on this host: %v: %s", err, out)
+	}
+	path = strings.TrimSpace(out)
+	t.Cleanup(func() {
+		if out, err := hostCommand("losetup", "-d", path); err != nil {
+			t.Errorf("losetup -d %s: %v: %s", path, err, out)
+		}
+	})
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return path, strconv.Itoa(int(unix.Major(st.Rdev))), strconv.Itoa(int(unix.Minor(st.Rdev)))
+}
+
+// TestThrottle: writing 4 MiB past the page cache takes as long as 2 MiB a second allow, and not without the limit.
+func TestThrottle(t *testing.T) {
+	_, majorText, minorText := loopDisk(t, t.TempDir())
+	major, _ := strconv.ParseInt(majorText, 10, 64)
+	minor, _ := strconv.ParseInt(minorText, 10, 64)
+	took := func(rate uint64) time.Duration {
+		throttle := specs.LinuxThrottleDevice{Rate: rate}
+		throttle.Major, throttle.Minor = major, minor
+		c := newContainer(t, writable, capable("CAP_MKNOD"), limited(specs.LinuxResources{
+			Devices: []specs.LinuxDeviceCgroup{{Allow: true, Type: "b", Major: &major, Minor: &minor, Access: "rw"}},
+			BlockIO: &specs.LinuxBlockIO{ThrottleWriteBpsDevice: []specs.LinuxThrottleDevice{throttle}},
+		})).up()
+		c.sh(fmt.Sprintf("mknod /disk b %d %d", major, minor))
+		began := time.Now()
+		c.exec("dd", "if=/dev/zero", "of=/disk", "bs=64k", "count=64", "oflag=direct").ok()
+		return time.Since(began)
+	}
+	if slow, fast := took(2<<20), took(1<<30); slow < 1700*time.Millisecond || slow > 4*time.Second+fast || fast > slow-time.Second {
+		t.Errorf("4 MiB at 2 MiB/s took %v, without a limit %v", slow, fast)
+	}
+}
+
+// TestNetworkClass: the container's processes have the class. net_cls is mounted for this test alone.
+func TestNetworkClass(t *testing.T) {
+	if onV2() {
+		t.Skip("cgroup v2 has no net_cls")
+	}
+	class := uint32(0x00100001)
+	classed := func(s *specs.Spec) { s.Linux.Resources.Network = &specs.LinuxNetwork{ClassID: &class} }
+	dir := t.TempDir()
+	runtime.LockOSThread() // never unlocked: the thread ends with the test, and its mount namespace with it
+	for _, err := range []error{unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "net_cls to be free", func() bool { return unix.Mount("cgroup", dir, "cgroup", 0, "net_cls") == nil })
+	t.Cleanup(func() { leaveHierarchy(t, "net_cls", dir) })
+	c := newContainer(t, classed).up()
+	if got := c.number(filepath.Join(dir, c.spec.Linux.CgroupsPath, "net_cls.classid"), ""); got != int64(class) {
+		t.Errorf("net_cls.classid %#x", got)
+	}
+	if text := c.proc("cgroup"); !strings.Contains(text, ":net_cls:"+c.spec.Linux.CgroupsPath+"\n") {
+		t.Errorf("init's cgroups:\n%s", text)
+	}
+	c.delete("--force").ok()
+	if entries, err := filepath.Glob(dir + "/rt-*"); err != nil || len(entries) > 0 {
+		t.Errorf("left: %v %v", entries, err)
+	}
+}
+
+// leaveHierarchy unmounts a v1 hierarchy so that it ends. The kernel keeps one whose removed cgroups still count as
+// children, until an RCU grace period is over: then it takes another mount and unmount.
+func leaveHierarchy(t *testing.T, controller, dir string) {
+	t.Helper()
+	bound := func() bool { return strings.Contains(procFile(t, os.Getpid(), "cgroup"), ":"+controller+":") }
+	for range 10 {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(500 * time.Millisecond); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if !bound() {
+				return
+			}
+		}
+		if err := unix.Mount("cgroup", dir, "cgroup", 0, controller); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Errorf("the hierarchy of %s does not end", controller)
+}
