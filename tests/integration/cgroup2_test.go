@@ -13,7 +13,7 @@ import (
 // needV2 leaves out what only a host with nothing but cgroup v2 can show; make test-vm has one.
 func needV2(t *testing.T) {
 	t.Helper()
-	if !onV2() {
+	if !onV2(t) {
 		t.Skip("the controllers of this host are not in cgroup v2")
 	}
 }

@@ -17,15 +17,9 @@ import (
 
 // Limits by what they do to a process, on cgroup v1 and on v2.
 
-// onV2 says that the host has nothing but v2.
-func onV2() bool {
-	var st unix.Statfs_t
-	return unix.Statfs(cgroupRoot, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
-}
-
-// limitFile is a file of the container's cgroup, of a v1 controller or of v2.
-func (c *container) limitFile(controller, v1, v2 string) string {
-	if onV2() {
+// limitPath is a file of the container's cgroup, of a v1 controller or of v2.
+func (c *container) limitPath(controller, v1, v2 string) string {
+	if onV2(c.t) {
 		return filepath.Join(cgroupRoot, c.spec.Linux.CgroupsPath, v2)
 	}
 	return filepath.Join(cgroupRoot, controller, c.spec.Linux.CgroupsPath, v1)
@@ -52,7 +46,7 @@ func TestMemoryHogIsKilled(t *testing.T) {
 	c := newContainer(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: limit, Swap: limit}}),
 		script("x=x; while :; do x=$x$x; done"))
 	c.run("--keep").exits(137)
-	if file := c.limitFile("memory", "memory.oom_control", "memory.events"); c.number(file, "oom_kill ") < 1 {
+	if file := c.limitPath("memory", "memory.oom_control", "memory.events"); c.number(file, "oom_kill ") < 1 {
 		t.Error("no kill is counted")
 	}
 }
@@ -62,15 +56,15 @@ func TestQuota(t *testing.T) {
 	c := newContainer(t, limited(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: i64(20000), Period: u64(100000)}}),
 		script("while :; do :; done")).up()
 	used := func() time.Duration {
-		if onV2() {
-			return time.Duration(c.number(c.limitFile("", "", "cpu.stat"), "usage_usec")) * time.Microsecond
+		if onV2(t) {
+			return time.Duration(c.number(c.limitPath("", "", "cpu.stat"), "usage_usec")) * time.Microsecond
 		}
-		return time.Duration(c.number(c.limitFile("cpuacct", "cpuacct.usage", ""), ""))
+		return time.Duration(c.number(c.limitPath("cpuacct", "cpuacct.usage", ""), ""))
 	}
 	eventually(t, "the loop to be throttled", func() bool {
-		return c.number(c.limitFile("cpu", "cpu.stat", "cpu.stat"), "nr_throttled") > 0
+		return c.number(c.limitPath("cpu", "cpu.stat", "cpu.stat"), "nr_throttled") > 0
 	})
-	stat := c.limitFile("cpu", "cpu.stat", "cpu.stat")
+	stat := c.limitPath("cpu", "cpu.stat", "cpu.stat")
 	before, periods, throttled, began := used(), c.number(stat, "nr_periods"), c.number(stat, "nr_throttled"), time.Now()
 	for c.number(stat, "nr_periods")-periods < 20 {
 		if time.Since(began) > patience {
@@ -94,9 +88,9 @@ func TestForkBomb(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(20)}}),
 		script("bomb() { bomb | bomb & }; bomb 2>/dev/null; exec sleep 1000")).up()
-	eventually(t, "the limit to be hit", func() bool { return c.number(c.limitFile("pids", "pids.events", "pids.events"), "max") > 0 })
+	eventually(t, "the limit to be hit", func() bool { return c.number(c.limitPath("pids", "pids.events", "pids.events"), "max") > 0 })
 	for range 100 {
-		if n := c.number(c.limitFile("pids", "pids.current", "pids.current"), ""); n > 20 {
+		if n := c.number(c.limitPath("pids", "pids.current", "pids.current"), ""); n > 20 {
 			t.Fatalf("%d processes with a limit of 20", n)
 		}
 	}
@@ -118,7 +112,7 @@ func TestSmallestPidsLimits(t *testing.T) {
 			if got, want := c.exec("cat", "/proc/self/cgroup").ok().out(), strings.TrimSpace(c.proc("cgroup")); got != want {
 				t.Errorf("exec is in\n%s\ninit in\n%s", got, want)
 			}
-			if n := c.number(c.limitFile("pids", "pids.max", "pids.max"), ""); n != limit {
+			if n := c.number(c.limitPath("pids", "pids.max", "pids.max"), ""); n != limit {
 				t.Errorf("pids.max %d", n)
 			}
 		})
@@ -223,7 +217,7 @@ func TestThrottle(t *testing.T) {
 
 // TestNetworkClass: the container's processes have the class. net_cls is mounted for this test alone.
 func TestNetworkClass(t *testing.T) {
-	if onV2() {
+	if onV2(t) {
 		t.Skip("cgroup v2 has no net_cls")
 	}
 	class := uint32(0x00100001)
