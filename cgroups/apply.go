@@ -22,6 +22,10 @@ func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
 		return t.warnings, err
 	}
 	defer t.filter.close()
+	if m := c.memberOf(""); m != nil {
+		// On a hybrid host Create has enabled only what was asked for then.
+		t.enabling = m.enable(t.wanted(false))
+	}
 	if err := c.check(t); err != nil {
 		return t.warnings, err
 	}
@@ -52,7 +56,7 @@ func (c *Cgroup) check(t *translation) error {
 	if t.devices != nil && c.memberOf("devices") == nil {
 		return fmt.Errorf("controller devices is not available: %s/devices cannot be applied", resources)
 	}
-	w := writer{c: c}
+	w := writer{c: c, enabling: t.enabling}
 	return c.each(t, func(m *member, s Setting) error {
 		if _, err := s.complete(m.dir); err != nil {
 			return w.explain(m, s, s.Value, err)

@@ -37,7 +37,7 @@ func loadDevices(rules []specs.LinuxDeviceCgroup) (f *deviceFilter, warning stri
 	}
 	const at = resources + "/devices"
 	if !isErrno(err, unix.EPERM) {
-		return nil, "", fmt.Errorf("load device program (%s): %w", at, err)
+		return nil, "", hint.With(fmt.Errorf("load device program (%s): %w", at, err), loadHint(err))
 	}
 	if !needsProgram(rules) && unprivileged() {
 		if len(rules) > 0 {
@@ -47,6 +47,17 @@ func loadDevices(rules []specs.LinuxDeviceCgroup) (f *deviceFilter, warning stri
 	}
 	err = fmt.Errorf("load device program (%s): %w", at, err)
 	return nil, "", hint.With(err, "bpf(2) needs CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN, outside of user namespaces")
+}
+
+// loadHint is the next step for the ways in which a program cannot be loaded.
+func loadHint(err error) string {
+	switch {
+	case isErrno(err, unix.E2BIG):
+		return "there are too many rules for the kernel's verifier"
+	case isErrno(err, unix.EINVAL, unix.ENOSYS):
+		return "the kernel must be built with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF"
+	}
+	return ""
 }
 
 // needsProgram: without privileges a process cannot make device nodes and opens those that file permissions give

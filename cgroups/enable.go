@@ -21,12 +21,18 @@ func (m *member) enable(want []string, all bool) error {
 	if err != nil {
 		return err
 	}
-	if all {
-		if want, err = readFields(m.mount + "/cgroup.controllers"); err != nil {
-			return err
-		}
-	}
 	missing := slices.DeleteFunc(slices.Clone(want), func(name string) bool { return slices.Contains(have, name) })
+	if len(missing) == 0 && !all {
+		return nil
+	}
+	top, err := readFields(m.mount + "/cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	// What the hierarchy does not have (on a hybrid host, what v1 has) cannot be enabled.
+	missing = slices.DeleteFunc(top, func(name string) bool {
+		return slices.Contains(have, name) || !all && !slices.Contains(want, name)
+	})
 	if len(missing) == 0 {
 		return nil
 	}

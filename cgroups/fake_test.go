@@ -21,6 +21,7 @@ func fakeV2(t *testing.T, files map[string]string) *Cgroup {
 	if err := os.MkdirAll(c.BornDir(), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	writeTestFile(t, h.Unified+"/cgroup.controllers", "memory\n")
 	for name, text := range files {
 		writeTestFile(t, c.BornDir()+"/"+name, text)
 	}

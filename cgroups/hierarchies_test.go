@@ -113,3 +113,17 @@ func TestDelegate(t *testing.T) {
 		t.Errorf("without the kernel's list: owner %d %v", st.Uid, err)
 	}
 }
+
+// An update can ask for a controller that the container was made without.
+func TestApplyEnables(t *testing.T) {
+	h := liveHost(t)
+	if have, err := readFields(h.Unified + "/cgroup.controllers"); err != nil || !slices.Contains(have, "hugetlb") {
+		t.Skip("hugetlb is not in cgroup v2 here")
+	}
+	c := cgroupFor(t, h)
+	create(t, c, `{}`)
+	if _, err := c.Apply(parse(t, `{"hugepageLimits":[{"pageSize":"2MB","limit":2097152}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	readBack(t, c, map[string]string{"v2/hugetlb.2MB.max": "2097152"})
+}

@@ -264,3 +264,46 @@ func leaveHierarchy(t *testing.T, controller, dir string) {
 	}
 	t.Errorf("the hierarchy of %s does not end", controller)
 }
+
+// TestRelativeCgroupsPath: a relative path starts at the caller's own cgroup, or on v2, where a cgroup with processes
+// has none with controllers below it, beside it.
+func TestRelativeCgroupsPath(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	own := "/rt-test-" + c.id + "-own"
+	join := ""
+	roots := []string{cgroupRoot}
+	if !onV2(t) {
+		roots = []string{cgroupRoot + "/memory", cgroupRoot + "/pids"}
+	}
+	for _, root := range roots {
+		c.must(os.MkdirAll(root+own+"/caller", 0o755))
+		t.Cleanup(func() {
+			_ = os.Remove(root + own + "/caller")
+			if err := os.Remove(root + own); err != nil {
+				t.Error(err)
+			}
+		})
+		join += "echo 0 > " + root + own + "/caller/cgroup.procs; "
+	}
+	name := "rt-test-" + c.id + "-rel"
+	c.spec.Linux.CgroupsPath = name
+	c.write()
+	c.prefix = []string{"sh", "-c", join + `exec "$@"`, "sh"}
+	c.up()
+	want := own + "/" + name + "\n"
+	if !onV2(t) {
+		want = ":pids:" + own + "/caller/" + name + "\n"
+	}
+	if text := c.proc("cgroup"); !strings.Contains(text, want) {
+		t.Errorf("init is in\n%s\nwant %s", text, want)
+	}
+	c.delete("--force").ok()
+	for _, root := range roots {
+		for _, dir := range []string{"/caller/", "/"} {
+			if _, err := os.Stat(root + own + dir + name); err == nil {
+				t.Errorf("%s is left", root+own+dir+name)
+			}
+		}
+	}
+}
