@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -14,6 +15,9 @@ import (
 func delegate(cg *cgroups.Cgroup, spec *specs.Spec) error {
 	if cg.BornDir() == "" || len(cg.TaskFiles()) > 0 || !writesCgroups(spec) {
 		return nil // cgroup v1 cannot be delegated safely
+	}
+	if os.Geteuid() != 0 {
+		return nil // what a user made is his, and he can give nothing away
 	}
 	uid, ok := hostUID(spec)
 	if !ok {

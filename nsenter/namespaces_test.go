@@ -192,6 +192,27 @@ func TestCloneIntoCgroup(t *testing.T) {
 	}
 }
 
+// A process that may not be born in its cgroup waits until rt has moved it: here one that has given up the privilege
+// to write to a stranger's cgroup.procs by entering a user namespace.
+func TestCloneRefusedByCgroup(t *testing.T) {
+	needRoot(t)
+	dir := cgroup(t, "cgroup2", "")
+	must(t, os.Chown(dir+"/cgroup.procs", 12345, 12345))
+	owner := start(t, steps{nsenter.Clone{Flags: unix.CLONE_NEWUSER, Cgroup: nsenter.NoSlot}, nsenter.Sync{Point: nsenter.SyncMapIDs}, stop}).sync(nsenter.SyncMapIDs)
+	must(t, os.WriteFile(owner.proc("uid_map"), []byte("0 100000 1000"), 0))
+	owner.goOn().sync(nsenter.SyncReady)
+	user := open(t, owner.proc("ns/user"), os.O_RDONLY)
+	plan := steps{nsenter.JoinNS{File: 0, Type: unix.CLONE_NEWUSER}, nsenter.Clone{Cgroup: 1}, stop}
+	b := start(t, plan, user, open(t, dir, os.O_RDONLY)).sync(nsenter.SyncCgroup)
+	if b.proc(""); read(t, dir+"/cgroup.procs") != "" {
+		t.Fatal("it was born there")
+	}
+	must(t, os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(b.pid)), 0))
+	b.goOn().sync(nsenter.SyncReady)
+	// What is no refusal of the cgroup stays an error.
+	start(t, steps{nsenter.Clone{Cgroup: 0}}, open(t, "/proc/self/ns/user", os.O_RDONLY)).fails(0, unix.EBADF, "clone3")
+}
+
 func TestSessionAndKeyring(t *testing.T) {
 	b := start(t, steps{cloneOnly, nsenter.Setsid{}, stop}).sync(nsenter.SyncReady)
 	b.proc("")
