@@ -21,6 +21,9 @@ func (r *Runtime) Delete(id string, force bool) error {
 		return err
 	}
 	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	if force && c.held() {
+		r.killHeld(id)
+	}
 	if err := c.acquire(); err != nil {
 		if force && errors.Is(err, ErrNotExist) {
 			return nil
@@ -44,6 +47,29 @@ func (r *Runtime) Delete(id string, force bool) error {
 		return nil
 	}
 	return err
+}
+
+// held says whether another rt has the lock.
+func (c *container) held() bool {
+	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB) == unix.EWOULDBLOCK
+}
+
+// killHeld kills init without the lock: who holds that may be a start that waits for an init which somebody in its pid
+// namespace has stopped, and gets it back only by init's end.
+func (r *Runtime) killHeld(id string) {
+	c, err := r.open(id, false)
+	if err != nil || c.Pid == 0 {
+		return
+	}
+	if p, err := sys.OpenProcess(c.Pid, c.StartTime); err == nil {
+		_ = sys.Signal(p, unix.SIGKILL)
+		p.Close()
+	}
 }
 
 func (c *container) delete(force bool) error {

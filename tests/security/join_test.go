@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The process that joins a container is the runtime's until it is the user's, and the container sees it.
@@ -136,4 +138,37 @@ func TestExhausted(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestStopWaiting: a container in the same pid namespace stops, with SIGSTOP, what waits for its start. start then hangs;
+// state, kill and delete --force must not.
+func TestStopWaiting(t *testing.T) {
+	for _, end := range []string{"kill", "delete"} {
+		v := newVictim(t)
+		v.create().ok(t)
+		must(t, unix.Kill(v.pid(), unix.SIGSTOP))
+		done := make(chan result)
+		go func() { done <- v.rt("start", v.id) }()
+		select {
+		case r := <-done:
+			t.Fatalf("start does not wait for a stopped process: %s", r)
+		case <-time.After(500 * time.Millisecond):
+		}
+		limit := patience / 4
+		v.do(call{args: []string{"state", v.id}, limit: limit}).ok(t)
+		if end == "kill" {
+			v.do(call{args: []string{"kill", v.id, "KILL"}, limit: limit}).ok(t)
+		} else {
+			v.do(call{args: []string{"delete", "--force", v.id}, limit: limit}).ok(t)
+		}
+		select {
+		case r := <-done:
+			if r.code == 0 {
+				t.Errorf("start of a killed container: %s", r)
+			}
+		case <-time.After(patience):
+			t.Error("start hangs after the end of the container")
+		}
+		v.do(call{args: []string{"delete", "--force", v.id}, limit: limit}).ok(t)
+	}
 }
