@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"rt/cgroups"
+	"rt/internal/names"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
 
@@ -125,7 +126,7 @@ func (h *hostCheck) capabilities(s *specs.Spec) {
 	}
 	own := ownCapabilities()
 	for i, name := range s.Process.Capabilities.Bounding {
-		for n, known := range plan.CapabilityNames() {
+		for n, known := range names.Capabilities() {
 			if name == known && own>>n&1 == 0 {
 				h.found = append(h.found, bundle.Problem{Warning: true,
 					Pointer: fmt.Sprintf("/process/capabilities/bounding/%d", i), Text: name + " cannot be granted, for rt does not have it"})

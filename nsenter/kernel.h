@@ -51,14 +51,6 @@ struct k_cap_header { uint32_t version; int pid; };
 struct k_cap_data { uint32_t effective, permitted, inheritable; };
 #define K_CAP_VERSION_3 0x20080522u
 
-struct k_sched_attr {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-};
-
 struct k_dirent { uint64_t ino; int64_t off; uint16_t len; uint8_t type; char name[]; }; /* getdents64(2) */
 
 static inline int k_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)

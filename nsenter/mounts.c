@@ -32,13 +32,6 @@ STEP(open_tree)
 	return 0;
 }
 
-/* a: MS_* propagation for the whole tree of the new mount namespace. */
-STEP(propagation)
-{
-	TRY(c, "mount", mount(NULL, "/", NULL, (unsigned long)s->a[0], NULL));
-	return 0;
-}
-
 /*
  * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it. str: its path.
  * The tree is mounted onto its own path, where hooks and pivot_root expect it.
@@ -288,12 +281,6 @@ STEP(chroot)
 	TRY(c, "chroot", chroot("."));
 	TRY(c, "chdir", chdir("/"));
 	return 0;
-}
-
-/* a: attributes to set on the root mount, propagation, 1 if recursive. */
-STEP(root_attr)
-{
-	return set_attr(c, c->root, s->a[2] ? K_RECURSIVE : 0, s->a[0], 0, s->a[1]);
 }
 
 /* str: path. It becomes read-only by a bind mount of itself; what is not there needs no protection. */

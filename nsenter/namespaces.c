@@ -28,12 +28,6 @@ STEP(join_pidfd)
 	return 0;
 }
 
-STEP(unshare)
-{
-	TRY(c, "unshare", unshare((int)s->a[0]));
-	return 0;
-}
-
 /*
  * Why a cgroup may refuse a new process and not one that moves in: pids.max is only checked at birth (EAGAIN), rt has
  * other permissions (EACCES, EPERM) or finds another place (EBUSY: controllers are enabled for its children).
@@ -114,13 +108,6 @@ STEP(cgroup_join)
 	return 0;
 }
 
-STEP(setsid)
-{
-	(void)s;
-	TRY(c, "setsid", setsid());
-	return 0;
-}
-
 /* str: name. A new session keyring, searchable by its user, so that keys of the host are out of reach. */
 STEP(keyring)
 {
@@ -148,14 +135,3 @@ STEP(loopback_up)
 	return 0;
 }
 
-STEP(hostname)
-{
-	TRY(c, "sethostname", sethostname(s->str[0], strlen(s->str[0])));
-	return 0;
-}
-
-STEP(domainname)
-{
-	TRY(c, "setdomainname", setdomainname(s->str[0], strlen(s->str[0])));
-	return 0;
-}

@@ -3,51 +3,23 @@
  */
 #include <signal.h>
 #include <string.h>
-#include <sys/personality.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "stub.h"
 
-/* a: mask. */
-STEP(umask)
+/*
+ * a: number of a system call, its arguments, 1 + which of them is a pointer to str[0] (0: none). str: data, the call's
+ * name. For what is one call and nothing more.
+ */
+STEP(call)
 {
-	(void)c;
-	umask((mode_t)s->a[0]);
-	return 0;
-}
-
-STEP(personality)
-{
-	TRY(c, "personality", personality((unsigned long)s->a[0]));
-	return 0;
-}
-
-/* a: bytes of the node mask, MPOL_* mode with its flags (set_mempolicy(2)). str: the mask. */
-STEP(mem_policy)
-{
-	/* The kernel reads one bit less than it is told. */
-	TRY(c, "set_mempolicy", syscall(SYS_set_mempolicy, (int)s->a[1], s->str[0], s->a[0] * 8 + 1));
-	return 0;
-}
-
-/* a: policy, flags, nice, priority, runtime, deadline, period (sched_setattr(2)). */
-STEP(scheduler)
-{
-	struct k_sched_attr attr = {
-		.size = sizeof attr, .policy = (uint32_t)s->a[0], .flags = s->a[1], .nice = (int32_t)s->a[2],
-		.priority = (uint32_t)s->a[3], .runtime = s->a[4], .deadline = s->a[5], .period = s->a[6],
-	};
-	TRY(c, "sched_setattr", syscall(SYS_sched_setattr, 0, &attr, 0));
-	return 0;
-}
-
-/* a: class << 13 | level (ioprio_set(2)). */
-STEP(ioprio)
-{
-	TRY(c, "ioprio_set", syscall(SYS_ioprio_set, 1, 0, (int)s->a[0]));
+	uint64_t a[7];
+	memcpy(a, s->a + 1, sizeof a);
+	if (s->a[7] - 1 < 6)
+		a[s->a[7] - 1] = (uint64_t)(uintptr_t)s->str[0];
+	TRY(c, s->str[1], syscall((long)s->a[0], a[0], a[1], a[2], a[3], a[4], a[5]));
 	return 0;
 }
 
@@ -148,21 +120,6 @@ STEP(await_start)
 	c->sock = conn;
 	talk_wait(c);
 	on_end_signals(SIG_DFL);
-	return 0;
-}
-
-/* a: RLIMIT_* number, soft, hard. */
-STEP(rlimit)
-{
-	uint64_t limit[2] = {s->a[1], s->a[2]};
-	TRY(c, "prlimit", syscall(SYS_prlimit64, 0, (int)s->a[0], limit, NULL));
-	return 0;
-}
-
-STEP(no_new_privs)
-{
-	(void)s;
-	TRY(c, "prctl", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	return 0;
 }
 

@@ -18,15 +18,12 @@ _Static_assert(sizeof(struct reply) == 256, "keep in step with wire.go");
 
 /* The order is that of enum kind. */
 static int (*const run[K_END])(struct ctx *, const struct step *) = {
-	NULL, step_join_ns, step_join_pidfd, step_unshare, step_clone, step_sync, step_dumpable,
-	step_open_tree, step_set_ids,
-	step_cgroup_join, step_setsid, step_keyring, step_loopback_up, step_propagation,
-	step_attach_root, step_mount_fs, step_mount_tree, step_remount, step_mkdir, step_symlink,
-	step_mknod, step_console, step_pivot, step_move_root, step_chroot, step_root_attr,
-	step_hostname, step_domainname, step_proc_write, step_readonly_path, step_mask_path, step_umask,
-	step_personality, step_mem_policy, step_scheduler, step_ioprio, step_chown_stdio, step_chdir, step_find_exec,
-	step_await_start, step_rlimit, step_no_new_privs, step_seccomp, step_bounding,
-	step_credentials, step_capabilities, step_close_fds, step_exec, step_init,
+	NULL, step_join_ns, step_join_pidfd, step_clone, step_sync, step_dumpable, step_open_tree,
+	step_set_ids, step_cgroup_join, step_keyring, step_loopback_up, step_attach_root, step_mount_fs,
+	step_mount_tree, step_remount, step_mkdir, step_symlink, step_mknod, step_console, step_pivot,
+	step_move_root, step_chroot, step_proc_write, step_readonly_path, step_mask_path,
+	step_chown_stdio, step_chdir, step_find_exec, step_await_start, step_seccomp, step_bounding,
+	step_credentials, step_capabilities, step_close_fds, step_exec, step_init, step_call,
 };
 
 /* Tells rt something, with a descriptor if fd >= 0. */

@@ -20,17 +20,14 @@
 enum kind {
 	K_JOIN_NS = 1,
 	K_JOIN_PIDFD,
-	K_UNSHARE,
 	K_CLONE,
 	K_SYNC,
 	K_DUMPABLE,
 	K_OPEN_TREE,
 	K_SET_IDS,
 	K_CGROUP_JOIN,
-	K_SETSID,
 	K_KEYRING,
 	K_LOOPBACK_UP,
-	K_PROPAGATION,
 	K_ATTACH_ROOT,
 	K_MOUNT_FS,
 	K_MOUNT_TREE,
@@ -42,23 +39,13 @@ enum kind {
 	K_PIVOT,
 	K_MOVE_ROOT,
 	K_CHROOT,
-	K_ROOT_ATTR,
-	K_HOSTNAME,
-	K_DOMAINNAME,
 	K_PROC_WRITE,
 	K_READONLY_PATH,
 	K_MASK_PATH,
-	K_UMASK,
-	K_PERSONALITY,
-	K_MEM_POLICY,
-	K_SCHEDULER,
-	K_IOPRIO,
 	K_CHOWN_STDIO,
 	K_CHDIR,
 	K_FIND_EXEC,
 	K_AWAIT_START,
-	K_RLIMIT,
-	K_NO_NEW_PRIVS,
 	K_SECCOMP,
 	K_BOUNDING,
 	K_CREDENTIALS,
@@ -66,6 +53,7 @@ enum kind {
 	K_CLOSE_FDS,
 	K_EXEC,
 	K_INIT,
+	K_CALL,
 	K_END /* one past the last */
 };
 
@@ -146,14 +134,13 @@ int copy_up(struct ctx *c, int from, int to, unsigned what);
 
 /* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c, init.c */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
-STEP(join_ns); STEP(join_pidfd); STEP(unshare); STEP(clone); STEP(sync); STEP(dumpable); STEP(set_ids);
-STEP(cgroup_join); STEP(setsid); STEP(keyring); STEP(loopback_up); STEP(hostname); STEP(domainname);
-STEP(open_tree); STEP(propagation); STEP(attach_root); STEP(mount_fs); STEP(mount_tree); STEP(remount);
-STEP(pivot); STEP(move_root); STEP(chroot); STEP(root_attr); STEP(readonly_path); STEP(mask_path);
-STEP(mkdir); STEP(symlink); STEP(mknod); STEP(console); STEP(proc_write);
-STEP(umask); STEP(personality); STEP(mem_policy); STEP(scheduler); STEP(ioprio); STEP(chown_stdio); STEP(chdir);
-STEP(find_exec); STEP(await_start); STEP(rlimit); STEP(no_new_privs); STEP(seccomp); STEP(bounding);
-STEP(credentials); STEP(capabilities); STEP(close_fds); STEP(exec); STEP(init);
+STEP(join_ns); STEP(join_pidfd); STEP(clone); STEP(sync); STEP(dumpable); STEP(set_ids);
+STEP(cgroup_join); STEP(keyring); STEP(loopback_up); STEP(open_tree); STEP(attach_root);
+STEP(mount_fs); STEP(mount_tree); STEP(remount); STEP(pivot); STEP(move_root); STEP(chroot);
+STEP(readonly_path); STEP(mask_path); STEP(mkdir); STEP(symlink); STEP(mknod);
+STEP(console); STEP(proc_write); STEP(chown_stdio); STEP(chdir); STEP(find_exec);
+STEP(await_start); STEP(seccomp); STEP(bounding); STEP(credentials); STEP(capabilities);
+STEP(close_fds); STEP(exec); STEP(init); STEP(call);
 
 /* Name the call for the error, make it, and leave with its errno if it fails. */
 #define TRY(c, name, expr) \

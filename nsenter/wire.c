@@ -11,18 +11,18 @@ static const struct {
 	uint8_t min_str;
 	uint8_t slots; /* bit i: a[i] is a slot */
 } shape[K_END] = {
-	[K_JOIN_NS] = {0, 1}, [K_JOIN_PIDFD] = {0, 1}, [K_CLONE] = {0, 2}, [K_OPEN_TREE] = {1, 1},
-	[K_CGROUP_JOIN] = {0, 1}, [K_KEYRING] = {1, 0}, [K_ATTACH_ROOT] = {1, 1}, [K_MOUNT_FS] = {5, 0}, [K_MOUNT_TREE] = {2, 1},
-	[K_REMOUNT] = {1, 0}, [K_MKDIR] = {1, 0}, [K_SYMLINK] = {2, 0}, [K_MKNOD] = {2, 16},
-	[K_HOSTNAME] = {1, 0}, [K_DOMAINNAME] = {1, 0}, [K_PROC_WRITE] = {3, 0}, [K_READONLY_PATH] = {1, 0},
+	[K_CALL] = {2, 0}, [K_JOIN_NS] = {0, 1}, [K_JOIN_PIDFD] = {0, 1}, [K_CLONE] = {0, 2},
+	[K_OPEN_TREE] = {1, 1}, [K_CGROUP_JOIN] = {0, 1}, [K_KEYRING] = {1, 0}, [K_ATTACH_ROOT] = {1, 1},
+	[K_MOUNT_FS] = {5, 0}, [K_MOUNT_TREE] = {2, 1}, [K_REMOUNT] = {1, 0}, [K_MKDIR] = {1, 0},
+	[K_SYMLINK] = {2, 0}, [K_MKNOD] = {2, 16}, [K_PROC_WRITE] = {3, 0}, [K_READONLY_PATH] = {1, 0},
 	[K_MASK_PATH] = {2, 0}, [K_CHDIR] = {1, 0}, [K_FIND_EXEC] = {1, 0}, [K_AWAIT_START] = {0, 1},
-	[K_CHROOT] = {0, 1}, [K_MEM_POLICY] = {1, 0}, [K_SECCOMP] = {1, 0}, [K_CREDENTIALS] = {1, 0}, [K_EXEC] = {3, 0},
+	[K_CHROOT] = {0, 1}, [K_SECCOMP] = {1, 0}, [K_CREDENTIALS] = {1, 0}, [K_EXEC] = {3, 0},
 };
 
 /* Steps whose first string is a[0] bytes of data; kernel structures want them aligned. */
 static int blob_fits(const struct step *s)
 {
-	if (s->kind != K_SECCOMP && s->kind != K_CREDENTIALS && s->kind != K_MEM_POLICY)
+	if (s->kind != K_SECCOMP && s->kind != K_CREDENTIALS)
 		return 1;
 	uint64_t n = s->kind == K_CREDENTIALS ? s->a[3] * 4 : s->a[0];
 	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;

@@ -23,17 +23,14 @@ const (
 const (
 	kJoinNS = iota + 1
 	kJoinPidfd
-	kUnshare
 	kClone
 	kSync
 	kDumpable
 	kOpenTree
 	kSetIDs
 	kCgroupJoin
-	kSetsid
 	kKeyring
 	kLoopbackUp
-	kPropagation
 	kAttachRoot
 	kMountFS
 	kMountTree
@@ -45,23 +42,13 @@ const (
 	kPivot
 	kMoveRoot
 	kChroot
-	kRootAttr
-	kHostname
-	kDomainname
 	kProcWrite
 	kReadonlyPath
 	kMaskPath
-	kUmask
-	kPersonality
-	kMemPolicy
-	kScheduler
-	kIOPrio
 	kChownStdio
 	kChdir
 	kFindExec
 	kAwaitStart
-	kRlimit
-	kNoNewPrivs
 	kSeccomp
 	kBounding
 	kCredentials
@@ -69,6 +56,7 @@ const (
 	kCloseFds
 	kExec
 	kInit
+	kCall
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
@@ -180,21 +168,16 @@ func b2u(b bool) uint64 {
 	return 0
 }
 
-func (s JoinNS) encode(r *record)      { r.set(kJoinNS, slot(s.File), s.Type) }
-func (s JoinPidfd) encode(r *record)   { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
-func (s Unshare) encode(r *record)     { r.set(kUnshare, s.Flags) }
-func (s Clone) encode(r *record)       { r.set(kClone, s.Flags, slot(s.Cgroup)) }
-func (s Sync) encode(r *record)        { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
-func (Dumpable) encode(r *record)      { r.set(kDumpable) }
-func (s OpenTree) encode(r *record)    { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
-func (s SetIDs) encode(r *record)      { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
-func (s CgroupJoin) encode(r *record)  { r.set(kCgroupJoin, slot(s.Tasks)) }
-func (Setsid) encode(r *record)        { r.set(kSetsid) }
-func (s Keyring) encode(r *record)     { r.set(kKeyring); r.str(s.Keyring) }
-func (LoopbackUp) encode(r *record)    { r.set(kLoopbackUp) }
-func (s Hostname) encode(r *record)    { r.set(kHostname); r.str(s.Value) }
-func (s Domainname) encode(r *record)  { r.set(kDomainname); r.str(s.Value) }
-func (s Propagation) encode(r *record) { r.set(kPropagation, s.Flags) }
+func (s JoinNS) encode(r *record)     { r.set(kJoinNS, slot(s.File), s.Type) }
+func (s JoinPidfd) encode(r *record)  { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
+func (s Clone) encode(r *record)      { r.set(kClone, s.Flags, slot(s.Cgroup)) }
+func (s Sync) encode(r *record)       { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
+func (Dumpable) encode(r *record)     { r.set(kDumpable) }
+func (s OpenTree) encode(r *record)   { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
+func (s SetIDs) encode(r *record)     { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
+func (s CgroupJoin) encode(r *record) { r.set(kCgroupJoin, slot(s.Tasks)) }
+func (s Keyring) encode(r *record)    { r.set(kKeyring); r.str(s.Keyring) }
+func (LoopbackUp) encode(r *record)   { r.set(kLoopbackUp) }
 func (s AttachRoot) encode(r *record) {
 	r.set(kAttachRoot, slot(s.Tree), s.Propagation)
 	r.str(s.Path)
@@ -231,35 +214,21 @@ func (s Mknod) encode(r *record) {
 func (s Console) encode(r *record) {
 	r.set(kConsole, uint64(s.Rows), uint64(s.Cols), uint64(s.UID), b2u(s.DevConsole))
 }
-func (Pivot) encode(r *record)          { r.set(kPivot) }
-func (MoveRoot) encode(r *record)       { r.set(kMoveRoot) }
-func (s Chroot) encode(r *record)       { r.set(kChroot, slot(s.Dir)) }
-func (s RootAttr) encode(r *record)     { r.set(kRootAttr, s.Set, s.Propagation, b2u(s.Recursive)) }
+func (Pivot) encode(r *record)    { r.set(kPivot) }
+func (MoveRoot) encode(r *record) { r.set(kMoveRoot) }
+func (s Chroot) encode(r *record) { r.set(kChroot, slot(s.Dir)) }
+func (s RootAttr) encode(r *record) {
+	r.set(kRemount, s.Set, 0, s.Propagation, b2u(s.Recursive))
+	r.str("/")
+}
 func (s Sysctl) encode(r *record)       { r.set(kProcWrite); r.str("sys", s.Path, s.Value) }
 func (s Label) encode(r *record)        { r.set(kProcWrite); r.str("self/attr", s.File, s.Text) }
 func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
 func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path, s.Label) }
-func (s Umask) encode(r *record)        { r.set(kUmask, uint64(s.Mask)) }
-func (s Personality) encode(r *record)  { r.set(kPersonality, s.Domain) }
-func (s MemPolicy) encode(r *record) {
-	var mask []byte
-	for _, word := range s.Nodes {
-		mask = binary.NativeEndian.AppendUint64(mask, word)
-	}
-	r.set(kMemPolicy, uint64(len(mask)), uint64(s.Mode))
-	r.blob = true
-	r.str(string(mask))
-}
-func (s Scheduler) encode(r *record) {
-	r.set(kScheduler, uint64(s.Policy), s.Flags, uint64(uint32(s.Nice)), uint64(s.Priority), s.Runtime, s.Deadline, s.Period_)
-}
-func (s IOPriority) encode(r *record) { r.set(kIOPrio, uint64(s.Class)<<13|uint64(s.Level)) }
-func (s ChownStdio) encode(r *record) { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
-func (s Chdir) encode(r *record)      { r.set(kChdir, b2u(s.Retry)); r.str(s.Path) }
-func (s FindExec) encode(r *record)   { r.set(kFindExec); r.str(s.Candidates...) }
-func (s AwaitStart) encode(r *record) { r.set(kAwaitStart, slot(s.Listener)) }
-func (s Rlimit) encode(r *record)     { r.set(kRlimit, uint64(s.Number), s.Soft, s.Hard) }
-func (NoNewPrivs) encode(r *record)   { r.set(kNoNewPrivs) }
+func (s ChownStdio) encode(r *record)   { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
+func (s Chdir) encode(r *record)        { r.set(kChdir, b2u(s.Retry)); r.str(s.Path) }
+func (s FindExec) encode(r *record)     { r.set(kFindExec); r.str(s.Candidates...) }
+func (s AwaitStart) encode(r *record)   { r.set(kAwaitStart, slot(s.Listener)) }
 func (s Seccomp) encode(r *record) {
 	r.set(kSeccomp, uint64(len(s.Program)), uint64(s.Flags), b2u(s.Notify))
 	r.blob = true

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func ptr(s string) *string { return &s }
@@ -22,23 +24,21 @@ func samples() []Step {
 	return []Step{
 		JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"},
 		JoinPidfd{Pidfd: 2, Flags: 0x4000000, Kinds: "uts"},
-		Unshare{Flags: 0x80, Kinds: "time"},
 		Clone{Flags: 0x20000000, Kinds: "pid", Cgroup: 0},
 		Sync{Point: SyncReady, GoOn: true},
 		Dumpable{},
 		OpenTree{Tree: 1, Path: "/t", Recursive: true},
 		SetIDs{UID: 1, GID: 2},
 		CgroupJoin{Tasks: 2, Path: "/t"},
-		Setsid{},
 		Keyring{Keyring: "_ses.x"},
 		LoopbackUp{},
-		Propagation{Flags: 0x4000},
 		AttachRoot{Tree: NoSlot, Propagation: 1 << 18, Path: "/rootfs"},
 		MountFS{Type: "tmpfs", Target: "/t", Source: "s", Options: []Option{{"a", ptr("b")}, {"c", nil}, {"d", ptr("")}},
 			Attrs: 6, Propagation: 7, Recursive: true, NoLinks: true, CopyUp: CopyMode, Data: "d", Label: "l"},
 		MountTree{Tree: 1, Target: "/t", Source: "/s", Set: 1, Clear: 2, SetAll: 3, ClrAll: 4, Place: 5, Propagation: 6,
 			PropagateAll: true, Recursive: true, NoLinks: true},
 		Remount{Target: "/t", Set: 1, Clear: 2, Propagation: 3, Recursive: true, Superblock: true, Options: []Option{{"a", nil}}},
+		RootAttr{Set: 1, Propagation: 2, Recursive: true},
 		Mkdir{Path: "/d", Mode: 0o755},
 		Symlink{Path: "/l", Target: "t"},
 		Mknod{Path: "/n", Mode: 0o20666, Dev: 0x103, UID: 4, GID: 5, HostNode: 2, Bind: true, HostPath: "/dev/null"},
@@ -46,29 +46,32 @@ func samples() []Step {
 		Pivot{},
 		MoveRoot{},
 		Chroot{Dir: 0, Path: "/r"},
-		RootAttr{Set: 1, Propagation: 2, Recursive: true},
-		Hostname{Value: "h"},
-		Domainname{Value: "d"},
 		Sysctl{Path: "kernel/x", Value: "1"},
 		Label{Kind: "k", Value: "n", File: "exec", Text: "u:r:t:s0"},
 		ReadonlyPath{Path: "/p"},
 		MaskPath{Path: "/m", Label: "l"},
-		Umask{Mask: 0o27},
-		Personality{Domain: 8}, MemPolicy{Mode: 3, Nodes: []uint64{5, 1 << 63}},
-		Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period_: 7},
-		IOPriority{Class: 2, Level: 3},
 		ChownStdio{UID: 8, GID: 9},
 		Chdir{Path: "/c", Retry: true},
 		FindExec{Arg: "sh", Candidates: []string{"/a/sh", "/b/sh"}},
 		AwaitStart{Listener: 1},
-		Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20},
-		NoNewPrivs{},
 		Seccomp{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}, Flags: 8, Notify: true},
 		Bounding{Keep: 0x20},
 		Credentials{UID: 10, GID: 11, Groups: []uint32{12, 13, 0}, KeepGroups: true},
 		Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40},
 		CloseFds{First: 3},
 		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true},
+		Unshare{Flags: 0x80, Kinds: "time"},
+		Setsid{},
+		Propagation{Flags: 0x4000},
+		Hostname{Value: "h"},
+		Domainname{Value: "d"},
+		Umask{Mask: 0o27},
+		Personality{Domain: 8},
+		MemPolicy{Mode: 3, Nodes: []uint64{5, 1 << 63}},
+		Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period_: 7},
+		IOPriority{Class: 2, Level: 3},
+		Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20},
+		NoNewPrivs{},
 	}
 }
 
@@ -166,8 +169,8 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
 		}
 	}
-	if last != kInit {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kInit)
+	if last != kCall {
+		t.Errorf("%d kinds of steps were tried, there are %d", last, kCall)
 	}
 }
 
@@ -179,9 +182,10 @@ func TestArguments(t *testing.T) {
 	}{
 		{MountTree{Tree: NoSlot, Place: 5, Propagation: 6, PropagateAll: true}, []uint64{noSlot, 0, 0, 0, 0, 5<<32 | 6, 2, 0}},
 		{MountTree{Recursive: true, NoLinks: true}, []uint64{0, 0, 0, 0, 0, 0, 1, 1}},
-		{Umask{Mask: 0o22}, []uint64{0o22}},
-		{IOPriority{Class: 3, Level: 7}, []uint64{3<<13 | 7}},
-		{Scheduler{Nice: -1}, []uint64{0, 0, 0xffffffff}},
+		{Umask{Mask: 0o22}, []uint64{unix.SYS_UMASK, 0o22, 0, 0, 0, 0, 0, 0}},
+		{IOPriority{Class: 3, Level: 7}, []uint64{unix.SYS_IOPRIO_SET, 1, 0, 3<<13 | 7}},
+		{Scheduler{Nice: -1}, []uint64{unix.SYS_SCHED_SETATTR, 0, 0, 0, 0, 0, 0, 2}},
+		{Rlimit{Number: 7}, []uint64{unix.SYS_PRLIMIT64, 0, 7, 0, 0, 0, 0, 3}},
 		{Exec{Args: []string{"a", "b"}, Env: []string{"c"}}, []uint64{3}},
 		{Credentials{Groups: []uint32{1, 2}}, []uint64{0, 0, 0, 2}},
 		{Sync{Point: SyncTime}, []uint64{SyncTime, 0}},
@@ -197,7 +201,7 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kInit+1,
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kCall+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
@@ -226,8 +230,8 @@ func names(t *testing.T, file, begin, end, one string) []string {
 // The kinds are numbered by their place in three lists.
 func TestKindsAreInTheSameOrder(t *testing.T) {
 	header := names(t, "stub.h", "enum kind {", "K_END", `\bK_(\w+)`)
-	if len(header) != kInit {
-		t.Fatalf("enum kind has %d names, wire.go %d", len(header), kInit)
+	if len(header) != kCall {
+		t.Fatalf("enum kind has %d names, wire.go %d", len(header), kCall)
 	}
 	if got := names(t, "wire.go", "const (\n\tkJoinNS = iota + 1", ")", `\bk(\w+)`); !reflect.DeepEqual(got, header[1:]) {
 		t.Errorf("wire.go has %v\nstub.h %v", got, header[1:])
@@ -257,17 +261,17 @@ func limits(t *testing.T, program string) {
 	}
 	// A step of n bytes of text and the plan's 24, the record's 80, an offset's 8 and the NUL: exactly 64 MiB, and more.
 	most := strings.Repeat("x", 64<<20-24-80-8-1)
-	if got := decode(t, program, "decode", encode(t, []Step{Hostname{most}}, 0)); !strings.HasPrefix(got, "plan 1 0\n") {
+	if got := decode(t, program, "decode", encode(t, []Step{Keyring{most}}, 0)); !strings.HasPrefix(got, "plan 1 0\n") {
 		t.Errorf("a plan of 64 MiB: %.40s", got)
 	}
-	if _, err := Encode([]Step{Hostname{most + "x"}}, 0); err == nil {
+	if _, err := Encode([]Step{Keyring{most + "x"}}, 0); err == nil {
 		t.Error("a plan of more than 64 MiB was accepted")
 	}
 }
 
 func badPlansAreRefused(t *testing.T, program string) {
 	damaged := func(at int, v uint32) []byte {
-		data := encode(t, []Step{Hostname{"abc"}, Exec{Args: []string{"x"}, Env: []string{"E=1"}}}, 2)
+		data := encode(t, []Step{Keyring{"abc"}, Exec{Args: []string{"x"}, Env: []string{"E=1"}}}, 2)
 		binary.NativeEndian.PutUint32(data[at:], v)
 		return data
 	}
@@ -283,7 +287,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no steps":                   damaged(12, 0),
 		"1001 descriptors":           damaged(16, 1001),
 		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kInit+1),
+		"kind past the end":          damaged(first, kCall+1),
 		"size 0":                     damaged(first+4, 0),
 		"size not aligned":           damaged(first+4, recordSize+12),
 		"size past the end":          damaged(first+4, 1<<30),

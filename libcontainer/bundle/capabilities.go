@@ -1,24 +1,12 @@
 package bundle
 
 import (
-	"slices"
+	"rt/internal/names"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// capabilityNames are those of capabilities(7) up to Linux 6.18, sorted.
-var capabilityNames = [...]string{
-	"CAP_AUDIT_CONTROL", "CAP_AUDIT_READ", "CAP_AUDIT_WRITE", "CAP_BLOCK_SUSPEND", "CAP_BPF",
-	"CAP_CHECKPOINT_RESTORE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER",
-	"CAP_FSETID", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_KILL", "CAP_LEASE", "CAP_LINUX_IMMUTABLE",
-	"CAP_MAC_ADMIN", "CAP_MAC_OVERRIDE", "CAP_MKNOD", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE",
-	"CAP_NET_BROADCAST", "CAP_NET_RAW", "CAP_PERFMON", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP",
-	"CAP_SETUID", "CAP_SYSLOG", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_CHROOT", "CAP_SYS_MODULE",
-	"CAP_SYS_NICE", "CAP_SYS_PACCT", "CAP_SYS_PTRACE", "CAP_SYS_RAWIO", "CAP_SYS_RESOURCE",
-	"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_WAKE_ALARM",
-}
-
-// capabilitySet has one bit for each of capabilityNames, in their order, not the kernel's.
+// capabilitySet has one bit for each capability, at its number.
 type capabilitySet uint64
 
 func (s capabilitySet) has(bit int) bool { return s&(1<<bit) != 0 }
@@ -41,10 +29,10 @@ func (c *checker) capabilities(caps *specs.LinuxCapabilities, ptr string) {
 	c.notGranted(caps.Ambient, permitted&inheritable, ptr, "ambient", "it is not in both permitted and inheritable")
 }
 
-func (c *checker) capabilitySet(names []string, ptr string) (set capabilitySet) {
-	for i, name := range names {
-		bit, ok := slices.BinarySearch(capabilityNames[:], name)
-		if !ok {
+func (c *checker) capabilitySet(list []string, ptr string) (set capabilitySet) {
+	for i, name := range list {
+		bit := names.Capability(name)
+		if bit < 0 {
 			c.warn(at(ptr, i), "unknown capability %s is ignored", quote(name))
 			continue
 		}
@@ -53,9 +41,9 @@ func (c *checker) capabilitySet(names []string, ptr string) (set capabilitySet) 
 	return set
 }
 
-func (c *checker) notGranted(names []string, allowed capabilitySet, ptr, field, why string) {
-	for i, name := range names {
-		if bit, ok := slices.BinarySearch(capabilityNames[:], name); ok && !allowed.has(bit) {
+func (c *checker) notGranted(list []string, allowed capabilitySet, ptr, field, why string) {
+	for i, name := range list {
+		if bit := names.Capability(name); bit >= 0 && !allowed.has(bit) {
 			c.warn(at(ptr, field, i), "%s cannot be granted: %s", name, why)
 		}
 	}

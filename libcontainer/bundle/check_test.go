@@ -164,13 +164,6 @@ func TestWarningsCannotHideAnError(t *testing.T) {
 	}
 }
 
-// The names are searched by halves; Linux has had 41 since CAP_CHECKPOINT_RESTORE (5.9).
-func TestCapabilityNames(t *testing.T) {
-	if !slices.IsSorted(capabilityNames[:]) || len(capabilityNames) != 41 {
-		t.Errorf("%d names, sorted %v", len(capabilityNames), slices.IsSorted(capabilityNames[:]))
-	}
-}
-
 func TestNotUTF8(t *testing.T) {
 	raw := bytes.Replace(read(t, "base.json"), []byte("rootfs"), []byte("r\xfft"), 1)
 	if found := check(t, raw); len(found) != 1 || found[0].Pointer != "" || !found[0].Warning {

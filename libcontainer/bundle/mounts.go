@@ -3,7 +3,10 @@ package bundle
 import (
 	"path"
 
+	"rt/internal/names"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // mounts checks config.md, "Mounts".
@@ -35,32 +38,33 @@ type mountHas struct{ bind, remount, idmap bool }
 
 func (c *checker) mountOptions(m *specs.Mount, i int) (has mountHas) {
 	for _, o := range m.Options {
-		switch kindOfOption(o) {
-		case optBind:
+		switch names.MountOption(o).Kind {
+		case names.Bind:
 			has.bind = true
-		case optRemount:
+		case names.Remount:
 			has.remount = true
-		case optIDMap:
+		case names.IDMap:
 			has.idmap = true
 		}
 	}
-	var propagation optionKind
+	var propagation uint64
 	for j, o := range m.Options {
-		kind := kindOfOption(o)
+		word := names.MountOption(o)
 		switch {
 		case o == "":
 			c.warn(at("/mounts", i, "options", j), "an empty option is ignored")
-		case kind == optData && has.bind:
+		case word.Kind == names.Data && has.bind:
 			// mount(2) ignores data with MS_BIND: the author believes in an option that has no effect
 			c.fail(at("/mounts", i, "options", j), "bind mounts cannot have any filesystem-specific options applied: %s", quote(o))
-		case kind == optCopyUp && m.Type != "tmpfs":
+		case word.Kind == names.CopyUp && m.Type != "tmpfs":
 			c.fail(at("/mounts", i, "options", j), "tmpcopyup is for mounts of type tmpfs")
-		case kind.propagation():
-			if propagation != 0 && propagation != kind && !(propagation == optSlave && kind == optShared) {
+		case word.Kind == names.Propagation:
+			p := word.Set &^ unix.MS_REC
+			if propagation != 0 && propagation != p && !(propagation == unix.MS_SLAVE && p == unix.MS_SHARED) {
 				// slave, then shared is both at once (mount_namespaces(7), "slave-and-shared")
 				c.fail(at("/mounts", i, "options", j), "%s contradicts the propagation given before it", o)
 			}
-			propagation = kind
+			propagation = p
 		}
 	}
 	return has

@@ -4,6 +4,8 @@ import (
 	"path"
 	"strings"
 
+	"rt/internal/names"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -23,7 +25,7 @@ func (c *checker) rootfsPropagation(p string, ns namespaces) {
 	if p == "" {
 		return
 	}
-	if !kindOfOption(p).propagation() {
+	if names.MountOption(p).Kind != names.Propagation {
 		c.fail("/linux/rootfsPropagation", "unknown mount propagation %s", quote(p))
 	}
 	if !ns.has(mountNS) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 
+	"rt/internal/names"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -119,7 +121,7 @@ func (c *checker) rlimits(limits []specs.POSIXRlimit, ptr string) {
 	var seen [16]bool
 	for i := range limits {
 		l := &limits[i]
-		n := rlimitIndex(l.Type)
+		n := names.Rlimit(l.Type)
 		switch {
 		case n < 0:
 			c.fail(at(ptr, i, "type"), "wrong rlimit value: %s", printable(short(l.Type)))
@@ -132,43 +134,4 @@ func (c *checker) rlimits(limits []specs.POSIXRlimit, ptr string) {
 			c.fail(at(ptr, i, "soft"), "soft limit %d of %s is above its hard limit %d", l.Soft, l.Type, l.Hard)
 		}
 	}
-}
-
-// rlimitIndex returns the kernel's number of a resource (asm-generic/resource.h), -1 if there is none.
-func rlimitIndex(name string) int {
-	switch name {
-	case "RLIMIT_CPU":
-		return 0
-	case "RLIMIT_FSIZE":
-		return 1
-	case "RLIMIT_DATA":
-		return 2
-	case "RLIMIT_STACK":
-		return 3
-	case "RLIMIT_CORE":
-		return 4
-	case "RLIMIT_RSS":
-		return 5
-	case "RLIMIT_NPROC":
-		return 6
-	case "RLIMIT_NOFILE":
-		return 7
-	case "RLIMIT_MEMLOCK":
-		return 8
-	case "RLIMIT_AS":
-		return 9
-	case "RLIMIT_LOCKS":
-		return 10
-	case "RLIMIT_SIGPENDING":
-		return 11
-	case "RLIMIT_MSGQUEUE":
-		return 12
-	case "RLIMIT_NICE":
-		return 13
-	case "RLIMIT_RTPRIO":
-		return 14
-	case "RLIMIT_RTTIME":
-		return 15
-	}
-	return -1
 }

@@ -3,32 +3,9 @@ package plan
 import (
 	"fmt"
 
+	"rt/internal/names"
 	"rt/nsenter"
 )
-
-// capNames in the order of linux/capability.h: a capability's number is its index.
-var capNames = [...]string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
-	"CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
-	"CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
-	"CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
-	"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
-	"CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
-	"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
-}
-
-// CapabilityNames are the capabilities that rt knows, by number.
-func CapabilityNames() []string { return capNames[:] }
-
-// capNumber is -1 for a name that rt does not know.
-func capNumber(name string) int {
-	for i, n := range capNames {
-		if n == name {
-			return i
-		}
-	}
-	return -1
-}
 
 type capSets struct {
 	bounding uint64
@@ -67,11 +44,11 @@ func (b *builder) grantable() uint64 {
 	return b.facts.Bounding
 }
 
-func (b *builder) capMask(set string, names []string) uint64 {
+func (b *builder) capMask(set string, list []string) uint64 {
 	var mask uint64
 	grantable := b.grantable()
-	for i, name := range names {
-		n := capNumber(name)
+	for i, name := range list {
+		n := names.Capability(name)
 		at := fmt.Sprintf("/process/capabilities/%s/%d", set, i)
 		switch {
 		case n < 0:

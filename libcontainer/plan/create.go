@@ -95,7 +95,7 @@ func (b *builder) joinNamespace(i int, t nsType) {
 func (b *builder) newNamespaces() error {
 	var flags uint64
 	for _, t := range nsTypes {
-		if b.isNew(t.kind) && t.flag&afterClone == 0 {
+		if b.isNew(t.kind) && t.flag&(afterClone|b.afterIDs()) == 0 {
 			flags |= t.flag
 		}
 	}
@@ -133,7 +133,19 @@ func (b *builder) enterUser() error {
 	if b.has(specs.UserNamespace) {
 		b.add("", b.insideIDs())
 	}
+	if flags := b.afterIDs(); flags != 0 {
+		b.add("/linux/namespaces", nsenter.Unshare{Flags: flags, Kinds: kinds(flags)})
+	}
 	return nil
+}
+
+// afterIDs are namespaces that are made by the user namespace's root: the kernel mounts an mqueue with an ipc
+// namespace, and its directory belongs for good to who made it.
+func (b *builder) afterIDs() uint64 {
+	if b.has(specs.UserNamespace) && b.isNew(specs.IPCNamespace) {
+		return unix.CLONE_NEWIPC
+	}
+	return 0
 }
 
 func (b *builder) enterCgroups() error {

@@ -61,10 +61,10 @@ func checkAttributes(t *testing.T, step nsenter.Step) {
 	t.Helper()
 	check := func(set, clear uint64) {
 		// Access times are one field of several bits, which is cleared to be set (mount_setattr(2)).
-		if both := set & clear &^ attrAtime; both != 0 {
+		if both := set & clear &^ unix.MOUNT_ATTR__ATIME; both != 0 {
 			t.Errorf("%s sets and clears %#x", step, both)
 		}
-		if set&attrAtime != 0 && clear != 0 && clear&attrAtime != 0 && clear&attrAtime != attrAtime {
+		if set&unix.MOUNT_ATTR__ATIME != 0 && clear != 0 && clear&unix.MOUNT_ATTR__ATIME != 0 && clear&unix.MOUNT_ATTR__ATIME != unix.MOUNT_ATTR__ATIME {
 			t.Errorf("%s clears only a part of the access time", step)
 		}
 	}
@@ -78,8 +78,8 @@ func checkAttributes(t *testing.T, step nsenter.Step) {
 		check(s.Set, s.Clear)
 		target = s.Target
 	case nsenter.MountFS:
-		if s.Attrs&^uint64(unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC|attrAtime|
-			unix.MOUNT_ATTR_NODIRATIME|attrNoSymfollow) != 0 {
+		if s.Attrs&^uint64(unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC|unix.MOUNT_ATTR__ATIME|
+			unix.MOUNT_ATTR_NODIRATIME|unix.MOUNT_ATTR_NOSYMFOLLOW) != 0 {
 			t.Errorf("%s has attributes that are none", step)
 		}
 		target = s.Target

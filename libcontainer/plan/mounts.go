@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/names"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -26,12 +27,7 @@ func (b *builder) root() error {
 }
 
 func (b *builder) rootfsPropagation() uint64 {
-	for _, o := range mountOptions {
-		if o.kind == propagationOption && o.name == b.spec.Linux.RootfsPropagation {
-			return o.set &^ unix.MS_REC
-		}
-	}
-	return 0
+	return names.MountOption(b.spec.Linux.RootfsPropagation).Set &^ unix.MS_REC
 }
 
 // hostPropagation is for the copy of the host's tree in the new namespace, which is never shared with the host:
@@ -327,7 +323,7 @@ func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) error {
 	view := b.facts.Cgroups
 	if view.Foreign {
-		change(&f.set, &f.clear, mountOption{set: unix.MOUNT_ATTR_RDONLY})
+		change(&f.set, &f.clear, names.Option{Set: unix.MOUNT_ATTR_RDONLY})
 	}
 	if view.V2 || (m.Type == "cgroup2" && view.Path != "") {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup2", Source: "cgroup", Target: target, Attrs: f.attrs(),

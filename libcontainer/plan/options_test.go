@@ -13,40 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// specOptions is the table of config.md, "Linux mount options", of version 1.3.0.
-const specOptions = `async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev
-nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev
-rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro
-rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime
-suid symfollow sync tmpcopyup unbindable idmap ridmap`
-
-func TestMountOptions(t *testing.T) {
-	got := MountOptions()
-	if !slices.IsSorted(got) {
-		t.Errorf("not sorted: %v", got)
-	}
-	if len(slices.Compact(slices.Clone(got))) != len(got) {
-		t.Errorf("a name is there twice: %v", got)
-	}
-	want := strings.Fields(specOptions)
-	// The specification's table forgets rnodev, mount(8) does not.
-	want = append(want, "rnodev")
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v\nwant %v", got, want)
-	}
-	for _, name := range got {
-		if o, ok := findOption(name); !ok || o.name != name {
-			t.Errorf("%s is not found", name)
-		}
-	}
-	for _, name := range []string{"", "a", "zzz", "RO", "ro ", "rw=1", "bin", "bindd"} {
-		if _, ok := findOption(name); ok {
-			t.Errorf("%q is found", name)
-		}
-	}
-}
-
 const (
 	rdonly  = unix.MOUNT_ATTR_RDONLY
 	nosuid  = unix.MOUNT_ATTR_NOSUID

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/names"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -102,8 +103,8 @@ func (b *builder) credentials() error {
 	b.add("", nsenter.CloseFds{First: 3 + b.opts.ExtraFds})
 	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
 	for i, l := range p.Rlimits {
-		n, ok := rlimitNumber(l.Type)
-		if !ok {
+		n := names.Rlimit(l.Type)
+		if n < 0 {
 			return fmt.Errorf("/process/rlimits/%d/type: wrong rlimit value: %s", i, l.Type)
 		}
 		b.add(fmt.Sprintf("/process/rlimits/%d", i), nsenter.Rlimit{Type: l.Type, Number: n, Soft: l.Soft, Hard: l.Hard})
@@ -193,18 +194,6 @@ func (b *builder) environment() []string {
 
 // notifyTarget is where the NOTIFY_SOCKET proxy's directory is seen in the container.
 const notifyTarget = "/run/notify"
-
-func rlimitNumber(name string) (int, bool) {
-	for i, n := range [...]string{ // in the order of asm-generic/resource.h
-		"CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",
-		"SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
-	} {
-		if name == "RLIMIT_"+n {
-			return i, true
-		}
-	}
-	return 0, false
-}
 
 func ioClass(c specs.IOPriorityClass) (uint32, bool) {
 	switch c {

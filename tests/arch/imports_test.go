@@ -19,9 +19,9 @@ var may = []struct {
 	{"rt/internal", []string{"rt/internal"}},
 	{"rt/nsenter", []string{"rt/internal"}},
 	{"rt/cgroups", []string{"rt/internal", "rt/cgroups"}},
-	{"rt/libcontainer/bundle", []string{"rt/internal/hint", "rt/internal/plain", "rt/internal/cpulist"}},
+	{"rt/libcontainer/bundle", []string{"rt/internal/hint", "rt/internal/names", "rt/internal/plain", "rt/internal/cpulist"}},
 	{"rt/libcontainer/seccomp", []string{"rt/internal/hint"}},
-	{"rt/libcontainer/plan", []string{"rt/internal/hint", "rt/internal/cpulist", "rt/libcontainer/bundle", "rt/libcontainer/seccomp", "rt/nsenter"}},
+	{"rt/libcontainer/plan", []string{"rt/internal/hint", "rt/internal/names", "rt/internal/cpulist", "rt/libcontainer/bundle", "rt/libcontainer/seccomp", "rt/nsenter"}},
 	{"rt/libcontainer/console", []string{"rt/internal", "rt/nsenter"}}, // its signal handler is C
 	{"rt/libcontainer/", []string{"rt/internal"}},                      // hooks, console, notify ...: one subject each
 	{"rt/libcontainer", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer"}},
