@@ -43,7 +43,7 @@ var optionEffects = []optionEffect{
 	{"slave", "", "", "shared:"}, {"rslave", "", "", "shared:"},
 	{"unbindable", "", "unbindable", ""}, {"runbindable", "", "unbindable", ""},
 
-	{"bind", "", "relatime", "below:rw"}, {"rbind", "", "below:rw", ""},
+	{"bind", "", "rw", "below:rw"}, {"rbind", "", "below:rw", ""},
 	{"rro", "rbind", "ro below:ro", ""}, {"rrw", "rbind ro", "rw below:rw", ""},
 	{"rnosuid", "rbind", "nosuid below:nosuid", ""}, {"rsuid", "rbind nosuid", "below:rw", "nosuid below:nosuid"},
 	{"rnodev", "rbind", "nodev below:nodev", ""}, {"rdev", "rbind nodev", "below:rw", "nodev below:nodev"},
