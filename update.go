@@ -38,7 +38,7 @@ func limitFlags() []limitFlag {
 		{"cpu-rt-runtime", "`MICROSECONDS` of realtime cpu time in a period", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.RealtimeRuntime })},
 		{"cpuset-cpus", "`LIST` of cpus to use, 0-3,7", text(func(r *specs.LinuxResources) *string { return &r.CPU.Cpus })},
 		{"cpuset-mems", "`LIST` of memory nodes to use", text(func(r *specs.LinuxResources) *string { return &r.CPU.Mems })},
-		{"cpu-idle", "`0|1` 1: run only when nothing else does; 0: as others", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.Idle })},
+		{"cpu-idle", "`1` to run only when nothing else does, 0 to run as others", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.Idle })},
 		{"memory", "limit of memory in `BYTES`, or with a unit (100M); -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Limit })},
 		{"memory-reservation", "`BYTES` that are kept when memory is short", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Reservation })},
 		{"memory-swap", "limit of memory and swap together in `BYTES`; -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Swap })},

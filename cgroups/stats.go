@@ -192,7 +192,7 @@ func (c *Cgroup) Usage() (*Usage, error) {
 	return u, rs.err
 }
 
-// MemoryLimitV2 is memory.max, -1 for none; nil if memory is not v2's here.
+// MemoryLimitV2 is memory.max; nil if there is no limit, or memory is not v2's here.
 func (c *Cgroup) MemoryLimitV2() (*int64, error) {
 	rs := c.readings()
 	if rs.v1("memory") != nil {
@@ -202,9 +202,10 @@ func (c *Cgroup) MemoryLimitV2() (*int64, error) {
 	if !ok {
 		return nil, rs.err
 	}
-	n := int64(-1)
-	if max := rs.v2().parse("memory.max", text); max <= math.MaxInt64 {
-		n = int64(max)
+	n := rs.v2().parse("memory.max", text)
+	if n > math.MaxInt64 {
+		return nil, nil
 	}
-	return &n, rs.err
+	limit := int64(n)
+	return &limit, rs.err
 }

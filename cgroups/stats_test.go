@@ -127,6 +127,10 @@ func TestStatsV2(t *testing.T) {
 	if limit, err := c.MemoryLimitV2(); err != nil || limit == nil || *limit != 64<<20 {
 		t.Errorf("memory limit %v %v", limit, err)
 	}
+	writeTestFile(t, c.BornDir()+"/memory.max", "max\n")
+	if limit, err := c.MemoryLimitV2(); err != nil || limit != nil {
+		t.Errorf("no memory limit: %v %v", limit, err)
+	}
 }
 
 // TestStatsOfNothing: a cgroup that is gone is all zeros and no error.

@@ -64,7 +64,7 @@ func (c *container) applyResources(r *specs.LinuxResources) error {
 }
 
 // withMemoryLimit adds the limit in force to a change of memory+swap alone: cgroup v2 knows swap by itself,
-// which is the difference of the two.
+// which is the difference of the two. Where there is none, Apply refuses.
 func withMemoryLimit(cg *cgroups.Cgroup, r *specs.LinuxResources) (*specs.LinuxResources, error) {
 	m := r.Memory
 	if m == nil || m.Swap == nil || *m.Swap <= 0 || m.Limit != nil && *m.Limit != 0 {
