@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -223,8 +224,11 @@ func FuzzStats(f *testing.F) {
 func TestStatsLive(t *testing.T) {
 	c := cgroupFor(t, liveHost(t))
 	create(t, c, `{"pids":{"limit":17}}`)
-	cmd := sh(t, c, "")
+	cmd := sh(t, c, "echo ready; while :; do :; done")
 	s, err := c.Stats()
+	for deadline := time.Now().Add(20 * time.Second); err == nil && s.CPU.Usage.Total == 0 && time.Now().Before(deadline); {
+		s, err = c.Stats() // what runs is accounted for at the next tick
+	}
 	if err != nil || s.Pids.Limit != 17 || s.Pids.Current == 0 || s.CPU.Usage.Total == 0 {
 		t.Errorf("%+v %v", s, err)
 	}
