@@ -184,3 +184,15 @@ func TestUpdateAtOnce(t *testing.T) {
 		t.Errorf("limits of several updates: %d %d %d", n, share, quota)
 	}
 }
+
+// TestUpdateIsWhole: of an update with one value that the kernel refuses, nothing is left.
+func TestUpdateIsWhole(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "1.1 leaves what was written before")
+	c := newContainer(t).up()
+	c.update("--pids-limit", "30", "--cpu-share", "500").ok()
+	const noSuchDevice = `{"pids":{"limit":60},"cpu":{"shares":300},"blockIO":{"throttleReadBpsDevice":[{"major":4094,"minor":1,"rate":1024}]}}`
+	c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(noSuchDevice)}).
+		fails("/linux/resources/blockIO/throttleReadBpsDevice/0/rate): no such device").oneError()
+	c.check("refused", limitFile{"pids/pids.max", "30", "pids.max", "30"}, limitFile{"cpu/cpu.shares", "500", "cpu.weight", "58"})
+}
