@@ -160,7 +160,7 @@ func (h *Host) probeMountinfo(missing []string) error {
 	}
 	for _, names := range missing {
 		for _, m := range mounts {
-			if hasHierarchy(m, names) {
+			if hasHierarchy(m, names) && visible(m) {
 				h.record(names, m.Mountpoint, "")
 				break
 			}
@@ -180,6 +180,13 @@ func readMounts(filter mountinfo.FilterFunc) ([]*mountinfo.Info, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return mounts, nil
+}
+
+// visible says whether the mount point is that mount, or another cgroup mount on top of it: in a container a tmpfs
+// may cover what came with the host's /sys.
+func visible(m *mountinfo.Info) bool {
+	magic, err := fsMagic(m.Mountpoint)
+	return err == nil && (magic == unix.CGROUP_SUPER_MAGIC || magic == unix.CGROUP2_SUPER_MAGIC)
 }
 
 func hasHierarchy(m *mountinfo.Info, names string) bool {
@@ -206,12 +213,12 @@ func (h *Host) ownDir(name, mount string) (string, error) {
 	if dir := path.Join(mount, own); exists(dir) {
 		return dir, nil
 	}
-	mounts, err := readMounts(mountinfo.SingleEntryFilter(mount))
+	mounts, err := readMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Mountpoint != mount, false })
 	if err != nil {
 		return "", err
 	}
-	if len(mounts) == 1 {
-		if rest, ok := strings.CutPrefix(own+"/", strings.TrimSuffix(mounts[0].Root, "/")+"/"); ok {
+	if n := len(mounts); n > 0 { // the last is on top: in a rootless container the host's own may lie below
+		if rest, ok := strings.CutPrefix(own+"/", strings.TrimSuffix(mounts[n-1].Root, "/")+"/"); ok {
 			if dir := path.Join(mount, rest); exists(dir) {
 				return dir, nil
 			}

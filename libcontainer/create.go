@@ -212,6 +212,9 @@ func (k *making) makeCgroup() error {
 	if k.c.Unit != "" {
 		return k.startUnit()
 	}
+	if len(k.c.Cgroups) == 0 {
+		return nil
+	}
 	warnings, err := k.c.cg.Create(k.spec.Linux.Resources)
 	for _, w := range warnings {
 		k.c.rt.Warn("%s", w)

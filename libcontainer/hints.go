@@ -20,6 +20,10 @@ func userNamespaceHint(e *StepError) string {
 		if e.Errno == unix.EPERM {
 			return "a namespace is joined with the rights in the user namespace that it belongs to"
 		}
+	case nsenter.LoopbackUp:
+		if e.Errno == unix.EPERM {
+			return "rt lacks CAP_NET_ADMIN in its user namespace"
+		}
 	case nsenter.MountTree:
 		if e.Errno == unix.EPERM && s.Clear|s.ClrAll != 0 {
 			return "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"

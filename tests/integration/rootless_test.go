@@ -212,11 +212,18 @@ func TestRootlessCgroupIsReadOnly(t *testing.T) {
 		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/sys/fs/cgroup" })
 	}).up()
 	for _, m := range noMount.mounts() {
-		if strings.HasPrefix(m.point, "/sys") && !m.has("ro") && !differs(t, "") {
+		if strings.HasPrefix(m.point, "/sys") && !m.has("ro") && !differs(t, "the same") {
 			t.Errorf("%s is writable", m.point)
 		}
 	}
-	c.mountAt("/sys/fs/cgroup")
+	// A cgroup that is not the container's own is shown read-only, whatever is asked for.
+	foreign := newRootless(t, func(s *specs.Spec) { s.Mounts[6].Options = []string{"nosuid", "rw"} }).up()
+	own := strings.Contains(foreign.proc("cgroup"), foreign.id)
+	for _, m := range foreign.mounts() {
+		if strings.HasPrefix(m.point, "/sys/fs/cgroup") && !m.has("ro") && !own && !differs(t, "the same") {
+			t.Errorf("%s is writable", m.point)
+		}
+	}
 }
 
 // TestRootlessErrors: what cannot be done is said before anything is left behind.
@@ -476,6 +483,26 @@ func TestNested(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRuntimeInContainer: an ordinary user's container runs containers, in user namespaces of its own.
+func TestRuntimeInContainer(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "the runtime's own path")
+	caps := []string{"CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETFCAP", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL"}
+	inner := `cd /inner && rt spec --rootless && sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"cat","\/proc\/self\/uid_map"/' config.json && `
+	c := newRootless(t, writable, capable(caps...), script(inner+"rt --root /tmp/r run in"), mounted("/bin/rt", "bind", machine.rt, "bind"),
+		func(s *specs.Spec) { s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil })
+	c.must(os.MkdirAll(filepath.Join(c.rootfs, "inner/rootfs"), 0o755))
+	c.must(busyboxRootfs(filepath.Join(c.rootfs, "inner/rootfs")))
+	c.give(ordinary)
+	if got := strings.Fields(c.run().ok().out()); strings.Join(got, " ") != "0 0 1" {
+		t.Errorf("uid_map: %q", got)
+	}
+	c.must(os.Remove(filepath.Join(c.rootfs, "inner/config.json")))
+	c.spec.Linux.MaskedPaths = []string{"/proc/keys"}
+	c.write()
+	c.run().fails("mount proc at /proc: ", "operation not permitted (/mounts/0)", "hint: a new /proc would show what is covered")
 }
 
 // TestNoUserNamespaces: a limit of the outer user namespace is what an administrator would have set to 0.
