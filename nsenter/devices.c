@@ -68,21 +68,19 @@ STEP(mknod)
 	if (dir < 0)
 		return dir;
 	c->what = "mknodat";
-	if (mknodat(dir, base, (mode_t)s->a[0], (dev_t)s->a[1]) < 0) {
-		int err = errno;
-		if (err == EPERM && s->str[1][0]) {
-			close(dir);
-			return bind_node(c, s);
-		}
-		if (err != EEXIST)
-			return -err;
+	int fd, made = mknodat(dir, base, (mode_t)s->a[0], (dev_t)s->a[1]) == 0, err = errno;
+	if (!made && err == EPERM && s->str[1][0]) {
+		close(dir);
+		return bind_node(c, s);
 	}
-	int fd;
+	if (!made && err != EEXIST)
+		return -err;
 	TRY(c, "open node", fd = k_openat2(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_IN_ROOT | K_NO_MAGICLINKS));
 	c->what = "another file is there";
 	if (!same_node(fd, s))
 		return -EEXIST;
-	TRY(c, "fchownat", fchownat(fd, "", (uid_t)s->a[2], (gid_t)s->a[3], AT_EMPTY_PATH));
+	if (made) /* one that was there may be a bind mount of the host's */
+		TRY(c, "fchownat", fchownat(fd, "", (uid_t)s->a[2], (gid_t)s->a[3], AT_EMPTY_PATH));
 	close(fd);
 	close(dir);
 	return 0;

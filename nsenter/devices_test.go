@@ -27,6 +27,13 @@ func TestMknod(t *testing.T) {
 			t.Errorf("%s: mode %o device %x owner %d:%d", path, st.Mode, st.Rdev, st.Uid, st.Gid)
 		}
 	}
+	// A node that is there may be the host's, which is not to be given away.
+	other := null
+	other.UID, other.GID = 7, 8
+	start(t, within(root, other, stop)).sync(nsenter.SyncReady)
+	if st := stat(t, root+"/dev/sub/null"); st.Uid != 5 || st.Gid != 6 {
+		t.Errorf("a node that was there belongs to %d:%d now", st.Uid, st.Gid)
+	}
 	const there = "another file is there"
 	start(t, within(root, node("/file", unix.S_IFCHR|0o666, 1, 3))).fails(before, unix.EEXIST, there)
 	start(t, within(root, node("/dev/block", unix.S_IFBLK|0o666, 7, 301))).fails(before, unix.EEXIST, there)

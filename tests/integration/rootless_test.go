@@ -474,7 +474,7 @@ func TestNested(t *testing.T) {
 		} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				t.Parallel()
-				c := newRootless(t, edit, script("cat /proc/self/setgroups; id -u; echo hi >/dev/null && test -d /sys/kernel && hostname"))
+				c := newRootless(t, edit, mounted("/dev/null", "bind", "/dev/null", "bind"), script("cat /proc/self/setgroups; id -u; echo hi >/dev/null && test -d /sys/kernel && hostname"))
 				c.prefix = nested
 				c.run().ok().prints("deny\n0\nbox")
 				if left := c.leftovers(false); len(left) > 0 {
