@@ -51,7 +51,7 @@ func hostProblems(b *bundle.Bundle) []bundle.Problem {
 	if s.Linux != nil {
 		h.linux(s)
 	}
-	h.found = append(h.found, rootlessProblem(s)...)
+	h.found = append(h.found, rootlessProblems(ownPrivileges(), s)...)
 	return h.found
 }
 

@@ -20,6 +20,10 @@ func userNamespaceHint(e *StepError) string {
 		if e.Errno == unix.EPERM {
 			return "a namespace is joined with the rights in the user namespace that it belongs to"
 		}
+	case nsenter.AttachRoot:
+		if e.Errno == unix.EACCES {
+			return "the host's user who is the container's root must be able to enter every directory above it (chmod o+x)"
+		}
 	case nsenter.LoopbackUp:
 		if e.Errno == unix.EPERM {
 			return "rt lacks CAP_NET_ADMIN in its user namespace"

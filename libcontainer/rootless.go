@@ -123,7 +123,7 @@ func setgroupsDenied(pid string) bool {
 func (r *Runtime) tolerant(p privileges) bool {
 	switch r.Rootless {
 	case "", "auto":
-		return os.Geteuid() != 0 || !p.first
+		return os.Geteuid() != 0 || !p.first || !p.admin()
 	}
 	return r.Rootless == "true"
 }
@@ -282,11 +282,24 @@ func (p privileges) explainRights(err error) error {
 	return err
 }
 
-// rootlessProblem is checkPrivileges for `rt check`.
-func rootlessProblem(spec *specs.Spec) []bundle.Problem {
-	err := checkPrivileges(ownPrivileges(), spec)
-	if err == nil {
-		return nil
+// rootlessProblems are what an rt with these privileges cannot do for a configuration, for `rt check`.
+func rootlessProblems(p privileges, spec *specs.Spec) (found []bundle.Problem) {
+	if err := checkPrivileges(p, spec); err != nil {
+		found = append(found, bundle.Problem{Pointer: "/linux/namespaces", Text: err.Error()})
 	}
-	return []bundle.Problem{{Pointer: "/linux/namespaces", Text: err.Error()}}
+	if spec.Linux == nil || !makesUserNamespace(spec.Linux) {
+		return found
+	}
+	if p.mapsOwnGID(spec.Linux) && spec.Process != nil && len(spec.Process.User.AdditionalGids) > 0 {
+		found = append(found, bundle.Problem{Pointer: "/process/user/additionalGids", Text: "cannot set any additional groups in a rootless container"})
+	}
+	for _, m := range idMapsOf(spec.Linux) {
+		if p.mapper(&m) != byHelper {
+			continue
+		}
+		if _, err := m.helperPath(); err != nil {
+			found = append(found, bundle.Problem{Pointer: m.pointer, Text: err.Error()})
+		}
+	}
+	return found
 }

@@ -24,25 +24,30 @@ type idMap struct {
 	list          []specs.LinuxIDMapping
 }
 
+func idMapsOf(l *specs.Linux) [2]idMap {
+	return [...]idMap{
+		{"uid_map", "/linux/uidMappings", "newuidmap", "/etc/subuid", l.UIDMappings},
+		{"gid_map", "/linux/gidMappings", "newgidmap", "/etc/subgid", l.GIDMappings},
+	}
+}
+
 // mapIDs gives a process in a new user namespace its ids (user_namespaces(7)). Who has CAP_SETUID and CAP_SETGID
 // writes any map; anybody may map himself; the rest is the business of newuidmap(1) and newgidmap(1).
 func (p privileges) mapIDs(pid int, l *specs.Linux) error {
-	for _, m := range [...]idMap{
-		{"uid_map", "/linux/uidMappings", "newuidmap", "/etc/subuid", l.UIDMappings},
-		{"gid_map", "/linux/gidMappings", "newgidmap", "/etc/subgid", l.GIDMappings},
-	} {
+	for _, m := range idMapsOf(l) {
 		var err error
-		switch {
-		case p.has(unix.CAP_SETUID) && p.has(unix.CAP_SETGID):
-			err = m.write(pid)
-		case m.file == "uid_map" && isOwn(m.list, os.Geteuid()):
-			err = m.write(pid)
-		case m.file == "gid_map" && isOwn(m.list, os.Getegid()):
+		switch p.mapper(&m) {
+		case byOwnID:
 			// Or a process could leave a group that denies it something (CVE-2014-8989).
-			if err = sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/setgroups", "deny"); err == nil {
+			if m.file == "gid_map" {
+				err = sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/setgroups", "deny")
+			}
+			if err == nil {
 				err = m.write(pid)
 			}
-		default:
+		case byPrivilege:
+			err = m.write(pid)
+		case byHelper:
 			err = m.runHelper(pid)
 		}
 		if err != nil {
@@ -52,14 +57,33 @@ func (p privileges) mapIDs(pid int, l *specs.Linux) error {
 	return nil
 }
 
-// isOwn says whether the one mapping is of the one id that needs nobody's permission.
+// A mapper is what lets rt have an id map written.
+type mapper int
+
+const (
+	byPrivilege mapper = iota
+	byOwnID            // the one mapping is of the one id that needs nobody's permission
+	byHelper
+)
+
+func (p privileges) mapper(m *idMap) mapper {
+	switch {
+	case p.has(unix.CAP_SETUID) && p.has(unix.CAP_SETGID):
+		return byPrivilege
+	case m.file == "uid_map" && isOwn(m.list, os.Geteuid()), m.file == "gid_map" && isOwn(m.list, os.Getegid()):
+		return byOwnID
+	}
+	return byHelper
+}
+
 func isOwn(list []specs.LinuxIDMapping, id int) bool {
 	return len(list) == 1 && list[0].Size == 1 && list[0].HostID == uint32(id)
 }
 
 // mapsOwnGID says whether mapIDs will have to deny setgroups(2).
 func (p privileges) mapsOwnGID(l *specs.Linux) bool {
-	return !(p.has(unix.CAP_SETUID) && p.has(unix.CAP_SETGID)) && isOwn(l.GIDMappings, os.Getegid())
+	maps := idMapsOf(l)
+	return p.mapper(&maps[1]) == byOwnID
 }
 
 func (m *idMap) write(pid int) error {
@@ -84,11 +108,19 @@ func (m *idMap) refused() string {
 	return "every id must be mapped in the user namespace that rt is in: see /proc/self/" + m.file
 }
 
-func (m *idMap) runHelper(pid int) error {
+func (m *idMap) helperPath() (string, error) {
 	path, err := exec.LookPath(m.helper)
 	if err != nil {
-		return hint.With(fmt.Errorf("%s, which maps more than the user's own id, is not in PATH", m.helper),
+		err = hint.With(fmt.Errorf("%s, which maps more than the user's own id, is not in PATH", m.helper),
 			"install the package uidmap (or shadow-utils), and give the user a range in "+m.sub)
+	}
+	return path, err
+}
+
+func (m *idMap) runHelper(pid int) error {
+	path, err := m.helperPath()
+	if err != nil {
+		return err
 	}
 	args := []string{strconv.Itoa(pid)}
 	for _, e := range m.list {

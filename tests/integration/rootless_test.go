@@ -290,6 +290,10 @@ func TestRootlessNoHelper(t *testing.T) {
 		s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: ordinary, Size: 1}, {ContainerID: 1, HostID: 100000, Size: 10}}
 	})
 	c.do(call{args: c.with("run"), env: []string{"PATH=/nowhere"}}).fails("map ids (/linux/uidMappings): newuidmap", "not in PATH", "hint: install the package uidmap")
+	check := c.do(call{args: []string{"check", c.bundle}, env: []string{"PATH=/nowhere"}})
+	if out := check.stdout + check.stderr; !strings.Contains(out, "/linux/uidMappings: newuidmap") || strings.Contains(out, "gidMappings") {
+		t.Errorf("check: %s", check)
+	}
 }
 
 // TestRootlessRanges maps ranges of /etc/subuid and /etc/subgid, which each call of the runtime sees in a mount
@@ -523,6 +527,12 @@ func TestRootWithoutAdmin(t *testing.T) {
 	c := newContainer(t)
 	c.prefix = []string{"setpriv", "--bounding-set=-sys_admin"}
 	c.run().fails("create container: rt lacks CAP_SYS_ADMIN", "hint: ").oneError()
+	// In a user namespace it is, and CAP_SETUID maps any id.
+	m := newMapped(t, args("cat", "/proc/self/uid_map"), rootless, mapped, func(s *specs.Spec) { s.Mounts[5].Options = []string{"rbind", "ro"} })
+	m.prefix = c.prefix
+	if got := strings.Fields(m.run().ok().out()); strings.Join(got, " ") != "0 100000 65536" {
+		t.Errorf("uid_map: %q", got)
+	}
 }
 
 // TestNoInheritedCapabilities: what rt was started with is not what a container gets (CVE-2022-29162).
