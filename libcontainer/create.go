@@ -74,12 +74,12 @@ func (r *Runtime) create(id string, k *making) (*making, error) {
 		return nil, err
 	}
 	stub := nsenter.StartSoon(stdio(), extra) // it is there by the time that there is a plan
-	k.startAnchor()
+	k.startAnchor(extra)
 	if err := k.prepare(); err != nil {
 		stub.Abandon()
 		return nil, k.fail(err)
 	}
-	if err := k.makeProcess(stub); err != nil {
+	if err := k.makeProcess(k.insider(stub)); err != nil {
 		return nil, k.fail(err)
 	}
 	return k, nil
@@ -305,6 +305,9 @@ func (k *making) compile() (*plan.Plan, error) {
 	facts := plan.Facts{
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
+	}
+	if k.outside {
+		facts.BornDir = ""
 	}
 	if mountsCgroup(k.spec) {
 		if facts.Cgroups, err = c.cgroupView(k.host); err != nil {

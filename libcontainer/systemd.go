@@ -30,6 +30,7 @@ type scope struct {
 	started bool             // the unit may be there
 	soon    *nsenter.Soon    // the anchor, on its way
 	anchor  *nsenter.Stub
+	outside bool // rt may move nothing from its own cgroup into the scope: the anchor becomes the container's process
 }
 
 // usersManager says which systemd is ours: that of the calling user, or the system's. Root of a user namespace is
@@ -75,11 +76,23 @@ func (k *making) nameUnit() (err error) {
 }
 
 // startAnchor does so while the configuration is read.
-func (k *making) startAnchor() {
+func (k *making) startAnchor(extra int) {
 	if k.c.rt.SystemdCgroup {
-		k.soon = nsenter.StartSoon(stdio(), 0)
+		k.soon = nsenter.StartSoon(stdio(), extra)
 		k.undo = append(k.undo, k.endAnchor)
 	}
+}
+
+// insider is the stub that gets the plan. Systemd moves a process of the user's from anywhere into a scope of the user's
+// own, which the kernel lets nobody do who has no write access to a cgroup above both, as in a login session.
+func (k *making) insider(soon *nsenter.Soon) *nsenter.Soon {
+	if !k.outside {
+		return soon
+	}
+	soon.Abandon()
+	soon = k.anchor.Soon()
+	k.anchor, k.soon = nil, nil
+	return soon
 }
 
 // endAnchor ends the anchor, once the container's process is in the scope. It also ends by itself if rt does.
@@ -121,6 +134,7 @@ func (k *making) startUnit() (err error) {
 	if err != nil {
 		return err
 	}
+	k.outside = !k.priv.admin() && !k.unit.IsSlice() && c.cg.MayJoin() != nil
 	return delegate(c.cg, k.spec)
 }
 

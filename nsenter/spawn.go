@@ -102,6 +102,13 @@ func StartSoon(stdio Stdio, extra int) *Soon {
 	return s
 }
 
+// Soon is a stub that has been started.
+func (s *Stub) Soon() *Soon {
+	soon := &Soon{make(chan started, 1)}
+	soon.started <- started{s, nil}
+	return soon
+}
+
 // Stub waits for the stub.
 func (s *Soon) Stub() (*Stub, error) {
 	r := <-s.started

@@ -447,6 +447,31 @@ func TestRootlessJoin(t *testing.T) {
 	c.exec("id", "-u").ok().prints("0")
 }
 
+// TestRootlessStubIsClosed: a neighbour who may ptrace whatever is in the user namespace does not see into the stub of
+// a container that joins, which holds what its rt has opened.
+func TestRootlessStubIsClosed(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "what it does with its process")
+	pod := newRootless(t, capable("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE")).up()
+	c := newRootless(t, namespace(specs.UserNamespace, pod.nsPath("user")), namespace(specs.PIDNamespace, pod.nsPath("pid")),
+		namespace(specs.IPCNamespace, pod.nsPath("ipc")), func(s *specs.Spec) { s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil })
+	c.create().ok()
+	pid := strings.Fields(value(c.proc("status"), "NSpid"))
+	stub := pid[len(pid)-1]
+	if got := pod.sh("cat /proc/" + stub + "/comm"); got != "rt:[stub]" {
+		t.Fatalf("process %s is %q", stub, got)
+	}
+	for _, cmd := range []string{"ls /proc/" + stub + "/fd", "cat /proc/" + stub + "/environ", "readlink /proc/" + stub + "/root", "cat /proc/" + stub + "/maps"} {
+		if r := pod.exec("sh", "-c", cmd); r.code == 0 && r.out() != "" {
+			t.Errorf("allowed: %s", r)
+		}
+	}
+	c.start().ok()
+	if r := pod.exec("readlink", "/proc/"+stub+"/root"); r.code != 0 {
+		t.Errorf("the same test sees nothing of the program either: %s", r)
+	}
+}
+
 func TestRootlessTime(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc has time namespaces since 1.2")
