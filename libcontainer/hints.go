@@ -49,7 +49,7 @@ func userNamespaceHint(e *StepError) string {
 func mountHint(s nsenter.MountFS, e *StepError) string {
 	switch {
 	case e.Errno == unix.EINVAL && hasIDs(s.Options) && // found at the option, or by older kernels at the end
-		(strings.HasPrefix(e.Call, "gid") || strings.HasPrefix(e.Call, "uid") || strings.HasPrefix(e.Call, "fsconfig create")):
+		(strings.HasPrefix(e.Call, "gid") || strings.HasPrefix(e.Call, "uid") || strings.HasPrefix(e.Call, "fsconfig")):
 		return "an id is not mapped in the user namespace: leave the option out, or map the id"
 	case e.Errno != unix.EPERM:
 		return ""
