@@ -72,6 +72,7 @@ test-security: rt ## the attacks of tests/security at full length, and against w
 
 integration: rt ## integration tests only (root)
 	$(GO) test -tags '$(TAGS)' -count=1 -timeout 20m ./tests/integration/... ./tests/security
+	cd tests/gorunc && RT=$(CURDIR)/rt $(GO) test -count=1 -timeout 2m .
 
 test-many: rt ## 1,000 containers at once: what one more costs, nothing left (root, minutes; RT_MANY=N)
 	$(GO) test -tags '$(TAGS)' -count=1 -v -timeout 30m ./tests/many

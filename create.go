@@ -21,6 +21,7 @@ func (p *program) createCommand() *cli.Command {
 func createFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "bundle `directory` (default: the current one)"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"f"}, Usage: "`file` instead of config.json, relative to the bundle"},
 		&cli.StringFlag{Name: "console-socket", Usage: "AF_UNIX `socket` that receives the terminal's master"},
 		&cli.StringFlag{Name: "pid-file", Usage: "`file` to write the process id to"},
 		&cli.StringFlag{Name: "pidfd-socket", Usage: "AF_UNIX `socket` that receives a pidfd of the process"},
@@ -44,6 +45,7 @@ func preserveFdsFlag() cli.Flag {
 func createOptions(c *cli.Context) libcontainer.CreateOptions {
 	return libcontainer.CreateOptions{
 		Bundle:        c.String("bundle"),
+		Config:        c.String("config"),
 		ConsoleSocket: c.String("console-socket"),
 		PidFile:       c.String("pid-file"),
 		PidfdSocket:   c.String("pidfd-socket"),

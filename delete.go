@@ -9,8 +9,9 @@ func (p *program) deleteCommand() *cli.Command {
 		ArgsUsage: "<container-id>",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill it first if it still runs; a container that does not exist is no error"},
+			regexFlag(),
 		},
 	}, 1, 1, func(c *cli.Context) error {
-		return p.runtime(c).Delete(c.Args().First(), c.Bool("force"))
+		return p.eachMatch(c, func(id string) error { return p.runtime(c).Delete(id, c.Bool("force")) })
 	})
 }

@@ -16,13 +16,14 @@ func (p *program) killCommand() *cli.Command {
 		ArgsUsage: "<container-id> [signal]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Hidden: true, Usage: "signal every process of the container"},
+			regexFlag(),
 		},
 	}, 1, 2, func(c *cli.Context) error {
 		sig, err := parseSignal(c.Args().Get(1))
 		if err != nil {
 			return err
 		}
-		return p.runtime(c).Kill(c.Args().First(), sig, c.Bool("all"))
+		return p.eachMatch(c, func(id string) error { return p.runtime(c).Kill(id, sig, c.Bool("all")) })
 	})
 }
 

@@ -18,6 +18,7 @@ type Runtime struct {
 // CreateOptions are the flags of create, and of run.
 type CreateOptions struct {
 	Bundle        string // directory; "" is the current one
+	Config        string // file instead of the bundle's config.json, relative to the bundle; "" for that
 	ConsoleSocket string // AF_UNIX socket that is handed the terminal's master
 	PidFile       string // written last, temp + rename, no newline
 	PidfdSocket   string // AF_UNIX socket that is handed a pidfd of the container's init

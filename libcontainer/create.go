@@ -102,7 +102,7 @@ func (k *making) fail(err error) error {
 
 // prepare does what needs no process: reads the bundle and takes the container's place on disk.
 func (k *making) prepare() error {
-	b, err := bundle.Load(k.o.Bundle)
+	b, err := bundle.LoadFile(k.o.Bundle, k.o.Config)
 	if err != nil {
 		return err
 	}

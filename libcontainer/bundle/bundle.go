@@ -36,13 +36,22 @@ func (missingConfig) Unwrap() error { return fs.ErrNotExist }
 // Load reads dir/config.json (bundle.md); dir "" is the current directory. It does not check what the
 // configuration says: that is Check. A missing config.json is an error that is fs.ErrNotExist, one that
 // is not a regular file of at most 16 MiB is refused, and malformed JSON is a *DecodeError.
-func Load(dir string) (*Bundle, error) {
+func Load(dir string) (*Bundle, error) { return LoadFile(dir, "") }
+
+// LoadFile is Load with another file than config.json, relative to the bundle unless it is absolute.
+func LoadFile(dir, file string) (*Bundle, error) {
 	resolved, err := resolve(dir)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := readBounded(filepath.Join(resolved, "config.json"), regularOnly)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case file == "":
+		file = filepath.Join(resolved, "config.json")
+	case !filepath.IsAbs(file):
+		file = filepath.Join(resolved, file)
+	}
+	raw, err := readBounded(file, regularOnly)
+	if errors.Is(err, fs.ErrNotExist) && file == filepath.Join(resolved, "config.json") {
 		return nil, missingConfig{}
 	}
 	if err != nil {

@@ -1,0 +1,53 @@
+package integration
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestConfigFlag: another file than config.json, in the bundle or anywhere.
+func TestConfigFlag(t *testing.T) {
+	t.Parallel()
+	differs(t, "runc has no --config")
+	c := newContainer(t, args("echo", "other"))
+	data, err := json.Marshal(c.spec)
+	c.must(err)
+	c.must(os.Remove(filepath.Join(c.bundle, "config.json")))
+	c.run().fails("JSON specification file config.json not found").oneError()
+	c.must(os.WriteFile(filepath.Join(c.bundle, "other.json"), data, 0o644))
+	c.run("--config", "other.json").ok().prints("other")
+	c.run("-f", c.file("elsewhere.json", string(data), 0o644)).ok().prints("other")
+	c.run("--config", "none.json").fails("none.json", "no such file or directory").oneError()
+	c.create("-f", "other.json").ok()
+	c.must(os.Remove(filepath.Join(c.bundle, "other.json")))
+	c.start().ok()
+}
+
+// TestRegex: kill and delete of all containers that match, and of no others.
+func TestRegex(t *testing.T) {
+	t.Parallel()
+	differs(t, "runc has no --regex")
+	a := newContainer(t)
+	a.rt("kill", "--regex", ".*").ok() // nothing is there
+	b, other := a.sibling(), a.sibling()
+	for _, c := range []*container{a, b, other} {
+		c.up()
+	}
+	both := "^(" + a.id + "|" + b.id + ")$"
+	a.rt("kill", "--regex", both, "KILL").ok()
+	a.awaitStatus("stopped")
+	b.awaitStatus("stopped")
+	if got := other.status(); got != "running" {
+		t.Errorf("a container that does not match is %s", got)
+	}
+	a.rt("kill", "-r", both, "KILL").fails(a.id+": container not running", b.id+": container not running")
+	a.rt("delete", "--regex", ".*").fails(other.id + ": cannot delete container " + other.id + " that is not stopped: running")
+	a.rt("state", a.id).fails("does not exist")
+	b.rt("state", b.id).fails("does not exist")
+	a.rt("delete", "--regex", "(").fails("read regular expression").oneError()
+	a.rt("delete", "--force", "--regex", "^"+other.id+"$").ok()
+	a.rt("state", other.id).fails("does not exist")
+	a.rt("kill", a.id+".*").fails("invalid container ID format")
+}
