@@ -45,6 +45,7 @@ type verbs interface {
 	Pause(id string) error
 	Resume(id string) error
 	Update(id string, resources *specs.LinuxResources) error
+	UpdateRdt(id, l3CacheSchema, memBwSchema string) error
 	Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error
 	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
 	Top(id string) ([]libcontainer.Process, error)

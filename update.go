@@ -46,8 +46,6 @@ func limitFlags() []limitFlag {
 		//lint:ignore SA1019 read only to say that it is ignored
 		{"kernel-memory", "", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Kernel })},
 		{"kernel-memory-tcp", "", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.KernelTCP })},
-		{"l3-cache-schema", "", noIntelRDT},
-		{"mem-bw-schema", "", noIntelRDT},
 	}
 }
 
@@ -92,10 +90,6 @@ func size(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResources,
 	}
 }
 
-func noIntelRDT(*specs.LinuxResources, string) error {
-	return errors.New("intelRdt is not supported")
-}
-
 func (p *program) updateCommand(meant bool) *cli.Command {
 	var limits []limitFlag
 	if meant {
@@ -106,6 +100,9 @@ func (p *program) updateCommand(meant bool) *cli.Command {
 	for _, l := range limits {
 		flags = append(flags, &cli.StringFlag{Name: l.name, Usage: l.usage, Hidden: l.usage == ""})
 	}
+	flags = append(flags,
+		&cli.StringFlag{Name: "l3-cache-schema", Usage: "`SCHEMA` of the L3 cache for the container's resctrl group, L3:0=f;1=f0"},
+		&cli.StringFlag{Name: "mem-bw-schema", Usage: "`SCHEMA` of memory bandwidth for the container's resctrl group, MB:0=20;1=70"})
 	return command(&cli.Command{
 		Name:      "update",
 		Usage:     "change the limits of a container",
@@ -115,6 +112,11 @@ func (p *program) updateCommand(meant bool) *cli.Command {
 		r, err := p.resources(c, limits)
 		if err != nil {
 			return err
+		}
+		if l3, mb := c.String("l3-cache-schema"), c.String("mem-bw-schema"); l3 != "" || mb != "" {
+			if err := p.runtime(c).UpdateRdt(c.Args().First(), l3, mb); err != nil {
+				return err
+			}
 		}
 		return p.runtime(c).Update(c.Args().First(), r)
 	})

@@ -72,8 +72,6 @@ func TestUpdateRefused(t *testing.T) {
 		"--pids-limit 1.5":         "invalid value for pids-limit: ",
 		"--cpu-idle 2":             "/cpu/idle: 2 is neither 0 nor 1",
 		"--cpuset-cpus a":          "/cpu/cpus: ",
-		"--l3-cache-schema x":      "invalid value for l3-cache-schema: intelRdt is not supported",
-		"--mem-bw-schema x":        "invalid value for mem-bw-schema: intelRdt is not supported",
 		"-r /nonexistent":          "read resources: open /nonexistent: no such file or directory",
 		"-r /":                     "read resources: ",
 	} {

@@ -1,6 +1,10 @@
 package libcontainer
 
 import (
+	"errors"
+
+	"rt/internal/hint"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -37,4 +41,27 @@ func (k *making) makeRdt() error {
 		}
 	})
 	return err
+}
+
+// UpdateRdt changes the schemata of a container's resctrl group; what is "" stays as it is.
+func (r *Runtime) UpdateRdt(id, l3CacheSchema, memBwSchema string) error {
+	c, err := r.open(id, true)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	problems := bundle.CheckRdt(&specs.LinuxIntelRdt{L3CacheSchema: l3CacheSchema, MemBwSchema: memBwSchema})
+	switch {
+	case len(problems) > 0:
+		return bundle.Join(problems)
+	case c.RdtGroup == "":
+		return hint.With(errors.New("update schemata: the container is in no resctrl group"), "its configuration has no linux.intelRdt")
+	}
+	var lines []string
+	for _, s := range []string{l3CacheSchema, memBwSchema} {
+		if s != "" {
+			lines = append(lines, s)
+		}
+	}
+	return c.rdt().Write(lines)
 }

@@ -61,6 +61,13 @@ func (c *checker) hookList(ptr string, list []specs.Hook) {
 	}
 }
 
+// CheckRdt checks linux.intelRdt by itself.
+func CheckRdt(r *specs.LinuxIntelRdt) []Problem {
+	c := new(checker)
+	c.intelRdt(r)
+	return c.done()
+}
+
 // intelRdt: closID is the name of a directory below the root of resctrl, or "/" for the root itself.
 func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 	if r == nil {

@@ -94,7 +94,8 @@ func TestUpdateFlags(t *testing.T) {
 	if r := c.update("--kernel-memory", "1M", "--kernel-memory-tcp", "1M").ok(); strings.Count(r.stderr, "ignored") != 2 {
 		t.Errorf("kernel memory: %s", r)
 	}
-	c.update("--l3-cache-schema", "L3:0=f").fails("intelRdt is not supported").oneError()
+	c.update("--l3-cache-schema", "L3:0=f").fails("update schemata: the container is in no resctrl group").oneError()
+	c.update("--mem-bw-schema", "L3:0=f").fails("/linux/intelRdt/memBwSchema: must start with MB:").oneError()
 }
 
 // TestUpdateResources: a document from a file and from standard input; 0 and what is missing stay as they are.
