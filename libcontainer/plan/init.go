@@ -19,6 +19,7 @@ func (b *builder) underInit() error {
 		return err
 	}
 	b.Items[at].Step = nsenter.Init{Steps: len(b.Items) - at - 1, Terminal: p.Terminal}
+	b.ownLabels()
 	kill := uint64(1) << unix.CAP_KILL & b.grantable()
 	b.add("", nsenter.NoNewPrivs{}, nsenter.Bounding{})
 	b.add("", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids})

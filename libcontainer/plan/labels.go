@@ -26,6 +26,19 @@ func (b *builder) labels() {
 	}
 }
 
+// ownLabels are for a process that is labelled without an execve: an init that stays must not be less confined than
+// the program, which may look into it.
+func (b *builder) ownLabels() {
+	p := b.spec.Process
+	if p.ApparmorProfile != "" {
+		b.add("/process/apparmorProfile", nsenter.Label{Kind: "apparmor profile", File: "apparmor/current",
+			Value: p.ApparmorProfile, Text: "changeprofile " + p.ApparmorProfile})
+	}
+	if p.SelinuxLabel != "" {
+		b.add("/process/selinuxLabel", nsenter.Label{Kind: "selinux label", File: "current", Value: p.SelinuxLabel, Text: p.SelinuxLabel})
+	}
+}
+
 // label gives a new file system linux.mountLabel. What the kernel shares between containers, or labels by its own
 // rules, keeps those; an mqueue is mounted by the kernel already, so that only its root can be labelled.
 func (b *builder) label(step *nsenter.MountFS) {

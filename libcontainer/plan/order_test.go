@@ -44,6 +44,9 @@ func programs(p *Plan, complain func(string, ...any)) *Plan {
 				complain("init keeps capabilities: %+v", c)
 			}
 		}
+		for len(rest) > 0 && rest[0] == "label" { // those of the program, without an execve
+			rest = rest[1:]
+		}
 		if !slices.Equal(rest, []string{"no-new-privileges", "bounding-set", "credentials", "capabilities"}) {
 			complain("init's own steps are %q", rest)
 		}

@@ -123,6 +123,10 @@ func TestAppArmor(t *testing.T) {
 			}
 		})
 	}
+	under := newContainer(t, confined("rt-test-one")).up("--init")
+	if got := under.sh("cat /proc/1/attr/current /proc/2/attr/current"); got != "rt-test-one (enforce)\nrt-test-one (enforce)" {
+		t.Errorf("an init and its program are %q", got)
+	}
 	if r := newContainer(t, confined("rt-test-none")).create().fails("the profile is not loaded on this host").oneError(); !attrFile.MatchString(r.stderr) {
 		t.Errorf("Podman does not know this error: %s", r.stderr)
 	}
@@ -219,6 +223,10 @@ func TestSELinux(t *testing.T) {
 			c.execWith([]string{"--process-label", "u:r:none_t:s0"}, "true").exits(255).says("the loaded policy does not know it")
 			c.delete("--force").ok()
 		})
+	}
+	under := newContainer(t, labelled(process, "")).up("--init")
+	if got := strings.Trim(under.proc("attr/current"), "\x00\n"); got != process {
+		t.Errorf("an init is %q", got)
 	}
 	newContainer(t, labelled("nonsense", "")).create().fails("the loaded policy does not know it").oneError()
 	newContainer(t, labelled("", "u:object_r:none_t:s0")).create().fails("the loaded policy does not know it").oneError()
