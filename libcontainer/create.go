@@ -170,7 +170,7 @@ func (k *making) reserve() error {
 		return ErrExists
 	}
 	if err != nil {
-		return fmt.Errorf("make container directory: %w", err)
+		return rootHint(fmt.Errorf("make container directory: %w", err))
 	}
 	k.undo = append(k.undo, func() { os.RemoveAll(c.dir) })
 	if err := c.acquire(); err != nil {

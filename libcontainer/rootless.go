@@ -242,15 +242,19 @@ func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {
 // away but for the sticky bit (XDG Base Directory Specification).
 func (r *Runtime) makeRoot() error {
 	err := os.MkdirAll(r.Root, 0o700)
-	xdg := os.Getenv("XDG_RUNTIME_DIR")
-	switch {
-	case err != nil:
-		err = fmt.Errorf("make root directory: %w", err)
-		if errors.Is(err, unix.EACCES) && xdg == "" && os.Geteuid() != 0 {
-			err = hint.With(err, "set XDG_RUNTIME_DIR to a directory of your own, or give --root")
-		}
-	case xdg != "" && r.Root == filepath.Join(xdg, "rt"):
+	if xdg := os.Getenv("XDG_RUNTIME_DIR"); err == nil && xdg != "" && r.Root == filepath.Join(xdg, "rt") {
 		_ = unix.Chmod(r.Root, unix.S_ISVTX|0o700)
+	}
+	if err != nil {
+		return rootHint(fmt.Errorf("make root directory: %w", err))
+	}
+	return nil
+}
+
+// rootHint is for a user who was sent to root's directory, for want of one of the user's own.
+func rootHint(err error) error {
+	if errors.Is(err, unix.EACCES) && os.Getenv("XDG_RUNTIME_DIR") == "" && os.Geteuid() != 0 {
+		return hint.With(err, "set XDG_RUNTIME_DIR to a directory of your own, or give --root")
 	}
 	return err
 }
