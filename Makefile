@@ -65,7 +65,7 @@ test: ## everything: build, lint, unit and integration tests, fuzz smoke, nothin
 	@scripts/test
 
 unit: toolchain $(STUB) ## unit tests only
-	$(GO) test -tags '$(TAGS)' $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/')
+	$(GO) test -tags '$(TAGS)' $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/') ./tests/arch ./tests/vm
 
 test-security: rt ## the attacks of tests/security at full length, and against weakened builds (root, some minutes)
 	RT_SECURITY=full $(GO) test -count=1 -timeout 40m -v ./tests/security
@@ -88,6 +88,11 @@ check-clean: ## prove that no cgroup, mount, process, directory of a test or dem
 
 check-clean-test: ## see that check-clean catches each kind of leftover
 	@scripts/check-clean-test
+
+.PHONY: test-vm
+test-vm: rt ## the tests in qemu guests (root): GUEST=v2,systemd,... RUN=regexp CMD=script V=1
+	@scripts/deps vm
+	@$(GO) run ./tests/vm -guest "$$GUEST" -run "$$RUN" -sh "$$CMD" $(if $(V),-v)
 
 bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} and docs/performance.md
 	@scripts/deps bench

@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,27 +23,29 @@ func limited(r specs.LinuxResources) func(*specs.Spec) {
 // TestLimits: every limit of the first part, read back on the host.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	period, swappiness := u64(50000), u64(30)
-	noOOM := true
+	memory := &specs.LinuxMemory{Limit: i64(64 << 20), Reservation: i64(32 << 20)}
+	if noOOM := true; !onV2(t) { // v2 has neither
+		memory.Swappiness, memory.DisableOOMKiller = u64(30), &noOOM
+	}
 	c := newContainer(t, limited(specs.LinuxResources{
-		Memory: &specs.LinuxMemory{Limit: i64(64 << 20), Reservation: i64(32 << 20), Swappiness: swappiness, DisableOOMKiller: &noOOM},
-		CPU:    &specs.LinuxCPU{Shares: u64(512), Quota: i64(25000), Period: period, Cpus: "0-1", Mems: "0"},
+		Memory: memory,
+		CPU:    &specs.LinuxCPU{Shares: u64(512), Quota: i64(25000), Period: u64(50000), Cpus: "0-1", Mems: "0"},
 		Pids:   &specs.LinuxPids{Limit: i64(33)},
 	})).up()
-	for _, f := range []struct{ controller, file, want string }{
-		{"memory", "memory.limit_in_bytes", "67108864"}, {"memory", "memory.soft_limit_in_bytes", "33554432"}, {"memory", "memory.swappiness", "30"},
-		{"cpu", "cpu.shares", "512"}, {"cpu", "cpu.cfs_quota_us", "25000"}, {"cpu", "cpu.cfs_period_us", "50000"},
-		{"cpuset", "cpuset.cpus", "0-1"}, {"cpuset", "cpuset.mems", "0"}, {"pids", "pids.max", "33"},
-	} {
-		if got := c.cgroupFile(f.controller, f.file); got != f.want {
-			t.Errorf("%s: %s, want %s", f.file, got, f.want)
-		}
-	}
-	if got := c.cgroupFile("memory", "memory.oom_control"); !strings.Contains(got, "oom_kill_disable 1") {
-		t.Errorf("memory.oom_control: %s", got)
+	c.check("created",
+		limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"},
+		limitFile{"memory/memory.soft_limit_in_bytes", "33554432", "memory.low", "33554432"},
+		limitFile{"memory/memory.swappiness", "30", "", ""},
+		limitFile{"cpu/cpu.shares", "512", "cpu.weight", "59"},
+		limitFile{"cpu/cpu.cfs_quota_us", "25000", "cpu.max", "25000 50000"}, limitFile{"cpu/cpu.cfs_period_us", "50000", "", ""},
+		limitFile{"cpuset/cpuset.cpus", "0-1", "cpuset.cpus", "0-1"}, limitFile{"cpuset/cpuset.mems", "0", "cpuset.mems", "0"},
+		limitFile{"pids/pids.max", "33", "pids.max", "33"},
+	)
+	if !onV2(t) && !strings.Contains(c.cgroupFile("memory", "memory.oom_control"), "oom_kill_disable 1") {
+		t.Errorf("memory.oom_control: %s", c.cgroupFile("memory", "memory.oom_control"))
 	}
 	for _, controller := range []string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd"} {
-		if !strings.Contains("\n"+c.cgroupFile(controller, "cgroup.procs")+"\n", "\n"+pidText(c.pid())+"\n") {
+		if !slices.Contains(c.lines(controller, "cgroup.procs"), pidText(c.pid())) {
 			t.Errorf("init is not in the %s cgroup", controller)
 		}
 	}
@@ -56,13 +59,11 @@ func TestLimits(t *testing.T) {
 func TestUnlimited(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: i64(-1)}, Pids: &specs.LinuxPids{Limit: i64(-1)}, CPU: &specs.LinuxCPU{Quota: i64(-1)}})).up()
-	for _, f := range []struct{ controller, file, want string }{
-		{"memory", "memory.limit_in_bytes", "9223372036854771712"}, {"pids", "pids.max", "max"}, {"cpu", "cpu.cfs_quota_us", "-1"},
-	} {
-		if got := c.cgroupFile(f.controller, f.file); got != f.want {
-			t.Errorf("%s: %s, want %s", f.file, got, f.want)
-		}
-	}
+	c.check("created",
+		limitFile{"memory/memory.limit_in_bytes", "9223372036854771712", "memory.max", "max"},
+		limitFile{"pids/pids.max", "max", "pids.max", "max"},
+		limitFile{"cpu/cpu.cfs_quota_us", "-1", "cpu.max", "max 100000"},
+	)
 }
 
 // TestMemoryLimitWorks: what uses more is killed, and the rest of the machine is not.
@@ -101,6 +102,9 @@ func TestDeviceRules(t *testing.T) {
 			t.Errorf("a denied device: %s", r)
 		}
 	}
+	if onV2(t) {
+		return // a program, not a list
+	}
 	list := c.cgroupFile("devices", "devices.list")
 	if strings.Contains(list, "a *:*") || !strings.Contains(list, "c 10:229 r") || !strings.Contains(list, "c 1:3 rwm") {
 		t.Errorf("devices.list: %q", list)
@@ -126,6 +130,7 @@ func TestCgroupInUse(t *testing.T) {
 // TestNestedCgroupsPath: missing parents are made, and delete removes the container's own.
 func TestNestedCgroupsPath(t *testing.T) {
 	t.Parallel()
+	onlyFileDriver(t, "a unit's name has no parts")
 	c := newContainer(t)
 	parent := c.spec.Linux.CgroupsPath
 	c.spec.Linux.CgroupsPath = parent + "/deep/inner"
@@ -160,6 +165,7 @@ func TestDeleteRemovesSubCgroups(t *testing.T) {
 
 func TestCgroupsPathEscape(t *testing.T) {
 	t.Parallel()
+	onlyFileDriver(t, "cgroupsPath is a path")
 	c := newContainer(t)
 	c.spec.Linux.CgroupsPath = "/../../rt-test-" + c.id
 	c.write()

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long one call of the runtime may take; only a hang reaches it.
-const patience = 20 * time.Second
+var patience = slow(20 * time.Second)
 
 // A call is one call of the runtime binary. Only args must be set.
 type call struct {
@@ -55,7 +55,11 @@ func invoke(t *testing.T, dir, root string, c call) result {
 // begin starts the runtime. Output goes to files, not pipes: a detached container keeps them open.
 func begin(t *testing.T, dir, root string, c call) *running {
 	t.Helper()
-	args := slices.Concat([]string{"--root", root}, c.global, c.args)
+	args := []string{"--root", root}
+	if underSystemd() {
+		args = append(args, "--systemd-cgroup")
+	}
+	args = slices.Concat(args, c.global, c.args)
 	argv := slices.Concat(c.prefix, []string{machine.rt}, args)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.ExtraFiles, cmd.Dir = c.stdin, c.files, c.dir
@@ -113,7 +117,9 @@ func tempFile(t *testing.T, dir, prefix string) *os.File {
 
 func readAll(t *testing.T, f *os.File) string {
 	t.Helper()
-	data, err := os.ReadFile(f.Name())
+	// Not by its name: the runtime may have given the file to the container's user. Nor from where the offset is, which
+	// is the container's, too.
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<30))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // A container is one bundle with an id, a --root directory and a cgroup of its own. Tests drive the runtime with it.
@@ -30,6 +32,7 @@ type container struct {
 // ends the container is deleted, and anything that it has left on the machine fails the test.
 func newContainer(t *testing.T, edits ...func(*specs.Spec)) *container {
 	t.Helper()
+	skipForUser(t)
 	var random [5]byte
 	_, _ = rand.Read(random[:])
 	name := hex.EncodeToString(random[:])
@@ -42,6 +45,7 @@ func newContainer(t *testing.T, edits ...func(*specs.Spec)) *container {
 	t.Cleanup(c.cleanup)
 	c.must(busyboxRootfs(c.rootfs))
 	c.spec = defaultSpec(c.id)
+	ownedByUser(c.spec)
 	for _, edit := range edits {
 		edit(c.spec)
 	}
@@ -64,8 +68,12 @@ func (c *container) in(t *testing.T) *container {
 	return &sub
 }
 
+// must is for what the test itself does. Where an ordinary user may not, the test is left out.
 func (c *container) must(err error) {
 	c.t.Helper()
+	if ordinaryUser() && errors.Is(err, unix.EPERM) {
+		c.t.Skipf("an ordinary user cannot: %v", err)
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -241,7 +249,7 @@ func (c *container) cleanup() {
 // leftovers lists what the machine still has of this container. Processes get a moment: a killed one ends
 // asynchronously, and its cgroup with it.
 func (c *container) leftovers(sweep bool) (left []string) {
-	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(slow(2 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
 		left = c.traces()
 		if len(left) == 0 || time.Now().After(deadline) {
 			break

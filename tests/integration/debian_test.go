@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -11,7 +12,11 @@ import (
 )
 
 // debianRoot is the path of the cached Debian root file system, which is made the first time. It is never written to.
+// RT_DEBIAN names it where it cannot be made.
 var debianRoot = sync.OnceValues(func() (string, error) {
+	if ready := os.Getenv("RT_DEBIAN"); ready != "" {
+		return ready, nil
+	}
 	var stderr strings.Builder
 	cmd := exec.Command("../../scripts/rootfs", "debian")
 	cmd.Stderr = &stderr
@@ -33,6 +38,9 @@ func newDebian(t *testing.T, edits ...func(*specs.Spec)) *container {
 	root, err := debianRoot()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if root == "none" {
+		t.Skip("RT_DEBIAN=none: there is no Debian root file system on this machine, and nothing to make it with")
 	}
 	all := append([]func(*specs.Spec){func(s *specs.Spec) { s.Root.Path = root },
 		mounted("/tmp", "tmpfs", "tmpfs", "mode=1777"), mounted("/run", "tmpfs", "tmpfs", "mode=755"), mounted("/root", "tmpfs", "tmpfs")}, edits...)

@@ -157,9 +157,13 @@ func TestHookSeesContainer(t *testing.T) {
 	t.Parallel()
 	limit := int64(64 << 20)
 	c := newContainer(t, func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit} })
+	file := "memory.limit_in_bytes"
+	if onV2(t) {
+		file = "memory.max"
+	}
 	script := `pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
 readlink /proc/$pid/ns/net > $D/seen.net
-cat ` + c.cgroup("memory") + `/memory.limit_in_bytes > $D/seen.memory
+cat ` + c.cgroup("memory") + `/` + file + ` > $D/seen.memory
 cat ` + c.cgroup("memory") + `/cgroup.procs > $D/seen.procs; echo $pid > $D/seen.pid`
 	c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{c.hook(script)}})
 	c.create().ok()

@@ -144,7 +144,7 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("features lacks namespace %s", ns)
 		}
 	}
-	if f.Linux.Cgroup.V1 == nil || !*f.Linux.Cgroup.V1 || !slices.Contains(f.Linux.Capabilities, "CAP_SYS_ADMIN") {
+	if v1, v2 := f.Linux.Cgroup.V1, f.Linux.Cgroup.V2; v1 == nil || v2 == nil || !*v1 || !*v2 || !slices.Contains(f.Linux.Capabilities, "CAP_SYS_ADMIN") {
 		t.Errorf("features: %+v", f.Linux)
 	}
 }

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 
 // withMachine prepares the machine, runs the tests, and checks that the host is as it was.
 func withMachine(run func() int) int {
-	if os.Geteuid() != 0 {
-		return complain("these tests start containers: run them as root")
+	if err := leaveCgroup(); err != nil {
+		return complain("%v (these tests start containers: run them as root)", err)
 	}
 	// Orphans of containers come to this process, so that a test can reap them and see their exit status.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -87,7 +87,11 @@ func findRuntime() error {
 	return nil
 }
 
+// buildProbe: where there is no compiler, RT_PROBE names a probe that is ready.
 func buildProbe() error {
+	if machine.probe = os.Getenv("RT_PROBE"); machine.probe != "" {
+		return nil
+	}
 	machine.probe = filepath.Join(machine.work, "probe")
 	out, err := exec.Command("musl-gcc", "-static", "-Os", "-Wall", "-Wextra", "-o", machine.probe, "testdata/probe.c").CombinedOutput()
 	if err != nil {

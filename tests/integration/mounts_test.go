@@ -14,16 +14,19 @@ import (
 func TestDefaultMounts(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t).up()
-	for _, want := range []struct{ point, fstype, options string }{
+	type wanted struct{ point, fstype, options string }
+	cgroupMounts := []wanted{{"/sys/fs/cgroup", "tmpfs", "ro nosuid nodev noexec"}, {"/sys/fs/cgroup/memory", "cgroup", "ro nosuid nodev noexec memory"}}
+	if onV2(t) {
+		cgroupMounts = []wanted{{"/sys/fs/cgroup", "cgroup2", "ro nosuid nodev noexec"}}
+	}
+	for _, want := range append(cgroupMounts, []wanted{
 		{"/proc", "proc", "rw relatime"},
 		{"/dev", "tmpfs", "rw nosuid size=65536k mode=755"},
 		{"/dev/pts", "devpts", "rw nosuid noexec gid=5 mode=620 ptmxmode=666"},
 		{"/dev/shm", "tmpfs", "rw nosuid nodev noexec size=65536k"},
 		{"/dev/mqueue", "mqueue", "rw nosuid nodev noexec"},
 		{"/sys", "sysfs", "ro nosuid nodev noexec"},
-		{"/sys/fs/cgroup", "tmpfs", "ro nosuid nodev noexec"},
-		{"/sys/fs/cgroup/memory", "cgroup", "ro nosuid nodev noexec memory"},
-	} {
+	}...) {
 		if want.point == "/sys/fs/cgroup" && differs(t, "1.1 leaves the tmpfs over the v1 hierarchies writable") {
 			continue
 		}
@@ -214,11 +217,15 @@ func TestCgroupMount(t *testing.T) {
 				}
 			}).up()
 			// Only the container's own cgroup is seen: its init is the first process in it.
-			if got := c.sh("head -n 1 /sys/fs/cgroup/memory/cgroup.procs; head -n 1 /sys/fs/cgroup/pids/cgroup.procs"); got != "1\n1" {
+			memory, pids := "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"
+			if onV2(t) {
+				memory, pids = "/sys/fs/cgroup", "/sys/fs/cgroup"
+			}
+			if got := c.sh("head -n 1 " + memory + "/cgroup.procs; head -n 1 " + pids + "/cgroup.procs"); got != "1\n1" {
 				t.Errorf("cgroup.procs: %q", got)
 			}
-			c.sh("test ! -e /sys/fs/cgroup/memory/" + filepath.Base(c.cgroup("memory")))
-			if made := c.exec("mkdir", "/sys/fs/cgroup/memory/sub").code == 0; made != v.rw {
+			c.sh("test ! -e " + memory + "/" + filepath.Base(c.cgroup("memory")))
+			if made := c.exec("mkdir", memory+"/sub").code == 0; made != v.rw {
 				t.Errorf("a cgroup below could be made: %v, want %v", made, v.rw)
 			}
 			if v.rw {

@@ -186,12 +186,12 @@ func TestCgroupNamespace(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, args("cat", "/proc/self/cgroup"), namespace(specs.CgroupNamespace, ""))
 	for _, line := range c.run().ok().lines() {
-		if !strings.HasSuffix(line, ":/") && !strings.HasPrefix(line, "0:") {
+		if !strings.HasSuffix(line, ":/") && (onV2(t) || !strings.HasPrefix(line, "0:")) { // on a hybrid host rt leaves v2 alone
 			t.Errorf("cgroup seen inside: %s", line)
 		}
 	}
 	host := newContainer(t, args("cat", "/proc/self/cgroup"))
-	if out := host.run().ok().out(); !strings.Contains(out, ":/rt-test-"+host.id) {
+	if out := host.run().ok().out(); !strings.Contains(out, ":"+host.cgroupPath()) {
 		t.Errorf("without a cgroup namespace the host's path is seen: %s", out)
 	}
 }
@@ -224,6 +224,9 @@ type holder struct{ pid int }
 // hold starts `unshare flags sleep`; it ends with the test.
 func hold(t *testing.T, flags ...string) holder {
 	t.Helper()
+	if ordinaryUser() {
+		t.Skipf("an ordinary user cannot: unshare %v", flags)
+	}
 	ready := filepath.Join(t.TempDir(), "ready")
 	cmd := exec.Command("unshare", append(flags, "sh", "-c", "touch "+ready+"; exec sleep 300")...)
 	if err := orphans.start(cmd); err != nil {

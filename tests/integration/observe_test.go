@@ -13,8 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const cgroupRoot = "/sys/fs/cgroup"
-
 // proc reads a file of /proc/PID of the container's init, on the host.
 func (c *container) proc(name string) string {
 	c.t.Helper()
@@ -94,34 +92,6 @@ func (m mount) has(option string) bool {
 	return strings.Contains(","+m.options+","+m.super+",", ","+option+",")
 }
 
-// cgroup is the directory of the container's cgroup in one v1 hierarchy.
-func (c *container) cgroup(controller string) string {
-	return filepath.Join(cgroupRoot, controller, c.spec.Linux.CgroupsPath)
-}
-
-// cgroupFile reads a file of the container's cgroup.
-func (c *container) cgroupFile(controller, file string) string {
-	c.t.Helper()
-	data, err := os.ReadFile(filepath.Join(c.cgroup(controller), file))
-	c.must(err)
-	return strings.TrimSpace(string(data))
-}
-
-// lines are those of a file of the container's cgroup.
-func (c *container) lines(controller, file string) []string {
-	c.t.Helper()
-	return strings.Fields(c.cgroupFile(controller, file))
-}
-
-// cgroupDirs are the directories named after this container in any hierarchy.
-func (c *container) cgroupDirs() (dirs []string) {
-	for _, pattern := range []string{"*", "*/*"} {
-		found, _ := filepath.Glob(filepath.Join(cgroupRoot, pattern, "*"+c.id+"*"))
-		dirs = append(dirs, found...)
-	}
-	return dirs
-}
-
 // traces is everything that the machine has of this container: processes, mounts, cgroups, state directories.
 func (c *container) traces() (left []string) {
 	for _, p := range c.processes() {
@@ -190,6 +160,7 @@ func dead(pid int) bool {
 func (c *container) sweep() {
 	for _, dir := range c.cgroupDirs() {
 		_ = os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0)
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0)
 	}
 	for range 500 {
 		left := c.processes()

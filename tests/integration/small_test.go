@@ -26,11 +26,7 @@ func TestTinyLimits(t *testing.T) {
 	}
 	c := newContainer(t, tiny)
 	c.create().ok()
-	for _, f := range []struct{ controller, file, want string }{{"memory", "memory.limit_in_bytes", "524288"}, {"pids", "pids.max", "1"}} {
-		if got := c.cgroupFile(f.controller, f.file); got != f.want {
-			t.Errorf("%s: %s, want %s", f.file, got, f.want)
-		}
-	}
+	c.check("created", limitFile{"memory/memory.limit_in_bytes", "524288", "memory.max", "524288"}, limitFile{"pids/pids.max", "1", "pids.max", "1"})
 	c.start().ok()
 	c.awaitStatus("stopped")
 }
