@@ -114,6 +114,7 @@ func TestDeviceRules(t *testing.T) {
 // TestCgroupInUse: a cgroup with somebody else's processes is refused and left alone.
 func TestCgroupInUse(t *testing.T) {
 	t.Parallel()
+	onlyFileDriver(t, "there the unit is what exists already")
 	first := newContainer(t).up()
 	if differs(t, "1.1 warns and goes on") {
 		return

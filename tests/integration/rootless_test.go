@@ -40,6 +40,7 @@ func rootless(s *specs.Spec) {
 // newRootless makes a container that belongs, with all its files, to an ordinary user.
 func newRootless(t *testing.T, edits ...func(*specs.Spec)) *container {
 	t.Helper()
+	onlyFileDriver(t, "a user that logs in has a systemd, one of setpriv(1) has none")
 	c := newContainer(t, append([]func(*specs.Spec){rootless}, edits...)...)
 	c.prefix = asUser
 	c.give(ordinary)
@@ -489,6 +490,7 @@ func TestRootlessTime(t *testing.T) {
 // TestNested runs the runtime as root of a user namespace: a container there, with and without a user namespace of
 // its own, and with and without a mount namespace that root there owns.
 func TestNested(t *testing.T) {
+	onlyFileDriver(t, "systemd does not listen to root of a user namespace")
 	t.Parallel()
 	rtOnly(t, "1.1 needs the mount namespace")
 	for name, flags := range map[string][]string{"user": {"--map-root-user"}, "user and mount": {"--map-root-user", "--mount"}} {

@@ -25,6 +25,8 @@ func ownedByUser(s *specs.Spec) {
 // needsRoot says what of a test an ordinary user cannot do, where it is the runtime that would do it. What the test
 // itself may not do leaves it out, too: see must and hold.
 var needsRoot = map[string]string{
+	"TestNewNamespaces":        "be without a user namespace",
+	"TestJoinEach":             joinsOther,
 	"TestTimeNamespace":        joinsOther,
 	"TestJoinMix":              joinsOther,
 	"TestJoinDeadPidNamespace": joinsOther,
