@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"os/user"
 	"slices"
 	"strings"
 	"testing"
@@ -25,10 +26,12 @@ func TestList(t *testing.T) {
 	if !slices.Equal(ids, want) {
 		t.Fatalf("list -q: %v, want %v", ids, want)
 	}
+	owner, err := user.Current()
+	c.must(err)
 	var objects []map[string]any
 	c.must(json.Unmarshal([]byte(c.rt("list", "--format", "json").ok().stdout), &objects))
 	for _, o := range objects {
-		if o["id"] == other.id && (o["status"] != "running" || fmt.Sprint(o["pid"]) != pidText(other.pid()) || o["owner"] != "root" || o["bundle"] != other.bundle) {
+		if o["id"] == other.id && (o["status"] != "running" || fmt.Sprint(o["pid"]) != pidText(other.pid()) || o["owner"] != owner.Username || o["bundle"] != other.bundle) {
 			t.Errorf("list --format json: %v", o)
 		}
 	}
@@ -38,7 +41,7 @@ func TestList(t *testing.T) {
 	found := false
 	for _, line := range c.rt("list").ok().lines() {
 		f := strings.Fields(line)
-		found = found || len(f) == 6 && f[0] == c.id && f[1] == pidText(c.pid()) && f[2] == "created" && f[3] == c.bundle && f[5] == "root"
+		found = found || len(f) == 6 && f[0] == c.id && f[1] == pidText(c.pid()) && f[2] == "created" && f[3] == c.bundle && f[5] == owner.Username
 	}
 	if !found {
 		t.Errorf("list: %s", c.rt("list").stdout)
@@ -107,7 +110,11 @@ func TestSpecRuns(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)
 	c.must(removeFile(c.bundle + "/config.json"))
-	c.rt("spec", "--bundle", c.bundle).ok()
+	flags := []string{"spec", "--bundle", c.bundle}
+	if ordinaryUser() {
+		flags = append(flags, "--rootless")
+	}
+	c.rt(flags...).ok()
 	var spec map[string]any
 	c.must(json.Unmarshal([]byte(c.read("b/config.json")), &spec))
 	process := spec["process"].(map[string]any)
