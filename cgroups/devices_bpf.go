@@ -37,7 +37,7 @@ func loadDevices(rules []specs.LinuxDeviceCgroup) (f *deviceFilter, warning stri
 	if !isErrno(err, unix.EPERM) {
 		return nil, "", hint.With(fmt.Errorf("load device program (%s): %w", at, err), loadHint(err))
 	}
-	if !needsProgram(rules) && unprivileged() {
+	if !DeniesDevices(rules) && unprivileged() {
 		if len(rules) > 0 {
 			warning = at + ": not enforced: device programs need CAP_BPF and CAP_NET_ADMIN on the host, file permissions apply"
 		}
@@ -58,10 +58,10 @@ func loadHint(err error) string {
 	return ""
 }
 
-// needsProgram: without privileges a process cannot make device nodes and opens those that file permissions give
-// it. "Deny all", as engines write it first, and what is allowed after that add nothing to it; a rule that denies
-// some device does.
-func needsProgram(rules []specs.LinuxDeviceCgroup) bool {
+// DeniesDevices says that rules take away more than file permissions do: without privileges a process cannot make
+// device nodes and opens those that file permissions give it. "Deny all", as engines write it first, and what is
+// allowed after that add nothing to it; a rule that denies some device does.
+func DeniesDevices(rules []specs.LinuxDeviceCgroup) bool {
 	var s settings
 	for _, r := range rules {
 		if _, _, all := s.deviceRule("", r); !all && !r.Allow {

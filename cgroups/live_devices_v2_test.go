@@ -192,7 +192,7 @@ func TestDevicesUnprivileged(t *testing.T) {
 		`[{"allow":true,"access":"rwm"},{"allow":false,"type":"b","major":8,"minor":0,"access":"w"}]`:          true,
 		`[` + denyAllRule + `,{"allow":true,"type":"c","access":"r"},{"allow":false,"type":"c","access":"m"}]`: true,
 	} {
-		if got := needsProgram(parse(t, `{"devices":`+config+`}`).Devices); got != want {
+		if got := DeniesDevices(parse(t, `{"devices":`+config+`}`).Devices); got != want {
 			t.Errorf("%s: needs a program: %v", config, got)
 		}
 	}

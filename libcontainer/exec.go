@@ -170,15 +170,7 @@ func has(set []string, name string) bool {
 	return false
 }
 
-// joinFacts are the namespaces and cgroups of a container that a process is to join.
-func (c *container) joinFacts(spec *specs.Spec) (plan.Facts, error) {
-	cg, err := c.cgroup()
-	if err != nil {
-		return plan.Facts{}, err
-	}
-	return c.factsIn(spec, cg), nil
-}
-
+// factsIn are the namespaces of the container that a process is to join, and its cgroup or one below it.
 func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) plan.Facts {
 	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Home: "/"}
 	if spec.Linux != nil {
@@ -324,25 +316,19 @@ func (c *container) joinCgroup(pid int) error {
 }
 
 // execFacts are the container's, or with --cgroup those of a cgroup below its own.
-func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts, error) {
-	facts, err := c.joinFacts(spec)
-	if err != nil {
-		return facts, err
+func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) plan.Facts {
+	if sub == nil {
+		sub = c.recorded()
 	}
-	if sub != nil {
-		facts = c.factsIn(spec, sub)
-	}
+	facts := c.factsIn(spec, sub)
 	if needsHome(spec.Process.Env) {
 		facts.Home = c.homeInside(spec.Process.User.UID)
 	}
-	return facts, nil
+	return facts
 }
 
 func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, error) {
-	facts, err := c.execFacts(spec, sub)
-	if err != nil {
-		return nil, err
-	}
+	facts := c.execFacts(spec, sub)
 	filter, err := compileFilter(spec)
 	if err != nil {
 		return nil, err

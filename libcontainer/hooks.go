@@ -92,10 +92,7 @@ func (c *container) insideHooks(ctx context.Context, kind string, spec *specs.Sp
 }
 
 func (c *container) startHook(spec *specs.Spec, h specs.Hook, io nsenter.Stdio) (int, func() error, error) {
-	facts, err := c.joinFacts(spec)
-	if err != nil {
-		return 0, nil, err
-	}
+	facts := c.factsIn(spec, c.recorded())
 	stub, err := nsenter.Start(io, 0)
 	if err != nil {
 		return 0, nil, err

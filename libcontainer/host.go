@@ -62,10 +62,11 @@ func homeIn(passwd *os.File, uid uint32) string {
 		return home
 	}
 	defer passwd.Close()
-	if st, err := passwd.Stat(); err != nil || !st.Mode().IsRegular() {
+	st, err := passwd.Stat()
+	if err != nil || !st.Mode().IsRegular() {
 		return home
 	}
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(st.Size()+1, 1<<20))
 	n, _ := io.ReadFull(passwd, buf)
 	if n == len(buf) { // cut off: the last line may not be all of it
 		n = bytes.LastIndexByte(buf, '\n') + 1

@@ -186,14 +186,17 @@ func (c *container) cgroupView(host *cgroups.Host) (plan.CgroupView, error) {
 	return view, nil
 }
 
-// asksForCgroup points at what a container cannot have without a cgroup; "" if there is nothing. Device rules do not
-// count: in a user namespace nobody makes a node, and what rt's user may open stays what it is.
+// asksForCgroup points at what a container cannot have without a cgroup; "" if there is nothing. Of device rules only
+// those count that deny some device: in a user namespace nobody makes a node.
 func asksForCgroup(l *specs.Linux) string {
 	if l.CgroupsPath != "" {
 		return "/linux/cgroupsPath"
 	}
 	if l.Resources == nil {
 		return ""
+	}
+	if cgroups.DeniesDevices(l.Resources.Devices) {
+		return "/linux/resources/devices"
 	}
 	limits := *l.Resources
 	limits.Devices = nil

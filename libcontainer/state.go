@@ -202,10 +202,16 @@ func (c *container) awaitsStart() bool {
 	return unix.Access(filepath.Join(c.dir, startSocket), unix.F_OK) == nil
 }
 
-// frozen asks the freezer at the recorded place, whatever is mounted elsewhere: a host is not probed for that.
-func (c *container) frozen() (bool, error) {
-	return cgroups.Load(&cgroups.Host{}, c.Cgroups).Frozen()
+// recorded is the container's cgroup for those who only use its directories: the host is not probed for what else is
+// mounted where.
+func (c *container) recorded() *cgroups.Cgroup {
+	if c.cg != nil {
+		return c.cg
+	}
+	return cgroups.Load(&cgroups.Host{}, c.Cgroups)
 }
+
+func (c *container) frozen() (bool, error) { return c.recorded().Frozen() }
 
 // view is the container as users see it.
 func (c *container) view() (*ContainerState, error) {

@@ -26,7 +26,8 @@ func Open(path string, flags int) (*os.File, error) {
 	return OpenAt(unix.AT_FDCWD, path, flags, 0)
 }
 
-// OpenAt opens a path below a directory; resolve holds RESOLVE_* flags of openat2(2).
+// OpenAt opens a path below a directory; resolve holds RESOLVE_* flags of openat2(2). O_NONBLOCK is for the opening
+// alone: a file that keeps it would have the Go runtime set up its poller.
 func OpenAt(dir int, path string, flags int, resolve uint64) (*os.File, error) {
 	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: resolve}
 	var fd int
@@ -40,6 +41,9 @@ func OpenAt(dir int, path string, flags int, resolve uint64) (*os.File, error) {
 	})
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if flags&unix.O_NONBLOCK != 0 {
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags&^unix.O_NONBLOCK)
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }

@@ -260,6 +260,9 @@ func TestRootlessErrors(t *testing.T) {
 		"lower oom score": {func(s *specs.Spec) { s.Process.OOMScoreAdj = &adj },
 			[]string{"set oom_score_adj -500 (/process/oomScoreAdj): ", "permission denied", "CAP_SYS_RESOURCE"}},
 		"somebody's network": {namespace(specs.NetworkNamespace, "/proc/1/ns/net"), []string{"join namespace /proc/1/ns/net", "/path)", "hint: join the user namespace"}},
+		"a denied device": {func(s *specs.Spec) {
+			s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Type: "c", Major: i64(1), Minor: i64(5), Access: "r"}}}
+		}, []string{"(/linux/resources/devices)", "hint: no cgroup is delegated"}},
 		"a hard limit": {func(s *specs.Spec) {
 			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: 1 << 22, Soft: 1 << 22}}
 		}, []string{"set rlimit RLIMIT_NOFILE", "CAP_SYS_RESOURCE"}},
