@@ -358,10 +358,11 @@ func extraFds(preserve int) (int, error) {
 
 func stdio() nsenter.Stdio { return nsenter.Stdio{os.Stdin, os.Stdout, os.Stderr} }
 
-// listen makes the socket at which `rt start` is awaited; nil without await.
+// listen makes the socket at which `rt start` is awaited. Without await a file in its place says "created" until the word
+// is given, and the result is nil.
 func (k *making) listen() (*os.File, error) {
 	if !k.await {
-		return nil, nil
+		return nil, sys.CreateFile(filepath.Join(k.c.dir, startSocket), nil, 0o600)
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

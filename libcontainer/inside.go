@@ -120,7 +120,7 @@ func (in *inside) until(point int, serve func(point int) error) error {
 		switch r.Type {
 		case nsenter.ReplyPid:
 			if err := in.born(r.Value); err != nil {
-				return err
+				return in.lastWords(err)
 			}
 		case nsenter.ReplyFd:
 			if err := in.take(r); err != nil {
@@ -160,7 +160,7 @@ func (in *inside) until(point int, serve func(point int) error) error {
 		}
 		waiting = 0
 		if err := in.stub.Go(); err != nil {
-			return err
+			return in.lastWords(err)
 		}
 	}
 }
@@ -180,6 +180,28 @@ func (in *inside) born(pid int) error {
 
 func ownChild(pid int) bool {
 	return pid > 0 && sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
+}
+
+// lastWords is why the container's process has ended, if it has: rt did something to it that failed for that reason only.
+// Otherwise it is err.
+func (in *inside) lastWords(err error) error {
+	if _, dead, statErr := sys.StartTime(in.pid); in.pid == 0 || statErr != nil || !dead {
+		return err
+	}
+	for {
+		r, end := in.stub.Receive()
+		switch {
+		case end == io.EOF && errors.Is(err, unix.EPIPE): // killed while it waited
+			in.reapCloner()
+			return io.EOF
+		case end != nil:
+			return err
+		case r.Type == nsenter.ReplyError:
+			return in.stepError(r)
+		case r.File != nil:
+			r.File.Close()
+		}
+	}
 }
 
 // learnPid waits for the pid when an error of the container's process came before it, as two processes speak on one

@@ -1,9 +1,19 @@
 package libcontainer
 
 import (
+	"encoding/binary"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
+
+	"rt/internal/sys"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestBorn: who got hold of the stub names a process of the host; rt must not move, map or kill it.
@@ -42,5 +52,82 @@ func TestTakeListener(t *testing.T) {
 			f.Close()
 			t.Errorf("descriptor %d is taken for a listener", fd)
 		}
+	}
+}
+
+// TestLastWords: what the container's process said before it ended is why it ended; that rt found no process any more is not.
+func TestLastWords(t *testing.T) {
+	for name, c := range map[string]struct {
+		program string
+		says    bool
+		err     error
+		want    error
+	}{
+		"an error that waits":        {"exit 1", true, unix.ENOENT, unix.ECHILD},
+		"dead without a word":        {"exit 1", false, unix.ENOENT, unix.ENOENT},
+		"killed while it waited":     {"exit 1", false, unix.EPIPE, io.EOF},
+		"alive, and rt is to blame":  {"sleep 60", false, unix.ENOENT, unix.ENOENT},
+		"alive, whatever was to say": {"sleep 60", true, unix.ENOENT, unix.ENOENT},
+	} {
+		t.Run(name, func(t *testing.T) {
+			child := exec.Command("sh", "-c", c.program)
+			if err := child.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+			for dead := c.program != "exit 1"; !dead; { // a zombie, as the test's is the only wait
+				_, dead, _ = sys.StartTime(child.Process.Pid)
+			}
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := &inside{stub: nsenter.Connect(os.NewFile(uintptr(pair[0]), "stub")), pid: child.Process.Pid}
+			defer in.stub.Close()
+			in.plan = &plan.Plan{Items: []plan.Item{{Step: nsenter.NoNewPrivs{}}}}
+			if c.says {
+				sayError(t, pair[1], 1, int(unix.ECHILD))
+			}
+			unix.Close(pair[1])
+			if err := in.lastWords(c.err); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// sayError sends what a stub sends when a step has failed.
+func sayError(t *testing.T, fd, left, errno int) {
+	t.Helper()
+	message := make([]byte, 256) // nsenter/wire.go
+	for i, n := range []uint32{uint32(nsenter.ReplyError), uint32(left), uint32(errno), 0} {
+		binary.NativeEndian.PutUint32(message[4*i:], n)
+	}
+	if err := unix.Send(fd, message, unix.MSG_NOSIGNAL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKilledEarly: what ends a process from outside is an exit status of run; a fault is an error.
+func TestKilledEarly(t *testing.T) {
+	for signal, want := range map[syscall.Signal]bool{unix.SIGKILL: true, unix.SIGTERM: true, unix.SIGSYS: false, unix.SIGSEGV: false} {
+		child := exec.Command("sleep", "60")
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		k := &making{c: &container{state: state{Pid: child.Process.Pid}}, in: &inside{pid: child.Process.Pid}}
+		status, killed := k.killedEarly(errDied)
+		if killed != want || killed && status != 128+int(signal) || k.in.pid != 0 {
+			t.Errorf("%v: %d, %v, pid %d", signal, status, killed, k.in.pid)
+		}
+	}
+	if _, killed := (&making{detached: true}).killedEarly(errDied); killed {
+		t.Error("nobody waits for the status of a detached container")
+	}
+	if _, killed := (&making{}).killedEarly(unix.EINVAL); killed {
+		t.Error("any error is taken for a signal")
 	}
 }

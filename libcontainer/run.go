@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"rt/internal/sys"
 	"rt/libcontainer/console"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -39,7 +40,12 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	}
 	if err := k.c.begin(k.spec, k.in); err != nil {
 		fg.close()
-		return -1, k.fail(err)
+		status, killed := k.killedEarly(err)
+		if !killed {
+			return -1, k.fail(err)
+		}
+		k.c.release()
+		return r.ended(k.c, o, status)
 	}
 	k.in.stub.Close()
 	k.moved.Close() // else the network namespace would outlive the container for as long as rt is there
@@ -54,12 +60,34 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	return r.ended(k.c, o, status)
+}
+
+func (r *Runtime) ended(c *container, o RunOptions, status int) (int, error) {
 	if !o.Keep {
-		if err := r.remove(k.c); err != nil {
+		if err := r.remove(c); err != nil {
 			return -1, err
 		}
 	}
 	return status, nil
+}
+
+// killedEarly: on its way from the word to its program the process was ended by a signal from outside. To the caller of a
+// foreground rt that is an exit status, as it would be a moment later; a fault (a filter's SIGSYS above all) is an error.
+func (k *making) killedEarly(err error) (status int, killed bool) {
+	if k.detached || !errors.Is(err, errDied) {
+		return -1, false
+	}
+	ws, err := sys.Wait(k.c.Pid)
+	k.in.pid = 0 // reaped: the number may be another's
+	if err != nil || !ws.Signaled() {
+		return -1, false
+	}
+	switch ws.Signal() {
+	case unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP, unix.SIGABRT:
+		return -1, false
+	}
+	return 128 + int(ws.Signal()), true
 }
 
 // runTerminal finds an owner for the terminal: the console socket, or this process.

@@ -103,7 +103,9 @@ func (c *container) begin(spec *specs.Spec, in *inside) error {
 		c.stop()
 		return fmt.Errorf("start container: %w", err)
 	}
-	if err = in.stub.Go(); err == nil {
+	if err = in.stub.Go(); errors.Is(err, unix.EPIPE) {
+		err = io.EOF
+	} else if err == nil {
 		err = in.executed()
 	}
 	if err != nil {
@@ -120,6 +122,9 @@ func (c *container) begin(spec *specs.Spec, in *inside) error {
 	return nil
 }
 
+// errDied: between the word and its program.
+var errDied = errors.New("unable to start container process: the container's process died before it became the program")
+
 func startError(c *container, err error) error {
 	if err == io.EOF {
 		if cg, cgErr := c.cgroup(); cgErr == nil {
@@ -127,7 +132,7 @@ func startError(c *container, err error) error {
 				return errors.New("container init was OOM-killed (memory limit too low?)")
 			}
 		}
-		return errors.New("unable to start container process: the container's process died before it became the program")
+		return errDied
 	}
 	var step *StepError
 	if errors.As(err, &step) {

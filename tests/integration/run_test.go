@@ -47,6 +47,24 @@ func TestRunKilled(t *testing.T) {
 	}
 }
 
+// TestRunCreated: what run makes is created, not running, until the program is given the word.
+func TestRunCreated(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable)
+	c.hooks(specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo >/held; until [ -e /go ]; do sleep 0.01; done"}}}})
+	running := c.begin(call{args: c.with("run")})
+	c.awaitFile("b/rootfs/held")
+	if got := c.status(); got != "created" {
+		t.Errorf("before its program there is, the container is %s", got)
+	}
+	c.file("b/rootfs/go", "", 0o644)
+	c.awaitStatus("running")
+	c.kill("KILL").ok()
+	if r := running.wait(); r.code != 128+9 {
+		t.Fatalf("want exit 137: %s", r)
+	}
+}
+
 func TestRunStdio(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, script("cat; echo to stderr >&2"))
