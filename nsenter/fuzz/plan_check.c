@@ -35,7 +35,7 @@ static void use(const struct step *s, uint32_t nfds)
 			envp++;
 		need(argv < s->str + s->a[0] && envp < s->str + s->nstr);
 	}
-	if (s->kind == K_SECCOMP || s->kind == K_CREDENTIALS || s->kind == K_MEM_POLICY) {
+	if (s->kind == K_SECCOMP || s->kind == K_CREDENTIALS) {
 		size_t n = s->kind == K_CREDENTIALS ? s->a[3] * 4 : s->a[0];
 		need(s->kind != K_SECCOMP || (n % 8 == 0 && n / 8 <= 4096)); /* struct sock_fprog has 16 bits for it */
 		unsigned sum = 0;

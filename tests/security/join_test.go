@@ -69,7 +69,7 @@ func TestStrikeJoining(t *testing.T) {
 				go func() { done <- v.exec("true") }()
 				select {
 				case last = <-done:
-				case <-time.After(3 * time.Second): // stopped
+				case <-time.After(3 * time.Second): // stopped, or the machine is busy
 					if !struck() {
 						t.Fatal("exec hangs, but was not struck")
 					}
@@ -85,7 +85,7 @@ func TestStrikeJoining(t *testing.T) {
 			v.rt("kill", v.id, "KILL").ok(t)
 			eventually(t, "the end", func() bool { return strings.Contains(v.rt("state", v.id).stdout, `"stopped"`) })
 			v.rt("delete", "--force", v.id).ok(t)
-			if sig == "19" && last.code == -1 {
+			if last.code == -1 {
 				select {
 				case <-done: // its process has died with the pid namespace
 				case <-time.After(patience):
