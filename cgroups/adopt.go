@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -91,6 +93,22 @@ func (c *Cgroup) Read(file string) string {
 		}
 	}
 	return ""
+}
+
+// Bandwidth is the CPU time of the cgroup's processes that is in force: microseconds in each period of so many, quota -1
+// for no limit. false: the kernel has no such limits.
+func (c *Cgroup) Bandwidth() (quota int64, period uint64, ok bool) {
+	text := c.Read("cpu.max")
+	if text == "" {
+		text = c.Read("cpu.cfs_quota_us") + " " + c.Read("cpu.cfs_period_us")
+	}
+	words := strings.Fields(strings.Replace(text, "max", "-1", 1))
+	if len(words) != 2 {
+		return 0, 0, false
+	}
+	quota, err1 := strconv.ParseInt(words[0], 10, 64)
+	period, err2 := strconv.ParseUint(words[1], 10, 64)
+	return quota, period, err1 == nil && err2 == nil
 }
 
 // Holds says whether a process is in the cgroup where systemd keeps its units: in v2, or v1's name=systemd.

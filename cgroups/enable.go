@@ -39,15 +39,21 @@ func (m *member) enable(want []string, all bool) error {
 	var first error
 	for dir := range m.ancestors() {
 		path := dir + "/cgroup.subtree_control"
+		// What an ancestor has given already need not be asked for; it may be none of ours to ask.
+		given, _ := readFields(path)
+		need := slices.DeleteFunc(slices.Clone(missing), func(name string) bool { return slices.Contains(given, name) })
+		if len(need) == 0 {
+			continue
+		}
 		if populated(dir) {
 			return cmp.Or(first, error(&os.PathError{Op: "write", Path: path, Err: unix.EBUSY}))
 		}
-		err := writeFile(path, "+"+strings.Join(missing, " +"))
+		err := writeFile(path, "+"+strings.Join(need, " +"))
 		if err == nil {
 			continue
 		}
 		// All or nothing is the kernel's rule for one write: take what can be had.
-		for _, name := range missing {
+		for _, name := range need {
 			if err := writeFile(path, "+"+name); err != nil && first == nil {
 				first = err
 			}

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -103,5 +104,38 @@ func TestEnableV2(t *testing.T) {
 	want := "controller pids is not available: /linux/resources/pids/limit cannot be applied: open " + root + "/pod/cgroup.subtree_control: no such file"
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestEnableBelowOwn: an ancestor that has given the controllers is not the reason why a cgroup with processes cannot.
+func TestEnableBelowOwn(t *testing.T) {
+	cg := fakeV2(t, map[string]string{"cgroup.controllers": ""})
+	root := cg.host.Unified
+	writeTestFile(t, root+"/cgroup.subtree_control", "cpu memory\n")
+	if err := os.Chmod(root+"/cgroup.subtree_control", 0o444); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"cgroup.type": "domain\n", "cgroup.procs": "77\n", "cgroup.subtree_control": ""} {
+		writeTestFile(t, root+"/pod/"+name, text)
+	}
+	err := cg.memberOf("").enable([]string{"memory"}, false)
+	if want := "write " + root + "/pod/cgroup.subtree_control: device or resource busy"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if got := read(t, root+"/cgroup.subtree_control"); got != "cpu memory" {
+		t.Errorf("written without need: %q", got)
+	}
+}
+
+func TestBandwidth(t *testing.T) {
+	for text, want := range map[string]string{"max 50000\n": "-1 50000 true", "25500 50000\n": "25500 50000 true", "": "0 0 false"} {
+		files := map[string]string{}
+		if text != "" {
+			files["cpu.max"] = text
+		}
+		quota, period, ok := fakeV2(t, files).Bandwidth()
+		if got := fmt.Sprint(quota, period, ok); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
 	}
 }

@@ -49,6 +49,9 @@ func (c *container) applyResources(r *specs.LinuxResources) error {
 	if r, err = withMemoryLimit(cg, r); err != nil {
 		return err
 	}
+	if c.Unit != "" {
+		r = withBandwidth(cg, r)
+	}
 	undo, err := c.setProperties(r) // before the files, which systemd would write again
 	if err != nil {
 		return err
@@ -77,4 +80,25 @@ func withMemoryLimit(cg *cgroups.Cgroup, r *specs.LinuxResources) (*specs.LinuxR
 	memory, all := *m, *r
 	memory.Limit, all.Memory = now, &memory
 	return &all, nil
+}
+
+// withBandwidth adds the quota and period in force to a change of any of a CPU's limits. systemd writes all of these
+// files when it is told of one, its quota in whole percent of a CPU and, where there is none, its period.
+func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) *specs.LinuxResources {
+	if r.CPU == nil {
+		return r
+	}
+	quota, period, ok := cg.Bandwidth()
+	if !ok {
+		return r
+	}
+	cpu, all := *r.CPU, *r
+	if cpu.Quota == nil || *cpu.Quota == 0 {
+		cpu.Quota = &quota
+	}
+	if cpu.Period == nil || *cpu.Period == 0 {
+		cpu.Period = &period
+	}
+	all.CPU = &cpu
+	return &all
 }

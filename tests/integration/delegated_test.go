@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,7 +46,9 @@ func (c *container) delegate(all bool) (parent string) {
 
 // from makes the container's calls of the runtime as an ordinary user in a cgroup.
 func (c *container) from(cgroup string) {
-	c.prefix = []string{"sh", "-c", "echo $$ > " + cgroup + "/cgroup.procs && exec " + strings.Join(asUser, " ") + ` "$@"`, "sh"}
+	setpriv, err := exec.LookPath(asUser[0]) // busybox' shell would take its own for it
+	c.must(err)
+	c.prefix = []string{"sh", "-c", "echo $$ > " + cgroup + "/cgroup.procs && exec " + setpriv + " " + strings.Join(asUser[1:], " ") + ` "$@"`, "sh"}
 }
 
 func TestDelegated(t *testing.T) {

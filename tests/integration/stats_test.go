@@ -44,7 +44,11 @@ func TestStats(t *testing.T) {
 		t.Errorf("stats of all: %+v", all)
 	}
 	u := all[busy.id]
-	if u.CPUPercent < 3 || u.CPUPercent > 16 {
+	least := 3.0
+	if slow(1) > 1 { // where the loop may not get its share
+		least = 0.5
+	}
+	if u.CPUPercent < least || u.CPUPercent > 16 {
 		t.Errorf("a busy loop with a tenth of a cpu: %v%%", u.CPUPercent)
 	}
 	if u.MemoryLimit != 64<<20 || u.MemoryUsage == 0 || u.MemoryUsage > 64<<20 || u.Pids != 1 || u.PidsLimit != 20 {

@@ -258,9 +258,9 @@ func TestSystemdOOM(t *testing.T) {
 // TestSystemdTiny: limits that are just enough for one small process do not get in the way of its start.
 func TestSystemdTiny(t *testing.T) {
 	t.Parallel()
-	c := newScope(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(2)}, Memory: &specs.LinuxMemory{Limit: i64(1 << 20)}})).upSystemd()
-	c.properties("TasksMax=2")
-	if got := c.scopeFile("pids", "pids.max"); got != "2" {
+	c := newScope(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(1)}, Memory: &specs.LinuxMemory{Limit: i64(1 << 20)}})).upSystemd()
+	c.properties("TasksMax=1")
+	if got := c.scopeFile("pids", "pids.max"); got != "1" {
 		t.Errorf("pids.max: %s", got)
 	}
 }
