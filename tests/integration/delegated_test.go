@@ -2,7 +2,6 @@ package integration
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,9 +45,7 @@ func (c *container) delegate(all bool) (parent string) {
 
 // from makes the container's calls of the runtime as an ordinary user in a cgroup.
 func (c *container) from(cgroup string) {
-	setpriv, err := exec.LookPath(asUser[0]) // busybox' shell would take its own for it
-	c.must(err)
-	c.prefix = []string{"sh", "-c", "echo $$ > " + cgroup + "/cgroup.procs && exec " + setpriv + " " + strings.Join(asUser[1:], " ") + ` "$@"`, "sh"}
+	c.prefix = []string{"sh", "-c", "echo $$ > " + cgroup + "/cgroup.procs && exec " + strings.Join(asUser, " ") + ` "$@"`, "sh"}
 }
 
 func TestDelegated(t *testing.T) {

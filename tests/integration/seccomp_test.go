@@ -224,7 +224,7 @@ func TestScheduler(t *testing.T) {
 			t.Parallel()
 			c := newContainer(t, func(spec *specs.Spec) {
 				spec.Process.Scheduler = &s
-				if s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR {
+				if !onV2(t) && (s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR) {
 					// The cpu controller of v1 has no real-time time to give unless it is asked for.
 					spec.Linux.Resources.CPU = &specs.LinuxCPU{RealtimeRuntime: i64(1000), RealtimePeriod: u64(1_000_000)}
 				}
