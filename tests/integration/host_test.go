@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -124,3 +126,19 @@ func onlyFileDriver(t *testing.T, why string) {
 		t.Skipf("file driver only: %s", why)
 	}
 }
+
+// kernelBefore says that the kernel is older than a version.
+func kernelBefore(major, minor int) bool {
+	var u unix.Utsname
+	var x, y int
+	if err := unix.Uname(&u); err != nil {
+		panic(err)
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &x, &y); err != nil {
+		panic(err)
+	}
+	return x < major || x == major && y < minor
+}
+
+// noMappedTmpfs: a tmpfs cannot be id-mapped before Linux 6.3.
+func noMappedTmpfs() bool { return kernelBefore(6, 3) }

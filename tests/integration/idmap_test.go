@@ -48,6 +48,9 @@ func TestIDMappedMounts(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
+			if v.name == "recursive" && noMappedTmpfs() {
+				t.Skip("a tmpfs cannot be id-mapped on this kernel, Linux 6.3 is the first")
+			}
 			make := newContainer
 			if v.user {
 				make = newMapped

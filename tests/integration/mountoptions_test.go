@@ -65,7 +65,8 @@ func TestEveryMountOption(t *testing.T) {
 	c.must(os.MkdirAll(filepath.Join(src, "sub"), 0o755))
 	c.must(unix.Mount("tmpfs", filepath.Join(src, "sub"), "tmpfs", 0, "size=64k"))
 	defer func() { c.must(unix.Unmount(filepath.Join(src, "sub"), unix.MNT_DETACH)) }()
-	for _, o := range optionEffects {
+	effects := slices.DeleteFunc(slices.Clone(optionEffects), func(o optionEffect) bool { return o.word == "ridmap" && noMappedTmpfs() })
+	for _, o := range effects {
 		m := specs.Mount{Destination: "/m/" + o.word, Type: "tmpfs", Source: "tmpfs", Options: append(strings.Fields(o.before), o.word)}
 		switch {
 		case o.word == "remount": // of a mount that is there
@@ -81,7 +82,7 @@ func TestEveryMountOption(t *testing.T) {
 	c.write()
 	c.up()
 	mounts := parseMountinfo(c.proc("mountinfo"))
-	for _, o := range optionEffects {
+	for _, o := range effects {
 		for _, word := range strings.Fields(o.has) {
 			if !hasMountWord(mounts, "/m/"+o.word, word) {
 				t.Errorf("%s %s: lacks %s: %+v", o.before, o.word, word, c.mountAt("/m/"+o.word))

@@ -32,7 +32,10 @@ func guests() []guest {
 
 // quickTests are what differs on cgroup v2, and a little of everything else.
 const quickTests = "^Test(Binary|Lifecycle|Kill|KillPaused|ExecDetach|ExecProcess|UserNamespace|ForegroundTerminal|PidsLimitWorks|" +
-	"MemoryLimitWorks|NestedCgroupsPath|Cgroup2Mount|DefaultDevices|LimitsV2)$"
+	"MemoryLimitWorks|MemoryHogIsKilled|ForkBomb|SmallestPidsLimits|TinyLimits|NestedCgroupsPath|RelativeCgroupsPath|Cgroup2Mount|" +
+	"DefaultDevices|DeviceAccess|UpdateFlags|UpdateIsWhole|EventsOOM|EventsStats|ExecWhereInitWent|CgroupOwner|LimitWithoutController|" +
+	"Delegated|OwnCgroupOnly|RootlessRanges|FrozenMakesNoProgress|NetDeviceBack|Scheduler|" +
+	"LimitsV2|DevicesEnforcedV2|ParentWithProcesses|CreateJoinDestroy|Freeze|KillForking)$"
 
 func guestNames() (names []string) {
 	for _, g := range guests() {
