@@ -16,6 +16,14 @@ const cgroupRoot = "/sys/fs/cgroup"
 // underSystemd says that RT_SYSTEMD_CGROUP asks for --systemd-cgroup with every call.
 var underSystemd = sync.OnceValue(func() bool { return os.Getenv("RT_SYSTEMD_CGROUP") != "" })
 
+// needRoot leaves out what no ordinary user can do, delegated cgroup or not.
+func needRoot(t *testing.T, why string) {
+	t.Helper()
+	if ordinaryUser() {
+		t.Skipf("root only: %s", why)
+	}
+}
+
 // ordinaryUser says that the tests run as an ordinary user, who has a cgroup v2 delegated to him.
 func ordinaryUser() bool { return os.Geteuid() != 0 }
 

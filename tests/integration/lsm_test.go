@@ -104,6 +104,7 @@ func output(t *testing.T, cmd *exec.Cmd) string {
 const liberal = "file, capability, network, signal, ptrace, mount, umount, unix,"
 
 func TestAppArmor(t *testing.T) {
+	needRoot(t, "a profile is loaded")
 	needLSM(t, "apparmor")
 	loadProfile(t, "rt-test-one", liberal+" deny /etc/passwd r,")
 	loadProfile(t, "rt-test-two", liberal+" deny /etc/group r,")
@@ -146,6 +147,7 @@ func TestAppArmor(t *testing.T) {
 
 // TestAppArmorNamespace: an rt in a policy namespace, as a system container gives it, finds the profiles there.
 func TestAppArmorNamespace(t *testing.T) {
+	needRoot(t, "a namespace of policies is made")
 	needLSM(t, "apparmor")
 	ns := "/sys/kernel/security/apparmor/policy/namespaces/rt-test"
 	if err := os.Mkdir(ns, 0o755); err != nil {

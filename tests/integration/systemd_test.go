@@ -47,7 +47,7 @@ func (c *container) scopeDir(controller string) string {
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
 		controller = ""
 	}
-	return filepath.Join("/sys/fs/cgroup", controller, path, c.unit())
+	return filepath.Join(cgroupRoot, controller, managerRoot(c.t), path, c.unit())
 }
 
 func (c *container) scopeFile(controller, name string) string {
@@ -73,7 +73,20 @@ func (c *container) upSystemd() *container {
 // systemctl runs systemctl and gives what it printed.
 func systemctl(t *testing.T, args ...string) string {
 	t.Helper()
-	return strings.TrimSpace(host(t, append([]string{"systemctl"}, args...)...))
+	command := []string{"systemctl"}
+	if ordinaryUser() {
+		command = append(command, "--user")
+	}
+	return strings.TrimSpace(host(t, append(command, args...)...))
+}
+
+// managerRoot is the cgroup of the systemd that the tests' units are in.
+func managerRoot(t *testing.T) string {
+	t.Helper()
+	if !ordinaryUser() {
+		return "/"
+	}
+	return systemctl(t, "show", "--value", "-p", "ControlGroup")
 }
 
 // property is a property of the container's unit.
@@ -121,7 +134,7 @@ func TestSystemdScope(t *testing.T) {
 	})).upSystemd()
 	c.properties("Slice=rttest-units.slice", "Description=rt container "+c.id, "Delegate=yes", "DefaultDependencies=no",
 		"TasksMax=33", "CPUQuotaPerSecUSec=510ms", "CPUQuotaPeriodUSec=50ms", "DevicePolicy=strict", "ActiveState=active",
-		"NeedDaemonReload=no", "ControlGroup=/rttest.slice/rttest-units.slice/"+c.unit())
+		"NeedDaemonReload=no", "ControlGroup="+filepath.Join(managerRoot(t), "rttest.slice/rttest-units.slice", c.unit()))
 	if pureV2() {
 		c.properties("MemoryMax=67108864", "CPUWeight=59")
 	} else {
@@ -421,9 +434,10 @@ func TestSystemdPaths(t *testing.T) {
 func TestNoSystemd(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)
-	c.prefix = []string{"env", "DBUS_SYSTEM_BUS_ADDRESS=unix:path=" + c.dir + "/bus"}
+	bus := "unix:path=" + c.dir + "/bus"
+	c.prefix = []string{"env", "DBUS_SYSTEM_BUS_ADDRESS=" + bus, "DBUS_SESSION_BUS_ADDRESS=" + bus, "XDG_RUNTIME_DIR=" + c.dir}
 	c.inSlice()
-	c.systemd(c.with("create")...).fails("systemd cannot be reached: connect to "+c.dir+"/bus: no such file or directory", "hint: ").oneError()
+	c.systemd(c.with("create")...).fails("systemd cannot be reached: ", "connect to "+c.dir+"/bus: no such file or directory", "hint: ").oneError()
 	if left := c.traces(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}

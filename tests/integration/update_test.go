@@ -108,6 +108,7 @@ func TestUpdateResources(t *testing.T) {
 
 // TestUpdateLeavesDevices: engines send device rules with every update; those in force stay.
 func TestUpdateLeavesDevices(t *testing.T) {
+	needRoot(t, "a device node is made")
 	t.Parallel()
 	c := newContainer(t, writable, capable("CAP_MKNOD")).up()
 	c.sh("mknod /fuse c 10 229")
