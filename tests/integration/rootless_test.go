@@ -192,6 +192,7 @@ func TestRootlessWithoutCgroup(t *testing.T) {
 // needNoDelegation: where root has given ordinary users cgroups to write in, a container gets one.
 func needNoDelegation(t *testing.T) {
 	t.Helper()
+	needRoot(t, "the ordinary user is another")
 	// What other tests delegate meanwhile is not where this one's containers go.
 	find := []string{"find", "/sys/fs/cgroup", "-maxdepth", "2", "-name", "rt-test-*", "-prune", "-o", "-type", "d", "-writable", "-print"}
 	if out := host(t, append(slices.Clone(asUser), find...)...); out != "" {
