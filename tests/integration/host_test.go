@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,11 @@ func (c *container) cgroupDirs() (dirs []string) {
 	}
 	for _, pattern := range []string{"*", "*/*"} {
 		found, _ := filepath.Glob(filepath.Join(cgroupRoot, pattern, "*"+c.id+"*"))
-		dirs = append(dirs, found...)
+		for _, dir := range found { // a controller may be a link to the hierarchy that it shares
+			if dir, err := filepath.EvalSymlinks(dir); err == nil && !slices.Contains(dirs, dir) {
+				dirs = append(dirs, dir)
+			}
+		}
 	}
 	return dirs
 }

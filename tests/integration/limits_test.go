@@ -121,6 +121,7 @@ func TestSmallestPidsLimits(t *testing.T) {
 
 // TestDeviceAccess: EPERM for a denied device, for the denied way of opening another, and not for an allowed one.
 func TestDeviceAccess(t *testing.T) {
+	needRoot(t, "only root loads device programs and makes device nodes")
 	t.Parallel()
 	c := newContainer(t, writable, capable("CAP_MKNOD"), limited(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
 		{Allow: true, Type: "c", Major: i64(1), Minor: i64(11), Access: "w"},
@@ -280,6 +281,7 @@ func leaveHierarchy(t *testing.T, controller, dir string) {
 // has none with controllers below it, beside it.
 func TestRelativeCgroupsPath(t *testing.T) {
 	onlyFileDriver(t, "systemd's paths have a form of their own")
+	needRoot(t, "a cgroup is made at the top")
 	t.Parallel()
 	c := newContainer(t)
 	own := "/rt-test-" + c.id + "-own"
