@@ -108,6 +108,7 @@ func TestInitSignals(t *testing.T) {
 // TestInitPrivileges: init is the user with the one capability to signal whatever the program turns into; the program has
 // what was configured.
 func TestInitPrivileges(t *testing.T) {
+	needRoot(t, "ids outside are as inside")
 	t.Parallel()
 	rtOnly(t, "runc has no --init")
 	c := newContainer(t, func(s *specs.Spec) {
@@ -190,6 +191,7 @@ func readAllOf(t *testing.T, path string) string {
 
 // TestInitWithoutPidNamespace: there is no first process then, and orphans come to it all the same.
 func TestInitWithoutPidNamespace(t *testing.T) {
+	needRoot(t, "/proc of the host's processes is mounted")
 	t.Parallel()
 	rtOnly(t, "runc has no --init")
 	c := newContainer(t, script(careless), writable, func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[1:] })

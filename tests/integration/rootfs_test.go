@@ -88,7 +88,8 @@ func TestRootfsPropagation(t *testing.T) {
 			if p.toChild && differs(t, "1.1 forgets a shared root (fixed in 1.3.1)") {
 				p.tag, p.toChild = "", false
 			}
-			h := hold(t, "--mount", "--propagation", "shared")
+			h := hold(t, "--mount", "--propagation", "private")
+			h.run(t, "mount", "--make-rshared", "/") // and no peer of the host's, as it would be of one that is shared
 			c := newContainer(t, writable, capable("CAP_SYS_ADMIN"), func(s *specs.Spec) { s.Linux.RootfsPropagation = p.mode })
 			c.prefix = h.enter()
 			for _, d := range []string{"host", "inner", "bound"} {
