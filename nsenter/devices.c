@@ -47,7 +47,7 @@ static int same_node(int node, const struct step *s)
 static int bind_node(struct ctx *c, const struct step *s)
 {
 	int tree = slot(c, s->a[4]);
-	int at = path_make(c, s->str[0], 0, 0644);
+	int at = open_target(c, s->str[0], 0, 0644, 0);
 	if (at < 0)
 		return at;
 	if (tree < 0)
@@ -117,7 +117,7 @@ STEP(console)
 		TRY(c, "ioctl TIOCSWINSZ", ioctl(master, TIOCSWINSZ, &size));
 	}
 	if (s->a[3]) {
-		int tree, at = path_make(c, "dev/console", 0, 0620);
+		int tree, at = open_target(c, "/dev/console", 0, 0620, 0);
 		if (at < 0)
 			return at;
 		TRY(c, "open_tree", tree = k_open_tree(slave, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));

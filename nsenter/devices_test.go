@@ -63,7 +63,12 @@ func TestMknodBindsSlot(t *testing.T) {
 	if have := stat(t, b.at(root+"/dev/y")); have.Ino != stat(t, "/dev/zero").Ino {
 		t.Error("the fallback did not bind the host's node")
 	}
-	n.HostPath, n.Path = "", "/dev/z"
+	// A link of the image leads no node over the container's /proc.
+	proc := nsenter.MountFS{Type: "proc", Target: "/proc", Source: "proc"}
+	n.Path, n.Bind = "/dev/in-proc", true
+	start(t, within(root, proc, nsenter.Symlink{Path: n.Path, Target: "/proc/version"}, n)).
+		fails(before+2, unix.EPERM, "cannot be mounted because it is inside /proc")
+	n.HostPath, n.Path, n.Bind = "", "/dev/z", false
 	start(t, within(root, noMknod, n)).fails(before+1, unix.EPERM, "mknodat")
 }
 
@@ -118,6 +123,8 @@ func TestConsole(t *testing.T) {
 	start(t, inside(root, tmpfs, node, nsenter.Console{})).fails(pivoted+2, unix.ENOTTY, fake)
 	start(t, inside(root, tmpfs, nsenter.Symlink{Path: "/dev/pts/ptmx", Target: "/proc/1/fd/0"}, nsenter.Console{})).
 		fails(pivoted+2, unix.ELOOP, "open /dev/pts/ptmx")
+	start(t, with(nsenter.Symlink{Path: "/dev/console", Target: "/proc/version"}, nsenter.Console{DevConsole: true})).
+		fails(before+6, unix.EPERM, "cannot be mounted because it is inside /proc")
 	noSession := start(t, append(within(root, tmpfs, pts), nsenter.Pivot{}, nsenter.Console{}))
 	if r := noSession.next(); r == nil || r.File == nil {
 		t.Fatalf("wanted the master, got %+v", r)

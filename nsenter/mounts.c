@@ -75,9 +75,9 @@ static int smuggled(struct ctx *c, int at, const char *path)
 
 /* Opens a mount's target, making it where it is missing. The targets of proc and sysfs must not lie behind
  * a link (CVE-2023-28642): a link there would move what masks and labels count on. */
-static int open_target(struct ctx *c, const char *path, int dir, int no_links)
+int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_links)
 {
-	int fd = path_make(c, path, dir, 0755);
+	int fd = path_make(c, path, dir, mode);
 	if (fd >= 0 && smuggled(c, fd, path)) {
 		c->what = "cannot be mounted because it is inside /proc";
 		return -EPERM;
@@ -95,14 +95,18 @@ static const char *const api_dir[] = {"/proc", "/sys"};
 /*
  * Keeps the mounts on /proc and /sys open: what protects paths in them is put into the very mounts. By path, a neighbour
  * who shares the rootfs could lead it elsewhere: a directory can be renamed in spite of another namespace's mount on it.
+ * mnt < 0: there is one that has no descriptor, on top of what was known.
  */
-static void remember(struct ctx *c, int mnt, const char *path)
+static int remember(struct ctx *c, int mnt, const char *path)
 {
 	for (int i = 0; i < 2; i++)
 		if (strcmp(path, api_dir[i]) == 0) {
 			close(c->api[i]);
-			c->api[i] = fcntl(mnt, F_DUPFD_CLOEXEC, 3);
+			c->api[i] = -1;
+			if (mnt >= 0)
+				TRY(c, "dup", c->api[i] = fcntl(mnt, F_DUPFD_CLOEXEC, 3));
 		}
+	return 0;
 }
 
 static int open_protected(struct ctx *c, const char *path)
@@ -162,14 +166,17 @@ int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsign
 /* The root of a new file system: attributes and content of the directory that it will hide, a label. */
 static int fill_fs(struct ctx *c, const struct step *s, int mnt)
 {
-	int r = 0, root, hidden = -1;
+	int r = 0, root, hidden;
 	TRY(c, "open new file system", root = k_openat2(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH));
 	if (*s->str[4])
 		TRY(c, "set label", fsetxattr(root, "security.selinux", s->str[4], strlen(s->str[4]) + 1, 0));
-	if (s->a[4])
-		hidden = path_open(c->root, s->str[1], O_RDONLY | O_DIRECTORY, 0);
-	if (hidden >= 0) { /* else there is nothing to hide */
-		r = copy_up(c, hidden, root, (unsigned)s->a[4]);
+	if (s->a[4]) {
+		c->what = "open target";
+		hidden = path_open(c->root, s->str[1], (s->a[4] & COPY_CONTENT ? O_RDONLY : O_PATH) | O_DIRECTORY, 0);
+		if (hidden >= 0)
+			r = copy_up(c, hidden, root, (unsigned)s->a[4]);
+		else if (errno != ENOENT && errno != ENOTDIR) /* nothing to hide, or what will not be hidden */
+			r = -errno;
 		close(hidden);
 	}
 	close(root);
@@ -187,15 +194,16 @@ STEP(mount_fs)
 		return mnt;
 	if (mnt >= 0 && (s->a[4] || *s->str[4]) && (r = fill_fs(c, s, mnt)) < 0)
 		return r;
-	if ((at = open_target(c, s->str[1], 1, (int)s->a[1])) < 0)
+	if ((at = open_target(c, s->str[1], 1, 0755, (int)s->a[1])) < 0)
 		return at;
+	if ((r = remember(c, mnt, s->str[1])) < 0)
+		return r;
 	if (mnt < 0) { /* fsconfig(2) takes 255 bytes a value; mount(2) a page, but no descriptor */
 		TRY(c, "fchdir", fchdir(at));
 		TRY(c, "mount", mount(s->str[2], ".", s->str[0], 0, s->str[3]));
 		close(at);
 		return 0;
 	}
-	remember(c, mnt, s->str[1]);
 	int keep;
 	TRY(c, "dup", keep = fcntl(mnt, F_DUPFD_CLOEXEC, 3));
 	if ((r = attach(c, mnt, at)) == 0)
@@ -224,8 +232,9 @@ STEP(mount_tree)
 	    (r = set_attr(c, tree, s->a[6] & 2 ? K_RECURSIVE : 0, 0, 0, s->a[5] & 0xffffffff)) < 0)
 		return r;
 	TRY(c, "fstat", fstat(tree, &st));
-	remember(c, tree, s->str[0]);
-	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), (int)s->a[7]);
+	if ((r = remember(c, tree, s->str[0])) < 0)
+		return r;
+	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7]);
 	return at < 0 ? at : attach(c, tree, at);
 }
 

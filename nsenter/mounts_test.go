@@ -272,6 +272,30 @@ func TestMaskPath(t *testing.T) {
 	start(t, inside(root, null, nsenter.MaskPath{Path: "/loop"})).fails(pivoted+1, unix.ELOOP, "open")
 }
 
+// Protected is what is on top: a mount by mount(2), of which no descriptor is known, too.
+func TestMaskPathInLastMount(t *testing.T) {
+	sys := nsenter.MountFS{Type: "tmpfs", Target: "/sys", Source: "tmpfs"}
+	long := sys
+	long.Data = "mode=0755"
+	b := start(t, within(rootfs(t), sys, long, nsenter.Mkdir{Path: "/sys/secret"}, nsenter.Pivot{}, nsenter.MaskPath{Path: "/sys/secret"}, stop))
+	b.sync(nsenter.SyncReady).hasMount("/sys/secret", " ro,", "tmpfs")
+}
+
+// What cannot be read is an error, not an empty directory; to take over a mode nothing need be read.
+func TestCopyUpUnreadable(t *testing.T) {
+	root := rootfs(t, "dir/file")
+	must(t, os.Chmod(root+"/dir", 0o701))
+	must(t, os.Chown(root+"/dir", 5, 5))
+	noOverride := nsenter.Capabilities{Effective: 1 << unix.CAP_SYS_ADMIN, Permitted: 1 << unix.CAP_SYS_ADMIN}
+	m := nsenter.MountFS{Type: "tmpfs", Target: "/dir", Source: "tmpfs", CopyUp: nsenter.CopyContent | nsenter.CopyOwner | nsenter.CopyMode}
+	start(t, within(root, noOverride, m)).fails(before+1, unix.EACCES, "open target")
+	m.CopyUp = nsenter.CopyMode
+	b := start(t, within(root, noOverride, m, stop)).sync(nsenter.SyncReady)
+	if st := stat(t, b.at(root+"/dir")); st.Mode&0o7777 != 0o701 || st.Uid != 0 {
+		t.Errorf("mode %o, owner %d", st.Mode, st.Uid)
+	}
+}
+
 // What is mounted over a masked file is the null device and nothing else: CVE-2025-31133.
 func TestForgedNull(t *testing.T) {
 	tmpfs := nsenter.MountFS{Type: "tmpfs", Target: "/dev", Source: "tmpfs"}

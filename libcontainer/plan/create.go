@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"path"
+	"strings"
 
 	"rt/nsenter"
 
@@ -206,12 +208,21 @@ func (b *builder) names() error {
 
 func (b *builder) protectedPaths() error {
 	for i, p := range b.spec.Linux.ReadonlyPaths {
-		b.add(fmt.Sprintf("/linux/readonlyPaths/%d", i), nsenter.ReadonlyPath{Path: p})
+		b.add(fmt.Sprintf("/linux/readonlyPaths/%d", i), nsenter.ReadonlyPath{Path: protectedPath(p)})
 	}
 	for i, p := range b.spec.Linux.MaskedPaths {
-		b.add(fmt.Sprintf("/linux/maskedPaths/%d", i), nsenter.MaskPath{Path: p, Label: b.spec.Linux.MountLabel})
+		b.add(fmt.Sprintf("/linux/maskedPaths/%d", i), nsenter.MaskPath{Path: protectedPath(p), Label: b.spec.Linux.MountLabel})
 	}
 	return nil
+}
+
+// protectedPath is what the stub looks for: below /proc and /sys in the mounts there, which "/proc/../etc" would not leave.
+func protectedPath(p string) string {
+	api := func(p string) bool { return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/sys/") }
+	if clean := path.Clean(p); api(p) || api(clean) {
+		return clean
+	}
+	return p
 }
 
 func (b *builder) ready() error {

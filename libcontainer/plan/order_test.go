@@ -11,6 +11,7 @@ import (
 	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -183,6 +184,29 @@ func textViolations(p *Plan, complain func(string, ...any)) {
 			complain("control character %q in %q", r, text)
 			return
 		}
+	}
+}
+
+// A path of /proc is looked for in the mount there, which must not make /proc/../etc/shadow one that does not exist.
+func TestProtectedPathsAreClean(t *testing.T) {
+	spec := &specs.Spec{Version: "1.2.0", Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
+		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}},
+			MaskedPaths: []string{"/proc/../etc/shadow"}, ReadonlyPaths: []string{"/./proc//sys", "/link/../x"}}}
+	p, err := Create(spec, Options{}, Facts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, it := range p.Items {
+		switch s := it.Step.(type) {
+		case nsenter.MaskPath:
+			got = append(got, s.Path)
+		case nsenter.ReadonlyPath:
+			got = append(got, s.Path)
+		}
+	}
+	if want := []string{"/proc/sys", "/link/../x", "/etc/shadow"}; !slices.Equal(got, want) {
+		t.Errorf("protected: %q, wanted %q", got, want)
 	}
 }
 
