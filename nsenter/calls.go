@@ -21,6 +21,9 @@ func (r *record) callWith(data string, at uint64, name string, number uintptr, a
 	r.str(data, name)
 }
 
+// slotAt says that argument at (from 1) is a slot, of whose descriptor the call is to be made.
+func (r *record) slotAt(at uint64) { r.a[7] |= at << 8 }
+
 func longs(list ...uint64) string {
 	var b []byte
 	for _, w := range list {
@@ -30,7 +33,21 @@ func longs(list ...uint64) string {
 }
 
 func (s Unshare) encode(r *record) { r.call("unshare", unix.SYS_UNSHARE, s.Flags) }
-func (Setsid) encode(r *record)    { r.call("setsid", unix.SYS_SETSID) }
+func (s JoinNS) encode(r *record) {
+	r.call("setns", unix.SYS_SETNS, slot(s.File), s.Type)
+	r.slotAt(1)
+}
+
+// A new user namespace clears nothing of it, and nobody is in there who could look.
+func (Dumpable) encode(r *record) { r.call("prctl", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1) }
+
+// Writing 0 moves the caller's own, only thread; the kernel then skips the global cgroup_threadgroup_rwsem and with it
+// the wait for an RCU grace period (Linux 5.6).
+func (s CgroupJoin) encode(r *record) {
+	r.callWith("0", 2, "write", unix.SYS_WRITE, slot(s.Tasks), 0, 1)
+	r.slotAt(1)
+}
+func (Setsid) encode(r *record) { r.call("setsid", unix.SYS_SETSID) }
 func (s Hostname) encode(r *record) {
 	r.callWith(s.Value, 1, "sethostname", unix.SYS_SETHOSTNAME, 0, uint64(len(s.Value)))
 	r.blob = false

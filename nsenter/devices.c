@@ -130,7 +130,6 @@ STEP(console)
 	TRY(c, "send terminal", talk_send(c, R_FD, 0, name, master));
 	close(master);
 	TRY(c, "ioctl TIOCSCTTY", ioctl(slave, TIOCSCTTY, 0));
-	c->tty = slave;
 	for (int i = 0; i < 3; i++)
 		TRY(c, "dup2", dup2(slave, i));
 	close(slave);

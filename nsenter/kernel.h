@@ -14,7 +14,7 @@
 /* Numbers of system calls since 5.1 are the same on every architecture. */
 enum {
 	NR_open_tree = 428, NR_move_mount = 429, NR_fsopen = 430, NR_fsconfig = 431, NR_fsmount = 432,
-	NR_fspick = 433, NR_clone3 = 435, NR_close_range = 436, NR_openat2 = 437, NR_faccessat2 = 439,
+	NR_fspick = 433, NR_clone3 = 435, NR_close_range = 436, NR_openat2 = 437,
 	NR_mount_setattr = 442,
 };
 
@@ -30,7 +30,6 @@ struct k_clone_args {
 };
 #define K_CLONE_PARENT 0x00008000ull
 #define K_CLONE_INTO_CGROUP 0x200000000ull
-#define K_CLONE_NEWNET 0x40000000
 
 #define K_OPEN_TREE_CLONE 1u
 #define K_EMPTY_PATH 0x1000u

@@ -11,13 +11,6 @@
 
 #include "stub.h"
 
-/* a: slot of the namespace's file, CLONE_NEW* type. */
-STEP(join_ns)
-{
-	TRY(c, "setns", setns(slot(c, s->a[0]), (int)s->a[1]));
-	return 0;
-}
-
 /* a: slot of a pidfd, CLONE_NEW* flags: all of that process's namespaces at once (Linux 5.8). */
 STEP(join_pidfd)
 {
@@ -66,18 +59,6 @@ STEP(clone)
 	return talk_wait(c);
 }
 
-/*
- * An rt without privileges may write the id maps of, and join, a process that is dumpable only (proc(5), ptrace(2)).
- * Only for a new user namespace: nobody is in it who could look.
- */
-STEP(dumpable)
-{
-	(void)s;
-	c->dumpable = 1;
-	TRY(c, "prctl", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
-	return 0;
-}
-
 /* a: what has been reached, 1 to go on at once. Else rt does its part (maps ids, runs hooks, writes state) first. */
 STEP(sync)
 {
@@ -90,21 +71,10 @@ STEP(set_ids)
 {
 	gid_t gid = (gid_t)s->a[1];
 	uid_t uid = (uid_t)s->a[0];
+	int was = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
 	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
-	/* A change of uid clears the death and dump settings. */
-	prctl(PR_SET_DUMPABLE, c->dumpable, 0, 0, 0);
-	return 0;
-}
-
-/*
- * a: slot of a v1 `tasks` file. Writing 0 moves the caller's own, only thread; the kernel then skips the
- * global cgroup_threadgroup_rwsem and with it the wait for an RCU grace period (Linux 5.6).
- */
-STEP(cgroup_join)
-{
-	TRY(c, "write", write(slot(c, s->a[0]), "0", 1));
-	close(slot(c, s->a[0]));
+	prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0); /* a change of uid changes it */
 	return 0;
 }
 

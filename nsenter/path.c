@@ -20,80 +20,53 @@ int path_open(int root, const char *path, uint64_t flags, uint64_t resolve)
 	return -1;
 }
 
-/*
- * path[0..end) does not exist and its parent, in which it is to be made, is dir; its last name is a
- * dangling link. Rewrites path so that the link's text stands for the name: DIR/LINK/REST or /LINK/REST.
- */
-static int splice_link(int dir, char *path, size_t name_at, size_t end)
+/* Makes name in dir. Returns 1 if a dangling link stands there, whose text is in link. */
+static int make_name(int dir, const char *name, int as_dir, mode_t mode, char link[MAX_PATH])
 {
-	char link[MAX_PATH], next[MAX_PATH], name[256];
-	if (end - name_at >= sizeof name)
-		return -ENAMETOOLONG;
-	memcpy(name, path + name_at, end - name_at);
-	name[end - name_at] = 0;
-	ssize_t n = readlinkat(dir, name, link, sizeof link - 1);
-	if (n < 0)
+	if ((as_dir ? mkdirat(dir, name, mode) : mknodat(dir, name, S_IFREG | mode, 0)) == 0)
+		return 0;
+	if (errno != EEXIST)
 		return -errno;
+	ssize_t n = readlinkat(dir, name, link, MAX_PATH - 1);
+	if (n < 0)
+		return 0; /* somebody else made it: a parallel start on the same rootfs */
 	link[n] = 0;
-	int keep = link[0] == '/' ? 0 : (int)name_at;
-	int len = snprintf(next, sizeof next, "%.*s%s%s", keep, path, link, path + end);
+	return 1;
+}
+
+/* Puts a link's text in the place of the name at path[at..end): DIR/LINK/REST or /LINK/REST. */
+static int splice_link(char *path, size_t at, size_t end, const char *link)
+{
+	char next[MAX_PATH];
+	int len = snprintf(next, sizeof next, "%.*s%s%s", link[0] == '/' ? 0 : (int)at, path, link, path + end);
 	if (len < 0 || (size_t)len >= sizeof next)
 		return -ENAMETOOLONG;
 	memcpy(path, next, (size_t)len + 1);
 	return 0;
 }
 
-/* Makes the name at path[name_at..end) in dir. Returns 1 if a dangling link stands there. */
-static int make_name(int dir, const char *path, size_t name_at, size_t end, int as_dir, mode_t mode)
-{
-	char name[256];
-	if (end - name_at >= sizeof name)
-		return -ENAMETOOLONG;
-	memcpy(name, path + name_at, end - name_at);
-	name[end - name_at] = 0;
-	int r = as_dir ? mkdirat(dir, name, mode) : mknodat(dir, name, S_IFREG | mode, 0);
-	if (r == 0)
-		return 0;
-	if (errno != EEXIST)
-		return -errno;
-	struct stat st;
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
-		return 1;
-	return 0; /* somebody else made it: a parallel start on the same rootfs */
-}
-
 /* Makes the first name of path that is missing, or puts a dangling link's text in its place. */
 static int make_first_missing(struct ctx *c, char *path, int dir, mode_t mode)
 {
-	size_t at = 0, end = 0;
-	int parent = path_open(c->root, ".", O_PATH | O_DIRECTORY, 0), r = 0;
+	char link[MAX_PATH];
+	int r = 0, next, parent = path_open(c->root, ".", O_PATH | O_DIRECTORY, 0);
 	if (parent < 0)
 		return -errno;
-	for (;;) {
-		for (at = end; path[at] == '/'; at++)
-			;
-		for (end = at; path[end] && path[end] != '/'; end++)
-			;
-		if (at == end) /* nothing is missing any more */
-			break;
+	for (size_t at = strspn(path, "/"), end; path[at]; at = end + strspn(path + end, "/")) {
+		end = at + strcspn(path + at, "/");
+		int last = !path[end + strspn(path + end, "/")];
 		char save = path[end];
 		path[end] = 0;
-		int next = path_open(c->root, path, O_PATH, 0), err = errno;
+		next = path_open(c->root, path, O_PATH, 0);
+		if (next < 0)
+			r = errno == ENOENT ? make_name(parent, path + at, dir || !last, last ? mode : 0755, link) : -errno;
 		path[end] = save;
-		if (next < 0 && err != ENOENT)
-			r = -err;
+		if (r == 1)
+			r = splice_link(path, at, end, link);
 		if (next < 0)
 			break;
 		close(parent);
 		parent = next;
-	}
-	if (r == 0 && at != end) {
-		size_t rest = end;
-		while (path[rest] == '/')
-			rest++;
-		r = make_name(parent, path, at, end, dir || path[rest], path[rest] ? 0755 : mode);
-		if (r == 1)
-			r = splice_link(parent, path, at, end);
 	}
 	close(parent);
 	return r;

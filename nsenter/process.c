@@ -10,16 +10,16 @@
 #include "stub.h"
 
 /*
- * a: number of a system call, its arguments, 1 + which of them is a pointer to str[0] (0: none). str: data, the call's
- * name. For what is one call and nothing more.
+ * a: number of a system call, its arguments, which of them (from 1; 0: none) is a pointer to str[0], and in the second
+ * byte which is a slot. str: data, the call's name. For what is one call and nothing more.
  */
 STEP(call)
 {
-	uint64_t a[7];
-	memcpy(a, s->a + 1, sizeof a);
-	if (s->a[7] - 1 < 6)
-		a[s->a[7] - 1] = (uint64_t)(uintptr_t)s->str[0];
-	TRY(c, s->str[1], syscall((long)s->a[0], a[0], a[1], a[2], a[3], a[4], a[5]));
+	uint64_t a[8]; /* a[0], the number, is of no more use: where what is not asked for goes */
+	memcpy(a, s->a, sizeof a);
+	a[s->a[7] >> 8 & 7] = (uint64_t)slot(c, s->a[s->a[7] >> 8 & 7]);
+	a[s->a[7] & 7] = (uint64_t)(uintptr_t)s->str[0];
+	TRY(c, s->str[1], syscall((long)s->a[0], a[1], a[2], a[3], a[4], a[5], a[6]));
 	return 0;
 }
 
@@ -110,11 +110,7 @@ STEP(await_start)
 	close(c->sock);
 	c->sock = -1;
 	on_end_signals(end_by_signal);
-	c->what = "accept";
-	do
-		conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	while (conn < 0 && (errno == EINTR || errno == ECONNABORTED));
-	if (conn < 0)
+	if ((conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
 		_exit(1);
 	close(listener);
 	c->sock = conn;
@@ -198,7 +194,7 @@ STEP(close_fds)
 	TRY(c, "close_range", close_from_to(first, low - 1));
 	TRY(c, "close_range", close_from_to(first > low ? first : low + 1, high - 1));
 	TRY(c, "close_range", close_from_to(first > high ? first : high + 1, ~0u));
-	c->proc = c->null = c->mask = c->tty = -1;
+	c->proc = c->null = c->mask = -1;
 	c->nfds = 0;
 	return 0;
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"rt/internal/sys"
@@ -236,6 +237,13 @@ func parseReply(buf, oob []byte) (*Reply, error) {
 	r := &Reply{
 		Type: ReplyType(u32(0)), Left: int(u32(4)), Value: int(int32(u32(8))),
 		Text: string(buf[16 : 16+min(u32(12), replySize-16)]),
+	}
+	if r.Type == ReplyError { // a file system's words are on lines of their own, after "e "
+		if call, detail, _ := strings.Cut(r.Text, "\n"); len(detail) > 2 {
+			r.Text = call + ": " + strings.TrimSuffix(detail[2:], "\n")
+		} else {
+			r.Text = call
+		}
 	}
 	if len(oob) == 0 {
 		return r, nil

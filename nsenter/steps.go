@@ -60,7 +60,7 @@ type (
 		Point int
 		GoOn  bool
 	}
-	// Dumpable lets an rt without privileges write the process's id maps and join it.
+	// Dumpable lets an rt without privileges write the process's id maps and join it (proc(5), ptrace(2)).
 	Dumpable struct{}
 	// OpenTree clones the mount at a path of the host into Tree, where rt may not do it.
 	OpenTree struct {
@@ -268,7 +268,6 @@ func (o Option) String() string {
 	return o.Key + "=" + *o.Value
 }
 
-// The order of the names is that of enum kind in stub.h.
 func (JoinNS) Name() string       { return "join-namespace" }
 func (JoinPidfd) Name() string    { return "join-process" }
 func (Unshare) Name() string      { return "unshare" }

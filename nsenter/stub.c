@@ -3,6 +3,7 @@
  */
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,15 +17,10 @@ _Static_assert(sizeof(char *) == 8, "the plan's encoding wants 64-bit pointers")
 _Static_assert(sizeof(struct step) == 80, "keep in step with wire.go");
 _Static_assert(sizeof(struct reply) == 256, "keep in step with wire.go");
 
-/* The order is that of enum kind. */
-static int (*const run[K_END])(struct ctx *, const struct step *) = {
-	NULL, step_join_ns, step_join_pidfd, step_clone, step_sync, step_dumpable, step_open_tree,
-	step_set_ids, step_cgroup_join, step_keyring, step_loopback_up, step_attach_root, step_mount_fs,
-	step_mount_tree, step_remount, step_mkdir, step_symlink, step_mknod, step_console, step_pivot,
-	step_move_root, step_chroot, step_proc_write, step_readonly_path, step_mask_path,
-	step_chown_stdio, step_chdir, step_find_exec, step_await_start, step_seccomp, step_bounding,
-	step_credentials, step_capabilities, step_close_fds, step_exec, step_init, step_call,
-};
+#define RUN(name, strings, slots) [K_##name] = step_##name,
+static int (*const run[K_END])(struct ctx *, const struct step *) = {KINDS(RUN)};
+
+/* No call below is ever interrupted: no signal has a handler but where the stub waits for its start. */
 
 /* Tells rt something, with a descriptor if fd >= 0. */
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd)
@@ -49,22 +45,14 @@ int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int
 		u.h.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&u.h), &fd, sizeof fd);
 	}
-	ssize_t n;
-	do
-		n = sendmsg(c->sock, &m, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n == sizeof r ? 0 : -EPIPE;
+	return sendmsg(c->sock, &m, MSG_NOSIGNAL) == sizeof r ? 0 : -EPIPE;
 }
 
 /* Waits for rt's word to go on. The other end closed means that rt is gone, and with it the reason to live. */
 int talk_wait(struct ctx *c)
 {
 	uint32_t word = 0;
-	ssize_t n;
-	do
-		n = recv(c->sock, &word, sizeof word, 0);
-	while (n < 0 && errno == EINTR);
-	if (n != sizeof word || word != PLAN_MAGIC)
+	if (recv(c->sock, &word, sizeof word, 0) != sizeof word || word != PLAN_MAGIC)
 		_exit(1);
 	return 0;
 }
@@ -102,10 +90,7 @@ static int receive_fds(int sock, int *got, unsigned max)
 		char space[CMSG_SPACE(250 * sizeof(int))];
 	} u;
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
-	ssize_t n;
-	do
-		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 	if (n != sizeof word || word != PLAN_MAGIC || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !h)
 		return -1;
@@ -162,24 +147,16 @@ static void reset_signals(void)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, zero, NULL, sizeof *zero);
 }
 
+/* Says what failed and, on a line of its own, a file system's words about what it did not like (fsopen(2)). */
 static void report(struct ctx *c, int err)
 {
 	char text[240];
-	size_t n = 0;
-	if (c->what) {
-		n = strnlen(c->what, 160); /* a mount option's name may be long; leave room for the detail */
-		memcpy(text, c->what, n);
-	}
-	text[n] = 0;
-	/* A file system's own words about what it did not like (fsopen(2)). */
-	if (c->detail_fd >= 0 && n + 3 < sizeof text) {
-		ssize_t got = read(c->detail_fd, text + n + 2, sizeof text - n - 3);
-		if (got > 2) {
-			text[n] = ':';
-			text[n + 1] = ' ';
-			memmove(text + n + 2, text + n + 4, (size_t)got - 2); /* without "e " */
-			text[n + (size_t)got - (text[n + (size_t)got - 1] == '\n')] = 0;
-		}
+	/* A mount option's name may be long; leave room for the detail. */
+	int n = snprintf(text, sizeof text, "%.160s", c->what ? c->what : "");
+	if (c->detail_fd >= 0) {
+		text[n++] = '\n';
+		ssize_t got = read(c->detail_fd, text + n, sizeof text - 1 - (size_t)n);
+		text[n + (got > 0 ? got : 0)] = 0;
 	}
 	talk_send(c, R_ERROR, -err, text, -1);
 }
@@ -187,7 +164,7 @@ static void report(struct ctx *c, int err)
 /* Runs the plan that arrives on sock. Does not return. */
 void stub_main(int sock)
 {
-	struct ctx c = {.sock = sock, .root = -1, .api = {-1, -1}, .proc = -1, .null = -1, .mask = -1, .tty = -1, .detail_fd = -1};
+	struct ctx c = {.sock = sock, .root = -1, .api = {-1, -1}, .proc = -1, .null = -1, .mask = -1, .detail_fd = -1};
 	prctl(PR_SET_NAME, "rt:[stub]", 0, 0, 0);
 	reset_signals();
 	umask(0); /* modes in the plan are meant as they are */

@@ -16,46 +16,20 @@
 #define MAX_FDS 1000	  /* slots for descriptors that came with the plan */
 #define MAX_PATH 4096
 
-/* Keep in step with wire.go. */
-enum kind {
-	K_JOIN_NS = 1,
-	K_JOIN_PIDFD,
-	K_CLONE,
-	K_SYNC,
-	K_DUMPABLE,
-	K_OPEN_TREE,
-	K_SET_IDS,
-	K_CGROUP_JOIN,
-	K_KEYRING,
-	K_LOOPBACK_UP,
-	K_ATTACH_ROOT,
-	K_MOUNT_FS,
-	K_MOUNT_TREE,
-	K_REMOUNT,
-	K_MKDIR,
-	K_SYMLINK,
-	K_MKNOD,
-	K_CONSOLE,
-	K_PIVOT,
-	K_MOVE_ROOT,
-	K_CHROOT,
-	K_PROC_WRITE,
-	K_READONLY_PATH,
-	K_MASK_PATH,
-	K_CHOWN_STDIO,
-	K_CHDIR,
-	K_FIND_EXEC,
-	K_AWAIT_START,
-	K_SECCOMP,
-	K_BOUNDING,
-	K_CREDENTIALS,
-	K_CAPABILITIES,
-	K_CLOSE_FDS,
-	K_EXEC,
-	K_INIT,
-	K_CALL,
-	K_END /* one past the last */
-};
+/*
+ * The kinds of steps, in the order of wire.go: what a plan must have for each, in strings and in arguments that are
+ * slots (bit i: a[i]).
+ */
+#define KINDS(X) \
+	X(join_pidfd, 0, 1) X(clone, 0, 2) X(sync, 0, 0) X(open_tree, 1, 1) X(set_ids, 0, 0) \
+	X(keyring, 1, 0) X(loopback_up, 0, 0) X(attach_root, 1, 1) X(mount_fs, 5, 0) X(mount_tree, 2, 1) \
+	X(remount, 1, 0) X(mkdir, 1, 0) X(symlink, 2, 0) X(mknod, 2, 16) X(console, 0, 0) X(pivot, 0, 0) \
+	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
+	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
+	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
+	X(init, 0, 0) X(call, 2, 0)
+#define KIND(name, strings, slots) K_##name,
+enum kind { K_none, KINDS(KIND) K_END };
 
 /* One step as it lies in the plan; the string offsets behind it have become pointers (wire.c). */
 struct step {
@@ -89,9 +63,7 @@ struct ctx {
 	int proc;		/* a private procfs, -1 until needed */
 	int api[2];		/* the mounts on /proc and /sys, -1 before there are any */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
-	int tty;		/* the terminal's slave, -1 if none */
 	int cwd_done;		/* chdir has succeeded */
-	int dumpable;		/* rt needs to look into this process (dumpable) */
 	const char *exe;	/* the candidate that find-exec chose */
 	uint32_t step, nsteps;
 	uint32_t skip;		/* steps that are the program's, not ours as its init */
@@ -135,13 +107,8 @@ int copy_up(struct ctx *c, int from, int to, unsigned what);
 
 /* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c, init.c */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
-STEP(join_ns); STEP(join_pidfd); STEP(clone); STEP(sync); STEP(dumpable); STEP(set_ids);
-STEP(cgroup_join); STEP(keyring); STEP(loopback_up); STEP(open_tree); STEP(attach_root);
-STEP(mount_fs); STEP(mount_tree); STEP(remount); STEP(pivot); STEP(move_root); STEP(chroot);
-STEP(readonly_path); STEP(mask_path); STEP(mkdir); STEP(symlink); STEP(mknod);
-STEP(console); STEP(proc_write); STEP(chown_stdio); STEP(chdir); STEP(find_exec);
-STEP(await_start); STEP(seccomp); STEP(bounding); STEP(credentials); STEP(capabilities);
-STEP(close_fds); STEP(exec); STEP(init); STEP(call);
+#define DECLARE(name, strings, slots) STEP(name);
+KINDS(DECLARE)
 
 /* Name the call for the error, make it, and leave with its errno if it fails. */
 #define TRY(c, name, expr) \

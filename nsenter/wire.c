@@ -6,28 +6,24 @@
  */
 #include "stub.h"
 
-/* What a step of each kind must have: strings, and which arguments are slots. */
-static const struct {
-	uint8_t min_str;
-	uint8_t slots; /* bit i: a[i] is a slot */
-} shape[K_END] = {
-	[K_CALL] = {2, 0}, [K_JOIN_NS] = {0, 1}, [K_JOIN_PIDFD] = {0, 1}, [K_CLONE] = {0, 2},
-	[K_OPEN_TREE] = {1, 1}, [K_CGROUP_JOIN] = {0, 1}, [K_KEYRING] = {1, 0}, [K_ATTACH_ROOT] = {1, 1},
-	[K_MOUNT_FS] = {5, 0}, [K_MOUNT_TREE] = {2, 1}, [K_REMOUNT] = {1, 0}, [K_MKDIR] = {1, 0},
-	[K_SYMLINK] = {2, 0}, [K_MKNOD] = {2, 16}, [K_PROC_WRITE] = {3, 0}, [K_READONLY_PATH] = {1, 0},
-	[K_MASK_PATH] = {2, 0}, [K_CHDIR] = {1, 0}, [K_FIND_EXEC] = {1, 0}, [K_AWAIT_START] = {0, 1},
-	[K_CHROOT] = {0, 1}, [K_SECCOMP] = {1, 0}, [K_CREDENTIALS] = {1, 0}, [K_EXEC] = {3, 0},
-};
+#define SHAPE(name, strings, slots) [K_##name] = {strings, slots},
+static const struct { uint8_t min_str, slots; } shape[K_END] = {KINDS(SHAPE)};
+
+/* Bit i: a[i] is a slot. One of a call says so itself (STEP(call)). */
+static unsigned slots(const struct step *s)
+{
+	return s->kind == K_call ? 1u << (s->a[7] >> 8 & 7) & ~1u : shape[s->kind].slots;
+}
 
 /* Steps whose first string is a[0] bytes of data; kernel structures want them aligned. */
 static int blob_fits(const struct step *s)
 {
-	if (s->kind != K_SECCOMP && s->kind != K_CREDENTIALS)
+	if (s->kind != K_seccomp && s->kind != K_credentials)
 		return 1;
-	uint64_t n = s->kind == K_CREDENTIALS ? s->a[3] * 4 : s->a[0];
+	uint64_t n = s->kind == K_credentials ? s->a[3] * 4 : s->a[0];
 	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;
 	/* struct sock_fprog counts instructions in 16 bits: a longer filter would be cut off without a word. */
-	if (s->kind == K_SECCOMP && (n % 8 || n > 8 * 4096))
+	if (s->kind == K_seccomp && (n % 8 || n > 8 * 4096))
 		return 0;
 	return s->str[0] && s->a[3] <= 65536 && (uintptr_t)s->str[0] % 8 == 0 && n <= s->size - at;
 }
@@ -36,9 +32,9 @@ static int blob_fits(const struct step *s)
 static int strings_there(const struct step *s)
 {
 	for (uint32_t i = 0; i < shape[s->kind].min_str; i++)
-		if (!s->str[i] && s->kind != K_EXEC)
+		if (!s->str[i] && s->kind != K_exec)
 			return 0;
-	if (s->kind != K_EXEC)
+	if (s->kind != K_exec)
 		return 1;
 	/* argv, NULL, environment, NULL: a[0] is the index of the environment. */
 	return s->str[0] && s->a[0] >= 2 && s->a[0] < s->nstr && !s->str[s->a[0] - 1] && !s->str[s->nstr - 1];
@@ -53,7 +49,7 @@ static int step_check(struct step *s, uint32_t left, uint32_t nfds)
 	if (s->nstr < shape[s->kind].min_str)
 		return -EBADMSG;
 	for (unsigned i = 0; i < 8; i++)
-		if (shape[s->kind].slots >> i & 1 && s->a[i] != NO_FD && s->a[i] >= nfds)
+		if (slots(s) >> i & 1 && s->a[i] != NO_FD && s->a[i] >= nfds)
 			return -EBADMSG;
 	char *base = (char *)s;
 	size_t first = sizeof *s + s->nstr * sizeof(char *);

@@ -19,16 +19,13 @@ const (
 	noSlot  = 0xffffffff
 )
 
-// The kinds, in the order of stub.h.
+// The kinds, in the order of KINDS in stub.h.
 const (
-	kJoinNS = iota + 1
-	kJoinPidfd
+	kJoinPidfd = iota + 1
 	kClone
 	kSync
-	kDumpable
 	kOpenTree
 	kSetIDs
-	kCgroupJoin
 	kKeyring
 	kLoopbackUp
 	kAttachRoot
@@ -168,16 +165,13 @@ func b2u(b bool) uint64 {
 	return 0
 }
 
-func (s JoinNS) encode(r *record)     { r.set(kJoinNS, slot(s.File), s.Type) }
-func (s JoinPidfd) encode(r *record)  { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
-func (s Clone) encode(r *record)      { r.set(kClone, s.Flags, slot(s.Cgroup)) }
-func (s Sync) encode(r *record)       { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
-func (Dumpable) encode(r *record)     { r.set(kDumpable) }
-func (s OpenTree) encode(r *record)   { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
-func (s SetIDs) encode(r *record)     { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
-func (s CgroupJoin) encode(r *record) { r.set(kCgroupJoin, slot(s.Tasks)) }
-func (s Keyring) encode(r *record)    { r.set(kKeyring); r.str(s.Keyring) }
-func (LoopbackUp) encode(r *record)   { r.set(kLoopbackUp) }
+func (s JoinPidfd) encode(r *record) { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
+func (s Clone) encode(r *record)     { r.set(kClone, s.Flags, slot(s.Cgroup)) }
+func (s Sync) encode(r *record)      { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
+func (s OpenTree) encode(r *record)  { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
+func (s SetIDs) encode(r *record)    { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
+func (s Keyring) encode(r *record)   { r.set(kKeyring); r.str(s.Keyring) }
+func (LoopbackUp) encode(r *record)  { r.set(kLoopbackUp) }
 func (s AttachRoot) encode(r *record) {
 	r.set(kAttachRoot, slot(s.Tree), s.Propagation)
 	r.str(s.Path)

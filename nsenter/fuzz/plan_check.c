@@ -26,8 +26,8 @@ static void use(const struct step *s, uint32_t nfds)
 			need(s->str[i] + strlen(s->str[i]) < end);
 		}
 	for (unsigned i = 0; i < 8; i++)
-		need(!(shape[s->kind].slots >> i & 1) || s->a[i] == NO_FD || s->a[i] < nfds);
-	if (s->kind == K_EXEC) {
+		need(!(slots(s) >> i & 1) || s->a[i] == NO_FD || s->a[i] < nfds);
+	if (s->kind == K_exec) {
 		char *const *argv = s->str, *const *envp = s->str + s->a[0];
 		while (*argv)
 			argv++;
@@ -35,9 +35,9 @@ static void use(const struct step *s, uint32_t nfds)
 			envp++;
 		need(argv < s->str + s->a[0] && envp < s->str + s->nstr);
 	}
-	if (s->kind == K_SECCOMP || s->kind == K_CREDENTIALS) {
-		size_t n = s->kind == K_CREDENTIALS ? s->a[3] * 4 : s->a[0];
-		need(s->kind != K_SECCOMP || (n % 8 == 0 && n / 8 <= 4096)); /* struct sock_fprog has 16 bits for it */
+	if (s->kind == K_seccomp || s->kind == K_credentials) {
+		size_t n = s->kind == K_credentials ? s->a[3] * 4 : s->a[0];
+		need(s->kind != K_seccomp || (n % 8 == 0 && n / 8 <= 4096)); /* struct sock_fprog has 16 bits for it */
 		unsigned sum = 0;
 		for (size_t i = 0; i < n; i++)
 			sum += (unsigned char)s->str[0][i];
