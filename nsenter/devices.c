@@ -52,7 +52,7 @@ static int bind_node(struct ctx *c, const struct step *s)
 		return at;
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE));
-	return attach(c, tree, at);
+	return attach(c, tree, at, 0, 0);
 }
 
 /*
@@ -121,7 +121,7 @@ STEP(console)
 		if (at < 0)
 			return at;
 		TRY(c, "open_tree", tree = k_open_tree(slave, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
-		int r = attach(c, tree, at);
+		int r = attach(c, tree, at, 0, 0);
 		if (r < 0)
 			return r;
 	}

@@ -120,9 +120,9 @@ static int open_protected(struct ctx *c, const char *path)
 	return path_open(c->root, path, O_PATH, 0);
 }
 
-/* Moves a tree onto its target, and closes both. A directory over a file or the reverse is EINVAL (do_move_mount),
- * which says nothing; mount(2) says ENOTDIR, and by that engines explain it. */
-int attach(struct ctx *c, int tree, int at)
+/* Moves a tree onto its target, gives it the propagation that was asked for, and closes both. A directory over a file or
+ * the reverse is EINVAL (do_move_mount), which says nothing; mount(2) says ENOTDIR, and by that engines explain it. */
+int attach(struct ctx *c, int tree, int at, int recursive, uint64_t propagation)
 {
 	struct stat what, where;
 	c->what = "move_mount";
@@ -132,9 +132,10 @@ int attach(struct ctx *c, int tree, int at)
 			err = ENOTDIR;
 		return -err;
 	}
+	int r = set_attr(c, tree, recursive ? K_RECURSIVE : 0, 0, 0, propagation);
 	close(tree);
 	close(at);
-	return 0;
+	return r;
 }
 
 /* Gives a new or picked file system (fsopen(2)) its options: n strings, key, value or NULL, key ... */
@@ -204,12 +205,7 @@ STEP(mount_fs)
 		close(at);
 		return 0;
 	}
-	int keep;
-	TRY(c, "dup", keep = fcntl(mnt, F_DUPFD_CLOEXEC, 3));
-	if ((r = attach(c, mnt, at)) == 0)
-		r = set_attr(c, keep, s->a[3] ? K_RECURSIVE : 0, 0, 0, s->a[2]);
-	close(keep);
-	return r;
+	return attach(c, mnt, at, (int)s->a[3], s->a[2]);
 }
 
 /*
@@ -225,17 +221,16 @@ STEP(mount_tree)
 	unsigned rec = s->a[6] & 1 ? K_RECURSIVE : 0;
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE | rec));
-	/* What a mount has by its place in the tree, then what was asked for: a slave may be shared again below. */
+	/* Propagation: what a mount has by its place, then what was asked for: a slave may be shared again below. */
 	if ((r = set_attr(c, tree, 0, s->a[1], s->a[2], 0)) < 0 ||
 	    (r = set_attr(c, tree, K_RECURSIVE, s->a[3], s->a[4], 0)) < 0 ||
-	    (r = set_attr(c, tree, K_RECURSIVE, 0, 0, s->a[5] >> 32)) < 0 ||
-	    (r = set_attr(c, tree, s->a[6] & 2 ? K_RECURSIVE : 0, 0, 0, s->a[5] & 0xffffffff)) < 0)
+	    (r = set_attr(c, tree, K_RECURSIVE, 0, 0, s->a[5] >> 32)) < 0)
 		return r;
 	TRY(c, "fstat", fstat(tree, &st));
 	if ((r = remember(c, tree, s->str[0])) < 0)
 		return r;
 	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7]);
-	return at < 0 ? at : attach(c, tree, at);
+	return at < 0 ? at : attach(c, tree, at, s->a[6] & 2, s->a[5] & 0xffffffff);
 }
 
 /* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system.
@@ -300,7 +295,7 @@ STEP(readonly_path)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
 	int r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
-	return r < 0 ? r : attach(c, tree, at);
+	return r < 0 ? r : attach(c, tree, at, 0, 0);
 }
 
 /* The container's /dev/null, if it is one: a forged one would unmask what it is mounted over (CVE-2025-31133). */
@@ -347,5 +342,5 @@ STEP(mask_path)
 			return r;
 		TRY(c, "open_tree", tree = k_open_tree(c->null, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	}
-	return tree < 0 ? tree : attach(c, tree, at);
+	return tree < 0 ? tree : attach(c, tree, at, 0, 0);
 }

@@ -200,15 +200,9 @@ void stub_main(int sock)
 static int stub_socket(void)
 {
 	const char *v = getenv("_RT_STUB");
-	int n = 0;
-	if (!v || !*v)
-		return -1;
-	for (; *v; v++) {
-		if (*v < '0' || *v > '9' || n > 99999)
-			return -1;
-		n = n * 10 + (*v - '0');
-	}
-	return n;
+	char *end = NULL;
+	long n = v && *v ? strtol(v, &end, 10) : -1;
+	return n < 0 || n > 999999 || *end ? -1 : (int)n;
 }
 
 #ifdef RT_STUB_IMAGE

@@ -99,7 +99,7 @@ int path_parent(struct ctx *c, const char *path, const char **base);
 /* mounts.c */
 int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);
 int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_links);
-int attach(struct ctx *c, int tree, int at);
+int attach(struct ctx *c, int tree, int at, int recursive, uint64_t propagation);
 
 /* copyup.c: what of a hidden directory goes into the file system that hides it. */
 enum { COPY_CONTENT = 1, COPY_OWNER = 2, COPY_MODE = 4 };
