@@ -173,3 +173,35 @@ func TestSysctl(t *testing.T) {
 		t.Error("/dev/null is another")
 	}
 }
+
+// TestForgedLabel: the image's own /proc is a directory or a link that has self/attr; a label goes to the kernel's, which
+// takes none of this kind, and neither to the image nor to where its links lead (CVE-2019-16884).
+func TestForgedLabel(t *testing.T) {
+	for _, linked := range []bool{false, true} {
+		root, outside := rootfs(t), t.TempDir()
+		forged := root + "/proc"
+		if linked {
+			must(t, os.Remove(root+"/proc"))
+			must(t, os.Symlink(outside, root+"/proc"))
+			forged = outside
+		}
+		must(t, os.MkdirAll(forged+"/self/attr/apparmor", 0o755))
+		for _, file := range []string{"exec", "keycreate", "apparmor/exec"} {
+			must(t, os.WriteFile(forged+"/self/attr/"+file, []byte("forged"), 0o666))
+			for place, plan := range map[string]steps{
+				"in the root":       append(within(root, nsenter.Pivot{}), nsenter.Label{File: file, Text: "rt-test-none"}),
+				"before it is root": within(root, nsenter.Label{File: file, Text: "rt-test-none"}),
+			} {
+				b := start(t, append(plan, stop))
+				if r := b.next(); r == nil || r.Type != nsenter.ReplyError {
+					t.Errorf("%s, %s: a label that no policy has was taken: %+v", place, file, r)
+				} else if r := b.next(); r != nil { // the pid may come after the error
+					t.Errorf("%s, %s: after the error there is more: %+v", place, file, r)
+				}
+				if have := read(t, forged+"/self/attr/"+file); have != "forged" {
+					t.Errorf("%s: %q was written to the image's /proc/self/attr/%s", place, have, file)
+				}
+			}
+		}
+	}
+}

@@ -61,9 +61,9 @@ func TestSwap(t *testing.T) {
 // TestCheckBeforeUpdate: a limit below what is used is refused when that is asked for, and changes nothing.
 func TestCheckBeforeUpdate(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: i64(64 << 20)}}), script("x=$(head -c 4000000 /dev/zero | tr '\\0' x); sleep 1000")).up()
+	c := newContainer(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: i64(64 << 20)}}), script("head -c 8m /dev/zero >/dev/shm/x; exec sleep 1000")).up()
 	eventually(t, "memory to be used", func() bool {
-		return c.number(c.limitPath("memory", "memory.usage_in_bytes", "memory.current"), "") > 3<<20
+		return c.number(c.limitPath("memory", "memory.usage_in_bytes", "memory.current"), "") >= 8<<20
 	})
 	update := func(check string) result {
 		return c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(`{"memory":{"limit":2097152,"checkBeforeUpdate":` + check + `}}`)})

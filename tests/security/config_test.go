@@ -64,7 +64,8 @@ func TestNulBytes(t *testing.T) {
 	}
 }
 
-// TestExecUser: what is no number is nobody, never root (CVE-2026-30892). Succeeds against crun 1.8.1.
+// TestExecUser: what is no number is nobody, never root (CVE-2026-30892). Succeeds against runc 1.1.5, to which +0 and
+// 4294967296 are root.
 func TestExecUser(t *testing.T) {
 	v := newVictim(t).up()
 	for _, user := range []string{"", " ", "-1", "0x0", "00x", "4294967296", "18446744073709551616", "1:", ":1", ":", "1:2:3", "root", " 0", "0 ", "+0", "1e3", "1.0", "1:-1", "1:x", "x:1",

@@ -157,7 +157,7 @@ func TestForgedProc(t *testing.T) {
 }
 
 // TestForgedNull: the image's /dev/null is something else; what masks files must not be that (CVE-2025-31133). Succeeds
-// against runc 1.1.5 and crun 1.8.1, and against a stub that does not look at the device number.
+// against runc 1.1.5, and against a stub that does not look at the device number.
 func TestForgedNull(t *testing.T) {
 	for name, forge := range map[string]func(v *victim) error{
 		"a link":         func(v *victim) error { v.link("/etc/forged", "dev/null"); return nil },

@@ -34,6 +34,7 @@ var flaws = []flaw{
 	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
 	{"--user x is root", "libcontainer/exec.go", "return fmt.Errorf(\"parse user %q: uid: %w\", text, err)", "n = 0", "TestExecUser"},
 	{"exec --cap is inheritable", "libcontainer/exec.go", "&n.Bounding, &n.Effective, &n.Permitted}", "&n.Bounding, &n.Effective, &n.Permitted, &n.Inheritable}", "TestInheritableCapabilities"},
+	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
 }
 
 // TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each
