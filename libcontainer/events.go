@@ -8,6 +8,7 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/sys"
+	"rt/libcontainer/intelrdt"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,12 +27,11 @@ type Event struct {
 	Data *EventData `json:"data,omitempty"` // of stats
 }
 
-// EventData are the statistics of a container. rt makes no network interface, so that it knows of none, and
-// resource control groups are not there yet.
+// EventData are the statistics of a container. rt makes no network interface, so that it knows of none.
 type EventData struct {
 	*cgroups.Stats
-	IntelRDT          struct{}   `json:"intel_rdt"`
-	NetworkInterfaces []struct{} `json:"network_interfaces"`
+	IntelRDT          intelrdt.Stats `json:"intel_rdt"` // empty without linux.intelRdt
+	NetworkInterfaces []struct{}     `json:"network_interfaces"`
 }
 
 // Events calls emit with the statistics of a container, again and again, and with each out-of-memory event,
@@ -127,5 +127,9 @@ func (s *eventStream) stats() error {
 	if err != nil {
 		return fmt.Errorf("read statistics: %w", err)
 	}
-	return s.emit(&Event{Type: "stats", ID: s.c.ID, Data: &EventData{Stats: stats}})
+	rdt, err := s.c.rdt().Stats()
+	if err != nil {
+		return fmt.Errorf("read statistics: %w", err)
+	}
+	return s.emit(&Event{Type: "stats", ID: s.c.ID, Data: &EventData{Stats: stats, IntelRDT: rdt}})
 }

@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -170,4 +171,24 @@ func TestEventsRefused(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--stats"}} {
 		c.rt(append(append([]string{"events"}, flags...), c.id)...).fails("container with id " + c.id + " is not running").oneError()
 	}
+}
+
+// TestEventsIntelRdt: the figures of the resctrl group that the state names, here a copy of what the kernel would show.
+func TestEventsIntelRdt(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t).up()
+	c.must(os.MkdirAll(filepath.Join(c.dir, "resctrl/info/L3"), 0o755))
+	c.must(os.MkdirAll(filepath.Join(c.dir, "resctrl/box"), 0o755))
+	c.file("resctrl/info/L3/cbm_mask", "ff\n", 0o644)
+	c.file("resctrl/box/schemata", "    L3:0=f\n", 0o644)
+	path := filepath.Join(c.dir, "r", c.id, "state.json")
+	before := readAllOf(t, path)
+	c.must(os.WriteFile(path, []byte(strings.Replace(before, "{", `{"rdtGroup":"`+c.dir+`/resctrl/box",`, 1)), 0o600))
+	defer func() { c.must(os.WriteFile(path, []byte(before), 0o600)) }()
+	want := `"intel_rdt":{"l3_cache_info":{"cbm_mask":"ff"},"l3_cache_schema":"L3:0=f","schemata":["L3:0=f"]}`
+	if r := c.rt("events", "--stats", c.id).ok(); !strings.Contains(r.stdout, want) {
+		t.Errorf("%s, wanted %s", r, want)
+	}
+	c.must(os.RemoveAll(filepath.Join(c.dir, "resctrl")))
+	c.rt("events", "--stats", c.id).fails("read statistics: read resctrl group: ").oneError()
 }
