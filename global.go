@@ -23,6 +23,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "error, warning, info or debug"},
 		&cli.BoolFlag{Name: "debug", Usage: "the same as --log-level debug"},
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "let systemd make the cgroups; cgroupsPath is then slice:prefix:name"},
+		&cli.StringFlag{Name: "cgroup-manager", Value: "cgroupfs", Usage: "who makes the cgroups: cgroupfs, systemd (the same as --systemd-cgroup), or disabled: none is made"},
 		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "go without a cgroup where none can be made and none is asked for: true, false or auto (not as root of the host)"},
 		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "accepted and ignored"},
 	}
@@ -34,6 +35,9 @@ func (p *program) setUp(c *cli.Context) error {
 		return err
 	}
 	if err := checkRootless(c.String("rootless")); err != nil {
+		return err
+	}
+	if err := checkCgroupManager(c.String("cgroup-manager"), c.Bool("systemd-cgroup")); err != nil {
 		return err
 	}
 	if c.IsSet("root") {
@@ -53,6 +57,20 @@ func checkRootless(s string) error {
 		return fmt.Errorf("invalid rootless: %s", s)
 	}
 	return nil
+}
+
+// checkCgroupManager knows the names that crun has for its --cgroup-manager, which Podman passes.
+func checkCgroupManager(name string, systemd bool) error {
+	switch name {
+	case "cgroupfs", "systemd":
+		return nil
+	case "disabled":
+		if systemd {
+			return errors.New("options --cgroup-manager disabled and --systemd-cgroup exclude each other")
+		}
+		return nil
+	}
+	return fmt.Errorf("invalid cgroup-manager: %s", name)
 }
 
 // rootless is what checkRootless has let pass, in the words of libcontainer.
@@ -82,7 +100,8 @@ func checkRoot(dir string) error {
 func (p *program) runtime(c *cli.Context) verbs {
 	return p.open(&libcontainer.Runtime{
 		Root:          root(c),
-		SystemdCgroup: c.Bool("systemd-cgroup"),
+		SystemdCgroup: c.Bool("systemd-cgroup") || c.String("cgroup-manager") == "systemd",
+		NoCgroup:      c.String("cgroup-manager") == "disabled",
 		Rootless:      rootless(c.String("rootless")),
 		Warn:          p.log.warnf,
 	})

@@ -11,6 +11,7 @@ import (
 type Runtime struct {
 	Root          string                           // absolute path of the directory that holds one directory per container
 	SystemdCgroup bool                             // --systemd-cgroup
+	NoCgroup      bool                             // --cgroup-manager disabled: containers are made without a cgroup
 	Rootless      string                           // true, false or auto (""): whether to go without a cgroup that cannot be had
 	Warn          func(format string, args ...any) // where warnings go; never nil
 }

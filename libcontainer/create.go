@@ -195,6 +195,9 @@ func (k *making) placeCgroup() (err error) {
 	if k.host, err = cgroups.Probe(); err != nil {
 		return err
 	}
+	if k.c.rt.NoCgroup {
+		return k.goWithoutCgroup()
+	}
 	if k.c.SystemdCgroup {
 		return k.nameUnit()
 	}

@@ -151,6 +151,22 @@ func (k *making) withoutCgroup(reason error) error {
 	return k.setCgroup(cgroups.Load(k.host, nil))
 }
 
+// goWithoutCgroup is --cgroup-manager disabled: what needs a cgroup is refused, but for the path and the device rules,
+// which are in every configuration that an engine writes.
+func (k *making) goWithoutCgroup() error {
+	linux := *k.spec.Linux
+	linux.CgroupsPath = ""
+	if linux.Resources != nil {
+		limits := *linux.Resources
+		limits.Devices = nil
+		linux.Resources = &limits
+	}
+	if pointer := asksForCgroup(&linux); pointer != "" {
+		return fmt.Errorf("--cgroup-manager disabled: the container asks for a limit (%s)", pointer)
+	}
+	return k.setCgroup(cgroups.Load(k.host, nil))
+}
+
 // setCgroup makes cg the container's, on disk first.
 func (k *making) setCgroup(cg *cgroups.Cgroup) error {
 	k.c.cg, k.c.Cgroups = cg, cg.Paths()

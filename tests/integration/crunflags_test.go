@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // TestConfigFlag: another file than config.json, in the bundle or anywhere.
@@ -50,4 +53,35 @@ func TestRegex(t *testing.T) {
 	a.rt("delete", "--force", "--regex", "^"+other.id+"$").ok()
 	a.rt("state", other.id).fails("does not exist")
 	a.rt("kill", a.id+".*").fails("invalid container ID format")
+}
+
+// TestCgroupManager: the manager `disabled`, which Podman asks for with --cgroups=disabled, makes no cgroup; the container
+// stays in its caller's, and what needs a cgroup of its own is refused.
+func TestCgroupManager(t *testing.T) {
+	t.Parallel()
+	differs(t, "runc has no --cgroup-manager")
+	c := newContainer(t)
+	c.spec.Linux.CgroupsPath = ""
+	c.spec.Linux.Resources = nil
+	c.write()
+	disabled := []string{"--cgroup-manager", "disabled"}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	c.must(err)
+	c.do(call{global: disabled, args: c.with("create")}).ok()
+	got, err := os.ReadFile("/proc/" + strconv.Itoa(c.pid()) + "/cgroup")
+	c.must(err)
+	if string(got) != string(own) {
+		t.Errorf("the container's cgroups are\n%s\nnot its caller's\n%s", got, own)
+	}
+	c.start().ok()
+	c.rt("exec", c.id, "true").ok()
+	c.rt("pause", c.id).fails("container has no cgroup").oneError()
+	c.rt("delete", "--force", c.id).ok()
+
+	limit := int64(64 << 20)
+	c.spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}
+	c.write()
+	c.do(call{global: disabled, args: c.with("run")}).fails("--cgroup-manager disabled", "/linux/resources/memory/limit").oneError()
+	c.do(call{global: []string{"--cgroup-manager", "none"}, args: c.with("run")}).fails("invalid cgroup-manager: none")
+	c.do(call{global: append(disabled, "--systemd-cgroup"), args: c.with("run")}).fails("exclude each other")
 }
