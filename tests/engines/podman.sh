@@ -42,7 +42,8 @@ test_run() {
 	is "$(run -e A=b -w /tmp -h name box sh -c 'echo $A $(pwd) $(hostname)')" 'b /tmp name'
 	is "$(run --umask 077 box sh -c 'umask')" 0077
 	is "$(run --preserve-fds 1 box cat /proc/self/fd/3 3<<<passed)" passed
-	exits 3 script -qefc 'podman run --rm -it --net none box sh -c "tty; exit 3"' /dev/null
+	# The sleep: what is said before the client is attached comes late, and Podman does not wait for it.
+	exits 3 script -qefc 'podman run --rm -it --net none box sh -c "sleep 0.3; tty; sleep 0.3; exit 3"' /dev/null
 	has "$output" /dev/pts/0
 }
 
