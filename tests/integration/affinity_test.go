@@ -72,6 +72,9 @@ func TestExecCPUAffinity(t *testing.T) {
 	for _, a := range []struct{ initial, final, want string }{
 		{"", "", all}, {"1", "", "1"}, {"0", "", "0"}, {"", "1", "1"}, {"0", " 1 ", "1"}, {"0", "0-1,5000", all},
 	} {
+		if a.final == "" && a.want != all && kernelBefore(6, 2) {
+			continue // there, a process that joins a cgroup gets all CPUs of its cpuset
+		}
 		p := *c.spec.Process
 		p.Args = []string{"sh", "-c", allowedCPUs}
 		p.ExecCPUAffinity = &specs.CPUAffinity{Initial: a.initial, Final: a.final}

@@ -46,6 +46,9 @@ func TestMemoryHogIsKilled(t *testing.T) {
 	c := newContainer(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: limit, Swap: limit}}),
 		script("x=x; while :; do x=$x$x; done"))
 	c.run("--keep").exits(137)
+	if underSystemd() {
+		return // a scope ends with its last process, and its counts with it
+	}
 	if file := c.limitPath("memory", "memory.oom_control", "memory.events"); c.number(file, "oom_kill ") < 1 {
 		t.Error("no kill is counted")
 	}
