@@ -555,6 +555,7 @@ func TestNoUserNamespaces(t *testing.T) {
 
 // TestRootWithoutAdmin: uid 0 alone is not enough.
 func TestRootWithoutAdmin(t *testing.T) {
+	needRoot(t, "it is about root")
 	t.Parallel()
 	rtOnly(t, "the words")
 	c := newContainer(t)
