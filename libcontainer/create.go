@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
-	"rt/libcontainer/console"
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -157,90 +155,6 @@ func rootfsOf(b *bundle.Bundle) (string, error) {
 	}
 	f.Close()
 	return path, nil
-}
-
-// reserve takes the id by making its directory, and writes down what create will make outside of it.
-func (k *making) reserve() error {
-	c := k.c
-	if err := c.rt.makeRoot(); err != nil {
-		return err
-	}
-	err := os.Mkdir(c.dir, 0o711)
-	if errors.Is(err, fs.ErrExist) {
-		return ErrExists
-	}
-	if err != nil {
-		return rootHint(fmt.Errorf("make container directory: %w", err))
-	}
-	k.undo = append(k.undo, func() { os.RemoveAll(c.dir) })
-	if err := c.acquire(); err != nil {
-		return err
-	}
-	if err := c.findRdt(k.spec); err != nil {
-		return err
-	}
-	if err := k.placeCgroup(); err != nil {
-		return err
-	}
-	if err := sys.CreateFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
-		return fmt.Errorf("copy config.json: %w", err)
-	}
-	if err := k.makeCgroup(); err != nil {
-		return err
-	}
-	return k.makeRdt()
-}
-
-func (k *making) placeCgroup() (err error) {
-	if k.host, err = cgroups.Probe(); err != nil {
-		return err
-	}
-	if k.c.rt.NoCgroup {
-		return k.goWithoutCgroup()
-	}
-	if k.c.SystemdCgroup {
-		return k.nameUnit()
-	}
-	cg, err := cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
-	if err != nil {
-		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" {
-			return err
-		}
-		cg = cgroups.Load(k.host, nil)
-	}
-	return k.setCgroup(cg)
-}
-
-func (k *making) makeCgroup() error {
-	if k.c.Unit != "" {
-		return k.startUnit()
-	}
-	if len(k.c.Cgroups) == 0 {
-		return nil
-	}
-	warnings, err := k.c.cg.Create(k.spec.Linux.Resources)
-	for _, w := range warnings {
-		k.c.rt.Warn("%s", w)
-	}
-	if err == nil && k.c.rt.tolerant(k.priv) {
-		if err = k.c.cg.MayJoin(); err != nil {
-			_ = k.c.cg.Destroy()
-		}
-	}
-	if mayNotMake(err) {
-		return k.withoutCgroup(err)
-	}
-	if err != nil {
-		return err
-	}
-	k.undo = append(k.undo, k.removeCgroup)
-	return delegate(k.c.cg, k.spec)
-}
-
-func (k *making) removeCgroup() {
-	if err := k.c.cg.Destroy(); err != nil {
-		k.c.rt.Warn("%v", err)
-	}
 }
 
 // makeProcess leads the stub through the plan up to the point where the container is created.
@@ -449,45 +363,4 @@ func (k *making) explain(err error) error {
 		return k.priv.explainRights(fmt.Errorf("unable to start container process: %w", err))
 	}
 	return err
-}
-
-// handOver gives what the caller waits for to those who wait: terminal, pidfd, and last of all the pid file.
-func (k *making) handOver() error {
-	if err := k.sendTerminal(); err != nil {
-		return err
-	}
-	if k.o.PidfdSocket != "" {
-		if err := sendPidfd(k.o.PidfdSocket, k.c.Pid); err != nil {
-			return err
-		}
-	}
-	return writePidFile(k.o.PidFile, k.c.Pid)
-}
-
-func (k *making) sendTerminal() error {
-	if k.in.master == nil || k.o.ConsoleSocket == "" {
-		return nil
-	}
-	defer func() { k.in.master.Close(); k.in.master = nil }()
-	return console.Send(k.o.ConsoleSocket, k.in.master, k.in.master.Name())
-}
-
-func sendPidfd(socket string, pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return fmt.Errorf("open pidfd: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), "pidfd")
-	defer f.Close()
-	return console.SendFd(socket, f, "pidfd")
-}
-
-func writePidFile(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	if err := writeAtomic(path, []byte(strconv.Itoa(pid)), 0o644); err != nil {
-		return fmt.Errorf("write pid file: %w", err)
-	}
-	return nil
 }

@@ -131,63 +131,6 @@ func (r *Runtime) tolerant(p privileges) bool {
 // delegateHint is the next step for somebody who may make no cgroup.
 const delegateHint = "no cgroup is delegated to this user: try systemd-run --user --scope -p Delegate=yes rt ..., or --systemd-cgroup"
 
-// withoutCgroup is what follows when the container's cgroup cannot be had: an error if it was asked for; else one
-// below rt's own, which limits nothing but holds the container's processes together; else none.
-func (k *making) withoutCgroup(reason error) error {
-	if !k.c.rt.tolerant(k.priv) {
-		return reason
-	}
-	if pointer := asksForCgroup(k.spec.Linux); pointer != "" {
-		if !strings.Contains(reason.Error(), pointer) {
-			reason = fmt.Errorf("%w (%s)", reason, pointer)
-		}
-		return hint.With(reason, delegateHint)
-	}
-	if cg, err := cgroups.Below(k.host, k.c.ID); err == nil {
-		if k.useCgroup(cg) == nil {
-			return nil
-		}
-	}
-	return k.setCgroup(cgroups.Load(k.host, nil))
-}
-
-// goWithoutCgroup is --cgroup-manager disabled: what needs a cgroup is refused, but for the path and the device rules,
-// which are in every configuration that an engine writes.
-func (k *making) goWithoutCgroup() error {
-	linux := *k.spec.Linux
-	linux.CgroupsPath = ""
-	if linux.Resources != nil {
-		limits := *linux.Resources
-		limits.Devices = nil
-		linux.Resources = &limits
-	}
-	if pointer := asksForCgroup(&linux); pointer != "" {
-		return fmt.Errorf("--cgroup-manager disabled: the container asks for a limit (%s)", pointer)
-	}
-	return k.setCgroup(cgroups.Load(k.host, nil))
-}
-
-// setCgroup makes cg the container's, on disk first.
-func (k *making) setCgroup(cg *cgroups.Cgroup) error {
-	k.c.cg, k.c.Cgroups = cg, cg.Paths()
-	return k.c.writeJournal()
-}
-
-func (k *making) useCgroup(cg *cgroups.Cgroup) error {
-	if err := k.setCgroup(cg); err != nil {
-		return err
-	}
-	if _, err := cg.Create(nil); err != nil {
-		return err
-	}
-	if err := cg.MayJoin(); err != nil {
-		_ = cg.Destroy()
-		return err
-	}
-	k.undo = append(k.undo, k.removeCgroup)
-	return nil
-}
-
 // cgroupView is what the container's mounts of type cgroup show: its own cgroup, or if it has none, rt's, read-only.
 func (c *container) cgroupView(host *cgroups.Host) (plan.CgroupView, error) {
 	if len(c.Cgroups) > 0 {

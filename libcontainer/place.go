@@ -1,0 +1,157 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"rt/cgroups"
+	"rt/internal/hint"
+	"rt/internal/sys"
+)
+
+// Where a container that is being made has its place: its directory, its cgroup. The journal knows before it is taken.
+
+// reserve takes the id by making its directory, and writes down what create will make outside of it.
+func (k *making) reserve() error {
+	c := k.c
+	if err := c.rt.makeRoot(); err != nil {
+		return err
+	}
+	err := os.Mkdir(c.dir, 0o711)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrExists
+	}
+	if err != nil {
+		return rootHint(fmt.Errorf("make container directory: %w", err))
+	}
+	k.undo = append(k.undo, func() { os.RemoveAll(c.dir) })
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	if err := c.findRdt(k.spec); err != nil {
+		return err
+	}
+	if err := k.placeCgroup(); err != nil {
+		return err
+	}
+	if err := sys.CreateFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
+		return fmt.Errorf("copy config.json: %w", err)
+	}
+	if err := k.makeCgroup(); err != nil {
+		return err
+	}
+	return k.makeRdt()
+}
+
+func (k *making) placeCgroup() (err error) {
+	if k.host, err = cgroups.Probe(); err != nil {
+		return err
+	}
+	if k.c.rt.NoCgroup {
+		return k.goWithoutCgroup()
+	}
+	if k.c.SystemdCgroup {
+		return k.nameUnit()
+	}
+	cg, err := cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
+	if err != nil {
+		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" {
+			return err
+		}
+		cg = cgroups.Load(k.host, nil)
+	}
+	return k.setCgroup(cg)
+}
+
+func (k *making) makeCgroup() error {
+	if k.c.Unit != "" {
+		return k.startUnit()
+	}
+	if len(k.c.Cgroups) == 0 {
+		return nil
+	}
+	warnings, err := k.c.cg.Create(k.spec.Linux.Resources)
+	for _, w := range warnings {
+		k.c.rt.Warn("%s", w)
+	}
+	if err == nil && k.c.rt.tolerant(k.priv) {
+		if err = k.c.cg.MayJoin(); err != nil {
+			_ = k.c.cg.Destroy()
+		}
+	}
+	if mayNotMake(err) {
+		return k.withoutCgroup(err)
+	}
+	if err != nil {
+		return err
+	}
+	k.undo = append(k.undo, k.removeCgroup)
+	return delegate(k.c.cg, k.spec)
+}
+
+// withoutCgroup is what follows when the container's cgroup cannot be had: an error if it was asked for; else one
+// below rt's own, which limits nothing but holds the container's processes together; else none.
+func (k *making) withoutCgroup(reason error) error {
+	if !k.c.rt.tolerant(k.priv) {
+		return reason
+	}
+	if pointer := asksForCgroup(k.spec.Linux); pointer != "" {
+		if !strings.Contains(reason.Error(), pointer) {
+			reason = fmt.Errorf("%w (%s)", reason, pointer)
+		}
+		return hint.With(reason, delegateHint)
+	}
+	if cg, err := cgroups.Below(k.host, k.c.ID); err == nil {
+		if k.useCgroup(cg) == nil {
+			return nil
+		}
+	}
+	return k.setCgroup(cgroups.Load(k.host, nil))
+}
+
+// goWithoutCgroup is --cgroup-manager disabled: what needs a cgroup is refused, but for the path and the device rules,
+// which are in every configuration that an engine writes.
+func (k *making) goWithoutCgroup() error {
+	linux := *k.spec.Linux
+	linux.CgroupsPath = ""
+	if linux.Resources != nil {
+		limits := *linux.Resources
+		limits.Devices = nil
+		linux.Resources = &limits
+	}
+	if pointer := asksForCgroup(&linux); pointer != "" {
+		return fmt.Errorf("--cgroup-manager disabled: the container asks for a limit (%s)", pointer)
+	}
+	return k.setCgroup(cgroups.Load(k.host, nil))
+}
+
+func (k *making) useCgroup(cg *cgroups.Cgroup) error {
+	if err := k.setCgroup(cg); err != nil {
+		return err
+	}
+	if _, err := cg.Create(nil); err != nil {
+		return err
+	}
+	if err := cg.MayJoin(); err != nil {
+		_ = cg.Destroy()
+		return err
+	}
+	k.undo = append(k.undo, k.removeCgroup)
+	return nil
+}
+
+// setCgroup makes cg the container's, on disk first.
+func (k *making) setCgroup(cg *cgroups.Cgroup) error {
+	k.c.cg, k.c.Cgroups = cg, cg.Paths()
+	return k.c.writeJournal()
+}
+
+func (k *making) removeCgroup() {
+	if err := k.c.cg.Destroy(); err != nil {
+		k.c.rt.Warn("%v", err)
+	}
+}
