@@ -55,6 +55,7 @@ type making struct {
 	priv   privileges
 	in     *inside
 	moved  *netdev.Moved // or nil
+	left   bool          // something could not be undone
 	hooked bool          // hooks have been run, so that poststop hooks are owed
 	scope                // with --systemd-cgroup
 	undo   []func()

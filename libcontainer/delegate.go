@@ -40,8 +40,7 @@ func writesCgroups(spec *specs.Spec) bool {
 // in a user namespace joined by path.
 func hostUID(spec *specs.Spec) (int, bool) {
 	uid := spec.Process.User.UID
-	user := slices.ContainsFunc(spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
-	if !user {
+	if !hasUserNamespace(spec.Linux) {
 		return int(uid), true
 	}
 	for _, m := range spec.Linux.UIDMappings {

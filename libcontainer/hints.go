@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const lockedFlags = "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
+
 // userNamespaceHint is for the refusals that user namespaces bring with them (user_namespaces(7),
 // mount_namespaces(7)): the kernel says EPERM or EINVAL to most.
 func userNamespaceHint(e *StepError) string {
@@ -30,11 +32,11 @@ func userNamespaceHint(e *StepError) string {
 		}
 	case nsenter.MountTree:
 		if e.Errno == unix.EPERM && s.Clear|s.ClrAll != 0 {
-			return "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
+			return lockedFlags
 		}
 	case nsenter.Remount:
 		if e.Errno == unix.EPERM && s.Clear != 0 {
-			return "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
+			return lockedFlags
 		}
 	case nsenter.Mknod:
 		if e.Errno == unix.EPERM {

@@ -166,3 +166,24 @@ func TestJournal(t *testing.T) {
 		t.Errorf("wrote %v, read %v", c.Cgroups, again.Cgroups)
 	}
 }
+
+// TestLeftover: a create that fails and cannot undo all keeps the directory, whose journal delete --force goes by.
+func TestLeftover(t *testing.T) {
+	for name, undo := range map[string]error{"undone": nil, "busy": errors.New("busy")} {
+		warned := 0
+		r := &Runtime{Root: t.TempDir(), Warn: func(string, ...any) { warned++ }}
+		k := &making{c: &container{dir: r.dir("box"), rt: r}}
+		if err := os.Mkdir(k.c.dir, 0o711); err != nil {
+			t.Fatal(err)
+		}
+		k.undo = []func(){k.removeDir, func() { k.undone(undo) }}
+		failed := errors.New("failed")
+		if err := k.fail(failed); err != failed {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err := os.Stat(k.c.dir)
+		if kept := err == nil; kept != (undo != nil) || kept != (warned == 1) {
+			t.Errorf("%s: kept %v, %d warnings", name, kept, warned)
+		}
+	}
+}

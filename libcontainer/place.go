@@ -28,7 +28,7 @@ func (k *making) reserve() error {
 	if err != nil {
 		return rootHint(fmt.Errorf("make container directory: %w", err))
 	}
-	k.undo = append(k.undo, func() { os.RemoveAll(c.dir) })
+	k.undo = append(k.undo, k.removeDir)
 	if err := c.acquire(); err != nil {
 		return err
 	}
@@ -150,8 +150,19 @@ func (k *making) setCgroup(cg *cgroups.Cgroup) error {
 	return k.c.writeJournal()
 }
 
-func (k *making) removeCgroup() {
-	if err := k.c.cg.Destroy(); err != nil {
-		k.c.rt.Warn("%v", err)
+func (k *making) removeCgroup() { k.undone(k.c.cg.Destroy()) }
+
+// undone notes what could not be undone.
+func (k *making) undone(err error) {
+	if err != nil {
+		k.left = true
+		k.c.rt.Warn("%v; delete --force tries again", err)
+	}
+}
+
+// removeDir keeps the journal if something that it knows is left: delete --force finds it by that alone.
+func (k *making) removeDir() {
+	if !k.left {
+		os.RemoveAll(k.c.dir)
 	}
 }

@@ -35,11 +35,7 @@ func (k *making) makeRdt() error {
 		return nil
 	}
 	made, err := k.c.rdt().Create(k.spec.Linux.IntelRdt)
-	k.undo = append(k.undo, func() {
-		if err := made.Remove(); err != nil {
-			k.c.rt.Warn("%v", err)
-		}
-	})
+	k.undo = append(k.undo, func() { k.undone(made.Remove()) })
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,21 +81,11 @@ func checkPrivileges(p privileges, spec *specs.Spec) error {
 }
 
 func hasUserNamespace(l *specs.Linux) bool {
-	for _, ns := range l.Namespaces {
-		if ns.Type == specs.UserNamespace {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
 }
 
 func makesUserNamespace(l *specs.Linux) bool {
-	for _, ns := range l.Namespaces {
-		if ns.Type == specs.UserNamespace {
-			return ns.Path == ""
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace && ns.Path == "" })
 }
 
 // deniesSetgroups says whether setgroups(2) is refused in the container's user namespace.

@@ -157,9 +157,7 @@ func (k *making) removeUnit() {
 	if !k.started {
 		return
 	}
-	if err := k.c.stopUnit(); err != nil {
-		k.c.rt.Warn("%v", err)
-	}
+	k.undone(k.c.stopUnit())
 	k.removeCgroup()
 }
 
