@@ -214,9 +214,12 @@ func TestThrottle(t *testing.T) {
 		c.exec("dd", "if=/dev/zero", "of=/disk", "bs=64k", "count=64", "oflag=direct").ok()
 		return time.Since(began)
 	}
-	if slow, fast := took(2<<20), took(1<<30); slow < 1700*time.Millisecond || slow > 4*time.Second+fast || fast > slow-time.Second {
-		t.Errorf("4 MiB at 2 MiB/s took %v, without a limit %v", slow, fast)
+	limited := took(2 << 20)
+	if limited < 1700*time.Millisecond || limited > patience {
+		t.Errorf("4 MiB at 2 MiB/s took %v", limited)
 	}
+	// A machine with other work takes its time as well, but not every time.
+	eventually(t, "a faster write without a limit", func() bool { return took(1<<30) < limited-time.Second })
 }
 
 // TestNetworkClass: the container's processes have the class.
