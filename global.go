@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/sys"
 	"rt/libcontainer"
 )
 
@@ -113,21 +113,14 @@ func root(c *cli.Context) string {
 		abs, _ := filepath.Abs(c.String("root"))
 		return abs
 	}
-	return defaultRoot(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid(), os.Getenv("USER"), inUserNamespace)
+	return defaultRoot(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid(), os.Getenv("USER"), sys.InFirstUserNamespace)
 }
 
 // defaultRoot is where containers are kept when --root is not given. Root of a user namespace whose USER
 // is somebody else is that somebody under another name (unshare -r), who cannot write to /run.
-func defaultRoot(xdg string, euid int, user string, inUserNS func() bool) string {
-	if xdg != "" && filepath.IsAbs(xdg) && (euid != 0 || user != "root" && inUserNS()) {
+func defaultRoot(xdg string, euid int, user string, inFirstNS func() bool) string {
+	if xdg != "" && filepath.IsAbs(xdg) && (euid != 0 || user != "root" && !inFirstNS()) {
 		return filepath.Join(xdg, "rt")
 	}
 	return "/run/rt"
-}
-
-// inUserNamespace reports whether this is another user namespace than the host's first one, which alone maps
-// every id to itself (user_namespaces(7)).
-func inUserNamespace() bool {
-	m, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && strings.Join(strings.Fields(string(m)), " ") != "0 0 4294967295"
 }

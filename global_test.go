@@ -26,7 +26,7 @@ func TestDefaultRoot(t *testing.T) {
 		{"/x", 0, "", true, "/x/rt"},
 		{"x", 1000, "u", false, "/run/rt"}, // the XDG specification says to ignore relative paths
 	} {
-		if got := defaultRoot(c.xdg, c.euid, c.user, func() bool { return c.userNS }); got != c.want {
+		if got := defaultRoot(c.xdg, c.euid, c.user, func() bool { return !c.userNS }); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}

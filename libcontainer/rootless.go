@@ -26,15 +26,9 @@ type privileges struct {
 	mounts bool   // rt may clone mounts of its mount namespace
 }
 
-// inFirstUserNamespace compares with PROC_USER_INIT_INO, the inode of the host's own since Linux 3.8.
-func inFirstUserNamespace() bool {
-	var st unix.Stat_t
-	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino == 0xEFFFFFFD
-}
-
 // ownPrivileges costs root of the host one stat(2).
 func ownPrivileges() privileges {
-	p := privileges{caps: ownCapabilities(), first: inFirstUserNamespace()}
+	p := privileges{caps: ownCapabilities(), first: sys.InFirstUserNamespace()}
 	p.mounts = p.admin() && (p.first || ownsMounts())
 	return p
 }
@@ -171,7 +165,7 @@ func mayNotMake(err error) bool {
 func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) {
 	admin := privileges{caps: facts.Bounding}.admin()
 	facts.Unprivileged = !admin
-	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !inFirstUserNamespace() {
+	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !sys.InFirstUserNamespace() {
 		facts.KeepGroups = setgroupsDenied(strconv.Itoa(c.Pid))
 	}
 	if !admin && facts.BornDir != "" {

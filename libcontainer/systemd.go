@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
 	"rt/internal/hint"
+	"rt/internal/sys"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -40,11 +40,7 @@ func usersManager() bool {
 		return true
 	}
 	user := os.Getenv("USER")
-	if user == "" || user == "root" {
-		return false
-	}
-	m, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && strings.Join(strings.Fields(string(m)), " ") != "0 0 4294967295"
+	return user != "" && user != "root" && !sys.InFirstUserNamespace()
 }
 
 func (k *making) nameUnit() (err error) {

@@ -181,3 +181,10 @@ func AwaitExit(pidfd *os.File, ms int) (ended bool, err error) {
 	})
 	return n > 0, err
 }
+
+// InFirstUserNamespace says whether this process is in the host's own user namespace, by the inode that the kernel
+// gives it alone: PROC_USER_INIT_INO, since Linux 3.8. False if there is no /proc.
+func InFirstUserNamespace() bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino == 0xEFFFFFFD
+}
