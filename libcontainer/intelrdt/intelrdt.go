@@ -66,10 +66,12 @@ func (g Group) create(c *specs.LinuxIntelRdt, mkdir func(dir string) error) (mad
 	if fresh && g.Own {
 		made.Dir, made.Own = g.Dir, true
 	}
-	if err := g.configure(c, fresh); err != nil {
-		if fresh && !g.Own {
+	defer func() {
+		if err != nil && fresh && !g.Own {
 			_ = os.Remove(g.Dir) // it was made a moment ago, and is nobody's yet
 		}
+	}()
+	if err := g.configure(c, fresh); err != nil {
 		return made, err
 	}
 	if g.Mon == "" {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // A fake is a directory that behaves like resctrl as far as a Group goes.
@@ -162,6 +163,26 @@ func TestTaken(t *testing.T) {
 	}
 	if !f.has("box") {
 		t.Error("another's group is gone")
+	}
+}
+
+// TestNoMonitoring: a class of service that was made for nothing is gone again.
+func TestNoMonitoring(t *testing.T) {
+	f := newFake(t)
+	mkdir := func(dir string) error {
+		if filepath.Base(filepath.Dir(dir)) != "mon_groups" {
+			return f.mkdir(dir)
+		}
+		for _, file := range []string{"tasks", "schemata", "mon_groups"} { // the kernel would remove them with the group
+			if err := os.Remove(filepath.Join(f.root, "gold", file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return unix.ENOSPC
+	}
+	c := &specs.LinuxIntelRdt{ClosID: "gold", MemBwSchema: "MB:0=20", EnableMonitoring: true}
+	if made, err := For(f.root, "box", c).create(c, mkdir); !errors.Is(err, unix.ENOSPC) || made != (Group{}) || f.has("gold") {
+		t.Errorf("%v, %+v, class of service left: %v", err, made, f.has("gold"))
 	}
 }
 
