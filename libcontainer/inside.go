@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"strconv"
 
 	"rt/internal/sys"
 	"rt/libcontainer/plan"
@@ -182,10 +184,20 @@ func ownChild(pid int) bool {
 	return pid > 0 && sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
 }
 
+// ends says whether a child has ended or is about to: before it is a zombie it has no namespaces any more, and before
+// that no open files, so that all it had to say is said.
+func ends(pid int) bool {
+	if _, dead, err := sys.StartTime(pid); err != nil || dead {
+		return err == nil
+	}
+	_, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // lastWords is why the container's process has ended, if it has: rt did something to it that failed for that reason only.
 // Otherwise it is err.
 func (in *inside) lastWords(err error) error {
-	if _, dead, statErr := sys.StartTime(in.pid); in.pid == 0 || statErr != nil || !dead {
+	if in.pid == 0 || !ends(in.pid) {
 		return err
 	}
 	for {
