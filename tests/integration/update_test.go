@@ -82,7 +82,7 @@ func TestUpdateFlags(t *testing.T) {
 	c.check("no limits", limitFile{"memory/memory.limit_in_bytes", "9223372036854771712", "memory.max", "max"},
 		limitFile{"memory/memory.memsw.limit_in_bytes", "9223372036854771712", "memory.swap.max", "max"},
 		limitFile{"pids/pids.max", "max", "pids.max", "max"}, limitFile{"cpu/cpu.cfs_quota_us", "-1", "cpu.max", "max 50000"})
-	if !onV2(t) {
+	if realtimeGroups() {
 		// The kernel gives realtime to a child only of what its parent has: here the least there is.
 		c.update("--cpu-rt-period", "500000").ok()
 		c.check("realtime", limitFile{"cpu/cpu.rt_period_us", "500000", "", ""})
