@@ -2,6 +2,7 @@ package libcontainer
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -19,6 +20,14 @@ import (
 
 // Exec runs a process in a container. Attached, it waits for the process and returns its exit status.
 func (r *Runtime) Exec(id string, o ExecOptions) (int, error) {
+	status, err := r.exec(id, o)
+	if err != nil {
+		return -1, fmt.Errorf("exec failed: %w", err)
+	}
+	return status, nil
+}
+
+func (r *Runtime) exec(id string, o ExecOptions) (int, error) {
 	c, err := r.open(id, false)
 	if err != nil {
 		return -1, err
@@ -36,11 +45,7 @@ func (r *Runtime) Exec(id string, o ExecOptions) (int, error) {
 		stub.Abandon()
 		return -1, err
 	}
-	status, err := c.exec(stub, spec, o)
-	if err != nil {
-		return -1, fmt.Errorf("exec failed: %w", err)
-	}
-	return status, nil
+	return c.exec(stub, spec, o)
 }
 
 // execConfig is the container's configuration with its process replaced by the one to run.
@@ -210,7 +215,7 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (i
 	}
 	if err := in.executed(); err != nil {
 		in.abandon()
-		return -1, startError(c, err)
+		return -1, execError(c, err)
 	}
 	in.stub.Close()
 	if err := c.execOwners(in, spec, o, fg); err != nil {
@@ -221,6 +226,20 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (i
 		return 0, nil
 	}
 	return fg.wait(in.pid, signals, false)
+}
+
+// execError explains why the process did not become the program. That the kernel has killed something in the container for
+// want of memory is a guess at the reason: it may have been another process.
+func execError(c *container, err error) error {
+	if err != io.EOF {
+		return startError(c, err)
+	}
+	if cg, cgErr := c.cgroup(); cgErr == nil {
+		if oom, _ := cg.OOMKilled(); oom {
+			return fmt.Errorf("%w (possibly OOM-killed)", errDied)
+		}
+	}
+	return errDied
 }
 
 // execOwners gives terminal and pid to those who wait for them.

@@ -1,6 +1,8 @@
 package libcontainer
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -141,6 +143,27 @@ func TestCheckTerminal(t *testing.T) {
 		err := checkTerminal(c.terminal, c.detach, c.socket)
 		if (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
 			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// TestExecError: a process that is gone before it is the program may have been killed for want of memory.
+func TestExecError(t *testing.T) {
+	for _, k := range []struct{ control, want string }{
+		{"oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", errDied.Error() + " (possibly OOM-killed)"},
+		{"oom_kill_disable 0\nunder_oom 0\noom_kill 0\n", errDied.Error()},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "memory.oom_control"), []byte(k.control), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, _ := newRuntime(t)
+		c := &container{rt: r, state: state{ID: "c", Cgroups: map[string]string{"memory": dir}}}
+		if err := execError(c, io.EOF); err.Error() != k.want || !errors.Is(err, errDied) {
+			t.Errorf("%q: %v", k.control, err)
+		}
+		if err := execError(c, errExecStopped); err != errExecStopped {
+			t.Errorf("another error: %v", err)
 		}
 	}
 }

@@ -241,7 +241,7 @@ func TestIDs(t *testing.T) {
 		_, all["run"] = r.Run(id, RunOptions{CreateOptions: CreateOptions{Bundle: r.Root}})
 		all["delete --force"] = r.Delete(id, true)
 		for verb, err := range all {
-			if err == nil || !strings.HasPrefix(err.Error(), "invalid container ID format") {
+			if err == nil || !strings.HasPrefix(strings.TrimPrefix(err.Error(), "exec failed: "), "invalid container ID format") {
 				t.Errorf("%s %.20q: %v", verb, id, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -19,6 +20,10 @@ import (
 func (b *builder) root() error {
 	if !b.has(specs.MountNamespace) {
 		return nil
+	}
+	if b.opts.NoPivot && b.rootfsPropagation() == unix.MS_PRIVATE {
+		// The host's mounts stay below the moved root: private copies would be busy for as long as the container lives.
+		return errors.New("rootfsPropagation of [r]private is not safe without pivot_root (/linux/rootfsPropagation)")
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
 	tree := b.input(Input{Kind: Tree, Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})

@@ -25,6 +25,7 @@ type call struct {
 	env    []string // added to a minimal environment
 	files  []*os.File
 	dir    string
+	bare   bool     // no --root: only what is in global and args
 	tty    *os.File // stdin, stdout and stderr, and the controlling terminal
 }
 
@@ -56,6 +57,9 @@ func invoke(t *testing.T, dir, root string, c call) result {
 func begin(t *testing.T, dir, root string, c call) *running {
 	t.Helper()
 	args := []string{"--root", root}
+	if c.bare {
+		args = nil
+	}
 	if underSystemd() {
 		args = append(args, "--systemd-cgroup")
 	}

@@ -32,22 +32,25 @@ var testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 func knownTests(t *testing.T) map[string]bool {
 	t.Helper()
 	known := map[string]bool{}
-	read := func(room, dir string) {
-		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no tests in %s: %v", dir, err)
-		}
-		for _, f := range files {
-			for _, m := range testName.FindAllStringSubmatch(readAllOf(t, f), -1) {
-				known[room+m[1]] = true
-			}
-		}
-	}
-	read("", ".")
+	readTests(t, known, "", ".")
 	for room, dir := range rooms {
-		read(room+".", dir)
+		readTests(t, known, room+".", dir)
 	}
 	return known
+}
+
+// readTests adds the tests of one directory to those that are known.
+func readTests(t *testing.T, known map[string]bool, room, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no tests in %s: %v", dir, err)
+	}
+	for _, f := range files {
+		for _, m := range testName.FindAllStringSubmatch(readAllOf(t, f), -1) {
+			known[room+m[1]] = true
+		}
+	}
 }
 
 // table reads a file of lines with fields between bars.

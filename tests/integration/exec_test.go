@@ -109,7 +109,7 @@ func TestExecFailures(t *testing.T) {
 		{[]string{"--process", "/no/such/file"}, nil, "no such file or directory"},
 		{[]string{"--tty", "--detach"}, []string{"sh"}, "without setting console socket"},
 	} {
-		c.execWith(e.flags, e.cmd...).exits(255).says(e.text).oneError()
+		c.execWith(e.flags, e.cmd...).exits(255).says("exec failed: ", e.text).oneError()
 	}
 	text := "args must not be empty"
 	if differs(t, "1.1 has another text than 1.2") {

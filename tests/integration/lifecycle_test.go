@@ -154,6 +154,11 @@ func TestDelete(t *testing.T) {
 		if _, err := os.Stat(dir); err == nil {
 			t.Fatal("delete --force leaves an unfinished state directory")
 		}
+		c.must(os.Mkdir(dir, 0o711))
+		c.delete().fails("container does not exist")
+		if _, err := os.Stat(dir); err == nil {
+			t.Fatal("delete leaves an unfinished state directory")
+		}
 	})
 }
 
@@ -180,6 +185,11 @@ func TestConfigIsCopied(t *testing.T) {
 	if c.status() != "running" {
 		t.Fatal("a change of config.json after create had an effect")
 	}
+	c.spec.Process.Env = append(c.spec.Process.Env, "LATER=1")
+	c.write()
+	if got := c.sh("echo $LATER"); got != "" && !differs(t, "its exec reads the bundle's config.json again") {
+		t.Errorf("exec sees what was changed after create: LATER=%s", got)
+	}
 }
 
 func TestPauseResume(t *testing.T) {
@@ -199,6 +209,7 @@ func TestPauseResume(t *testing.T) {
 		t.Fatalf("after pause: %s", got)
 	}
 	frozen := size()
+	c.rt("pause", c.id).fails("container paused")
 	c.rt("state", c.id).ok()
 	c.exec("true").exits(255).says("cannot exec in a paused container (use --ignore-paused to override)")
 	if size() != frozen {

@@ -48,6 +48,10 @@ func TestNoPivot(t *testing.T) {
 	if !strings.HasPrefix(out, "/bin/busybox\n/\n/\nbin\n") {
 		t.Fatalf("with --no-pivot: %q", out)
 	}
+	for _, p := range []string{"private", "rprivate"} {
+		newContainer(t, func(s *specs.Spec) { s.Linux.RootfsPropagation = p }).create("--no-pivot").
+			fails("rootfsPropagation of [r]private is not safe without pivot_root").oneError()
+	}
 }
 
 func TestReadonlyRoot(t *testing.T) {
