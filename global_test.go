@@ -62,7 +62,7 @@ func TestBadUsage(t *testing.T) {
 		{"checkpoint c", "rt: unknown command \"checkpoint\"\nhint: rt --help lists the commands\n"},
 		{"create", "rt: \"create\" requires exactly 1 argument(s)\n"},
 		{"create a b", "rt: \"create\" requires exactly 1 argument(s)\n"},
-		{"create a -b x", "rt: \"create\" requires exactly 1 argument(s)\nhint: flags go before the arguments\n"},
+		{"create a --c x", "rt: \"create\" requires exactly 1 argument(s)\nhint: create has no flag --c\n"},
 		{"run", "rt: \"run\" requires exactly 1 argument(s)\n"},
 		{"list x", "rt: \"list\" requires exactly 0 argument(s)\n"},
 		{"kill", "rt: \"kill\" requires a minimum of 1 argument(s)\n"},

@@ -80,19 +80,20 @@ func countArgs(c *cli.Context, low, high int) error {
 	n := c.NArg()
 	switch {
 	case low == high && n != low:
-		return &usageError{fmt.Sprintf("%q requires exactly %d argument(s)", c.Command.Name, low), misplacedFlag(c)}
+		return &usageError{fmt.Sprintf("%q requires exactly %d argument(s)", c.Command.Name, low), unknownFlag(c)}
 	case n < low:
 		return &usageError{fmt.Sprintf("%q requires a minimum of %d argument(s)", c.Command.Name, low), ""}
 	case high >= 0 && n > high:
-		return &usageError{fmt.Sprintf("%q requires a maximum of %d argument(s)", c.Command.Name, high), misplacedFlag(c)}
+		return &usageError{fmt.Sprintf("%q requires a maximum of %d argument(s)", c.Command.Name, high), unknownFlag(c)}
 	}
 	return nil
 }
 
-func misplacedFlag(c *cli.Context) string {
+// unknownFlag: what the command knows has been taken from among the arguments (flagsFirst).
+func unknownFlag(c *cli.Context) string {
 	for _, a := range c.Args().Tail() {
 		if strings.HasPrefix(a, "-") {
-			return "flags go before the arguments"
+			return fmt.Sprintf("%s has no flag %s", c.Command.Name, a)
 		}
 	}
 	return ""

@@ -72,7 +72,7 @@ func (p *program) statsCommand() *cli.Command {
 		s.look = p.runtime(c).Usages(c.Args().Slice())
 		// The default root is made by the first container.
 		if _, err := s.look(); err != nil && (c.IsSet("root") || !errors.Is(err, os.ErrNotExist)) {
-			return hint.With(err, misplacedFlag(c))
+			return hint.With(err, unknownFlag(c))
 		}
 		p.keepCollecting()
 		return s.run()

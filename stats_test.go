@@ -109,8 +109,8 @@ func TestStatsRefused(t *testing.T) {
 			t.Errorf("%s: %+v %v", args, r, f.calls)
 		}
 	}
-	if r := rt(&fake{usages: sample, err: errors.New("container x: container does not exist")}, "stats", "x", "--no-stream"); r.code != 1 ||
-		r.stderr != "rt: container x: container does not exist\nhint: flags go before the arguments\n" {
+	if r := rt(&fake{usages: sample, err: errors.New("container x: container does not exist")}, "stats", "x", "--stream"); r.code != 1 ||
+		r.stderr != "rt: container x: container does not exist\nhint: stats has no flag --stream\n" {
 		t.Errorf("flag behind the id: %+v", r)
 	}
 	none := func(int) []libcontainer.ContainerUsage { return nil }
