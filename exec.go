@@ -42,6 +42,7 @@ func (p *program) execCommand() *cli.Command {
 		&cli.StringFlag{Name: "pidfd-socket", Usage: "AF_UNIX `socket` that receives a pidfd of the process"},
 		preserveFdsFlag(),
 		&cli.BoolFlag{Name: "ignore-paused", Usage: "exec in a paused container too; the command waits for resume"},
+		&cli.StringFlag{Name: "exec-wait-fifo", Usage: "hold the command until somebody has read a byte from this `FIFO`"},
 		&cli.StringFlag{Name: "cwd", Usage: "working `directory`"},
 		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`UID[:GID]`"},
 		&cli.StringFlag{Name: "process-label", Usage: "SELinux `label`"},
@@ -91,6 +92,7 @@ func execOptions(c *cli.Context) libcontainer.ExecOptions {
 		PidfdSocket:   c.String("pidfd-socket"),
 		PreserveFds:   c.Int("preserve-fds"),
 		IgnorePaused:  c.Bool("ignore-paused"),
+		WaitFIFO:      c.String("exec-wait-fifo"),
 	}
 }
 

@@ -57,6 +57,7 @@ type ExecOptions struct {
 	PreserveFds   int
 	Cgroups       []string // [controller[,controller]:]path
 	IgnorePaused  bool
+	WaitFIFO      string // path of a FIFO: the program is held until somebody has read a byte from it
 }
 
 // ContainerState is what `rt state` and `rt list` print: the state of runtime.md with runc's additions.

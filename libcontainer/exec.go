@@ -213,15 +213,18 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (i
 		}
 		defer signals.Stop()
 	}
-	if err := in.executed(); err != nil {
+	if err := in.becomes(o.WaitFIFO != ""); err != nil {
 		in.abandon()
 		return -1, execError(c, err)
 	}
-	in.stub.Close()
 	if err := c.execOwners(in, spec, o, fg); err != nil {
 		in.abandon()
 		return -1, err
 	}
+	if o.WaitFIFO != "" {
+		return c.execHeld(in, o, fg, signals)
+	}
+	in.stub.Close()
 	if o.Detach {
 		return 0, nil
 	}
@@ -353,7 +356,7 @@ func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgrou
 		return nil, err
 	}
 	opts := plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, ListenFds: listenFds(), Filter: filter}
-	opts.ExtraFds = opts.ListenFds + o.PreserveFds
+	opts.ExtraFds, opts.WaitFIFO = opts.ListenFds+o.PreserveFds, o.WaitFIFO
 	p, err := plan.Exec(spec, opts, facts)
 	if err != nil {
 		return nil, err

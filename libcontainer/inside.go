@@ -76,6 +76,8 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 			return sys.Open(in.Path, unix.O_RDONLY|unix.O_DIRECTORY)
 		case plan.Tasks:
 			return sys.Open(in.Path, unix.O_WRONLY)
+		case plan.FIFO:
+			return openFIFO(in.Path)
 		default:
 			return own(in)
 		}

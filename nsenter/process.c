@@ -1,6 +1,7 @@
 /*
  * Steps that make this process the user's: limits, identity, capabilities, filter, execve.
  */
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -183,25 +184,61 @@ static int close_from_to(unsigned from, unsigned to)
 	return from > to ? 0 : (int)syscall(NR_close_range, from, to, 0);
 }
 
+/* The lowest descriptor from at on that stays, ~0 if there is none. */
+static unsigned next_kept(const struct ctx *c, unsigned at)
+{
+	const unsigned kept[] = {(unsigned)c->sock, (unsigned)c->root, (unsigned)c->gate};
+	unsigned next = ~0u;
+	for (int i = 0; i < 3; i++)
+		if (kept[i] >= at && kept[i] < next)
+			next = kept[i];
+	return next;
+}
+
 /*
  * a: number of the first descriptor that the user's program must not see. To mark them is not enough: until execve has
- * found the program, its path can lead through /proc/self/fd (CVE-2024-21626). Only the conversation and the root stay.
+ * found the program, its path can lead through /proc/self/fd (CVE-2024-21626). Only the conversation, the root and a gate stay.
  */
 STEP(close_fds)
 {
-	unsigned first = (unsigned)s->a[0], sock = (unsigned)c->sock, root = c->root < 0 ? sock : (unsigned)c->root;
-	unsigned low = sock < root ? sock : root, high = sock < root ? root : sock;
-	TRY(c, "close_range", close_from_to(first, low - 1));
-	TRY(c, "close_range", close_from_to(first > low ? first : low + 1, high - 1));
-	TRY(c, "close_range", close_from_to(first > high ? first : high + 1, ~0u));
+	for (unsigned at = (unsigned)s->a[0], kept = 0; kept != ~0u; at = kept + 1) {
+		kept = next_kept(c, at);
+		TRY(c, "close_range", close_from_to(at, kept == ~0u ? kept : kept - 1));
+	}
 	c->proc = c->null = c->mask = -1;
 	c->nfds = 0;
+	return 0;
+}
+
+/* a: slot of a FIFO, open for both, that has room for one write (F_SETPIPE_SZ). It is for exec to wait at. */
+STEP(gate)
+{
+	c->gate = slot(c, s->a[0]);
+	return 0;
+}
+
+/*
+ * Lets rt hand over what it has, then puts a byte into the FIFO and waits until somebody has read it, which makes room again.
+ * A filter is in force: read, write and ppoll must do, and ppoll needs no restart_syscall after a stop.
+ */
+static int await_reader(struct ctx *c)
+{
+	struct reply r = {.type = R_SYNC, .left = c->nsteps - c->step, .value = SYNC_GATE};
+	struct pollfd p = {.fd = c->gate, .events = POLLOUT};
+	uint32_t word = 0;
+	if (write(c->sock, &r, sizeof r) != sizeof r || read(c->sock, &word, sizeof word) != sizeof word)
+		_exit(1); /* rt is gone */
+	TRY(c, "write to the FIFO", write(c->gate, "", 1));
+	TRY(c, "ppoll", ppoll(&p, 1, NULL, NULL));
 	return 0;
 }
 
 /* a: index of the environment in str. str: argv, NULL, environment, NULL. */
 STEP(exec)
 {
+	int r = c->gate < 0 ? 0 : await_reader(c);
+	if (r < 0)
+		return r;
 	TRY(c, "execve", execve(c->exe ? c->exe : s->str[0], (char **)s->str, (char **)s->str + s->a[0]));
 	return 0;
 }

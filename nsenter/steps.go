@@ -28,6 +28,7 @@ const (
 	SyncReady               // everything is set up: the container is created
 	SyncAffinity            // in the cgroup, to be given its final CPU affinity
 	SyncExec                // the user's program comes next; the stub does not wait
+	SyncGate                // a Gate is next, then the program
 )
 
 type (
@@ -235,6 +236,13 @@ type (
 	Capabilities struct{ Effective, Permitted, Inheritable, Ambient uint64 }
 	// CloseFds hides every descriptor from First on from the program.
 	CloseFds struct{ First int }
+	// Gate holds Exec up until somebody has read a byte from the FIFO, which has room for one write.
+	Gate struct {
+		FIFO Slot
+		Path string
+	}
+	// Undumpable undoes what a change of user may have done to it (proc(5), /proc/sys/fs/suid_dumpable).
+	Undumpable struct{}
 	// Exec becomes the program.
 	Exec struct{ Args, Env []string }
 	// Init goes on with the next Steps in a child, which becomes the program; the process itself skips them, and stays
@@ -315,6 +323,8 @@ func (Bounding) Name() string     { return "bounding-set" }
 func (Credentials) Name() string  { return "credentials" }
 func (Capabilities) Name() string { return "capabilities" }
 func (CloseFds) Name() string     { return "close-fds" }
+func (Gate) Name() string         { return "gate" }
+func (Undumpable) Name() string   { return "undumpable" }
 func (Exec) Name() string         { return "exec" }
 func (Init) Name() string         { return "init" }
 
@@ -328,7 +338,7 @@ func (s Clone) String() string {
 	return "clone into new namespaces " + s.Kinds
 }
 
-var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program"}
+var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program", "hand over what is waited for"}
 
 func (s Sync) String() string     { return "let rt " + syncNames[s.Point] }
 func (Dumpable) String() string   { return "let rt look into the process until it is the program" }
@@ -385,5 +395,7 @@ func (s Credentials) String() string {
 }
 func (Capabilities) String() string { return "apply caps" }
 func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }
+func (s Gate) String() string       { return "hold the program until " + s.Path + " is read" }
+func (Undumpable) String() string   { return "let nobody look into the process" }
 func (s Exec) String() string       { return "exec " + s.Args[0] }
 func (s Init) String() string       { return "stay as init; the program is a child" }

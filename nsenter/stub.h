@@ -27,7 +27,7 @@
 	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
 	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
-	X(init, 0, 0) X(call, 2, 0)
+	X(init, 0, 0) X(gate, 0, 1) X(call, 2, 0)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
 
@@ -49,7 +49,7 @@ struct plan_header {
 
 /* What the stub says to rt. */
 enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER };
-enum { SYNC_CGROUP = 3 }; /* the one sync point that no step asks for; SyncCgroup in steps.go */
+enum { SYNC_CGROUP = 3, SYNC_GATE = 8 }; /* the sync points that no step sync asks for, as in steps.go */
 struct reply {
 	uint32_t type, left; /* steps to the end of the plan, this one included */
 	int32_t value; /* a pid, a sync point, an errno */
@@ -63,6 +63,7 @@ struct ctx {
 	int proc;		/* a private procfs, -1 until needed */
 	int api[2];		/* the mounts on /proc and /sys, -1 before there are any */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
+	int gate;		/* a FIFO that holds up execve, -1 if none */
 	int cwd_done;		/* chdir has succeeded */
 	const char *exe;	/* the candidate that find-exec chose */
 	uint32_t step, nsteps;

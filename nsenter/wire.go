@@ -53,6 +53,7 @@ const (
 	kCloseFds
 	kExec
 	kInit
+	kGate
 	kCall
 )
 
@@ -243,6 +244,7 @@ func (s Capabilities) encode(r *record) {
 	r.set(kCapabilities, s.Effective, s.Permitted, s.Inheritable, s.Ambient)
 }
 func (s CloseFds) encode(r *record) { r.set(kCloseFds, uint64(s.First)) }
+func (s Gate) encode(r *record)     { r.set(kGate, slot(s.FIFO)) }
 func (s Exec) encode(r *record) {
 	r.set(kExec, uint64(len(s.Args)+1))
 	r.str(s.Args...)

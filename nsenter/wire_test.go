@@ -56,7 +56,7 @@ func samples() []Step {
 		Credentials{UID: 10, GID: 11, Groups: []uint32{12, 13, 0}, KeepGroups: true},
 		Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40},
 		CloseFds{First: 3},
-		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true},
+		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true}, Gate{FIFO: 2, Path: "/f"},
 		JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"},
 		Dumpable{},
 		CgroupJoin{Tasks: 2, Path: "/t"},
@@ -72,6 +72,7 @@ func samples() []Step {
 		IOPriority{Class: 2, Level: 3},
 		Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20},
 		NoNewPrivs{},
+		Undumpable{},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // security; each line is a function below or in the file named after its subject.
 func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	b := &builder{spec: spec, opts: opts, facts: facts}
+	b.opts.WaitFIFO = "" // start is what it waits for
 	if spec.Linux == nil {
 		b.spec.Linux = &specs.Linux{}
 	}

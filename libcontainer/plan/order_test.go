@@ -105,6 +105,7 @@ var before = [...][2]string{
 	{"scheduler", "credentials"}, {"io-priority", "credentials"}, {"rlimit", "credentials"}, // while there are privileges
 	{"rlimit", "no-new-privileges"}, {"no-new-privileges", "credentials"},
 	{"bounding-set", "credentials"}, {"credentials", "capabilities"}, {"capabilities", "exec"},
+	{"gate", "close-fds"}, {"capabilities", "undumpable"}, {"undumpable", "exec"},
 }
 
 // once are the steps that a plan has once at most.

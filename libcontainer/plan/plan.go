@@ -43,6 +43,7 @@ const (
 	Tasks     InputKind = "tasks"     // a cgroup v1 tasks file, for writing
 	CgroupDir InputKind = "cgroup"    // a cgroup v2 directory
 	Listener  InputKind = "listener"  // the container's start socket
+	FIFO      InputKind = "fifo"      // open for reading and writing, with room for one write
 	NewFS     InputKind = "new-fs"    // a detached mount of the new file system FS, for which Path is a name
 )
 
@@ -117,6 +118,7 @@ type Options struct {
 	Filter       *seccomp.Program
 	NotifyDir    string // the NOTIFY_SOCKET proxy's directory on the host
 	ListenFds    int
+	WaitFIFO     string // exec: path of a FIFO that holds the program until it is read, "" for none
 }
 
 type builder struct {

@@ -100,6 +100,9 @@ func (b *builder) credentials() error {
 	if err := b.scheduling(); err != nil {
 		return err
 	}
+	if b.opts.WaitFIFO != "" {
+		b.add("", nsenter.Gate{FIFO: b.input(Input{Kind: FIFO, Path: b.opts.WaitFIFO}), Path: b.opts.WaitFIFO})
+	}
 	b.add("", nsenter.CloseFds{First: 3 + b.opts.ExtraFds})
 	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
 	for i, l := range p.Rlimits {
@@ -126,6 +129,9 @@ func (b *builder) credentials() error {
 	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd)})
 	if caps != nil {
 		b.add("/process/capabilities", caps.Capabilities)
+	}
+	if b.opts.WaitFIFO != "" { // for as long as that takes, and without the filter it would be a way around it
+		b.add("", nsenter.Undumpable{})
 	}
 	if p.NoNewPrivileges {
 		b.filter()

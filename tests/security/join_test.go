@@ -2,6 +2,7 @@ package security
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -170,5 +171,48 @@ func TestStopWaiting(t *testing.T) {
 			t.Error("start hangs after the end of the container")
 		}
 		v.do(call{args: []string{"delete", "--force", v.id}, limit: limit}).ok(t)
+	}
+}
+
+// TestSnoopHeld: as TestSnoop, at a process that --exec-wait-fifo holds for as long as the attacker likes.
+func TestSnoopHeld(t *testing.T) {
+	for name, edits := range map[string][]func(*victim){
+		"engine":         {capable(engineCaps)},
+		"user namespace": {mapped, capable(append([]string{"CAP_SYS_PTRACE"}, strongCaps...))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, append(edits, args("sh", "-c", "attack snoop $MARKER >/tmp/snooped; sleep 1000"))...)
+			v.spec.Process.Env = append(v.spec.Process.Env, "MARKER="+v.outside)
+			v.write()
+			must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
+			v.up()
+			eventually(t, "the spy", func() bool { _, err := os.Stat(v.rootfs + "/tmp/snooped"); return err == nil })
+			fifo := v.dir + "/fifo"
+			must(t, unix.Mkfifo(fifo, 0o600))
+			v.rt("exec", "--detach", "--pid-file", v.dir+"/pid", "--exec-wait-fifo", fifo, v.id, "true").ok(t)
+			text, err := os.ReadFile(v.dir + "/pid")
+			must(t, err)
+			pid, err := strconv.Atoi(string(text))
+			must(t, err)
+			time.Sleep(300 * time.Millisecond) // the spy looks forty times, all of them at the one process
+			v.file("bundle/rootfs/stop", "", 0o644)
+			var report string
+			eventually(t, "the spy's report", func() bool {
+				text, _ := os.ReadFile(v.rootfs + "/tmp/snooped")
+				report = string(text)
+				return strings.Contains(report, "met ")
+			})
+			if strings.Contains(report, "got ") {
+				t.Errorf("the container got hold of the runtime's process:\n%s", report)
+			}
+			if strings.Contains(report, "met 0\n") {
+				t.Error("the spy has met no process of the runtime: nothing was tested")
+			}
+			t.Logf("%s", report)
+			must(t, unix.Kill(pid, unix.SIGKILL))
+			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil { // init ends after all that is in its namespace
+				t.Error(err)
+			}
+		})
 	}
 }
