@@ -77,6 +77,9 @@ integration: rt ## integration tests only (root)
 test-many: rt ## 1,000 containers at once: what one more costs, nothing left (root, minutes; RT_MANY=N)
 	$(GO) test -tags '$(TAGS)' -count=1 -v -timeout 30m ./tests/many
 
+test-fault: rt ## kill rt at every system call, let each fail, race, exhaust (root, an hour; RT_FAULT_EVERY=N, RT_FAULT_SEED=N)
+	RT_FAULT=full $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 4h ./tests/fault
+
 # The engines of Debian's packages; the same suites run on another runtime with RT=path.
 ENGINE ?= docker podman containerd buildah
 test-engines: rt ## Docker, Podman, containerd and buildah on rt (root, minutes; ENGINE=name RT=path)
@@ -121,4 +124,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-engines lint fuzz check-clean check-clean-test bench install clean distclean help
+.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-engines lint fuzz check-clean check-clean-test bench install clean distclean help

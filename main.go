@@ -49,6 +49,7 @@ type verbs interface {
 	Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error
 	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
 	Top(id string) ([]libcontainer.Process, error)
+	Doctor(o libcontainer.DoctorOptions) ([]libcontainer.Finding, error)
 }
 
 // A program is one call of rt: where its output goes and what it calls.
@@ -110,7 +111,7 @@ func (p *program) app(args []string) *cli.App {
 		Commands: []*cli.Command{
 			p.createCommand(), p.runCommand(), p.startCommand(), p.execCommand(), p.killCommand(), p.deleteCommand(),
 			p.stateCommand(), p.listCommand(), p.psCommand(), p.pauseCommand(), p.resumeCommand(), p.specCommand(),
-			p.featuresCommand(), p.checkCommand(), p.planCommand(), p.updateCommand(slices.Contains(args, "update")), p.eventsCommand(), p.statsCommand(), p.topCommand(),
+			p.featuresCommand(), p.checkCommand(), p.planCommand(), p.updateCommand(slices.Contains(args, "update")), p.eventsCommand(), p.statsCommand(), p.topCommand(), p.doctorCommand(),
 		},
 	}
 }

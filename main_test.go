@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -34,6 +35,7 @@ type fake struct {
 	processes []libcontainer.Process
 
 	problems, host []bundle.Problem
+	findings       []libcontainer.Finding
 
 	psArgs   []string
 	psOutput string
@@ -81,6 +83,9 @@ func (f *fake) Usages(ids []string) func() ([]libcontainer.ContainerUsage, error
 		f.looks++
 		return f.usages(f.looks), f.call("usages", ids)
 	}
+}
+func (f *fake) Doctor(o libcontainer.DoctorOptions) ([]libcontainer.Finding, error) {
+	return f.findings, f.call("doctor", fmt.Sprintf("%+v", o))
 }
 func (f *fake) Top(id string) ([]libcontainer.Process, error) { return f.processes, f.call("top", id) }
 

@@ -30,6 +30,7 @@ func (c *Cgroup) Adopt(r *specs.LinuxResources, pid int) (warnings []string, err
 	if err := c.checkUnused(pid); err != nil {
 		return t.warnings, err
 	}
+	c.setMarks()
 	if m := c.memberOf("cpuset"); m != nil {
 		if err := m.inheritCpuset(made, r.CPU); err != nil {
 			return t.warnings, err

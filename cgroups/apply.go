@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,10 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A Change is one file of a cgroup that an update writes.
+type Change struct {
+	Path string `json:"path"`
+	Old  string `json:"old"` // what the file held before
+	New  string `json:"new"` // what is written
+}
+
 // Apply writes the settings that are given in r, and nothing else: `update`. Device rules are left alone when r has
 // none. It is all or nothing: what can be known to be refused is found before anything is written, and when the
 // kernel refuses a value, what was written before it is restored.
 func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
+	return c.ApplyNoted(r, nil)
+}
+
+// ApplyNoted is Apply that is whole also when this process is killed: note is told before the first write what Restore
+// then needs.
+func (c *Cgroup) ApplyNoted(r *specs.LinuxResources, note func([]Change) error) (warnings []string, err error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -29,6 +43,15 @@ func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
 	if err := c.check(t); err != nil {
 		return t.warnings, err
 	}
+	if note != nil {
+		before, err := c.before(t)
+		if err == nil && len(before) > 0 {
+			err = note(before)
+		}
+		if err != nil {
+			return t.warnings, err
+		}
+	}
 	u := &undo{}
 	if err := c.apply(t, u); err != nil {
 		if undoErr := u.restore(); undoErr != nil {
@@ -37,6 +60,50 @@ func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
 		return t.warnings, err
 	}
 	return t.warnings, nil
+}
+
+// before is what all the files hold that a translation writes.
+func (c *Cgroup) before(t *translation) ([]Change, error) {
+	u := &undo{}
+	err := c.each(t, func(m *member, s Setting) error {
+		file := m.dir + "/" + s.File
+		old, err := u.read(file)
+		if s.Alt != "" && isErrno(err, unix.ENOENT) {
+			file, s.Value = m.dir+"/"+s.Alt, s.AltValue
+			old, err = u.read(file)
+		}
+		if s.Optional && isErrno(err, unix.ENOENT) {
+			return nil
+		}
+		if err == nil {
+			u.idle(file, old)
+			u.wrote(file, old, s.Value)
+		}
+		return err
+	})
+	changes := make([]Change, len(u.list))
+	for i, w := range u.list {
+		changes[i] = Change{w.path, w.old, w.value}
+	}
+	return changes, err
+}
+
+// Restore takes back what an Apply that came to no end may have written.
+func (c *Cgroup) Restore(changes []Change) error {
+	u := &undo{}
+	for _, x := range changes {
+		if !c.holds(x.Path) {
+			return fmt.Errorf("restore %s: it is no file of the container's cgroup", x.Path)
+		}
+		u.wrote(x.Path, x.Old, x.New)
+	}
+	return u.restore()
+}
+
+// holds says whether a path is that of a file of one of the cgroup's directories.
+func (c *Cgroup) holds(file string) bool {
+	dir, name := path.Split(file)
+	return name != "" && name != ".." && slices.ContainsFunc(c.members, func(m member) bool { return m.dir+"/" == dir })
 }
 
 func (c *Cgroup) apply(t *translation, u *undo) error {

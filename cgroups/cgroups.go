@@ -21,6 +21,7 @@ import (
 type Cgroup struct {
 	host    *Host
 	members []member // sorted by controller name, so that every order of work is the same each time
+	mark    string   // SetMark
 }
 
 // A member is one hierarchy's part of a container's cgroup.

@@ -46,6 +46,7 @@ func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) 
 			return t.warnings, err
 		}
 	}
+	c.setMarks()
 	if m := c.memberOf("cpuset"); m != nil {
 		if err := m.inheritCpuset(made, r.CPU); err != nil {
 			return t.warnings, err

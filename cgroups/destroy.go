@@ -31,7 +31,7 @@ func (c *Cgroup) Clear() error {
 }
 
 func (c *Cgroup) destroy(timeout time.Duration) error {
-	var err error
+	var err, other error // busy; something else, which keeps nobody from removing the rest
 	left := c.members
 	deadline := time.Now().Add(timeout)
 	for wait := time.Millisecond; ; wait = min(wait*2, 250*time.Millisecond) {
@@ -41,12 +41,12 @@ func (c *Cgroup) destroy(timeout time.Duration) error {
 			if err := m.remove(); isErrno(err, unix.EBUSY, unix.ENOTEMPTY) {
 				busy = append(busy, m)
 				problems = append(problems, err)
-			} else if err != nil {
-				return err
+			} else if other == nil {
+				other = err
 			}
 		}
 		if left = busy; len(left) == 0 {
-			return nil
+			return other
 		}
 		err = problems[0]
 		if !time.Now().Before(deadline) {

@@ -37,8 +37,9 @@ func (r *Runtime) Create(id string, o CreateOptions) error {
 	if err := k.in.stub.Go(); err != nil {
 		return k.fail(err)
 	}
-	k.moved.Close()
-	return k.in.stub.Close()
+	k.keepMoved()
+	_ = k.in.stub.Close()
+	return nil
 }
 
 // A making is a container in the course of its creation.
@@ -349,6 +350,9 @@ func (k *making) serve(point int) error {
 	return fmt.Errorf("the stub waits at sync point %d", point)
 }
 
+// errDiedEarly: before everything was set up.
+var errDiedEarly = errors.New("unable to start container process: the container's process died while it was being set up")
+
 // explain adds what is known about a process that died in the middle.
 func (k *making) explain(err error) error {
 	if err == io.EOF {
@@ -357,7 +361,7 @@ func (k *making) explain(err error) error {
 				return errors.New("container init was OOM-killed (memory limit too low?)")
 			}
 		}
-		return errors.New("unable to start container process: the container's process died while it was being set up")
+		return errDiedEarly
 	}
 	var step *StepError
 	if errors.As(err, &step) {

@@ -9,6 +9,7 @@ import (
 
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/intelrdt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -63,12 +64,23 @@ func (c *container) held() bool {
 // namespace has stopped, and gets it back only by init's end.
 func (r *Runtime) killHeld(id string) {
 	c, err := r.open(id, false)
-	if err != nil || c.Pid == 0 {
+	if err != nil {
+		r.killHeldEarly(id)
 		return
 	}
 	if p, err := sys.OpenProcess(c.Pid, c.StartTime); err == nil {
 		_ = sys.Signal(p, unix.SIGKILL)
 		p.Close()
+	}
+}
+
+// killHeldEarly is killHeld for a container that has no state yet: what create waits for, a process that somebody has
+// stopped for one, is in its cgroup. Create then takes back what it has made.
+func (r *Runtime) killHeldEarly(id string) {
+	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	c.readJournal()
+	if cg, err := c.cgroup(); err == nil && len(c.Cgroups) > 0 {
+		_ = cg.Kill(unix.SIGKILL)
 	}
 }
 
@@ -103,6 +115,12 @@ func (r *Runtime) remove(c *container) error {
 	if err := c.rdt().Remove(); err != nil {
 		return err
 	}
+	if c.rdtShared != "" {
+		if err := intelrdt.RemoveUnused(c.rdtShared); err != nil {
+			return err
+		}
+	}
+	c.returnNetDevices()
 	spec := c.poststopSpec()
 	if err := removeDir(c.dir); err != nil {
 		return fmt.Errorf("remove container directory: %w", err)
@@ -148,7 +166,7 @@ func (c *container) poststopSpec() *specs.Spec {
 
 // removeDir knows what is usually in a container's directory, which saves looking.
 func removeDir(dir string) error {
-	for _, name := range [...]string{stateFile, configFile, journalFile, startSocket} {
+	for _, name := range [...]string{configFile, startSocket, stateFile, journalFile} {
 		if err := unix.Unlink(filepath.Join(dir, name)); err != nil && err != unix.ENOENT {
 			break
 		}

@@ -28,6 +28,7 @@ func (s *state) fields() []plain.Field {
 		{Name: "rdtGroup", Value: &s.RdtGroup, OmitEmpty: true},
 		{Name: "rdtMonitor", Value: &s.RdtMonitor, OmitEmpty: true},
 		{Name: "rdtOwn", Value: &s.RdtOwn, OmitEmpty: true},
+		{Name: "bootId", Value: &s.BootID, OmitEmpty: true},
 	}
 }
 
@@ -37,6 +38,8 @@ func (j *journal) fields() []plain.Field {
 		{Name: "systemdUnit", Value: &j.Unit, OmitEmpty: true},
 		{Name: "rdtGroup", Value: &j.RdtGroup, OmitEmpty: true},
 		{Name: "rdtMonitor", Value: &j.RdtMonitor, OmitEmpty: true},
+		{Name: "rdtShared", Value: &j.RdtShared, OmitEmpty: true},
+		{Name: "bootId", Value: &j.BootID, OmitEmpty: true},
 	}
 }
 

@@ -20,6 +20,7 @@ type inside struct {
 	stub     *nsenter.Stub
 	plan     *plan.Plan
 	pid      int      // of the container's process, a child of this one; 0 before it is known
+	told     bool     // the process that cloned it has said so
 	announce bool     // the program comes next
 	master   *os.File // of the terminal
 	onPid    func() error
@@ -56,6 +57,9 @@ func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 	}
 	if err := stub.SendPlan(p.Steps(), files); err != nil {
 		in.abandon()
+		if errors.Is(err, unix.EPIPE) {
+			err = errDiedEarly
+		}
 		return nil, err
 	}
 	return in, nil
@@ -114,65 +118,85 @@ func openNamespace(in plan.Input) (*os.File, error) {
 // until serves the stub until it reaches a sync point, which is left unanswered. serve is called for each sync
 // point on the way that the stub waits at. io.EOF: the stub has become the program, or has died.
 func (in *inside) until(point int, serve func(point int) error) error {
-	waiting := 0 // a sync point that came before the pid: two processes speak on one socket
 	for {
 		r, err := in.stub.Receive()
 		if err != nil {
 			in.reapCloner()
 			return err
 		}
+		if err := in.meet(r); err != nil {
+			return in.lastWords(err)
+		}
 		switch r.Type {
-		case nsenter.ReplyPid:
-			if err := in.born(r.Value); err != nil {
-				return in.lastWords(err)
-			}
 		case nsenter.ReplyFd:
 			if err := in.take(r); err != nil {
 				return err
 			}
-			continue
 		case nsenter.ReplyListener:
 			if err := in.listener(r.Value); err != nil {
 				return err
 			}
-			continue
 		case nsenter.ReplyError:
-			err := in.stepError(r)
-			in.learnPid(r)
-			return err
+			return in.stepError(r)
 		case nsenter.ReplySync:
 			if r.Value == nsenter.SyncExec {
 				in.announce = true
 				continue
 			}
-			waiting = r.Value
-		}
-		if waiting == 0 || (in.pid == 0 && waiting != nsenter.SyncTime) {
-			continue
-		}
-		if waiting == point {
-			in.reapCloner()
-			return nil
-		}
-		if waiting == nsenter.SyncCgroup {
-			err = in.join(in.pid)
-		} else {
-			err = serve(waiting)
-		}
-		if err != nil {
-			return err
-		}
-		waiting = 0
-		if err := in.stub.Go(); err != nil {
-			return in.lastWords(err)
+			if r.Value == point {
+				in.reapCloner()
+				return nil
+			}
+			if err := in.answer(r.Value, serve); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// answer does rt's part at a sync point and lets the stub go on.
+func (in *inside) answer(point int, serve func(point int) error) (err error) {
+	if point == nsenter.SyncCgroup {
+		err = in.join(in.pid)
+	} else {
+		err = serve(point)
+	}
+	if err != nil {
+		return err
+	}
+	if err := in.stub.Go(); err != nil {
+		return in.lastWords(err)
+	}
+	return nil
+}
+
+// meet learns from a message who the container's process is. Two processes speak on one socket: the one that clones says
+// the pid and ends; but it may come second, or be killed before. So every message of another than that one will do, for
+// the kernel says whose it is.
+func (in *inside) meet(r *nsenter.Reply) error {
+	pid := 0
+	switch {
+	case r.Type == nsenter.ReplyPid:
+		pid, in.told = r.Value, true
+	case in.pid == 0 && r.From != in.stub.Pid:
+		pid = r.From
+	}
+	if pid == 0 || pid == in.pid {
+		return nil
+	}
+	if r.Type == nsenter.ReplyError { // nothing is to be done for a process that ends, but to reap it: it keeps its pid namespace
+		if sys.OwnChild(pid) {
+			in.pid = pid
+		}
+		return nil
+	}
+	return in.born(pid)
 }
 
 // born is told the pid of the container's process. It must be a child of this process, and the only one: rt will move
 // it, give it ids and kill it, and who got hold of the stub could name a process of the host.
 func (in *inside) born(pid int) error {
-	if in.pid != 0 || !ownChild(pid) {
+	if in.pid != 0 || !sys.OwnChild(pid) {
 		return fmt.Errorf("the stub: %d is not the pid of the container's process", pid)
 	}
 	in.pid = pid
@@ -180,10 +204,6 @@ func (in *inside) born(pid int) error {
 		return in.onPid()
 	}
 	return nil
-}
-
-func ownChild(pid int) bool {
-	return pid > 0 && sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
 }
 
 // ends says whether a child has ended or is about to: before it is a zombie it has no namespaces any more, and before
@@ -218,31 +238,17 @@ func (in *inside) lastWords(err error) error {
 	}
 }
 
-// learnPid waits for the pid when an error of the container's process came before it, as two processes speak on one
-// socket: a process that is not reaped keeps its pid namespace, and with it the namespace's init, from ending.
-func (in *inside) learnPid(failed *nsenter.Reply) {
-	for i, it := range in.plan.Items {
-		if _, ok := it.Step.(nsenter.Clone); !ok || in.pid != 0 || len(in.plan.Items)-failed.Left <= i {
-			continue
-		}
-		for in.pid == 0 {
-			r, err := in.stub.Receive()
-			if err != nil {
-				return
-			}
-			if r.Type == nsenter.ReplyPid && ownChild(r.Value) {
-				in.pid = r.Value
-			}
-		}
-	}
-}
-
 // reapCloner: the process that cloned the container's has nothing more to do. It is not waited for while that one
-// is at work.
+// is at work. What it has said must not stay unread: the kernel would answer the end of the conversation with
+// ECONNRESET, and a word to go on before it were lost (unix(7)).
 func (in *inside) reapCloner() {
-	if in.pid != 0 && in.stub.Pid != 0 {
-		_, _ = sys.Wait(in.stub.Pid)
-		in.stub.Pid = 0
+	if in.pid == 0 || in.stub.Pid == 0 {
+		return
+	}
+	_, _ = sys.Wait(in.stub.Pid)
+	in.stub.Pid = 0
+	if !in.told {
+		in.stub.Drop()
 	}
 }
 
@@ -294,6 +300,8 @@ func (in *inside) abandon() {
 	in.reapCloner()
 	if in.pid != 0 {
 		_ = unix.Kill(in.pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
-		_, _ = sys.Wait(in.pid)
+		// A dead child in its pid namespace that nobody knows, as a hook's stub was killed before it could tell, would
+		// keep it from ending.
+		sys.ReapUntil(in.pid)
 	}
 }

@@ -15,10 +15,12 @@ type journal struct {
 	Unit       string            `json:"systemdUnit,omitempty"`
 	RdtGroup   string            `json:"rdtGroup,omitempty"` // a resctrl directory that is the container's alone
 	RdtMonitor string            `json:"rdtMonitor,omitempty"`
+	RdtShared  string            `json:"rdtShared,omitempty"` // a class of service that others may use by now, if create has made it
+	BootID     string            `json:"bootId,omitempty"`
 }
 
 func (c *container) writeJournal() error {
-	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor}
+	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor, RdtShared: c.rdtShared, BootID: c.BootID}
 	if c.RdtOwn {
 		j.RdtGroup = c.RdtGroup
 	}
@@ -33,7 +35,8 @@ func (c *container) readJournal() {
 	var j journal
 	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
 	if err == nil && json.Unmarshal(data, &j) == nil {
-		c.Cgroups, c.Unit, c.RdtMonitor = j.Cgroups, j.Unit, j.RdtMonitor
+		c.Cgroups, c.Unit, c.RdtMonitor, c.rdtShared, c.BootID = j.Cgroups, j.Unit, j.RdtMonitor, j.RdtShared, j.BootID
 		c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
+		c.checkBoot()
 	}
 }

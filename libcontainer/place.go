@@ -32,6 +32,7 @@ func (k *making) reserve() error {
 	if err := c.acquire(); err != nil {
 		return err
 	}
+	c.BootID = bootID()
 	if err := c.findRdt(k.spec); err != nil {
 		return err
 	}
@@ -146,6 +147,7 @@ func (k *making) useCgroup(cg *cgroups.Cgroup) error {
 
 // setCgroup makes cg the container's, on disk first.
 func (k *making) setCgroup(cg *cgroups.Cgroup) error {
+	cg.SetMark(k.c.mark())
 	k.c.cg, k.c.Cgroups = cg, cg.Paths()
 	return k.c.writeJournal()
 }

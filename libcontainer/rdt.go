@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"rt/internal/hint"
+	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
 
@@ -26,7 +27,11 @@ func (c *container) findRdt(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	c.setRdt(intelrdt.For(root, c.ID, spec.Linux.IntelRdt))
+	g := intelrdt.For(root, c.ID, spec.Linux.IntelRdt)
+	c.setRdt(g)
+	if !g.Own && !g.Exists() {
+		c.rdtShared = g.Dir
+	}
 	return nil
 }
 
@@ -36,6 +41,11 @@ func (k *making) makeRdt() error {
 	}
 	made, err := k.c.rdt().Create(k.spec.Linux.IntelRdt)
 	k.undo = append(k.undo, func() { k.undone(made.Remove()) })
+	for _, dir := range []string{made.Dir, made.Mon} {
+		if text := k.c.mark(); dir != "" && text != "" {
+			sys.SetMark(dir, text)
+		}
+	}
 	return err
 }
 

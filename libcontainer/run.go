@@ -48,7 +48,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 		return r.ended(k.c, o, status)
 	}
 	k.in.stub.Close()
-	k.moved.Close() // else the network namespace would outlive the container for as long as rt is there
+	k.keepMoved() // else the network namespace would outlive the container for as long as rt is there
 	k.c.release()
 	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
 		return -1, k.fail(err)
@@ -58,7 +58,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	}
 	status, err := fg.wait(k.c.Pid, signals, !o.NoSubreaper)
 	if err != nil {
-		return -1, err
+		return -1, k.fail(err)
 	}
 	return r.ended(k.c, o, status)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -40,6 +41,9 @@ func (r *Runtime) Start(id string) error {
 	return c.begin(spec, in)
 }
 
+// errHalted: start would wait for ever, and keep everybody else from the container.
+var errHalted = errors.New("cannot start container: a signal has stopped its process (SIGSTOP)")
+
 func (c *container) mayStart() error {
 	status, err := c.status()
 	if err != nil {
@@ -47,6 +51,9 @@ func (c *container) mayStart() error {
 	}
 	switch status {
 	case specs.StateCreated:
+		if sys.Halted(c.Pid) {
+			return hint.With(errHalted, "rt kill "+c.ID+" CONT lets it go on")
+		}
 		return nil
 	case specs.StateStopped:
 		return errors.New("cannot start a container that has stopped")

@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/intelrdt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -27,6 +29,8 @@ const (
 	journalFile = "journal"
 	startSocket = "start.sock"
 	notifyDir   = "notify"
+	updateFile  = "update"  // what an update that is under way has to take back if it is killed
+	devicesFile = "netdevs" // network devices that a create that is under way has moved
 )
 
 // A state is what rt keeps about a container: who it is, not what it is doing, which is asked of the kernel each time.
@@ -48,6 +52,7 @@ type state struct {
 	RdtGroup      string            `json:"rdtGroup,omitempty"`   // resctrl directory of the class of service
 	RdtMonitor    string            `json:"rdtMonitor,omitempty"` // of the monitoring group
 	RdtOwn        bool              `json:"rdtOwn,omitempty"`     // the class of service ends with the container
+	BootID        string            `json:"bootId,omitempty"`     // of the boot that pid, cgroups and unit are of
 }
 
 // A container is one that exists on disk.
@@ -57,6 +62,9 @@ type container struct {
 	lock *os.File // held, or nil
 	rt   *Runtime
 	cg   *cgroups.Cgroup
+
+	gone      bool   // with an earlier boot of the machine
+	rdtShared string // class of service that create makes for others, too, while it is under way
 }
 
 func (r *Runtime) dir(id string) string { return filepath.Join(r.Root, id) }
@@ -72,7 +80,11 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 			return nil, err
 		}
 	}
-	if err := c.load(); err != nil {
+	err := c.load()
+	if err == nil && lock {
+		err = c.finishUpdate()
+	}
+	if err != nil {
 		c.release()
 		return nil, err
 	}
@@ -91,13 +103,30 @@ func (c *container) acquire() error {
 		d.Close()
 		return fmt.Errorf("lock container %s: %w", c.dir, err)
 	}
-	// While the lock was awaited the container may have been deleted, and another one may have taken its name.
-	var locked, there unix.Stat_t
-	if unix.Fstat(int(d.Fd()), &locked) != nil || unix.Stat(c.dir, &there) != nil || locked.Ino != there.Ino || locked.Dev != there.Dev {
+	if err := c.isStill(d); err != nil {
 		d.Close()
-		return ErrNotExist
+		return err
 	}
 	c.lock = d
+	return nil
+}
+
+// isStill: while the lock was awaited the container may have been deleted, and another one may have taken its name.
+func (c *container) isStill(d *os.File) error {
+	var locked, there unix.Stat_t
+	err := unix.Stat(c.dir, &there)
+	if err == unix.ENOENT {
+		return ErrNotExist
+	}
+	if err == nil {
+		err = unix.Fstat(int(d.Fd()), &locked)
+	}
+	if err != nil {
+		return fmt.Errorf("lock container %s: %w", c.dir, err)
+	}
+	if locked.Ino != there.Ino || locked.Dev != there.Dev {
+		return ErrNotExist
+	}
 	return nil
 }
 
@@ -122,6 +151,7 @@ func (c *container) load() error {
 	if c.Pid < 0 { // to kill(2) it would be a group of processes, or all of them
 		return fmt.Errorf("read state %s: %d is no pid", filepath.Join(c.dir, stateFile), c.Pid)
 	}
+	c.checkBoot()
 	return nil
 }
 
@@ -176,6 +206,26 @@ func (c *container) alive() bool {
 	}
 	start, dead, err := sys.StartTime(c.Pid)
 	return err == nil && !dead && start == c.StartTime
+}
+
+// checkBoot forgets what ended with an earlier boot of the machine, on a --root that has outlived it: pid, cgroups and
+// unit are names that somebody else may have by now.
+func (c *container) checkBoot() {
+	if now := bootID(); c.BootID == "" || now == "" || c.BootID == now {
+		return
+	}
+	c.Pid, c.StartTime, c.Cgroups, c.Unit = 0, 0, nil, ""
+	c.setRdt(intelrdt.Group{})
+	c.rdtShared, c.gone = "", true
+}
+
+// bootID is a name for this boot of the machine, "" if it cannot be read.
+func bootID() string {
+	id, err := sys.ReadFile("/proc/sys/kernel/random/boot_id", 64)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
 }
 
 // status is derived from what is there; nothing that is written down can be out of date.

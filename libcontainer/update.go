@@ -1,11 +1,19 @@
 package libcontainer
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
 
 	"rt/cgroups"
+	"rt/cgroups/systemd"
+	"rt/internal/hint"
+	"rt/internal/sys"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Update changes the limits of a container that are given in resources, and no others. Nothing of it is
@@ -52,17 +60,20 @@ func (c *container) applyResources(r *specs.LinuxResources) error {
 	if c.Unit != "" {
 		r = withBandwidth(cg, r)
 	}
-	undo, err := c.setProperties(r) // before the files, which systemd would write again
-	if err != nil {
+	var undo func() error
+	warnings, err := cg.ApplyNoted(r, func(before []cgroups.Change) (err error) {
+		if err = c.noteUpdate(before); err == nil {
+			undo, err = c.setProperties(r) // before the files, which systemd would write again
+		}
 		return err
-	}
-	warnings, err := cg.Apply(r)
+	})
 	for _, w := range warnings {
 		c.rt.Warn("%s", w)
 	}
-	if err != nil {
+	if err != nil && undo != nil {
 		err = errors.Join(err, undo())
 	}
+	c.endUpdate()
 	return err
 }
 
@@ -101,4 +112,64 @@ func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) *specs.LinuxReso
 	}
 	all.CPU = &cpu
 	return &all
+}
+
+// noteUpdate writes down what an update that is killed leaves to be taken back.
+func (c *container) noteUpdate(before []cgroups.Change) error {
+	data, err := json.Marshal(before)
+	if err == nil {
+		err = writeAtomic(filepath.Join(c.dir, updateFile), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write update journal: %w", err)
+	}
+	return nil
+}
+
+func (c *container) endUpdate() { _ = unix.Unlink(filepath.Join(c.dir, updateFile)) }
+
+// finishUpdate takes back an update that was killed: a container has the limits of before or those of after. It is for
+// who holds the lock.
+func (c *container) finishUpdate() error {
+	data, err := sys.ReadFile(filepath.Join(c.dir, updateFile), maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var changes []cgroups.Change
+	if err == nil {
+		err = json.Unmarshal(data, &changes)
+	}
+	cg, cgErr := c.cgroup()
+	if err == nil {
+		err = cgErr
+	}
+	if err == nil && cg.Exists() {
+		err = c.restore(cg, changes)
+	}
+	if err != nil {
+		return hint.With(fmt.Errorf("take back an update that was interrupted: %w", err), "remove "+filepath.Join(c.dir, updateFile)+" to keep the limits as they are")
+	}
+	c.endUpdate()
+	return nil
+}
+
+// restore writes the old limits, and tells systemd of them.
+func (c *container) restore(cg *cgroups.Cgroup, changes []cgroups.Change) error {
+	if err := cg.Restore(changes); err != nil || c.Unit == "" {
+		return err
+	}
+	settings := make([]cgroups.Setting, len(changes))
+	for i, x := range changes {
+		settings[i] = cgroups.Setting{File: filepath.Base(x.Path), Value: x.Old}
+	}
+	before := systemd.Limits(settings, cg.Read, 0)
+	if len(before) == 0 {
+		return nil
+	}
+	m, err := systemd.Connect(usersManager())
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Set(c.Unit, systemd.Sorted(before))
 }

@@ -40,6 +40,7 @@ type Reply struct {
 	Value int
 	Text  string
 	File  *os.File
+	From  int // pid of the sender, by the kernel; 0 where it is not asked for
 }
 
 // Stdio are the first three descriptors of the container's process.
@@ -57,6 +58,10 @@ func Start(stdio Stdio, extra int) (*Stub, error) {
 		return nil, fmt.Errorf("make a socket for the stub: %w", err)
 	}
 	defer unix.Close(pair[1])
+	if err := unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		unix.Close(pair[0])
+		return nil, fmt.Errorf("make a socket for the stub: %w", err)
+	}
 	s := &Stub{conv: os.NewFile(uintptr(pair[0]), "stub")}
 	files := make([]uintptr, 0, 4+extra)
 	for _, f := range stdio {
@@ -126,8 +131,10 @@ func (s *Soon) Abandon() {
 // Abandon ends a stub that has not cloned yet.
 func (s *Stub) Abandon() {
 	s.Close()
-	_ = unix.Kill(s.Pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
-	_, _ = sys.Wait(s.Pid)
+	if sys.OwnChild(s.Pid) { // else it has been reaped, and the pid may be another's
+		_ = unix.Kill(s.Pid, unix.SIGKILL)
+		_, _ = sys.Wait(s.Pid)
+	}
 }
 
 func highest(fds []uintptr) int {
@@ -232,6 +239,12 @@ func (s *Stub) Receive() (*Reply, error) {
 	}
 }
 
+// Drop takes a message that nobody needs, if there is one.
+func (s *Stub) Drop() {
+	var buf [replySize]byte
+	_, _, _, _, _ = unix.Recvmsg(int(s.conv.Fd()), buf[:], nil, unix.MSG_DONTWAIT)
+}
+
 func parseReply(buf, oob []byte) (*Reply, error) {
 	u32 := func(at int) uint32 { return binary.NativeEndian.Uint32(buf[at:]) }
 	r := &Reply{
@@ -249,16 +262,34 @@ func parseReply(buf, oob []byte) (*Reply, error) {
 		return r, nil
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(msgs) != 1 {
+	if err != nil {
 		return nil, fmt.Errorf("hear from the stub: bad control message")
 	}
-	fds, err := unix.ParseUnixRights(&msgs[0])
-	if err != nil || len(fds) != 1 {
+	for i := range msgs {
+		if err := r.control(&msgs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// control takes what the kernel or the stub has put beside a message: who sent it, or one descriptor.
+func (r *Reply) control(m *unix.SocketControlMessage) error {
+	if m.Header.Type == unix.SCM_CREDENTIALS {
+		who, err := unix.ParseUnixCredentials(m)
+		if err != nil {
+			return fmt.Errorf("hear from the stub: bad credentials")
+		}
+		r.From = int(who.Pid)
+		return nil
+	}
+	fds, err := unix.ParseUnixRights(m)
+	if err != nil || len(fds) != 1 || r.File != nil {
 		for _, fd := range fds {
 			unix.Close(fd)
 		}
-		return nil, fmt.Errorf("hear from the stub: bad descriptors")
+		return fmt.Errorf("hear from the stub: bad descriptors")
 	}
 	r.File = os.NewFile(uintptr(fds[0]), r.Text)
-	return r, nil
+	return nil
 }

@@ -135,21 +135,51 @@ func Wait(pid int) (unix.WaitStatus, error) {
 	return ws, nil
 }
 
+// ReapUntil reaps children, whoever ends, until it has been pid's turn.
+func ReapUntil(pid int) {
+	for {
+		got, err := unix.Wait4(-1, nil, 0, nil)
+		if got == pid || err != nil && err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// OwnChild says whether a process is a child of this one that has not been reaped.
+func OwnChild(pid int) bool {
+	return pid > 0 && Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
+}
+
 // StartTime is when a process started, in clock ticks since boot: with the pid it names a process for good.
 // dead says that it is a zombie. See proc_pid_stat(5).
 func StartTime(pid int) (start uint64, dead bool, err error) {
-	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
+	fields, err := stat(pid)
 	if err != nil {
 		return 0, true, err
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return start, fields[0] == "Z" || fields[0] == "X", err
+}
+
+// Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.
+func Halted(pid int) bool {
+	fields, err := stat(pid)
+	return err == nil && fields[0] == "T"
+}
+
+// stat reads /proc/PID/stat from the third field on.
+func stat(pid int) ([]string, error) {
+	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
+	if err != nil {
+		return nil, err
 	}
 	// The second field is the command in parentheses, and may hold anything.
 	text := string(data)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	if len(fields) < 20 {
-		return 0, true, fmt.Errorf("read /proc/%d/stat: %d fields are too few", pid, len(fields)+2)
+		return nil, fmt.Errorf("read /proc/%d/stat: %d fields are too few", pid, len(fields)+2)
 	}
-	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return start, fields[0] == "Z" || fields[0] == "X", err
+	return fields, nil
 }
 
 // OpenProcess returns a pidfd of the process that has this pid and start time; ESRCH if it is gone.

@@ -208,6 +208,26 @@ func (g Group) Join(pid int) error {
 	return nil
 }
 
+// Exists says whether the class of service is there.
+func (g Group) Exists() bool { return unix.Access(g.Dir, unix.F_OK) == nil }
+
+// RemoveUnused removes a class of service that nobody is in: a create that was killed has made it. The kernel would let a
+// class be removed that is in use.
+func RemoveUnused(dir string) error {
+	tasks, err := os.ReadFile(filepath.Join(dir, "tasks"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove class of service: %w", err)
+	}
+	groups, _ := os.ReadDir(filepath.Join(dir, "mon_groups"))
+	if strings.TrimSpace(string(tasks)) != "" || len(groups) > 0 {
+		return nil
+	}
+	return Group{Dir: dir, Own: true}.Remove()
+}
+
 // Remove takes away the group as far as it is the container's.
 func (g Group) Remove() error {
 	dirs := []string{g.Mon}

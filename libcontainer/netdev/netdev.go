@@ -32,6 +32,17 @@ func (c *conn) link(name string) (l link, err error) {
 	return l, err
 }
 
+// byIndex looks a device up by its number.
+func (c *conn) byIndex(index int32) (l link, err error) {
+	err = c.do(linkRequest(unix.RTM_GETLINK, index, 0, 0), func(msg []byte) {
+		if len(msg) >= unix.SizeofIfInfomsg {
+			l.index = int32(binary.NativeEndian.Uint32(msg[4:]))
+			l.up = binary.NativeEndian.Uint32(msg[8:])&unix.IFF_UP != 0
+		}
+	})
+	return l, err
+}
+
 func (c *conn) has(name string) (bool, error) {
 	_, err := c.link(name)
 	if errors.Is(err, unix.ENODEV) {
@@ -68,7 +79,8 @@ type device struct {
 
 // Move moves the devices into the network namespace at path, in the order of their names. On error they are all
 // back where they were. Close the result, after Back if what follows has failed.
-func Move(devices map[string]specs.LinuxNetDevice, path string) (*Moved, error) {
+// note, which may be nil, is told what is needed to bring them back after a crash, before anything is moved.
+func Move(devices map[string]specs.LinuxNetDevice, path string, note func(*Record) error) (*Moved, error) {
 	m, err := prepare(path)
 	if err != nil {
 		return nil, err
@@ -78,6 +90,16 @@ func Move(devices map[string]specs.LinuxNetDevice, path string) (*Moved, error) 
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	if note != nil {
+		r, err := m.record(names, devices)
+		if err == nil {
+			err = note(r)
+		}
+		if err != nil {
+			m.Close()
+			return nil, err
+		}
+	}
 	for _, name := range names {
 		if err := m.take(name, devices[name].Name); err != nil {
 			m.Back()

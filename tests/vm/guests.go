@@ -35,7 +35,7 @@ const quickTests = "^Test(Binary|Lifecycle|Kill|KillPaused|ExecDetach|ExecProces
 	"MemoryLimitWorks|MemoryHogIsKilled|ForkBomb|SmallestPidsLimits|TinyLimits|NestedCgroupsPath|RelativeCgroupsPath|Cgroup2Mount|" +
 	"DefaultDevices|DeviceAccess|UpdateFlags|UpdateIsWhole|EventsOOM|EventsStats|ExecWhereInitWent|CgroupOwner|LimitWithoutController|" +
 	"Delegated|OwnCgroupOnly|RootlessRanges|FrozenMakesNoProgress|NetDeviceBack|Scheduler|" +
-	"LimitsV2|DevicesEnforcedV2|ParentWithProcesses|CreateJoinDestroy|Freeze|KillForking)$"
+	"LimitsV2|DevicesEnforcedV2|ParentWithProcesses|CreateJoinDestroy|Freeze|KillForking|Killed)$"
 
 func guestNames() (names []string) {
 	for _, g := range guests() {

@@ -1,0 +1,80 @@
+package cgroups
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// SetMark makes Create and Adopt mark the directories (sys.SetMark) with this text.
+func (c *Cgroup) SetMark(text string) { c.mark = text }
+
+func (c *Cgroup) setMarks() {
+	for _, m := range c.members {
+		if c.mark != "" {
+			sys.SetMark(m.dir, c.mark)
+		}
+	}
+}
+
+// Marked is a directory with a mark.
+type Marked struct {
+	Dir     string
+	Text    string
+	Trusted bool // by sys.Mark
+}
+
+// FindMarked walks all hierarchies of the host. Directories that vanish meanwhile are left out; those inside of a marked
+// one belong to it.
+func (h *Host) FindMarked() (found []Marked, err error) {
+	var roots []string
+	for _, mount := range h.V1 {
+		roots = append(roots, mount)
+	}
+	if h.Unified != "" {
+		roots = append(roots, h.Unified)
+	}
+	slices.Sort(roots)
+	for _, root := range slices.Compact(roots) {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil && path != root && (errors.Is(err, fs.ErrNotExist) || isErrno(err, unix.ENODEV)):
+				return fs.SkipDir
+			case err != nil:
+				return err
+			case !d.IsDir() || path == root:
+				return nil
+			}
+			if text, trusted := sys.Mark(path); text != "" {
+				found = append(found, Marked{path, text, trusted})
+				return fs.SkipDir
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// LoadDirs is the cgroup that consists of these directories, each below a hierarchy of h.
+func LoadDirs(h *Host, dirs []string) *Cgroup {
+	paths := map[string]string{}
+	for _, dir := range dirs {
+		for name, mount := range h.V1 {
+			if below(dir, mount) != "" {
+				paths[name] = dir
+			}
+		}
+		if below(dir, h.Unified) != "" {
+			paths[""] = dir
+		}
+	}
+	return Load(h, paths)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"rt/libcontainer"
+)
+
+func (p *program) doctorCommand() *cli.Command {
+	return command(&cli.Command{
+		Name:  "doctor",
+		Usage: "find what containers that are gone have left on this host",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "fix", Usage: "remove what is found"},
+			&cli.BoolFlag{Name: "kill", Usage: "with --fix: also where programs still run; they are killed"},
+			&cli.BoolFlag{Name: "stopped", Usage: "also containers that have stopped and were not deleted"},
+			textOrJSON(),
+		},
+	}, 0, 0, func(c *cli.Context) error {
+		format := c.String("format")
+		if format != "text" && format != "json" {
+			return errors.New("invalid format option")
+		}
+		o := libcontainer.DoctorOptions{Fix: c.Bool("fix"), Kill: c.Bool("kill"), Stopped: c.Bool("stopped")}
+		found, err := p.runtime(c).Doctor(o)
+		if err == nil && format == "json" {
+			err = json.NewEncoder(p.stdout).Encode(append([]libcontainer.Finding{}, found...))
+		} else if err == nil {
+			err = printFindings(p.stdout, found)
+		}
+		if err == nil && unfixed(found) {
+			return exitStatus(1) // the findings are the message
+		}
+		return err
+	})
+}
+
+// unfixed says whether something is still there.
+func unfixed(found []libcontainer.Finding) bool {
+	for _, f := range found {
+		if !f.Fixed {
+			return true
+		}
+	}
+	return false
+}
+
+func printFindings(w io.Writer, found []libcontainer.Finding) error {
+	for _, f := range found {
+		text := fmt.Sprintf("%s %s: %s; ", f.Kind, oneCell(strings.Join(f.Paths, " ")), oneCell(f.Why))
+		switch {
+		case f.Fixed:
+			text += "fixed: " + f.Fix
+		case f.Error != "":
+			text += "not fixed: " + oneCell(f.Error)
+		default:
+			text += "--fix would " + f.Fix
+		}
+		if _, err := fmt.Fprintln(w, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/intelrdt"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// A Finding is something that is left on the host by a container that is gone.
+type Finding struct {
+	Kind  string   `json:"kind"`  // container, cgroup, resctrl or mount
+	Paths []string `json:"paths"` // directories, or the mount point
+	Pids  []int    `json:"pids,omitempty"`
+	Why   string   `json:"why"` // it is thought to be left over
+	Fix   string   `json:"fix"` // what --fix does, or what keeps it from that
+	Fixed bool     `json:"fixed"`
+	Error string   `json:"error,omitempty"` // why it could not be fixed
+
+	fix func() error // nil: it is left alone
+}
+
+// DoctorOptions are the flags of doctor.
+type DoctorOptions struct {
+	Fix     bool
+	Kill    bool // with Fix: programs that still run in a container that nobody can reach any more
+	Stopped bool // also containers that have ended and were not deleted, as is their owner's right
+}
+
+// Doctor looks for what containers that are gone have left: among the mounts, below the root, in the hierarchies of cgroups
+// and in resctrl. It touches only what is provably rt's: directories with nothing but rt's files in them, and cgroups with rt's mark,
+// which on the host nobody writes but who has CAP_SYS_ADMIN.
+func (r *Runtime) Doctor(o DoctorOptions) (found []Finding, err error) {
+	for _, look := range []func(DoctorOptions) ([]Finding, error){r.oldMounts, r.oldDirectories, r.oldCgroups, r.oldRdtGroups} {
+		list, err := look(o)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, list...)
+	}
+	for i := range found {
+		if f := &found[i]; o.Fix && f.fix != nil {
+			if err := f.fix(); err != nil {
+				f.Error = err.Error()
+			} else {
+				f.Fixed = true
+			}
+		}
+	}
+	return found, nil
+}
+
+// rtsFiles are all the names that rt gives to what it makes in a container's directory.
+func rtsFiles() []string {
+	return []string{stateFile, configFile, journalFile, startSocket, notifyDir, updateFile, devicesFile,
+		"." + stateFile, "." + updateFile, "." + devicesFile}
+}
+
+// oldDirectories are containers below the root that cannot be used any more.
+func (r *Runtime) oldDirectories(o DoctorOptions) (found []Finding, err error) {
+	entries, err := os.ReadDir(r.Root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the containers: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && bundle.CheckID(e.Name()) == nil && onlyRts(r.dir(e.Name())) {
+			if f := r.oldDirectory(e.Name(), o); f != nil {
+				found = append(found, *f)
+			}
+		}
+	}
+	return found, nil
+}
+
+// onlyRts says whether a directory holds only what rt has made. One that somebody else has put there may not be removed.
+func onlyRts(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !slices.Contains(rtsFiles(), e.Name()) })
+}
+
+func (r *Runtime) oldDirectory(id string, o DoctorOptions) *Finding {
+	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	if c.held() {
+		return nil // another rt is at work
+	}
+	why := c.whyOld(o.Stopped)
+	if why == "" {
+		return nil
+	}
+	f := &Finding{Kind: "container", Paths: []string{c.dir}, Why: why, Fix: "delete the container, and what its journal names"}
+	if cg, err := c.cgroup(); err == nil {
+		f.Pids, _ = cg.Procs()
+	}
+	f.fix = func() error { return r.Delete(id, true) }
+	spare(f, o)
+	return f
+}
+
+// whyOld says why a container cannot be used any more, "" if it can.
+func (c *container) whyOld(stopped bool) string {
+	err := c.load()
+	switch {
+	case errors.Is(err, ErrNotExist):
+		c.readJournal()
+		return "it has no state: create was killed"
+	case err != nil:
+		c.readJournal()
+		return err.Error()
+	case c.gone:
+		return "it was made before the machine was started again"
+	case c.alive():
+		return ""
+	case c.Unit == "" && len(c.Cgroups) > 0 && !c.recorded().Exists():
+		return "its process and its cgroup are gone"
+	case stopped:
+		return "it has stopped, and nobody has deleted it"
+	}
+	return ""
+}
+
+// spare keeps a fix from ending somebody's program, unless that is asked for. The stub is nobody's program: what it waits
+// for can come no more.
+func spare(f *Finding, o DoctorOptions) {
+	programs := slices.DeleteFunc(slices.Clone(f.Pids), isStub)
+	switch {
+	case len(programs) == 0:
+	case o.Kill:
+		f.Fix += fmt.Sprintf(", and kill %d process(es)", len(programs))
+	default:
+		f.Fix = fmt.Sprintf("do nothing, as %d process(es) run there, which --kill ends", len(programs))
+		f.fix = nil
+	}
+}
+
+func isStub(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && strings.HasPrefix(exe, "/memfd:rt-stub")
+}
+
+// oldCgroups are cgroups that carry rt's mark and whose container is not there.
+func (r *Runtime) oldCgroups(o DoctorOptions) (found []Finding, err error) {
+	host, err := cgroups.Probe()
+	if err != nil {
+		return nil, nil // none are mounted: there is none
+	}
+	marked, err := host.FindMarked()
+	if err != nil {
+		return nil, fmt.Errorf("look at the cgroups: %w", err)
+	}
+	dirs := map[mark][]string{}
+	var order []mark
+	for _, m := range marked {
+		k, ok := parseMark(m.Text)
+		if !ok || !m.Trusted && os.Geteuid() == 0 {
+			continue // somebody else may have written it
+		}
+		if dirs[k] == nil {
+			order = append(order, k)
+		}
+		dirs[k] = append(dirs[k], m.Dir)
+	}
+	for _, k := range order {
+		if k.lives(dirs[k]) {
+			continue
+		}
+		found = append(found, r.oldCgroup(host, k, dirs[k], o))
+	}
+	return found, nil
+}
+
+// lives: the container that has marked these cgroups is there, or it cannot be told. Without cgroups it is enough that it is
+// there.
+func (m mark) lives(dirs []string) bool {
+	if viewOf("self") != m.view {
+		return inUse(m.mounts()) // its directory is in sight of others, who are to look
+	}
+	c := &container{dir: m.dir, state: state{ID: filepath.Base(m.dir)}}
+	if c.held() {
+		return true
+	}
+	if err := c.load(); err != nil {
+		c.readJournal()
+	}
+	if len(c.Cgroups) == 0 || dirs == nil {
+		_, err := os.Lstat(m.dir)
+		return !errors.Is(err, fs.ErrNotExist) && !c.gone
+	}
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		for _, own := range c.Cgroups {
+			if own == dir {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// inUse says whether a process is in a mount namespace; true where that cannot be seen.
+func inUse(mounts uint64) bool {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return true
+	}
+	for _, e := range entries {
+		if n := e.Name(); n[0] >= '0' && n[0] <= '9' {
+			if mountNamespace(n) == mounts {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (m mark) why() string {
+	return "it is marked as that of the container " + m.dir + ", which does not exist"
+}
+
+func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorOptions) Finding {
+	f := Finding{Kind: "cgroup", Paths: dirs, Why: k.why(), Fix: "remove it"}
+	cg := cgroups.LoadDirs(host, dirs)
+	f.Pids, _ = cg.Procs()
+	f.fix = func() error {
+		if k.lives(dirs) {
+			return errors.New("it has come to life")
+		}
+		c := &container{rt: r, state: state{Unit: unitOf(dirs)}, cg: cg}
+		if err := c.stopUnit(); err != nil {
+			return err
+		}
+		return cg.Clear()
+	}
+	if unit := unitOf(dirs); unit != "" {
+		f.Fix = "stop the unit " + unit + " and remove it"
+	}
+	spare(&f, o)
+	return f
+}
+
+// unitOf is the systemd unit whose cgroup this is, "" if it is none's.
+func unitOf(dirs []string) string {
+	name := filepath.Base(dirs[0])
+	if _, err := os.Stat("/run/systemd/system"); err != nil || !strings.HasSuffix(name, ".scope") && !strings.HasSuffix(name, ".slice") {
+		return ""
+	}
+	return name
+}
+
+// oldRdtGroups are groups of resctrl with rt's mark and without a container.
+func (r *Runtime) oldRdtGroups(DoctorOptions) (found []Finding, err error) {
+	root, err := intelrdt.Root()
+	if err != nil {
+		return nil, nil // it is not mounted
+	}
+	for _, pattern := range []string{"mon_groups/*", "*/mon_groups/*", "*"} { // what lies inside goes first
+		dirs, _ := filepath.Glob(filepath.Join(root, pattern))
+		for _, dir := range dirs {
+			text, trusted := sys.Mark(dir)
+			if k, ok := parseMark(text); ok && trusted && !k.lives(nil) {
+				found = append(found, Finding{Kind: "resctrl", Paths: []string{dir}, Why: k.why(), Fix: "remove it",
+					fix: func() error { return intelrdt.Group{Dir: dir, Own: true}.Remove() }})
+			}
+		}
+	}
+	return found, nil
+}
+
+// oldMounts are mounts in the directories of containers that do not exist: rt makes none there, its containers' are in
+// their own mount namespaces.
+func (r *Runtime) oldMounts(DoctorOptions) (found []Finding, err error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(r.Root))
+	if err != nil {
+		return nil, fmt.Errorf("look at the mounts: %w", err)
+	}
+	for _, m := range mounts {
+		rest := strings.TrimPrefix(m.Mountpoint, r.Root+"/")
+		id, inside, deeper := strings.Cut(rest, "/")
+		if rest == m.Mountpoint || !deeper || !slices.Contains(rtsFiles(), strings.Split(inside, "/")[0]) {
+			continue
+		}
+		if _, err := r.open(id, false); !errors.Is(err, ErrNotExist) {
+			continue
+		}
+		point := m.Mountpoint
+		found = append(found, Finding{Kind: "mount", Paths: []string{point}, Why: "it is in the directory of a container that does not exist",
+			Fix: "unmount it", fix: func() error { return unmount(point) }})
+	}
+	return found, nil
+}
+
+func unmount(point string) error {
+	if err := sys.Retry(func() error { return unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) }); err != nil {
+		return fmt.Errorf("unmount: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package fault
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A finding is one of `rt doctor --format json` that is about this lab.
+type finding struct {
+	Kind     string
+	Paths    []string
+	Pids     []int
+	Why, Fix string
+	Fixed    bool
+}
+
+// doctor gives what it finds about this container; the machine may have other things.
+func (l *lab) doctor(flags ...string) (mine []finding) {
+	l.t.Helper()
+	r := l.rt(append([]string{"doctor", "--format", "json"}, flags...)...)
+	var all []finding
+	if err := json.Unmarshal([]byte(r.stdout), &all); err != nil || r.code > 1 {
+		l.t.Fatalf("%v: %s", err, r)
+	}
+	unfixed := false
+	for _, f := range all {
+		unfixed = unfixed || !f.Fixed
+		if strings.Contains(strings.Join(f.Paths, " ")+" ", l.id+" ") || strings.HasPrefix(f.Paths[0], l.root) {
+			mine = append(mine, f)
+		}
+	}
+	if unfixed != (r.code == 1) {
+		l.t.Errorf("the exit status does not tell whether something is left: %s", r)
+	}
+	return mine
+}
+
+// expect wants these kinds of findings, which --fix then removes.
+func (l *lab) expect(kinds ...string) {
+	l.t.Helper()
+	l.finds(kinds...)
+	for _, f := range l.doctor("--fix") {
+		if !f.Fixed {
+			l.t.Errorf("not fixed: %+v", f)
+		}
+	}
+	if again := l.doctor(); len(again) > 0 {
+		l.t.Errorf("found again: %+v", again)
+	}
+	if left := l.left(); len(left) > 0 {
+		l.t.Errorf("left after doctor --fix: %v", left)
+	}
+}
+
+func (l *lab) finds(kinds ...string) {
+	l.t.Helper()
+	var got []string
+	for _, f := range l.doctor() {
+		got = append(got, f.Kind)
+	}
+	if strings.Join(got, " ") != strings.Join(kinds, " ") {
+		l.t.Errorf("found %v, want %v", got, kinds)
+	}
+}
+
+// edit changes the state of a container behind rt's back.
+func (l *lab) edit(name string, change func(string) string) {
+	l.t.Helper()
+	path := filepath.Join(l.root, l.id, name)
+	data, err := os.ReadFile(path)
+	l.must(err)
+	l.must(os.WriteFile(path, []byte(change(string(data))), 0o600))
+}
+
+func (l *lab) loseDirectory() { l.t.Helper(); l.must(os.RemoveAll(filepath.Join(l.root, l.id))) }
+
+func TestDoctor(t *testing.T) {
+	t.Run("nothing", func(t *testing.T) {
+		l := newLab(t)
+		l.finds()
+		l.create()
+		l.finds()
+		l.ok("start", l.id)
+		l.finds()
+		l.ok("kill", l.id, "KILL")
+		l.finds() // it may be deleted whenever its owner likes
+		if f := l.doctor("--stopped"); len(f) != 1 || f[0].Kind != "container" {
+			t.Errorf("--stopped: %+v", f)
+		}
+	})
+	t.Run("create killed", func(t *testing.T) {
+		l := newLab(t)
+		for at := 100; ; at += 5 {
+			l.inject(job{Who: inRt, Do: doKill, At: at}, "create", "--bundle", l.bundle, l.id)
+			_, err := os.Stat(filepath.Join(l.root, l.id, "config.json"))
+			if err == nil {
+				break
+			}
+			l.ok("delete", "--force", l.id)
+		}
+		l.expect("container")
+	})
+	t.Run("run directory gone", func(t *testing.T) { // a stub waits for a start that cannot come
+		l := newLab(t)
+		l.create()
+		l.loseDirectory()
+		l.expect("cgroup")
+	})
+	t.Run("run directory gone, program runs", func(t *testing.T) {
+		l := newLab(t)
+		l.up()
+		l.loseDirectory()
+		l.finds("cgroup")
+		if f := l.doctor("--fix"); len(f) != 1 || f[0].Fixed || len(f[0].Pids) != 1 || len(l.processes()) != 1 {
+			t.Errorf("a program was to be spared: %+v", f)
+		}
+		if f := l.doctor("--fix", "--kill"); len(f) != 1 || !f[0].Fixed {
+			t.Errorf("--kill: %+v", f)
+		}
+		if left := l.left(); len(left) > 0 {
+			t.Errorf("left after --fix --kill: %v", left)
+		}
+	})
+	t.Run("another boot", func(t *testing.T) {
+		l := newLab(t)
+		l.up()
+		lives := l.init()
+		l.edit("state.json", func(s string) string {
+			before, after, _ := strings.Cut(s, `"bootId":"`)
+			return before + `"bootId":"x` + after
+		})
+		if status, err := l.state(); err != nil || status != "stopped" {
+			t.Errorf("status %q, %v", status, err)
+		}
+		l.rt("delete", "--force", l.id)
+		if dead(lives) {
+			t.Error("delete has killed a process with the pid of one of an earlier boot")
+		}
+		l.finds("cgroup") // which in truth is of this boot
+		l.doctor("--fix", "--kill")
+	})
+	t.Run("unreadable state", func(t *testing.T) {
+		l := newLab(t)
+		l.create()
+		l.edit("state.json", func(s string) string { return s[:len(s)/2] })
+		l.expect("container")
+	})
+	t.Run("process and cgroup gone", func(t *testing.T) {
+		l := newLab(t)
+		l.up()
+		l.ok("kill", l.id, "KILL")
+		for _, dir := range cgroupMounts() {
+			_ = unix.Rmdir(filepath.Join(dir, l.id))
+		}
+		l.expect("container")
+	})
+	t.Run("not rt's", func(t *testing.T) {
+		l := newLab(t)
+		for _, dir := range []string{"foreign", "empty-but-for-a-file"} {
+			l.must(os.MkdirAll(filepath.Join(l.root, dir, "data"), 0o700))
+		}
+		dir := filepath.Join(cgroupMounts()[0], l.id)
+		l.must(os.Mkdir(dir, 0o755)) // unmarked, as anybody's
+		l.finds()
+		l.doctor("--fix", "--kill")
+		if len(l.traces()) != 3 {
+			t.Errorf("there should be two directories and a cgroup: %v", l.traces())
+		}
+		l.must(unix.Rmdir(dir))
+		l.must(os.RemoveAll(l.root))
+	})
+	t.Run("mount", func(t *testing.T) {
+		l := newLab(t)
+		point := filepath.Join(l.root, l.id, "notify")
+		l.must(os.MkdirAll(point, 0o700))
+		l.must(unix.Mount("rt-fault", point, "tmpfs", 0, "size=4k"))
+		l.expect("mount", "container")
+	})
+}
