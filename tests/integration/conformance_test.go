@@ -23,7 +23,7 @@ const (
 // rooms are the packages whose tests may be named besides those of this one.
 var rooms = map[string]string{
 	"bundle": "../../libcontainer/bundle", "cgroups": "../../cgroups", "intelrdt": "../../libcontainer/intelrdt",
-	"seccomp": "../../libcontainer/seccomp", "hooks": "../../libcontainer/hooks", "plan": "../../libcontainer/plan", "main": "../..",
+	"seccomp": "../../libcontainer/seccomp", "hooks": "../../libcontainer/hooks", "plan": "../../libcontainer/plan", "main": "../..", "fault": "../fault",
 }
 
 var testName = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
