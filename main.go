@@ -45,6 +45,8 @@ type verbs interface {
 	Pause(id string) error
 	Resume(id string) error
 	Update(id string, resources *specs.LinuxResources) error
+	AddMounts(id string, list []byte) error
+	RemoveMounts(id string, list []byte) error
 	UpdateRdt(id, l3CacheSchema, memBwSchema string) error
 	Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error
 	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
@@ -111,7 +113,7 @@ func (p *program) app(args []string) *cli.App {
 		Commands: []*cli.Command{
 			p.createCommand(), p.runCommand(), p.startCommand(), p.execCommand(), p.killCommand(), p.deleteCommand(),
 			p.stateCommand(), p.listCommand(), p.psCommand(), p.pauseCommand(), p.resumeCommand(), p.specCommand(),
-			p.featuresCommand(), p.checkCommand(), p.planCommand(), p.updateCommand(slices.Contains(args, "update")), p.eventsCommand(), p.statsCommand(), p.topCommand(), p.doctorCommand(),
+			p.featuresCommand(), p.checkCommand(), p.planCommand(), p.updateCommand(slices.Contains(args, "update")), p.mountsCommand(), p.eventsCommand(), p.statsCommand(), p.topCommand(), p.doctorCommand(),
 		},
 	}
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
@@ -136,7 +133,7 @@ func (p *program) resources(c *cli.Context, limits []limitFlag) (*specs.LinuxRes
 	if len(ignored) > 0 {
 		p.log.warnf("%s: ignored, because of --resources", strings.Join(ignored, ", "))
 	}
-	raw, err := p.readResources(c.String("resources"))
+	raw, err := p.readInput(c.String("resources"))
 	if err != nil {
 		return nil, fmt.Errorf("read resources: %w", err)
 	}
@@ -150,26 +147,6 @@ func (p *program) resources(c *cli.Context, limits []limitFlag) (*specs.LinuxRes
 		}
 	}
 	return r, bundle.Join(problems)
-}
-
-// maxResources is far more than any linux.resources has.
-const maxResources = 16 << 20
-
-func (p *program) readResources(path string) ([]byte, error) {
-	in := p.stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	raw, err := io.ReadAll(io.LimitReader(in, maxResources+1))
-	if err == nil && len(raw) > maxResources {
-		err = errors.New("more than the limit of 16 MiB")
-	}
-	return raw, err
 }
 
 // resourcesOfFlags: an empty value is as good as no flag, as in runc.

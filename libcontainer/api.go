@@ -88,6 +88,8 @@ type ContainerState struct {
 //	func (r *Runtime) Pause(id string) error
 //	func (r *Runtime) Resume(id string) error
 //	func (r *Runtime) Update(id string, resources *specs.LinuxResources) error
+//	func (r *Runtime) AddMounts(id string, list []byte) error
+//	func (r *Runtime) RemoveMounts(id string, list []byte) error
 //	func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) error
 //	func (r *Runtime) Usages(ids []string) func() ([]ContainerUsage, error)
 //	func (r *Runtime) Top(id string) ([]Process, error)

@@ -2,6 +2,7 @@
  * Steps that make the container's tree of mounts. A mount is made detached and moved onto a descriptor,
  * so nothing is decided by a path that could change meanwhile.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -133,9 +134,57 @@ int attach(struct ctx *c, int tree, int at, int recursive, uint64_t propagation)
 		return -err;
 	}
 	int r = set_attr(c, tree, recursive ? K_RECURSIVE : 0, 0, 0, propagation);
-	close(tree);
 	close(at);
+	if (c->undo >= 0 && c->nplaced < MAX_UNDO)
+		c->placed[c->nplaced++] = tree;
+	else
+		close(tree);
 	return r;
+}
+
+/* a: slot of the host's /proc. From here on a failure of the plan takes back what was mounted. */
+STEP(undo)
+{
+	c->undo = slot(c, s->a[0]);
+	return 0;
+}
+
+/* Unmounts what was mounted, by descriptor: at its place there may be something else by now. The procfs is the host's, for
+ * what stands at /proc in the container may be anything. */
+void undo_mounts(struct ctx *c)
+{
+	char fd[32];
+	if (c->nplaced == 0 || fchdir(c->undo) < 0)
+		return;
+	while (c->nplaced > 0) {
+		snprintf(fd, sizeof fd, "self/fd/%d", c->placed[--c->nplaced]);
+		umount2(fd, MNT_DETACH);
+	}
+}
+
+/*
+ * a: 1 to look only. str: a directory, a name in it. Detaches what is mounted there. The directory is found without links, so
+ * that the container cannot point elsewhere, and the name in it cannot be moved while something is mounted on it. What
+ * covers parts of /proc and /sys stays, for it protects the host.
+ */
+STEP(unmount)
+{
+	struct statfs fs;
+	int dir, at;
+	TRY(c, "open directory without links", dir = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, K_NO_SYMLINKS));
+	TRY(c, "fstatfs", fstatfs(dir, &fs));
+	c->what = "it is inside /proc or /sys";
+	if (fs.f_type == K_PROC_MAGIC || fs.f_type == K_SYSFS_MAGIC)
+		return -EPERM;
+	c->what = "it is not a mount";
+	if ((at = k_openat2(dir, s->str[1], O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_XDEV)) >= 0)
+		return -EINVAL;
+	TRY(c, "open", errno == EXDEV ? 0 : at);
+	TRY(c, "fchdir", fchdir(dir));
+	close(dir);
+	if (!s->a[0])
+		TRY(c, "umount", umount2(s->str[1], MNT_DETACH | UMOUNT_NOFOLLOW));
+	return 0;
 }
 
 /* Gives a new or picked file system (fsopen(2)) its options: n strings, key, value or NULL, key ... */
@@ -233,12 +282,12 @@ STEP(mount_tree)
 	return at < 0 ? at : attach(c, tree, at, s->a[6] & 2, s->a[5] & 0xffffffff);
 }
 
-/* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system.
- * str: target, key, value ... Changes a mount that is already there. */
+/* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system, 1 if it is
+ * what a plan that can be undone has mounted last. str: target, key, value ... Changes a mount that is already there. */
 STEP(remount)
 {
-	int at, fs, r = 0;
-	TRY(c, "open target", at = path_open(c->root, s->str[0], O_PATH, 0));
+	int at, fs, r = 0, last = s->a[5] && c->nplaced ? c->placed[c->nplaced - 1] : -1;
+	TRY(c, "open target", at = s->a[5] ? fcntl(last, F_DUPFD_CLOEXEC, 3) : path_open(c->root, s->str[0], O_PATH, 0));
 	if (s->a[4]) {
 		TRY(c, "fspick", fs = (int)syscall(NR_fspick, at, "", K_FSPICK_CLOEXEC | K_FSPICK_EMPTY_PATH));
 		if ((r = configure_fs(c, fs, s->str + 1, s->nstr - 1, K_FSCONFIG_RECONFIGURE)) < 0)

@@ -126,6 +126,7 @@ type (
 		Recursive   bool
 		Superblock  bool
 		Options     []Option
+		Last        bool `json:",omitempty"` // the mount that was made last, whatever Target leads to by now; after Undo
 	}
 	// Mkdir makes a directory and those above it.
 	Mkdir struct {
@@ -236,6 +237,13 @@ type (
 	Capabilities struct{ Effective, Permitted, Inheritable, Ambient uint64 }
 	// CloseFds hides every descriptor from First on from the program.
 	CloseFds struct{ First int }
+	// Undo lets a failure of the plan take back the mounts that come after this step, MaxUndo of them at most.
+	Undo struct{ Proc Slot }
+	// Unmount detaches what is mounted at a clean absolute path, or with Check only sees whether something is.
+	Unmount struct {
+		Target string
+		Check  bool
+	}
 	// Gate holds Exec up until somebody has read a byte from the FIFO, which has room for one write.
 	Gate struct {
 		FIFO Slot
@@ -252,6 +260,9 @@ type (
 		Terminal bool
 	}
 )
+
+// MaxUndo is how many mounts a plan with Undo can make.
+const MaxUndo = 64
 
 // CopyUp says what a new file system takes over from the directory that it hides.
 type CopyUp uint8
@@ -323,6 +334,8 @@ func (Bounding) Name() string     { return "bounding-set" }
 func (Credentials) Name() string  { return "credentials" }
 func (Capabilities) Name() string { return "capabilities" }
 func (CloseFds) Name() string     { return "close-fds" }
+func (Undo) Name() string         { return "undo" }
+func (Unmount) Name() string      { return "unmount" }
 func (Gate) Name() string         { return "gate" }
 func (Undumpable) Name() string   { return "undumpable" }
 func (Exec) Name() string         { return "exec" }
@@ -395,7 +408,14 @@ func (s Credentials) String() string {
 }
 func (Capabilities) String() string { return "apply caps" }
 func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }
-func (s Gate) String() string       { return "hold the program until " + s.Path + " is read" }
-func (Undumpable) String() string   { return "let nobody look into the process" }
-func (s Exec) String() string       { return "exec " + s.Args[0] }
-func (s Init) String() string       { return "stay as init; the program is a child" }
+func (Undo) String() string         { return "take back the mounts if one fails" }
+func (s Unmount) String() string {
+	if s.Check {
+		return "look for a mount at " + s.Target
+	}
+	return "unmount " + s.Target
+}
+func (s Gate) String() string     { return "hold the program until " + s.Path + " is read" }
+func (Undumpable) String() string { return "let nobody look into the process" }
+func (s Exec) String() string     { return "exec " + s.Args[0] }
+func (s Init) String() string     { return "stay as init; the program is a child" }

@@ -15,6 +15,7 @@
 #define NO_FD 0xffffffffu /* a slot argument that names no descriptor */
 #define MAX_FDS 1000	  /* slots for descriptors that came with the plan */
 #define MAX_PATH 4096
+#define MAX_UNDO 64 /* mounts of a plan that can be undone; MaxUndo in steps.go */
 
 /*
  * The kinds of steps, in the order of wire.go: what a plan must have for each, in strings and in arguments that are
@@ -27,7 +28,7 @@
 	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
 	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
-	X(init, 0, 0) X(gate, 0, 1) X(call, 2, 0)
+	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 2, 0) X(call, 2, 0)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
 
@@ -64,6 +65,9 @@ struct ctx {
 	int api[2];		/* the mounts on /proc and /sys, -1 before there are any */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
 	int gate;		/* a FIFO that holds up execve, -1 if none */
+	int undo;		/* a procfs by which mounts can be undone, -1 if they need not be */
+	int placed[MAX_UNDO];
+	unsigned nplaced;
 	int cwd_done;		/* chdir has succeeded */
 	const char *exe;	/* the candidate that find-exec chose */
 	uint32_t step, nsteps;
@@ -101,6 +105,7 @@ int path_parent(struct ctx *c, const char *path, const char **base);
 int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);
 int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_links);
 int attach(struct ctx *c, int tree, int at, int recursive, uint64_t propagation);
+void undo_mounts(struct ctx *c);
 
 /* copyup.c: what of a hidden directory goes into the file system that hides it. */
 enum { COPY_CONTENT = 1, COPY_OWNER = 2, COPY_MODE = 4 };

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path"
 )
 
 // Keep in step with stub.h.
@@ -54,6 +55,8 @@ const (
 	kExec
 	kInit
 	kGate
+	kUndo
+	kUnmount
 	kCall
 )
 
@@ -194,7 +197,7 @@ func (s MountTree) encode(r *record) {
 }
 
 func (s Remount) encode(r *record) {
-	r.set(kRemount, s.Set, s.Clear, s.Propagation, b2u(s.Recursive), b2u(s.Superblock))
+	r.set(kRemount, s.Set, s.Clear, s.Propagation, b2u(s.Recursive), b2u(s.Superblock), b2u(s.Last))
 	r.str(s.Target)
 	r.options(s.Options)
 }
@@ -244,7 +247,12 @@ func (s Capabilities) encode(r *record) {
 	r.set(kCapabilities, s.Effective, s.Permitted, s.Inheritable, s.Ambient)
 }
 func (s CloseFds) encode(r *record) { r.set(kCloseFds, uint64(s.First)) }
-func (s Gate) encode(r *record)     { r.set(kGate, slot(s.FIFO)) }
+func (s Undo) encode(r *record)     { r.set(kUndo, slot(s.Proc)) }
+func (s Unmount) encode(r *record) {
+	r.set(kUnmount, b2u(s.Check))
+	r.str(path.Dir(s.Target), path.Base(s.Target))
+}
+func (s Gate) encode(r *record) { r.set(kGate, slot(s.FIFO)) }
 func (s Exec) encode(r *record) {
 	r.set(kExec, uint64(len(s.Args)+1))
 	r.str(s.Args...)

@@ -57,6 +57,7 @@ func samples() []Step {
 		Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40},
 		CloseFds{First: 3},
 		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true}, Gate{FIFO: 2, Path: "/f"},
+		Undo{Proc: 1}, Unmount{Target: "/a/b", Check: true},
 		JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"},
 		Dumpable{},
 		CgroupJoin{Tasks: 2, Path: "/t"},

@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"reflect"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -24,9 +23,5 @@ func CheckResources(r *specs.LinuxResources) []Problem {
 	c := new(checker)
 	c.noNUL(reflect.ValueOf(r), pointer)
 	c.resources(r)
-	problems := c.done()
-	for i := range problems {
-		problems[i].Pointer = strings.TrimPrefix(problems[i].Pointer, pointer)
-	}
-	return problems
+	return c.relative(pointer)
 }

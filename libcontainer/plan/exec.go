@@ -34,6 +34,12 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 // joinContainer enters by the pidfd of init: first what only children see, then, already in the container's
 // cgroup, the rest, user namespace included.
 func (b *builder) joinContainer() error {
+	b.join(b.labels)
+	return nil
+}
+
+// join is joinContainer with something to be done in the cgroup, still in the host's tree.
+func (b *builder) join(before func()) {
 	pidfd := b.input(Input{Kind: Process})
 	children := b.facts.Namespace & (unix.CLONE_NEWPID | unix.CLONE_NEWTIME)
 	children = b.withUser(b.facts.Namespace, children)
@@ -46,7 +52,7 @@ func (b *builder) joinContainer() error {
 	}
 	b.add("", nsenter.Clone{Cgroup: born})
 	b.joinTasks()
-	b.labels()
+	before()
 	rest := b.facts.Namespace &^ children
 	if rest != 0 { // else setns(2) would refuse
 		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: rest, Kinds: kinds(rest)})
@@ -58,7 +64,6 @@ func (b *builder) joinContainer() error {
 	if b.facts.Namespace&unix.CLONE_NEWUSER != 0 {
 		b.add("", b.insideIDs())
 	}
-	return nil
 }
 
 // finalAffinity stops where the process is in its cgroup and its pid is known: rt sets the affinity.

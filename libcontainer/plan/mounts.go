@@ -147,7 +147,7 @@ func (b *builder) more(f *flags, target, pointer string) {
 
 func (b *builder) propagate(list []uint64, target, pointer string) {
 	for _, p := range list {
-		b.add(pointer, nsenter.Remount{Target: target, Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0})
+		b.add(pointer, nsenter.Remount{Target: target, Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0, Last: b.hot})
 	}
 }
 
@@ -190,7 +190,7 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 		b.more(f, target, pointer)
 	}
 	if later != 0 {
-		b.add(pointer, nsenter.Remount{Target: target, Set: later, Clear: f.clear})
+		b.add(pointer, nsenter.Remount{Target: target, Set: later, Clear: f.clear, Last: b.hot})
 	}
 	b.wholeTree(f, target, pointer)
 	return nil
@@ -247,7 +247,7 @@ func copyUp(fstype string, f *flags) nsenter.CopyUp {
 // wholeTree applies the recursive options to a mount that is there.
 func (b *builder) wholeTree(f *flags, target, pointer string) {
 	if f.setAll|f.clrAll != 0 {
-		b.add(pointer, nsenter.Remount{Target: target, Set: f.setAll, Clear: f.clrAll, Recursive: true})
+		b.add(pointer, nsenter.Remount{Target: target, Set: f.setAll, Clear: f.clrAll, Recursive: true, Last: b.hot})
 	}
 }
 

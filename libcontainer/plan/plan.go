@@ -123,7 +123,8 @@ type Options struct {
 
 type builder struct {
 	Plan
-	openAt int // where the steps that open trees belong
+	hot    bool // the container runs: what a path leads to may change
+	openAt int  // where the steps that open trees belong
 	spec   *specs.Spec
 	opts   Options
 	facts  Facts

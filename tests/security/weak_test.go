@@ -35,6 +35,8 @@ var flaws = []flaw{
 	{"--user x is root", "libcontainer/exec.go", "return fmt.Errorf(\"parse user %q: uid: %w\", text, err)", "n = 0", "TestExecUser"},
 	{"exec --cap is inheritable", "libcontainer/exec.go", "&n.Bounding, &n.Effective, &n.Permitted}", "&n.Bounding, &n.Effective, &n.Permitted, &n.Inheritable}", "TestInheritableCapabilities"},
 	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
+	{"unmount behind links", "nsenter/mounts.c", "path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, K_NO_SYMLINKS));\n\tTRY(c, \"fstatfs\", fstatfs(dir, &fs));",
+		"path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0));\n\tfs.f_type = 0;", "TestHotplugLinks"},
 }
 
 // TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each

@@ -1,0 +1,109 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// AddMounts mounts more into a container that is created or running: all of list (JSON: an array of mounts as in config.json), or
+// nothing. The sources are those of the host, the destinations below the container's root.
+func (r *Runtime) AddMounts(id string, list []byte) error {
+	return r.changeMounts(id, list, bundle.DecodeMounts, plan.AddMounts)
+}
+
+// RemoveMounts unmounts the destinations of list. Not those of the container's root, /proc and /sys.
+func (r *Runtime) RemoveMounts(id string, list []byte) error {
+	return r.changeMounts(id, list, bundle.DecodeDestinations, plan.RemoveMounts)
+}
+
+type (
+	mountDecoder  func(raw []byte, spec *specs.Spec) ([]specs.Mount, []bundle.Problem, error)
+	mountCompiler func(*specs.Spec, plan.Options, plan.Facts) (*plan.Plan, error)
+)
+
+func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compile mountCompiler) error {
+	c, err := r.open(id, true) // so that nobody freezes it while the stub is in there
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	if err := c.mayMount(); err != nil {
+		return err
+	}
+	spec, err := c.config()
+	if err != nil {
+		return err
+	}
+	list, problems, err := decode(raw, spec)
+	if err != nil {
+		return err
+	}
+	if err := bundle.Join(problems); err != nil {
+		return err
+	}
+	for _, p := range problems {
+		r.Warn("%s: %s", p.Pointer, p.Text)
+	}
+	if spec.Mounts = list; len(list) == 0 {
+		return nil
+	}
+	facts := c.factsIn(spec, c.recorded())
+	facts.OpenInside = !ownPrivileges().mounts
+	p, err := compile(spec, plan.Options{ID: c.ID, Bundle: c.Bundle}, facts)
+	if err != nil {
+		return err
+	}
+	return c.runInside(p)
+}
+
+func (c *container) mayMount() error {
+	status, err := c.status()
+	if err != nil {
+		return err
+	}
+	switch status {
+	case specs.StateStopped:
+		return ErrNotRunning
+	case statePaused: // the stub would be frozen with the rest
+		return ErrPaused
+	}
+	return nil
+}
+
+// runInside has a stub carry out a plan in the container that ends at SyncReady.
+func (c *container) runInside(p *plan.Plan) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	stub, err := nsenter.Start(nsenter.Stdio{null, null, null}, 0)
+	if err != nil {
+		return err
+	}
+	in, err := enter(stub, p, c.openInit)
+	if err != nil {
+		return err
+	}
+	in.join = c.joinCgroup
+	err = in.until(nsenter.SyncReady, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
+	if err != nil {
+		in.abandon()
+		if err == io.EOF {
+			return errors.New("the process in the container died: some of it may have been done")
+		}
+		return err
+	}
+	in.stub.Close()
+	_, err = sys.Wait(in.pid)
+	return err
+}

@@ -1,0 +1,125 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"rt/internal/hint"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// AddMounts compiles mounts for a container that exists. spec is the container's configuration with its Mounts replaced by
+// the new ones. All of them are made, or none.
+func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
+	b, err := hotplug(spec, opts, facts)
+	if err != nil {
+		return nil, err
+	}
+	for i := range spec.Mounts {
+		if err := hotMount(&spec.Mounts[i], fmt.Sprintf("/%d", i)); err != nil {
+			return nil, err
+		}
+	}
+	if !hasType(spec.Mounts, "proc") { // only a procfs asks for it, and out of it nobody of the container sees the process
+		b.facts.Namespace &^= unix.CLONE_NEWPID
+	}
+	b.join(b.ownTree)
+	b.add("", nsenter.Undo{Proc: b.input(Input{Kind: Directory, Path: "/proc"})})
+	before := len(b.Items)
+	for i := range spec.Mounts {
+		if err := b.mount(&spec.Mounts[i], fmt.Sprintf("/%d", i)); err != nil {
+			return nil, err
+		}
+	}
+	if len(b.Items)-before > nsenter.MaxUndo {
+		return nil, fmt.Errorf("more than %d mounts at once cannot be undone", nsenter.MaxUndo)
+	}
+	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
+	b.openInside()
+	return &b.Plan, nil
+}
+
+// RemoveMounts compiles the end of mounts, the last one first. Nothing is unmounted if one of them is not there.
+func RemoveMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
+	b, err := hotplug(spec, opts, facts)
+	if err != nil {
+		return nil, err
+	}
+	b.facts.Namespace &= unix.CLONE_NEWNS | unix.CLONE_NEWUSER
+	b.join(func() {})
+	for _, check := range []bool{true, false} {
+		for i, m := range slices.Backward(spec.Mounts) {
+			target := path.Join("/", m.Destination)
+			if err := removable(target, b.spec.Linux); err != nil {
+				return nil, fmt.Errorf("/%d/destination: %w", i, err)
+			}
+			b.add(fmt.Sprintf("/%d", i), nsenter.Unmount{Target: target, Check: check})
+		}
+	}
+	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
+	return &b.Plan, nil
+}
+
+func hotplug(spec *specs.Spec, opts Options, facts Facts) (*builder, error) {
+	b := &builder{spec: spec, opts: opts, facts: facts, hot: true}
+	if spec.Linux == nil {
+		b.spec.Linux = &specs.Linux{}
+	}
+	if facts.Namespace&unix.CLONE_NEWNS == 0 {
+		return nil, errors.New("the container has no mount namespace of its own: its mounts are the host's")
+	}
+	b.facts.Namespace &^= unix.CLONE_NEWTIME
+	return b, nil
+}
+
+// ownTree is for an rt that may not clone mounts: the stub has a copy of the host's tree to take them from.
+func (b *builder) ownTree() {
+	if b.facts.OpenInside {
+		b.add("", nsenter.Unshare{Flags: unix.CLONE_NEWNS, Kinds: kinds(unix.CLONE_NEWNS)})
+	}
+	b.openAt = len(b.Items)
+}
+
+// hotMount refuses what could not be taken back, or what would look twice at a tree that changes.
+func hotMount(m *specs.Mount, pointer string) error {
+	f := parseOptions(m.Options)
+	switch {
+	case f.remount:
+		return fmt.Errorf("%s/options: a mount that is there already cannot be changed", pointer)
+	case f.copyUp: // of what a running container might put in the place
+		return fmt.Errorf("%s/options: tmpcopyup is only for a container that is being created", pointer)
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		return fmt.Errorf("%s/type: cgroups can be mounted only when the container is created", pointer)
+	case hasLong(append(f.superblock, f.data...)) || len(m.Source) > maxOption && !f.bind && m.Type != "bind" && m.Type != "rbind":
+		return fmt.Errorf("%s/options: no option may be longer than %d bytes here", pointer, maxOption)
+	}
+	return nil
+}
+
+func hasType(list []specs.Mount, name string) bool {
+	return slices.ContainsFunc(list, func(m specs.Mount) bool { return m.Type == name && !IsBind(m) })
+}
+
+// removable says why a mount has to stay: the container's confinement hangs on it.
+func removable(target string, l *specs.Linux) error {
+	for _, dir := range []string{"/proc", "/sys"} {
+		if target == dir || strings.HasPrefix(target, dir+"/") {
+			return fmt.Errorf("%s cannot be unmounted", target)
+		}
+	}
+	if target == "/" {
+		return errors.New("the root cannot be unmounted")
+	}
+	for _, p := range slices.Concat(l.MaskedPaths, l.ReadonlyPaths) {
+		if path.Join("/", p) == target {
+			return hint.With(fmt.Errorf("%s cannot be unmounted", target), "linux.maskedPaths or linux.readonlyPaths protects it")
+		}
+	}
+	return nil
+}

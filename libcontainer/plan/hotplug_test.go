@@ -1,0 +1,115 @@
+package plan
+
+import (
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func hotplugSpec(mounts ...specs.Mount) *specs.Spec {
+	return &specs.Spec{
+		Version: "1.2.0", Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "rootfs"}, Mounts: mounts,
+		Linux: &specs.Linux{
+			UIDMappings: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}}, GIDMappings: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}},
+			MaskedPaths: []string{"/secret"},
+			Namespaces:  []specs.LinuxNamespace{{Type: "pid"}, {Type: "mount"}, {Type: "user"}, {Type: "network"}, {Type: "time"}},
+		},
+	}
+}
+
+const hotplugNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
+
+// TestHotplugGolden: the order of mounts add and mounts remove, as text.
+func TestHotplugGolden(t *testing.T) {
+	bind := specs.Mount{Destination: "/vol", Type: "bind", Source: "/host/vol", Options: []string{"rbind", "rro", "rshared", "nosuid"}}
+	idmap := specs.Mount{Destination: "/mapped", Type: "bind", Source: "relative", Options: []string{"bind", "idmap"}}
+	tmpfs := specs.Mount{Destination: "vol/t", Type: "tmpfs", Source: "tmpfs", Options: []string{"size=1m", "ro"}}
+	proc := specs.Mount{Destination: "/p", Type: "proc", Source: "proc"}
+	for name, c := range map[string]struct {
+		compile func(*specs.Spec, Options, Facts) (*Plan, error)
+		facts   Facts
+		mounts  []specs.Mount
+	}{
+		"add":          {AddMounts, Facts{Namespace: hotplugNamespaces, BornDir: "/sys/fs/cgroup/box"}, []specs.Mount{bind, idmap, tmpfs}},
+		"add-proc":     {AddMounts, Facts{Namespace: hotplugNamespaces, Tasks: []string{"/sys/fs/cgroup/pids/box/tasks"}}, []specs.Mount{proc}},
+		"add-rootless": {AddMounts, Facts{Namespace: hotplugNamespaces, Unprivileged: true, OpenInside: true}, []specs.Mount{bind, tmpfs}},
+		"remove":       {RemoveMounts, Facts{Namespace: hotplugNamespaces, BornDir: "/sys/fs/cgroup/box"}, []specs.Mount{bind, tmpfs}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := c.compile(hotplugSpec(c.mounts...), Options{ID: "ID", Bundle: "/bundle"}, c.facts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join("testdata/hotplug", name+".txt"), []byte(p.Text()))
+			slotViolations(p, t.Errorf)
+			textViolations(p, t.Errorf)
+			if _, err := nsenter.Encode(p.Steps(), len(p.Inputs)); err != nil {
+				t.Error(err)
+			}
+			if last := p.Items[len(p.Items)-1].Step; !reflect.DeepEqual(last, nsenter.Sync{Point: nsenter.SyncReady, GoOn: true}) {
+				t.Errorf("it ends in %v", last)
+			}
+			undo := false
+			for _, it := range p.Items {
+				switch s := it.Step.(type) {
+				case nsenter.Undo:
+					undo = true
+				case nsenter.Remount:
+					if !s.Last {
+						t.Errorf("%s: its path is walked a second time", s)
+					}
+				case nsenter.MountFS, nsenter.MountTree:
+					if !undo {
+						t.Errorf("%s cannot be undone", s)
+					}
+				case nsenter.JoinPidfd:
+					if s.Flags&unix.CLONE_NEWPID != 0 && name != "add-proc" || s.Flags&unix.CLONE_NEWTIME != 0 {
+						t.Errorf("%s: nobody in there is to see it", s)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestHotplugRefused(t *testing.T) {
+	for text, m := range map[string]specs.Mount{
+		"/0/options: a mount that is there already": {Destination: "/x", Options: []string{"remount", "bind", "ro"}},
+		"/0/options: tmpcopyup is only":             {Destination: "/x", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}},
+		"/0/type: cgroups can be":                   {Destination: "/x", Type: "cgroup2", Source: "cgroup"},
+		"/0/options: no option may be longer":       {Destination: "/x", Type: "overlay", Source: "x", Options: []string{"lowerdir=" + strings.Repeat("/a", 130)}},
+		"/0: mount /x cannot be id-mapped":          {Destination: "/x", Type: "bind", Source: "/a", Options: []string{"idmap"}},
+	} {
+		if _, err := AddMounts(hotplugSpec(m), Options{}, Facts{Namespace: hotplugNamespaces, OpenInside: true}); err == nil || !strings.HasPrefix(err.Error(), text) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	many := make([]specs.Mount, nsenter.MaxUndo+1)
+	for i := range many {
+		many[i] = specs.Mount{Destination: "/x", Type: "tmpfs", Source: "tmpfs"}
+	}
+	if _, err := AddMounts(hotplugSpec(many...), Options{}, Facts{Namespace: hotplugNamespaces}); err == nil || err.Error() != "more than 64 mounts at once cannot be undone" {
+		t.Errorf("many: %v", err)
+	}
+	for _, target := range []string{"/", "", ".", "/..", "/proc", "proc", "/proc/", "/proc/kcore", "/a/../proc/x", "/sys", "/sys/firmware", "/sys/fs/cgroup", "/secret", "/x/../secret/"} {
+		if _, err := RemoveMounts(hotplugSpec(specs.Mount{Destination: target}), Options{}, Facts{Namespace: hotplugNamespaces}); err == nil || !strings.Contains(err.Error(), "cannot be unmounted") {
+			t.Errorf("remove %q: %v", target, err)
+		}
+	}
+	for _, target := range []string{"/procfs", "/system", "/secrets", "/dev/shm", "/a"} {
+		if _, err := RemoveMounts(hotplugSpec(specs.Mount{Destination: target}), Options{}, Facts{Namespace: hotplugNamespaces}); err != nil {
+			t.Errorf("remove %q: %v", target, err)
+		}
+	}
+	for _, compile := range []func(*specs.Spec, Options, Facts) (*Plan, error){AddMounts, RemoveMounts} {
+		if _, err := compile(hotplugSpec(many[0]), Options{}, Facts{Namespace: unix.CLONE_NEWPID}); err == nil || !strings.HasPrefix(err.Error(), "the container has no mount namespace") {
+			t.Errorf("no mount namespace: %v", err)
+		}
+	}
+}

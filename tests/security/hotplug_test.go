@@ -1,0 +1,163 @@
+package security
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Mounts into a container that runs: it changes its tree while they are made, and where they are taken away again.
+
+// mounts is mounts add or mounts remove.
+func (v *victim) mounts(verb string, list ...specs.Mount) result {
+	v.t.Helper()
+	data, err := json.Marshal(list)
+	must(v.t, err)
+	v.file("mounts.json", string(data), 0o600)
+	return v.rt("mounts", verb, v.id, v.dir+"/mounts.json")
+}
+
+// mountinfo is the container's, without the numbers that tell mounts apart.
+func (v *victim) mountinfo() (lines []string) {
+	v.t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(v.pid()) + "/mountinfo")
+	must(v.t, err)
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		lines = append(lines, strings.Join(strings.Fields(line)[2:], " "))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// TestHotplugLinks: destinations that lead out of the root, into /proc, or to what protects /proc and /sys. Succeeds
+// against a stub that resolves without RESOLVE_IN_ROOT, or that unmounts by name.
+func TestHotplugLinks(t *testing.T) {
+	v := newVictim(t, capable(strongCaps), args("sleep", "1000"))
+	for name, target := range map[string]string{
+		"out": v.outside, "up": "../../../../../../../.." + v.outside, "new": v.outside + "/new", "root": "/proc/1/root" + v.outside,
+		"proc": "/proc", "self": "/proc/self", "sys": "/sys", "up-proc": "../proc", "slash": "/",
+	} {
+		v.link(target, "gate-"+name)
+	}
+	must(t, os.MkdirAll(v.rootfs+"/masked", 0o755))
+	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/masked")
+	v.write()
+	v.up()
+	before := v.mountinfo()
+	bind := func(dest string) specs.Mount {
+		return specs.Mount{Destination: dest, Type: "bind", Source: v.outside + "/dir", Options: []string{"bind", "ro"}}
+	}
+	tmpfs := func(dest string) specs.Mount { return specs.Mount{Destination: dest, Type: "tmpfs", Source: "tmpfs"} }
+	for _, gate := range []string{"out", "up", "new", "root"} {
+		for _, dest := range []string{"/gate-" + gate, "/gate-" + gate + "/dir", "/gate-" + gate + "/made/deep"} {
+			for _, m := range []specs.Mount{bind(dest), tmpfs(dest)} {
+				r := v.mounts("add", m) // works or not
+				v.untouched()
+				if got := v.mountinfo(); r.code != 0 && !slices.Equal(got, before) || r.code == 0 && len(got) != len(before)+1 {
+					t.Errorf("%s: %s\n%s", dest, r, strings.Join(got, "\n"))
+				}
+				if r.code == 0 { // it is inside, at a path without links
+					v.mounts("remove", specs.Mount{Destination: strings.Replace(strings.Replace(dest, "/gate-new", v.outside+"/new", 1), "/gate-"+gate, v.outside, 1)}).ok(t)
+				}
+			}
+		}
+	}
+	for _, dest := range []string{"/gate-proc", "/gate-proc/sys", "/gate-self/attr", "/gate-up-proc/sys/kernel", "/gate-slash/proc/sys"} {
+		for _, m := range []specs.Mount{bind(dest), tmpfs(dest)} {
+			r := v.mounts("add", m)
+			if r.code == 0 {
+				t.Errorf("%s: %s", dest, r)
+			}
+		}
+	}
+	for _, dest := range []string{"/gate-proc/kcore", "/gate-up-proc/kcore", "/gate-sys/firmware", "/gate-slash/proc", "/proc/kcore", "/sys/firmware", "/masked", "/gate-slash/masked", "/.", "/masked/..", "/proc/../masked"} {
+		if r := v.mounts("remove", specs.Mount{Destination: dest}); r.code == 0 {
+			t.Errorf("%s was unmounted", dest)
+		}
+	}
+	if after := v.mountinfo(); !slices.Equal(before, after) {
+		t.Errorf("before\n%s\nafter\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+}
+
+// TestHotplugRaces: the container swaps the directory of the destination for links, all the time. Nothing outside is
+// touched, what protects the host stays, and of a mount that was made nothing more than that is to be seen. Succeeds
+// against a stub that unmounts by name.
+func TestHotplugRaces(t *testing.T) {
+	for name, target := range map[string]func(v *victim) string{
+		"host":  func(v *victim) string { return "../../../../../../../.." + v.outside },
+		"proc":  func(*victim) string { return "/proc" },
+		"sys":   func(*victim) string { return "/sys" },
+		"image": func(*victim) string { return "/bin" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, capable(strongCaps), args("attack", "exchange", "/a/gate", "/a/link"))
+			must(t, os.MkdirAll(v.rootfs+"/a/gate", 0o777))
+			must(t, os.Symlink(target(v), v.rootfs+"/a/link"))
+			v.spec.Root.Readonly = false
+			v.write()
+			v.up()
+			before := v.mountinfo()
+			const kcore, dest = "/a/gate/kcore", "/a/gate/new"
+			made, refused := 0, 0
+			for range runs(60, 600) {
+				if r := v.mounts("add", specs.Mount{Destination: dest, Type: "tmpfs", Source: "raced"}); r.code == 0 {
+					made++
+				} else {
+					refused++
+				}
+				v.mounts("remove", specs.Mount{Destination: kcore})
+				v.mounts("remove", specs.Mount{Destination: "/a/gate/firmware"})
+				if !v.untouched() {
+					break
+				}
+			}
+			raced := 0
+			after := slices.DeleteFunc(v.mountinfo(), func(line string) bool {
+				is := strings.Contains(line, " raced ")
+				if is {
+					raced++
+				}
+				return is
+			})
+			if !slices.Equal(before, after) {
+				t.Errorf("before\n%s\nafter\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+			}
+			if raced != made {
+				t.Errorf("%d mounts were made, %d are there", made, raced)
+			}
+			t.Logf("%d made, %d refused", made, refused)
+		})
+	}
+}
+
+// TestHotplugUnseen: who mounts is not in the container's pid namespace, so that nobody there sees it, stops it or ends it.
+func TestHotplugUnseen(t *testing.T) {
+	v := newVictim(t, capable(engineCaps), args("sh", "-c", "attack snoop $MARKER >/tmp/snooped; sleep 1000"))
+	v.spec.Process.Env = append(v.spec.Process.Env, "MARKER="+v.outside)
+	v.write()
+	must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
+	v.up()
+	eventually(t, "the spy", func() bool { _, err := os.Stat(v.rootfs + "/tmp/snooped"); return err == nil })
+	for i := range runs(20, 200) {
+		m := specs.Mount{Destination: filepath.Join("/tmp/m", strconv.Itoa(i)), Type: "tmpfs", Source: "tmpfs"}
+		v.mounts("add", m).ok(t)
+		v.mounts("remove", m).ok(t)
+	}
+	v.file("bundle/rootfs/stop", "", 0o644)
+	var report string
+	eventually(t, "the spy's report", func() bool {
+		text, _ := os.ReadFile(v.rootfs + "/tmp/snooped")
+		report = string(text)
+		return strings.Contains(report, "met ")
+	})
+	if report != "met 0\n" {
+		t.Errorf("the container has seen the runtime's process:\n%s", report)
+	}
+}
