@@ -71,7 +71,8 @@ func (p *program) statsCommand() *cli.Command {
 		}
 		s.look = p.runtime(c).Usages(c.Args().Slice())
 		// The default root is made by the first container.
-		if _, err := s.look(); err != nil && (c.IsSet("root") || !errors.Is(err, os.ErrNotExist)) {
+		var err error
+		if s.first, err = s.look(); err != nil && (c.IsSet("root") || !errors.Is(err, os.ErrNotExist)) {
 			return hint.With(err, unknownFlag(c))
 		}
 		p.keepCollecting()
@@ -117,6 +118,7 @@ type stats struct {
 	json     bool
 	order    func(a, b *statsLine) int
 	look     func() ([]libcontainer.ContainerUsage, error)
+	first    []libcontainer.ContainerUsage // of the first look, which knows no share of the cpu
 }
 
 func (s *stats) run() error {
@@ -142,13 +144,17 @@ func (s *stats) lines() ([]statsLine, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	return s.sorted(all), nil
+}
+
+func (s *stats) sorted(all []libcontainer.ContainerUsage) []statsLine {
 	memory := machineMemory()
 	lines := make([]statsLine, len(all))
 	for i := range all {
 		lines[i] = lineOf(&all[i], memory)
 	}
 	slices.SortFunc(lines, func(a, b statsLine) int { return s.order(&a, &b) })
-	return lines, nil
+	return lines
 }
 
 // print shows one table after the other, or a line of JSON for each container.
@@ -187,9 +193,9 @@ func printJSON(p *program, lines []statsLine) error {
 
 // show draws the table until a signal ends it or there is nothing more to show.
 func (s *stats) show(screen *console.Screen, terminal *os.File) (unix.Signal, error) {
-	lines, err := s.lines()
+	lines := s.sorted(s.first)
 	next := time.Now().Add(min(s.interval, firstLook))
-	for err == nil {
+	for {
 		if s.named && len(lines) == 0 {
 			return 0, nil
 		}
@@ -209,7 +215,6 @@ func (s *stats) show(screen *console.Screen, terminal *os.File) (unix.Signal, er
 			next = now.Add(s.interval)
 		}
 	}
-	return 0, err
 }
 
 // clip leaves out what is below the screen, and says so.

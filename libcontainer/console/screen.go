@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"rt/internal/sys"
@@ -111,12 +112,20 @@ func (s *Screen) Wait(d time.Duration) (end unix.Signal, err error) {
 func (s *Screen) stop() error {
 	_, err := s.out.WriteString(leaveScreen)
 	if err == nil {
-		err = sys.Retry(func() error { return unix.Kill(os.Getpid(), unix.SIGSTOP) })
+		err = stopSelf()
 	}
 	if err == nil {
 		_, err = s.out.WriteString(enterScreen)
 	}
 	return err
+}
+
+// stopSelf returns once rt is continued. The signal is for this very thread: one for the process may go to another, and
+// this thread would take the terminal over again before that one has stopped them all.
+func stopSelf() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return sys.Retry(func() error { return unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP) })
 }
 
 // Close gives the terminal back.

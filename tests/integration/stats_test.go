@@ -109,15 +109,15 @@ func TestStatsTerminal(t *testing.T) {
 		term.shows("\x1b[?1049h\x1b[?25l")
 		term.shows("\x1b[HID ")
 		term.shows("PSI-IO\x1b[K")
-		if slow(1) == 1 { // else the second measurement may be the first that is drawn
-			term.shows("\n" + c.id + "       -  ") // not measured yet
-		}
+		term.shows("\n" + c.id + "       -  ") // not measured yet
 		term.shows("\n" + c.id + "    0.00  ")
 		term.resize(24, 60)
 		c.must(run.cmd.Process.Signal(syscall.SIGWINCH)) // a pty says so to its foreground group only once it has one
 		term.shows("PIDS\x1b[K")
 		term.types("\x1a") // Ctrl-Z gives the terminal back until SIGCONT
 		term.shows("\x1b[?25h\x1b[?1049l")
+		// Continued before it has stopped, it would stop after all.
+		eventually(t, "rt to stop", func() bool { return strings.HasPrefix(value(procFile(t, run.cmd.Process.Pid, "status"), "State"), "T") })
 		c.must(run.cmd.Process.Signal(syscall.SIGCONT))
 		eventually(t, "the table again", func() bool { return strings.Count(term.text(), "\x1b[?1049h") == 2 })
 		term.types(end.keys)
