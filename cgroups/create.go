@@ -17,6 +17,17 @@ import (
 // rules even if r has none. On error, what Create made is removed again; controllers that it enabled in
 // v2 ancestors stay enabled.
 func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) {
+	return c.establish(r, 0)
+}
+
+// Adopt makes of a cgroup that systemd has made the container's: it makes the directories in the v1 hierarchies that
+// systemd does not know, and applies r, as Create does. pid is the one process that may be in it.
+func (c *Cgroup) Adopt(r *specs.LinuxResources, pid int) (warnings []string, err error) {
+	return c.establish(r, pid)
+}
+
+// establish is Create, or Adopt of the process.
+func (c *Cgroup) establish(r *specs.LinuxResources, adopted int) (warnings []string, err error) {
 	if r == nil {
 		r = &specs.LinuxResources{}
 	}
@@ -33,32 +44,38 @@ func (c *Cgroup) Create(r *specs.LinuxResources) (warnings []string, err error) 
 			}
 		}
 	}()
-	leftover := false
+	check := adopted != 0
 	for i := range c.members {
 		existed, err := c.members[i].make(&made)
 		if err != nil {
 			return t.warnings, err
 		}
-		leftover = leftover || existed
+		check = check || existed
 	}
-	if leftover {
-		if err := c.checkUnused(0); err != nil {
+	if check {
+		if err := c.checkUnused(adopted); err != nil {
 			return t.warnings, err
 		}
 	}
 	c.setMarks()
+	return t.warnings, c.fill(t, r, made, adopted != 0)
+}
+
+// fill gives the directories, some of which were made now, what t and r say. In one that is adopted systemd has enabled the
+// controllers that it knows, and there is no device program of rt's.
+func (c *Cgroup) fill(t *translation, r *specs.LinuxResources, made []string, adopted bool) error {
 	if m := c.memberOf("cpuset"); m != nil {
 		if err := m.inheritCpuset(made, r.CPU); err != nil {
-			return t.warnings, err
+			return err
 		}
 	}
 	if m := c.memberOf(""); m != nil {
-		t.enabling = m.enable(t.wanted(c.v1Count() == 0))
-		if err := t.filter.attach(m.dir, slices.Contains(made, m.dir)); err != nil {
-			return t.warnings, err
+		t.enabling = m.enable(t.wanted(!adopted && c.v1Count() == 0))
+		if err := t.filter.attach(m.dir, adopted || slices.Contains(made, m.dir)); err != nil {
+			return err
 		}
 	}
-	return t.warnings, c.write(t, nil)
+	return c.write(t, nil)
 }
 
 // make makes the member's directory and its missing parents.

@@ -10,41 +10,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Adopt makes of a cgroup that systemd has made the container's: it makes the directories in the v1 hierarchies that
-// systemd does not know, and applies r, which may be nil, as Create does. pid is the one process that may be in it.
-func (c *Cgroup) Adopt(r *specs.LinuxResources, pid int) (warnings []string, err error) {
-	if r == nil {
-		r = &specs.LinuxResources{}
-	}
-	t, err := c.translate(r, true)
-	if err != nil {
-		return t.warnings, err
-	}
-	defer t.filter.close()
-	var made []string
-	for i := range c.members {
-		if _, err := c.members[i].make(&made); err != nil {
-			return t.warnings, err
-		}
-	}
-	if err := c.checkUnused(pid); err != nil {
-		return t.warnings, err
-	}
-	c.setMarks()
-	if m := c.memberOf("cpuset"); m != nil {
-		if err := m.inheritCpuset(made, r.CPU); err != nil {
-			return t.warnings, err
-		}
-	}
-	if m := c.memberOf(""); m != nil {
-		t.enabling = m.enable(t.wanted(false)) // what systemd knows it has enabled
-		if err := t.filter.attach(m.dir, true); err != nil {
-			return t.warnings, err
-		}
-	}
-	return t.warnings, c.write(t, nil)
-}
-
 // Settings are the settings that r is for this host's hierarchies, without device rules. Values that depend on what
 // the files hold are completed, if there are files.
 func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
