@@ -1,7 +1,6 @@
 package cgroups
 
 import (
-	"cmp"
 	"os"
 	"slices"
 	"strings"
@@ -11,55 +10,70 @@ import (
 
 // enable makes v2 controllers available in the member's directory: each ancestor must have them in its
 // cgroup.subtree_control. all means all that the hierarchy has. Not every controller can always be
-// had (delegation, a parent that has processes of its own): the error matters only when a setting needs
-// the controller, and is then part of that setting's error.
-func (m *member) enable(want []string, all bool) error {
+// had (delegation, a parent that has processes of its own): the error is of the first in want that cannot, matters
+// only when a setting needs the controller, and is then part of that setting's error.
+func (m *member) enable(want []string, all bool) (first error) {
+	missing, err := m.missing(want, all)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	for dir := range m.ancestors() {
+		// What an ancestor has given already need not be asked for; it may be none of ours to ask.
+		given, _ := readFields(dir + "/cgroup.subtree_control")
+		need := slices.DeleteFunc(slices.Clone(missing), func(name string) bool { return slices.Contains(given, name) })
+		refused := enableIn(dir, need)
+		for _, name := range need {
+			if first == nil && slices.Contains(want, name) {
+				first = refused[name]
+			}
+		}
+		missing = slices.DeleteFunc(missing, func(name string) bool { return refused[name] != nil })
+	}
+	return first
+}
+
+// missing are the controllers in want, or all that there are, that the member's directory does not have.
+func (m *member) missing(want []string, all bool) ([]string, error) {
 	if m.mount == "" || !all && len(want) == 0 {
-		return nil
+		return nil, nil
 	}
 	have, err := readFields(m.dir + "/cgroup.controllers")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	missing := slices.DeleteFunc(slices.Clone(want), func(name string) bool { return slices.Contains(have, name) })
-	if len(missing) == 0 && !all {
-		return nil
-	}
-	top, err := readFields(m.mount + "/cgroup.controllers")
-	if err != nil {
-		return err
+	if !all && !slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(have, name) }) {
+		return nil, nil
 	}
 	// What the hierarchy does not have (on a hybrid host, what v1 has) cannot be enabled.
-	missing = slices.DeleteFunc(top, func(name string) bool {
+	top, err := readFields(m.mount + "/cgroup.controllers")
+	return slices.DeleteFunc(top, func(name string) bool {
 		return slices.Contains(have, name) || !all && !slices.Contains(want, name)
-	})
-	if len(missing) == 0 {
+	}), err
+}
+
+// enableIn enables controllers for the children of a cgroup, and says which it does not give them, and why.
+func enableIn(dir string, names []string) (refused map[string]error) {
+	if len(names) == 0 {
 		return nil
 	}
-	var first error
-	for dir := range m.ancestors() {
-		path := dir + "/cgroup.subtree_control"
-		// What an ancestor has given already need not be asked for; it may be none of ours to ask.
-		given, _ := readFields(path)
-		need := slices.DeleteFunc(slices.Clone(missing), func(name string) bool { return slices.Contains(given, name) })
-		if len(need) == 0 {
-			continue
+	path := dir + "/cgroup.subtree_control"
+	refused = make(map[string]error)
+	if populated(dir) {
+		for _, name := range names {
+			refused[name] = &os.PathError{Op: "write", Path: path, Err: unix.EBUSY}
 		}
-		if populated(dir) {
-			return cmp.Or(first, error(&os.PathError{Op: "write", Path: path, Err: unix.EBUSY}))
-		}
-		err := writeFile(path, "+"+strings.Join(need, " +"))
-		if err == nil {
-			continue
-		}
-		// All or nothing is the kernel's rule for one write: take what can be had.
-		for _, name := range need {
-			if err := writeFile(path, "+"+name); err != nil && first == nil {
-				first = err
-			}
+		return refused
+	}
+	if writeFile(path, "+"+strings.Join(names, " +")) == nil {
+		return nil
+	}
+	// All or nothing is the kernel's rule for one write: take what can be had.
+	for _, name := range names {
+		if err := writeFile(path, "+"+name); err != nil {
+			refused[name] = err
 		}
 	}
-	return first
+	return refused
 }
 
 // populated says that a cgroup other than the real root (which has no cgroup.type) has processes of its
