@@ -45,14 +45,14 @@ func Below(h *Host, id string) (*Cgroup, error) {
 	return Load(h, map[string]string{"": path.Join(own, id)}), nil
 }
 
-// MayJoin asks whether the caller may move a process from its own v2 cgroup to c: that takes write access to its
+// MayJoin asks whether the caller may move a process from its own v2 cgroup on host h to c: that takes write access to its
 // cgroup.procs and to that of the nearest cgroup above both (cgroup-v2.rst, "Delegation Containment").
-func (c *Cgroup) MayJoin() error {
+func (c *Cgroup) MayJoin(h *Host) error {
 	m := c.memberOf("")
-	if m == nil || m.mount == "" {
+	if m == nil || below(m.dir, h.Unified) == "" {
 		return nil
 	}
-	own, err := c.host.ownDir("", m.mount)
+	own, err := h.ownDir("", h.Unified)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (k *making) makeCgroup() error {
 		k.c.rt.Warn("%s", w)
 	}
 	if err == nil && k.c.rt.tolerant(k.priv) {
-		if err = k.c.cg.MayJoin(); err != nil {
+		if err = k.c.cg.MayJoin(k.host); err != nil {
 			_ = k.c.cg.Destroy()
 		}
 	}
@@ -137,7 +137,7 @@ func (k *making) useCgroup(cg *cgroups.Cgroup) error {
 	if _, err := cg.Create(nil); err != nil {
 		return err
 	}
-	if err := cg.MayJoin(); err != nil {
+	if err := cg.MayJoin(k.host); err != nil {
 		_ = cg.Destroy()
 		return err
 	}

@@ -169,11 +169,20 @@ func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) {
 		facts.KeepGroups = setgroupsDenied(strconv.Itoa(c.Pid))
 	}
 	if !admin && facts.BornDir != "" {
-		if err := cg.MayJoin(); err != nil {
+		if err := mayJoin(cg); err != nil {
 			c.rt.Warn("the process stays in the cgroup that rt is in: %v", err)
 			facts.BornDir = ""
 		}
 	}
+}
+
+// mayJoin is MayJoin where nobody has looked at the host's hierarchies yet: root's exec does without.
+func mayJoin(cg *cgroups.Cgroup) error {
+	host, err := cgroups.Probe()
+	if err != nil {
+		return err
+	}
+	return cg.MayJoin(host)
 }
 
 // mustHaveCgroup is cgroup for what cannot be done without one.

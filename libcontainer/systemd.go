@@ -130,7 +130,7 @@ func (k *making) startUnit() (err error) {
 	if err != nil {
 		return err
 	}
-	k.outside = !k.priv.admin() && !k.unit.IsSlice() && c.cg.MayJoin() != nil
+	k.outside = !k.priv.admin() && !k.unit.IsSlice() && c.cg.MayJoin(k.host) != nil
 	return delegate(c.cg, k.spec)
 }
 
