@@ -225,6 +225,10 @@ func TestSELinux(t *testing.T) {
 					t.Errorf("%s has the mounts' label", path)
 				}
 			}
+			c.file("b/rootfs/secret", "secret\n", 0o644)
+			c.exec("cat", "/secret").ok().prints("secret")
+			c.must(unix.Setxattr(filepath.Join(c.rootfs, "secret"), "security.selinux", []byte("u:object_r:secret_t:s0"), 0))
+			c.exec("cat", "/secret").fails("Permission denied")
 			c.execWith([]string{"--process-label", "u:r:none_t:s0"}, "true").exits(255).says("the loaded policy does not know it")
 			c.delete("--force").ok()
 		})

@@ -13,7 +13,19 @@ type guest struct {
 	user        bool     // as an ordinary user in a delegated cgroup
 	append      string   // to the kernel's command line
 	env         []string // for the tests
-	quick       string   // which tests `make test` runs, "" for none
+	only        string   // which tests it is for, "" for all
+	quick       string   // which of them `make test` runs, "" for none
+}
+
+// tests are those that this run wants: a regular expression.
+func (g *guest) tests(o options) string {
+	switch {
+	case o.quick:
+		return g.quick
+	case o.run != "":
+		return o.run
+	}
+	return g.only
 }
 
 // v1Layout makes systemd mount the v1 hierarchies. Kernel 6.12 of Debian lacks the v1 memory and cpuset controllers.
@@ -27,8 +39,13 @@ func guests() []guest {
 			env: []string{"RT_SYSTEMD_CGROUP=1"}},
 		{name: "user", about: "Linux 6.12, systemd, cgroup v2, an ordinary user, delegated cgroup", kernel: "6.12", disk: true, user: true},
 		{name: "v1", about: "Linux 6.1, systemd, cgroup v1, root, file driver", kernel: "6.1", disk: true, append: v1Layout},
+		{name: "selinux", about: "Linux 6.12, busybox, cgroup v2, root, SELinux", kernel: "6.12", append: "security=selinux selinux=1 enforcing=0",
+			only: selinuxTests, quick: selinuxTests},
 	}
 }
+
+// selinuxTests: the first of them loads a policy and has it enforced.
+const selinuxTests = "^Test(SELinux|NoLSM|Binary|Lifecycle|ExecProcess)$"
 
 // quickTests are what differs on cgroup v2, and a little of everything else.
 const quickTests = "^Test(Binary|Lifecycle|Kill|KillPaused|ExecDetach|ExecProcess|UserNamespace|ForegroundTerminal|PidsLimitWorks|" +

@@ -26,10 +26,11 @@ type machine struct {
 	console string   // file with what the kernel says
 	status  string   // file with what the agent says
 	out     io.Writer
+	log     io.Writer // for what is not the guest's output
 	verbose bool
 }
 
-// prepare makes the files of one boot in work.
+// prepare makes the files of one boot in work/NAME.
 func prepare(ctx context.Context, g guest, script, work string) (*machine, error) {
 	initrd, err := image(ctx, "initrd", g.kernel)
 	if err != nil {
@@ -39,6 +40,11 @@ func prepare(ctx context.Context, g guest, script, work string) (*machine, error
 	if err != nil {
 		return nil, err
 	}
+	parts := []string{initrd}
+	if built := filepath.Join(work, "initrd.part"); exists(built) {
+		parts = append(parts, built)
+	}
+	work = filepath.Join(work, g.name)
 	dir := filepath.Join(work, "rt-test")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -49,8 +55,11 @@ func prepare(ctx context.Context, g guest, script, work string) (*machine, error
 			return nil, err
 		}
 	}
+	if err := archive(ctx, work); err != nil {
+		return nil, err
+	}
 	packed := filepath.Join(work, "initrd")
-	if err := pack(ctx, initrd, work, packed); err != nil {
+	if err := join(packed, append(parts, filepath.Join(work, "initrd.part"))...); err != nil {
 		return nil, err
 	}
 	m := &machine{console: filepath.Join(work, "console"), status: filepath.Join(work, "status")}
@@ -71,7 +80,7 @@ func prepare(ctx context.Context, g guest, script, work string) (*machine, error
 // with a thread for each, a kernel that patches its own code (static keys: the first cpuset, the first device program)
 // now and then dies of an int3 that qemu has seen too late.
 func qemuArgs(g guest, kernel, initrd, console, status string) []string {
-	cmdline := "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic random.trust_cpu=on tsc=unstable no_timer_check mitigations=off hugepages=16 " + g.append
+	cmdline := "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic random.trust_cpu=on tsc=unstable no_timer_check mitigations=off hugepages=16 psi=1 " + g.append
 	if g.user {
 		cmdline += " systemd.wants=user@1000.service"
 	}
@@ -86,6 +95,8 @@ func qemuArgs(g guest, kernel, initrd, console, status string) []string {
 
 // run boots the machine and waits for its end. The error says what the agent did, or why it did not say.
 func (m *machine) run(ctx context.Context, timeout time.Duration) error {
+	runtime.LockOSThread() // the end of the thread that has started qemu ends qemu (PDEATHSIG)
+	defer runtime.UnlockOSThread()
 	for _, path := range []string{m.console, m.status} {
 		if err := os.WriteFile(path, nil, 0o644); err != nil {
 			return err
@@ -151,7 +162,7 @@ func (m *machine) showConsole(most int) {
 	}
 	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(text), "\r", ""), "\n"), "\n")
 	lines = lines[max(0, len(lines)-most):]
-	fmt.Fprintf(os.Stderr, "-- console\n%s\n--\n", strings.Join(lines, "\n"))
+	fmt.Fprintf(m.log, "-- console\n%s\n--\n", strings.Join(lines, "\n"))
 }
 
 // A hearing notes when the guest last said something.

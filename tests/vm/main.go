@@ -8,11 +8,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,7 @@ type options struct {
 	quick   bool
 	script  string // instead of tests
 	timeout time.Duration
+	jobs    int // guests at a time
 	verbose bool
 }
 
@@ -33,10 +35,10 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "the tests of make test, in the guests that have some")
 	flag.StringVar(&o.script, "sh", "", "run this shell script in the guest instead of tests")
 	flag.DurationVar(&o.timeout, "timeout", 90*time.Minute, "end a guest after this long")
+	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "guests at a time: each keeps one CPU busy and has 2 GiB")
 	flag.BoolVar(&o.verbose, "v", false, "show the output of passed tests and the console, too")
 	flag.Parse()
-	// Signals end the guest and remove the run's directory. A guest that outlives this thread would be killed (PDEATHSIG).
-	runtime.LockOSThread()
+	// Signals end the guests and remove the run's directory.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := runGuests(ctx, o); err != nil {
@@ -45,7 +47,7 @@ func main() {
 	}
 }
 
-// runGuests boots one guest after the other; a failed one does not keep the rest from running.
+// runGuests boots some guests at a time, in order; a failed one does not keep the rest from running.
 func runGuests(ctx context.Context, o options) error {
 	chosen, err := choose(o.guests, o.quick)
 	if err != nil {
@@ -57,37 +59,42 @@ func runGuests(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(work)
 	if o.script == "" {
-		if err := build(ctx, filepath.Join(work, "rt-test")); err != nil {
+		if err := build(ctx, work); err != nil {
 			return err
 		}
 	}
-	var summary []string
-	failed := false
-	for _, g := range chosen {
-		line, err := runGuest(ctx, g, o, work)
-		if ctx.Err() != nil {
-			return errors.New("interrupted")
-		}
-		if err != nil {
-			failed = true
-			line = strings.TrimSpace(line + " FAILED: " + err.Error())
-		}
-		summary = append(summary, fmt.Sprintf("%-15s %s", g.name, line))
+	lines, errs := make([]string, len(chosen)), make([]error, len(chosen))
+	var running sync.WaitGroup
+	turn := make(chan struct{}, max(o.jobs, 1))
+	out := &shared{to: os.Stdout}
+	for i, g := range chosen {
+		turn <- struct{}{}
+		running.Go(func() {
+			defer func() { <-turn }()
+			w := out.of(pick(o.jobs > 1 && len(chosen) > 1, g.name, ""))
+			lines[i], errs[i] = runGuest(ctx, g, o, work, w)
+		})
 	}
-	fmt.Printf("\n== guests\n%s\n", strings.Join(summary, "\n"))
-	if failed {
+	running.Wait()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	fmt.Println("\n== guests")
+	for i, g := range chosen {
+		if errs[i] != nil {
+			lines[i] = strings.TrimSpace(lines[i] + " FAILED: " + errs[i].Error())
+		}
+		fmt.Printf("%-15s %s\n", g.name, lines[i])
+	}
+	if errors.Join(errs...) != nil {
 		return errors.New("failed")
 	}
 	return nil
 }
 
-func runGuest(ctx context.Context, g guest, o options, work string) (string, error) {
-	fmt.Printf("== %s: %s\n", g.name, g.about)
-	regexp := o.run
-	if o.quick {
-		regexp = g.quick
-	}
-	command := testScript(g, regexp)
+func runGuest(ctx context.Context, g guest, o options, work string, out io.Writer) (string, error) {
+	fmt.Fprintf(out, "== %s: %s\n", g.name, g.about)
+	command := testScript(g, g.tests(o))
 	if o.script != "" {
 		command = o.script
 	}
@@ -95,13 +102,11 @@ func runGuest(ctx context.Context, g guest, o options, work string) (string, err
 	if err != nil {
 		return "", err
 	}
-	m.verbose = o.verbose
+	m.verbose, m.out, m.log = o.verbose, out, out
 	var rep *report
 	if o.script == "" {
-		rep = newReport(os.Stdout, o.verbose)
+		rep = newReport(out, o.verbose)
 		m.out = rep
-	} else {
-		m.out = os.Stdout
 	}
 	began := time.Now()
 	err = m.run(ctx, o.timeout)
@@ -110,7 +115,7 @@ func runGuest(ctx context.Context, g guest, o options, work string) (string, err
 		return took.String(), err
 	}
 	line := fmt.Sprintf("%s in %s", rep.end(), took)
-	fmt.Printf("== %s: %s\n", g.name, line)
+	fmt.Fprintf(out, "== %s: %s\n", g.name, line)
 	if err == nil && rep.count["pass"] == 0 {
 		err = errors.New("no test passed")
 	}

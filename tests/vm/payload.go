@@ -15,11 +15,12 @@ const slow = 25
 // packages are those whose tests look at the machine that they run on, and which of their tests look at the sources.
 var packages = []struct{ path, skip string }{
 	{path: "tests/integration", skip: "^TestConformance$"}, {path: "tests/fault"}, {path: "cgroups"}, {path: "libcontainer"},
-	{path: "nsenter", skip: "^Test(BothSides|KindsAreInTheSameOrder|Corpus)$"},
+	{path: "nsenter", skip: "^Test(BothSides|KindsAreInTheSameOrder|Corpus|FuzzTargetBuilds)$"},
 }
 
-// build compiles into dir what the tests need, for there is no compiler in a guest.
-func build(ctx context.Context, dir string) error {
+// build compiles what the tests need, for there is no compiler in a guest, and packs it: work/initrd.part.
+func build(ctx context.Context, work string) error {
+	dir := filepath.Join(work, "rt-test")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -43,7 +44,11 @@ func build(ctx context.Context, dir string) error {
 		return err
 	}
 	// musl, because the library of the guest is not the host's.
-	return command(ctx, "musl-gcc", "-static", "-Os", "-o", filepath.Join(dir, "probe"), "tests/integration/testdata/probe.c")
+	err := command(ctx, "musl-gcc", "-static", "-Os", "-o", filepath.Join(dir, "probe"), "tests/integration/testdata/probe.c")
+	if err != nil {
+		return err
+	}
+	return archive(ctx, work)
 }
 
 // testScript is what the guest's shell does with what build has made.
@@ -63,24 +68,32 @@ func testScript(g guest, regexp string) string {
 // quote makes one word of the shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// pack writes the initrd of this run: the cached one, and after it, as the kernel allows, what is below dir.
-func pack(ctx context.Context, cached, dir, to string) error {
+// archive packs dir/rt-test for the kernel's initial file system, dir/initrd.part.
+func archive(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "sh", "-c", "find rt-test | cpio -o -H newc --quiet > initrd.part")
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	return cmd.Run()
+}
+
+// join writes the initrd of a guest: the kernel unpacks archives that follow each other.
+func join(to string, parts ...string) error {
 	f, err := os.Create(to)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	base, err := os.Open(cached)
-	if err != nil {
-		return err
+	for _, name := range parts {
+		part, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		_, err = f.ReadFrom(part)
+		part.Close()
+		if err != nil {
+			return err
+		}
 	}
-	defer base.Close()
-	if _, err := f.ReadFrom(base); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "sh", "-c", "find rt-test | cpio -o -H newc --quiet")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, f, os.Stderr
-	return cmd.Run()
+	return f.Close()
 }
 
 // image calls the script of that name and gives the path that it prints.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -50,7 +51,7 @@ func TestChoose(t *testing.T) {
 	for _, c := range []struct {
 		names string
 		want  string
-	}{{"", "v2 systemd systemd-driver user v1"}, {"user,v2", "v2 user"}} {
+	}{{"", "v2 systemd systemd-driver user v1 selinux"}, {"user,v2", "v2 user"}} {
 		chosen, err := choose(c.names, false)
 		if err != nil {
 			t.Fatal(err)
@@ -65,5 +66,23 @@ func TestChoose(t *testing.T) {
 	}
 	if _, err := choose("v2,v3", false); err == nil {
 		t.Error("v3 was found")
+	}
+}
+
+// Lines of several guests do not mix, however they are written.
+func TestShared(t *testing.T) {
+	var out strings.Builder
+	s := &shared{to: &out}
+	a, b := s.of("a"), s.of("")
+	for _, w := range []struct {
+		to   io.Writer
+		text string
+	}{{a, "one\ntw"}, {b, "un"}, {a, "o\n"}, {b, "\n"}, {a, "three\n"}} {
+		if _, err := io.WriteString(w.to, w.text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := "a: one\na: two\nun\na: three\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
 	}
 }
