@@ -19,7 +19,7 @@ import (
 func realCgroup(t *testing.T, name string) *cgroups.Cgroup {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Fatal("making cgroups needs root")
+		t.Skip("making cgroups needs root")
 	}
 	host, err := cgroups.Probe()
 	if err != nil {

@@ -77,7 +77,11 @@ func TestBadInput(t *testing.T) {
 		}, text: "pid"},
 		{name: "namespace path missing", edit: func(c *container) { namespace(specs.NetworkNamespace, "/no/such/ns")(c.spec); c.write() }, text: "/no/such/ns"},
 		{name: "relative namespace path", edit: func(c *container) { namespace(specs.NetworkNamespace, "no/such/ns")(c.spec); c.write() }},
-		{name: "user namespace without mappings", edit: func(c *container) { namespace(specs.UserNamespace, "")(c.spec); c.write() }, text: "apping"},
+		{name: "user namespace without mappings", edit: func(c *container) {
+			namespace(specs.UserNamespace, "")(c.spec)
+			c.spec.Linux.UIDMappings, c.spec.Linux.GIDMappings = nil, nil
+			c.write()
+		}, text: "apping"},
 		{name: "hostname without uts namespace", edit: func(c *container) { namespace(specs.UTSNamespace, "-")(c.spec); c.write() }, text: "hostname"},
 		{name: "bad rlimit", edit: set("process.rlimits", []map[string]any{{"type": "RLIMIT_X", "soft": 1, "hard": 1}}), text: "wrong rlimit value: RLIMIT_X"},
 		{name: "rlimit twice", edit: set("process.rlimits", []map[string]any{{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}, {"type": "RLIMIT_CORE", "soft": 2, "hard": 2}}), runc: "1.1 takes the last"},

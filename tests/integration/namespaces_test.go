@@ -41,15 +41,36 @@ func TestHostNamespaces(t *testing.T) {
 				if kind == specs.NetworkNamespace || kind == specs.IPCNamespace {
 					s.Linux.ReadonlyPaths = nil
 				}
+				if ordinaryUser() {
+					bindsHost(s, map[specs.LinuxNamespaceType]string{specs.PIDNamespace: "/proc", specs.NetworkNamespace: "/sys", specs.IPCNamespace: "/dev/mqueue"}[kind])
+				}
 			}).up()
 			for other, name := range procName {
 				same := c.ns(name) == nsOf(t, "self", name)
-				want := other == kind || other == specs.UserNamespace || other == specs.CgroupNamespace
+				want := other == kind || other == specs.UserNamespace && !ordinaryUser() || other == specs.CgroupNamespace
 				if same != want {
 					t.Errorf("%s shared with the host: %v, want %v", other, same, want)
 				}
 			}
 		})
+	}
+}
+
+// hostPids leaves the container in the host's PID namespace.
+func hostPids(s *specs.Spec) {
+	namespace(specs.PIDNamespace, "-")(s)
+	if ordinaryUser() {
+		bindsHost(s, "/proc")
+	}
+}
+
+// bindsHost makes the mount at path one of what the host has there: a file system that shows a namespace can be mounted
+// anew only by who owns the namespace.
+func bindsHost(s *specs.Spec, path string) {
+	for i := range s.Mounts {
+		if s.Mounts[i].Destination == path {
+			s.Mounts[i] = specs.Mount{Destination: path, Type: "bind", Source: path, Options: []string{"rbind", "nosuid", "noexec", "nodev"}}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,14 +143,13 @@ func TestUser(t *testing.T) {
 		s.Process.User = specs.User{UID: 1000, GID: 2000, AdditionalGids: []uint32{5, 3000, 7}}
 	}).up()
 	status := c.proc("status")
-	if uid := value(status, "Uid"); uid != "1000\t1000\t1000\t1000" {
-		t.Errorf("Uid: %s", uid)
-	}
-	if gid := value(status, "Gid"); gid != "2000\t2000\t2000\t2000" {
-		t.Errorf("Gid: %s", gid)
-	}
-	if groups := value(status, "Groups"); groups != "5 7 3000" {
-		t.Errorf("Groups: %s", groups)
+	for key, want := range map[string][]string{
+		"Uid": slices.Repeat([]string{outside(1000)}, 4), "Gid": slices.Repeat([]string{outside(2000)}, 4),
+		"Groups": {outside(5), outside(7), outside(3000)},
+	} {
+		if got := strings.Fields(value(status, key)); !slices.Equal(got, want) {
+			t.Errorf("%s: %s, want %s", key, got, want)
+		}
 	}
 	plain := newContainer(t).up()
 	if groups := value(plain.proc("status"), "Groups"); groups != "" && groups != "0" {

@@ -576,6 +576,7 @@ func TestNoInheritedCapabilities(t *testing.T) {
 	for _, kind := range []string{"root", "ordinary"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
+			needRoot(t, "only root passes capabilities on")
 			c := newContainer(t)
 			c.prefix = caps
 			if kind == "ordinary" {

@@ -156,7 +156,7 @@ func TestNoPidNamespace(t *testing.T) {
 	daemons := script("(setsid sleep 900 & setsid sleep 901 &) ; exec sleep 1000")
 	t.Run("kill", func(t *testing.T) {
 		t.Parallel()
-		c := newContainer(t, daemons, namespace(specs.PIDNamespace, "-")).up()
+		c := newContainer(t, daemons, hostPids).up()
 		eventually(t, "three processes", func() bool { return len(c.processes()) == 3 })
 		c.kill("--all", "KILL").ok()
 		c.awaitStatus("stopped")
@@ -164,7 +164,7 @@ func TestNoPidNamespace(t *testing.T) {
 	})
 	t.Run("kill without --all", func(t *testing.T) {
 		t.Parallel()
-		c := newContainer(t, daemons, namespace(specs.PIDNamespace, "-")).up()
+		c := newContainer(t, daemons, hostPids).up()
 		eventually(t, "three processes", func() bool { return len(c.processes()) == 3 })
 		if differs(t, "1.1 kills init alone (fixed in 1.2)") {
 			return
@@ -175,7 +175,7 @@ func TestNoPidNamespace(t *testing.T) {
 	})
 	t.Run("init ends by itself", func(t *testing.T) {
 		t.Parallel()
-		c := newContainer(t, script("(setsid sleep 900 &) ; exit 0"), namespace(specs.PIDNamespace, "-"))
+		c := newContainer(t, script("(setsid sleep 900 &) ; exit 0"), hostPids)
 		c.run().ok()
 		if left := c.leftovers(false); len(left) > 0 {
 			t.Fatalf("after run: %v", left)
@@ -183,7 +183,7 @@ func TestNoPidNamespace(t *testing.T) {
 	})
 	t.Run("delete --force", func(t *testing.T) {
 		t.Parallel()
-		c := newContainer(t, daemons, namespace(specs.PIDNamespace, "-")).up()
+		c := newContainer(t, daemons, hostPids).up()
 		eventually(t, "three processes", func() bool { return len(c.processes()) == 3 })
 		c.delete("--force").ok()
 		if left := c.leftovers(false); len(left) > 0 {

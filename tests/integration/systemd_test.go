@@ -199,6 +199,7 @@ func TestSystemdRun(t *testing.T) {
 
 // TestSystemdReload: systemd attaches its own idea of devices, and writes its own idea of limits, when it reloads.
 func TestSystemdReload(t *testing.T) {
+	needRoot(t, "only root loads device programs and makes device nodes")
 	t.Parallel()
 	c := newScope(t, limited(specs.LinuxResources{
 		Devices: []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: i64(10), Minor: i64(229), Access: "rw"}},
@@ -244,7 +245,11 @@ func TestSystemdUnitExists(t *testing.T) {
 	}
 	c.delete("--force").ok()
 	// A stale failure of this name.
-	cmd := exec.Command("systemd-run", "--scope", "--quiet", "--unit="+c.unit(), "--property=RuntimeMaxSec=1", "--property=TimeoutStopSec=1", "--", "sleep", "60")
+	run := []string{"--scope", "--quiet", "--unit=" + c.unit(), "--property=RuntimeMaxSec=1", "--property=TimeoutStopSec=1", "--", "sleep", "60"}
+	if ordinaryUser() {
+		run = append([]string{"--user"}, run...)
+	}
+	cmd := exec.Command("systemd-run", run...)
 	c.must(orphans.start(cmd))
 	_ = orphans.wait(cmd) // ended by systemd
 	if got := c.property("ActiveState"); got != "failed" {

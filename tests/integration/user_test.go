@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,10 +17,20 @@ func ownedByUser(s *specs.Spec) {
 	}
 	namespace(specs.UserNamespace, "")(s)
 	ids := func(self int) []specs.LinuxIDMapping {
-		return []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(self), Size: 1}, {ContainerID: 1, HostID: 100000, Size: 65535}}
+		return []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(self), Size: 1}, {ContainerID: 1, HostID: subID, Size: 65535}}
 	}
 	s.Linux.Resources.Devices = nil // programs for them need privileges
 	s.Linux.UIDMappings, s.Linux.GIDMappings = ids(os.Getuid()), ids(os.Getgid())
+}
+
+const subID = 100000
+
+// outside is what the host calls an id of the container, other than root's, that a configuration of ownedByUser has.
+func outside(id int) string {
+	if ordinaryUser() {
+		id += subID - 1
+	}
+	return strconv.Itoa(id)
 }
 
 // needsRoot says what of a test an ordinary user cannot do, where it is the runtime that would do it. What the test

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,39 @@ static int copymounts(void)
 	return pause();
 }
 
+/* Commands that are written to /dev/infiniband/uverbsN, and what they answer (rdma/ib_user_verbs.h). */
+enum { GET_CONTEXT = 0, ALLOC_PD = 3 };
+
+static int verb_works(int fd, int verb)
+{
+	uint32_t answer[2];
+	struct {
+		uint32_t verb;
+		uint16_t words, answer_words;
+		uint64_t answer;
+	} command = {(uint32_t)verb, sizeof(command) / 4, sizeof(answer) / 4, (uintptr_t)answer};
+	return write(fd, &command, sizeof(command)) == (ssize_t)sizeof(command);
+}
+
+/* rdma PATH: how many contexts of the device can be had at the same time, and how many objects in them; ten are enough. */
+static int rdma(const char *path)
+{
+	int contexts = 0, objects = 0, first = -1;
+	for (; contexts < 10; contexts++) {
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			return perror(path), 1;
+		if (!verb_works(fd, GET_CONTEXT))
+			break;
+		if (first < 0)
+			first = fd;
+	}
+	while (objects < 10 && verb_works(first, ALLOC_PD))
+		objects++;
+	printf("%d contexts, %d objects: %s\n", contexts, objects, strerror(errno));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "true";
@@ -138,6 +172,8 @@ int main(int argc, char **argv)
 		return copymounts();
 	if (strcmp(verb, "hunt") == 0)
 		return hunt();
+	if (strcmp(verb, "rdma") == 0 && argc == 3)
+		return rdma(argv[2]);
 	if (strcmp(verb, "notify") == 0 && argc == 3)
 		return notify(getenv("NOTIFY_SOCKET"), argv[2]);
 	fprintf(stderr, "probe: unknown verb %s\n", verb);
