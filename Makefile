@@ -103,9 +103,10 @@ check-clean-test: ## see that check-clean catches each kind of leftover
 # As they are given: a regular expression and a script may have a $ of their own.
 override export RUN := $(value RUN)
 override export CMD := $(value CMD)
-test-vm: rt ## the tests in qemu guests (root): GUEST=v2,systemd,... RUN=regexp CMD=script JOBS=n V=1
+override export SKIP := $(value SKIP)
+test-vm: rt ## the tests in qemu guests (root): GUEST=v2,systemd,... RUN=regexp SKIP=regexp CMD=script JOBS=n V=1
 	@scripts/deps vm
-	@$(GO) run ./tests/vm -guest "$$GUEST" -run "$$RUN" -sh "$$CMD" $(if $(JOBS),-jobs $(JOBS)) $(if $(V),-v)
+	@$(GO) run ./tests/vm -guest "$$GUEST" -run "$$RUN" -skip "$$SKIP" -sh "$$CMD" $(if $(JOBS),-jobs $(JOBS)) $(if $(V),-v)
 
 bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} and docs/performance.md
 	@scripts/deps bench

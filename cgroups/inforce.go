@@ -42,7 +42,8 @@ func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
 		}
 		value, err := s.complete(m.dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
+			w := writer{c: c}
+			return nil, w.explain(m, *s, s.Value, err)
 		}
 		if err == nil {
 			s.Value, s.KeepFirst, s.AtLeastUsed = value, false, ""

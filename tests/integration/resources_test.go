@@ -24,7 +24,7 @@ func (c *container) unifiedDir() string {
 	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err != nil {
 		return ""
 	}
-	return filepath.Join(root, c.spec.Linux.CgroupsPath)
+	return filepath.Join(root, c.cgroupPath())
 }
 
 func TestCPUBurst(t *testing.T) {
@@ -108,7 +108,7 @@ func TestHugepages(t *testing.T) {
 	c := newContainer(t, limited(specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 6 << 20}}}))
 	dir, suffix := c.unifiedDir(), "max"
 	if dir == "" || !slices.Contains(strings.Fields(readAllOf(t, filepath.Dir(dir)+"/cgroup.controllers")), "hugetlb") {
-		dir, suffix = filepath.Join(cgroupRoot, "hugetlb", c.spec.Linux.CgroupsPath), "limit_in_bytes"
+		dir, suffix = filepath.Join(cgroupRoot, "hugetlb", c.cgroupPath()), "limit_in_bytes"
 		if _, err := os.Stat(filepath.Dir(dir)); err != nil {
 			t.Skip("the hugetlb controller is nowhere on this host")
 		}

@@ -21,6 +21,7 @@ import (
 type options struct {
 	guests  string
 	run     string // which tests, as go test's -run
+	skip    string // and which not
 	quick   bool
 	script  string // instead of tests
 	timeout time.Duration
@@ -32,6 +33,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.guests, "guest", "", "which guests, comma separated (default all): "+strings.Join(guestNames(), ", "))
 	flag.StringVar(&o.run, "run", "", "which tests: a regular expression, as for go test")
+	flag.StringVar(&o.skip, "skip", "", "which not")
 	flag.BoolVar(&o.quick, "quick", false, "the tests of make test, in the guests that have some")
 	flag.StringVar(&o.script, "sh", "", "run this shell script in the guest instead of tests")
 	flag.DurationVar(&o.timeout, "timeout", 90*time.Minute, "end a guest after this long")
@@ -94,7 +96,7 @@ func runGuests(ctx context.Context, o options) error {
 
 func runGuest(ctx context.Context, g guest, o options, work string, out io.Writer) (string, error) {
 	fmt.Fprintf(out, "== %s: %s\n", g.name, g.about)
-	command := testScript(g, g.tests(o))
+	command := testScript(g, g.tests(o), o.skip)
 	if o.script != "" {
 		command = o.script
 	}
