@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,19 @@ func (c *container) now() (event, time.Time) {
 	return list[0], at
 }
 
+// quotaByEvents is what a loop gets of a CPU in two seconds, in how much of that time it had used up its quota of a tenth of
+// a second, and the statistics at the end.
+func (c *container) quotaByEvents() (share, full float64, second event) {
+	c.t.Helper()
+	first, began := c.now()
+	eventually(c.t, "two seconds of work", func() bool { return time.Since(began) > 2*time.Second })
+	second, ended := c.now()
+	wall := float64(ended.Sub(began))
+	a, b := first.Data.CPU, second.Data.CPU
+	throttled := float64(b.Throttling.ThrottledPeriods-a.Throttling.ThrottledPeriods) * float64(100*time.Millisecond)
+	return float64(b.Usage.Total-a.Usage.Total) / wall, min(1, throttled/wall), second
+}
+
 // TestEventsStats: a busy loop under a quota is seen to get its share, and no more.
 func TestEventsStats(t *testing.T) {
 	t.Parallel()
@@ -62,12 +76,17 @@ func TestEventsStats(t *testing.T) {
 		CPU: &specs.LinuxCPU{Quota: i64(5000), Period: u64(100000)}, Pids: &specs.LinuxPids{Limit: i64(33)},
 		Memory: &specs.LinuxMemory{Limit: i64(64 << 20)},
 	})).up()
-	first, began := c.now()
-	eventually(t, "two seconds of work", func() bool { return time.Since(began) > 2*time.Second })
-	second, ended := c.now()
-	share := float64(second.Data.CPU.Usage.Total-first.Data.CPU.Usage.Total) / float64(ended.Sub(began))
-	if share < 0.02 || share > 0.07 { // little, so that a machine with other work can give it
-		t.Errorf("a quota of 5%% gave %.1f%%", share*100)
+	var second event
+	var seen []string
+	// As in TestQuota: it is measured again when the machine stood still meanwhile.
+	for fits := false; !fits && len(seen) < 5; {
+		var share, full float64
+		share, full, second = c.quotaByEvents()
+		fits = share > 0.02*full && share < 0.07
+		seen = append(seen, fmt.Sprintf("%.1f%%, used up in %.0f%% of the time", share*100, full*100))
+		if !fits && len(seen) == 5 {
+			t.Errorf("a quota of 5%% gave %s", strings.Join(seen, "; "))
+		}
 	}
 	d := second.Data
 	if d.CPU.Throttling.ThrottledPeriods == 0 || d.CPU.Throttling.ThrottledTime == 0 || d.CPU.Throttling.Periods < d.CPU.Throttling.ThrottledPeriods {
