@@ -224,6 +224,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	facts := plan.Facts{
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
+		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv),
 	}
 	if k.outside {
 		facts.BornDir = ""
@@ -250,7 +251,30 @@ func compileFilter(spec *specs.Spec) (*seccomp.Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile seccomp filter: %w", err)
 	}
+	if f != nil && len(f.Unknown) > 0 && annotated(spec, bundle.FailUnknownSyscall) {
+		return nil, fmt.Errorf("compile seccomp filter: unknown system call (/linux/seccomp%s), and the annotation %s does not allow that",
+			short(f.Unknown[0]), bundle.FailUnknownSyscall)
+	}
 	return f, nil
+}
+
+// annotated says whether an annotation of crun's is there. It counts whatever its value, there; a plain no is one here.
+func annotated(spec *specs.Spec, name string) bool {
+	v, ok := spec.Annotations[name]
+	return ok && v != "0" && v != "false"
+}
+
+// keepsGroups says whether the process keeps the groups of rt's caller, as the annotation asks. Those of the host's root are
+// not for containers: an annotation may come from whoever wants one.
+func (r *Runtime) keepsGroups(spec *specs.Spec, p privileges) bool {
+	if !annotated(spec, bundle.KeepOriginalGroups) {
+		return false
+	}
+	if p.first && os.Geteuid() == 0 {
+		r.Warn("/annotations/%s: ignored, for the groups of the host's root are not for containers", bundle.KeepOriginalGroups)
+		return false
+	}
+	return true
 }
 
 func filterWarnings(f *seccomp.Program) []string {

@@ -343,6 +343,7 @@ func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) plan.Facts 
 		sub = c.recorded()
 	}
 	facts := c.factsIn(spec, sub)
+	facts.OriginalGroups = c.rt.keepsGroups(spec, ownPrivileges())
 	if needsHome(spec.Process.Env) {
 		facts.Home = c.homeInside(spec.Process.User.UID)
 	}

@@ -137,12 +137,34 @@ func (c *checker) hostname(field, name string, ns namespaces) {
 // InitAnnotation asks for what `rt create --init` does: "true" or "false".
 const InitAnnotation = "io.rt.init"
 
+// Annotations of crun that have an effect; docs/annotations.md.
+const (
+	KeepOriginalGroups = "run.oci.keep_original_groups"
+	FailUnknownSyscall = "run.oci.seccomp_fail_unknown_syscall"
+	MountContextType   = "run.oci.mount_context_type"
+)
+
+// MountContext is the mount option by which linux.mountLabel becomes a new file system's (mount(8), context).
+func MountContext(a map[string]string) string {
+	if v, ok := a[MountContextType]; ok {
+		return v
+	}
+	return "context"
+}
+
+func isMountContext(s string) bool {
+	return s == "context" || s == "fscontext" || s == "defcontext" || s == "rootcontext"
+}
+
 func (c *checker) annotations(a map[string]string) {
 	if _, ok := a[""]; ok {
 		c.fail("/annotations/", "the name of an annotation must not be empty")
 	}
 	if v, ok := a[InitAnnotation]; ok && v != "true" && v != "false" {
 		c.fail(at("/annotations", InitAnnotation), "%s is neither true nor false", quote(v))
+	}
+	if v := MountContext(a); !isMountContext(v) {
+		c.fail(at("/annotations", MountContextType), "%s is not context, fscontext, defcontext or rootcontext", quote(v))
 	}
 }
 

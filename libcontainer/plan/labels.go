@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"rt/libcontainer/bundle"
 	"rt/nsenter"
 )
 
@@ -42,14 +43,14 @@ func (b *builder) ownLabels() {
 // label gives a new file system linux.mountLabel. What the kernel shares between containers, or labels by its own
 // rules, keeps those; an mqueue is mounted by the kernel already, so that only its root can be labelled.
 func (b *builder) label(step *nsenter.MountFS) {
-	l := b.spec.Linux.MountLabel
+	l, option := b.spec.Linux.MountLabel, bundle.MountContext(b.spec.Annotations)
 	switch {
-	case l == "", hasOption(step.Options, "context"):
+	case l == "", hasOption(step.Options, "context"), hasOption(step.Options, option):
 	case step.Type == "mqueue":
 		step.Label = l
 	case step.Type == "proc", step.Type == "sysfs", step.Type == "cgroup", step.Type == "cgroup2":
 	default:
-		step.Options = append(step.Options, nsenter.Option{Key: "context", Value: &l})
+		step.Options = append(step.Options, nsenter.Option{Key: option, Value: &l})
 	}
 }
 

@@ -216,8 +216,8 @@ func mountData(options []nsenter.Option) string {
 	words := make([]string, len(options))
 	for i, o := range options {
 		words[i] = o.String()
-		if o.Key == "context" && o.Value != nil {
-			words[i] = `context="` + *o.Value + `"`
+		if strings.HasSuffix(o.Key, "context") && o.Value != nil {
+			words[i] = o.Key + `="` + *o.Value + `"`
 		}
 	}
 	return strings.Join(words, ",")

@@ -88,6 +88,8 @@ type Facts struct {
 	Unprivileged bool // rt may do nothing in its own user namespace: that of the container comes first
 	OpenInside   bool // rt may not clone mounts of its mount namespace
 	KeepGroups   bool // the container's user namespace does not allow setgroups(2)
+
+	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
 
 // CgroupView is what a mount of type cgroup shows.

@@ -121,11 +121,15 @@ func (b *builder) credentials() error {
 	if caps != nil {
 		b.add("/process/capabilities/bounding", nsenter.Bounding{Keep: caps.bounding})
 	}
-	if b.facts.KeepGroups && len(p.User.AdditionalGids) > 0 {
+	groups, keep := p.User.AdditionalGids, b.facts.KeepGroups
+	if b.facts.OriginalGroups {
+		groups, keep = nil, true
+	}
+	if keep && len(groups) > 0 {
 		return hint.With(errors.New("/process/user/additionalGids: cannot set any additional groups in a rootless container: its user namespace denies setgroups(2)"),
 			"a gid mapping with a range of /etc/subgid allows it")
 	}
-	b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, KeepGroups: b.facts.KeepGroups})
+	b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep})
 	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd)})
 	if caps != nil {
 		b.add("/process/capabilities", caps.Capabilities)

@@ -16,6 +16,7 @@ type profile struct {
 	arches   []*arch // each once, the native one first
 	entries  []entry
 	notify   bool
+	unknown  []string
 	warnings []string
 
 	// actions of rules with conditions, to find contradictions
@@ -138,6 +139,7 @@ func (p *profile) addSyscall(s *specs.LinuxSyscall, at string) error {
 		p.notify = p.notify || ret == retNotify
 		index := nameIndex(name)
 		if index < 0 {
+			p.unknown = append(p.unknown, at+"/names/"+strconv.Itoa(i)+": "+name)
 			continue
 		}
 		p.warnContradiction(index, rules, at)

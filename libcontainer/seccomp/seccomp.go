@@ -39,6 +39,7 @@ type Program struct {
 	Flags    uint32 // SECCOMP_FILTER_FLAG_*
 	Notify   bool   // the call returns an fd (SECCOMP_FILTER_FLAG_NEW_LISTENER is set) that is owed to listenerPath
 	Warnings []string
+	Unknown  []string // pointers into the profile, with the name: system calls that no architecture has, which are left out
 }
 
 // Bytes returns the program as the kernel reads it: an array of struct sock_filter, 8 bytes each, in the byte order
@@ -83,7 +84,7 @@ func compileFor(c *specs.LinuxSeccomp, native *arch) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	prog := &Program{Notify: p.notify, Warnings: p.warnings}
+	prog := &Program{Notify: p.notify, Warnings: p.warnings, Unknown: p.unknown}
 	if prog.Flags, err = filterFlags(c, prog); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ var compatRooms = map[string]string{
 // compatParts are the parts of the table, in the order of the document.
 var compatParts = [][2]string{
 	{"global", "Global flags"}, {"verbs", "Commands and flags"}, {"callers", "How engines call it"}, {"strings", "Texts that somebody matches"},
-	{"codes", "Exit codes"}, {"rules", "Rules"}, {"layouts", "JSON and tables"}, {"config", "Configuration"},
+	{"codes", "Exit codes"}, {"rules", "Rules"}, {"layouts", "JSON and tables"}, {"annotations", "Annotations"}, {"config", "Configuration"},
 }
 
 // A compatRow is a line of the table.
