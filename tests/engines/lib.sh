@@ -1,6 +1,12 @@
 #!/bin/bash
 # What the suites share. A test is a function test_NAME, run with `set -e` in a shell of its own: the first command
-# that fails, fails it.
+# that fails, fails it. A suite may have tests of another kind: then it defines these two anew.
+
+list_tests() { sed -nE 's/^test_([a-z0-9_]+)\(\).*/\1/p' "$here/$ENGINE.sh"; }
+run_test() { "test_$1"; }
+
+# documented file PATH, documented line PREFIX: what docs/install.md says.
+documented() { "$here/documented" "$@"; }
 
 fail() { printf '%s:%s: %s\n' "${BASH_SOURCE[2]##*/}" "${BASH_LINENO[1]}" "$*"; exit 1; }
 
@@ -17,11 +23,11 @@ exits() {
 	[[ $status -eq $want ]] || fail "exit status $status, want $want: $* -> $output"
 }
 
-# eventually COMMAND ...: it succeeds within 15 seconds.
+# eventually COMMAND ...: it succeeds within 30 seconds; machines that test are busy.
 eventually() {
-	local deadline=$((SECONDS + 15))
+	local deadline=$((SECONDS + 30))
 	until "$@" >/dev/null 2>&1; do
-		((SECONDS < deadline)) || fail "not within 15 s: $*"
+		((SECONDS < deadline)) || fail "not within 30 s: $*"
 		sleep 0.1
 	done
 }
