@@ -3,12 +3,7 @@
 # shellcheck disable=SC2317,SC2154,SC2016 # functions are called by name; exits sets output; $ is for the shell in the container
 
 start_engine() {
-	printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' \
-		>/etc/containers/storage.conf
-	echo '{"default":[{"type":"insecureAcceptAnything"}]}' >/etc/containers/policy.json
-	echo 'unqualified-search-registries = []' >/etc/containers/registries.conf
-	# Without CAP_SYS_RESOURCE the usual limit of 1048576 is out of reach.
-	printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n' >/etc/containers/containers.conf
+	configure_containers
 	buildah pull "docker-archive:$SCRATCH/box.tar"
 	mkdir "$SCRATCH/build"
 }
@@ -16,8 +11,11 @@ engine_version() { buildah --version | cut -d' ' -f1-3; }
 clean_up() { buildah rm -a; }
 
 from() { c=$(buildah from --pull-never docker.io/library/box); }
-run() { buildah run --runtime "$RUNTIME" --isolation oci --network none "$@"; }
-bud() { buildah bud --runtime "$RUNTIME" --isolation oci --network none "$@" "$SCRATCH/build"; }
+# shellcheck disable=SC2046 # commands with their arguments
+{
+run() { $(documented line 'buildah run') --network none "$@"; }
+bud() { $(documented line 'buildah bud') --network none "$@" "$SCRATCH/build"; }
+}
 
 test_run() {
 	from
@@ -73,7 +71,7 @@ test_commit() {
 
 test_nothing_left() {
 	clean_up
-	none_left() { [[ -z $(left_of_runtime "/run/$(basename "$RUNTIME")") ]]; }
+	none_left() { [[ -z $(left_of_runtime "/run/$RUNTIME_NAME") ]]; }
 	eventually none_left
 	is "$(find /sys/fs/cgroup/ -type d -name 'buildah-*' 2>/dev/null)" ''
 }

@@ -3,14 +3,13 @@
 # shellcheck disable=SC2317 # functions are called by name
 
 export CONTAINERD_ADDRESS=/run/containerd/containerd.sock CONTAINERD_NAMESPACE=k8s.io
-config=/etc/containerd/config.toml
 
 start_engine() {
-	mkdir -p /etc/cni/net.d
-	documented file /etc/cni/net.d/10-pods.conflist >/etc/cni/net.d/10-pods.conflist
-	documented file $config >>$config
+	configure /etc/cni/net.d/10-pods.conflist
+	configure /etc/containerd/config.toml
 	# The pause image would come from a registry; a negative OOM score needs CAP_SYS_RESOURCE.
-	sed -i '/"io.containerd.grpc.v1.cri"\]$/a sandbox_image = "pause.test/pause:latest"\nrestrict_oom_score_adj = true' $config
+	sed -i '/"io.containerd.grpc.v1.cri"\]$/a sandbox_image = "pause.test/pause:latest"\nrestrict_oom_score_adj = true' \
+		/etc/containerd/config.toml
 	iptables -P FORWARD ACCEPT
 	sysctl -qw net.ipv4.ip_forward=1
 	daemon &

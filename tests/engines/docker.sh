@@ -3,8 +3,8 @@
 # shellcheck disable=SC2317,SC2154,SC2016 # functions are called by name; exits sets output; $ is for the shell in the container
 
 start_engine() {
-	dockerd --host unix:///run/docker.sock --add-runtime "under-test=$RUNTIME" --default-runtime under-test \
-		--storage-driver overlay2 --userland-proxy=false >"$SCRATCH/log" 2>&1 &
+	configure /etc/docker/daemon.json
+	dockerd --host unix:///run/docker.sock --storage-driver overlay2 --userland-proxy=false >"$SCRATCH/log" 2>&1 &
 	eventually docker version
 	docker load -i "$SCRATCH/box.tar"
 	mkdir "$SCRATCH/empty"
@@ -26,6 +26,8 @@ test_run() {
 	is "$(run box echo hello)" hello
 	is "$(echo from outside | run -i box cat)" 'from outside'
 	is "$(run -e A=b -w /tmp -h name box sh -c 'echo $A $(pwd) $(hostname)')" 'b /tmp name'
+	is "$($(documented line 'docker run') --rm --net none box echo by name)" 'by name'
+	has "$(docker info -f '{{.DefaultRuntime}} {{.Runtimes}}')" "rt map["
 	is "$(run box sh -c 'echo out; echo err >&2' 2>&1 >/dev/null)" err
 }
 
@@ -125,6 +127,21 @@ test_limits() {
 	has "$output" "can't fork"
 }
 
+test_block_devices() {
+	local disk number
+	for disk in /sys/block/*; do [[ ! -b /dev/${disk##*/} ]] || break; done
+	number=$(cat "$disk/dev") disk=/dev/${disk##*/}
+	up one --device-read-bps "$disk:1mb" --device-write-bps "$disk:2mb" --device-read-iops "$disk:100" \
+		--device-write-iops "$disk:200" box sleep 100
+	is "$(cgroup one blkio blkio.throttle.read_bps_device)" "$number $((1 << 20))"
+	is "$(cgroup one blkio blkio.throttle.write_bps_device)" "$number $((2 << 20))"
+	is "$(cgroup one blkio blkio.throttle.read_iops_device)" "$number 100"
+	is "$(cgroup one blkio blkio.throttle.write_iops_device)" "$number 200"
+	# Only a kernel with an I/O scheduler that weighs has the file; Docker itself drops the option without it.
+	up two --blkio-weight 300 box sleep 100
+	[[ ! -e /sys/fs/cgroup/blkio/blkio.weight ]] || is "$(cgroup two blkio blkio.weight)" 300
+}
+
 test_update() {
 	up one --memory 64m --memory-swap 64m box sleep 100
 	docker update --memory 96m --memory-swap 128m --cpus 0.25 --cpu-shares 300 --cpuset-cpus 1 --pids-limit 33 one
@@ -199,6 +216,11 @@ test_binds_and_volumes() {
 	touch "$dir/sub/later/file"
 	docker exec slave test -e /mnt/later/file
 	exits 1 docker exec private test -e /mnt/later/file
+	# And the other way round.
+	up shared -v "$dir/sub:/mnt:rshared" --cap-add SYS_ADMIN --security-opt seccomp=unconfined box sleep 100
+	docker exec shared sh -c 'mkdir /mnt/own && mount -t tmpfs tmpfs /mnt/own && touch /mnt/own/file'
+	[[ -e $dir/sub/own/file ]]
+	docker exec slave test -e /mnt/own/file
 	clean_up
 	umount -R "$dir/sub"
 }
@@ -233,6 +255,18 @@ test_seccomp_and_no_new_privileges() {
 	is "$(docker exec one grep NoNewPrivs /proc/self/status | cut -f2)" 1
 }
 
+# Docker asks for every capability that it knows (20.10: 38 of them); what whoever started it lacks, nobody can give.
+test_privileged() {
+	local all got
+	all=$((0x$(grep CapBnd /proc/self/status | cut -f2))) got=$((0x$(caps --privileged)))
+	is $((got & ~all)) 0
+	is $((got & (1 << 38) - 1)) $((all & (1 << 38) - 1))
+	run --privileged box sh -c 'mount -t tmpfs tmpfs /mnt && test -c /dev/net/tun && grep -q " /sys sysfs rw" /proc/mounts'
+	is "$(run --privileged box grep Seccomp: /proc/self/status | cut -f2)" 0
+	up one box sleep 100
+	is "$(docker exec --privileged one grep CapEff /proc/self/status | cut -f2)" "$(printf %016x $got)"
+}
+
 test_users() {
 	is "$(run --user user box id)" 'uid=1000(user) gid=1000(user) groups=1000(user),2000(extra)'
 	is "$(run --user 1234:5678 --group-add 42 box sh -c 'echo $(id -u) $(id -g) $(id -G)')" '1234 5678 5678 42'
@@ -263,18 +297,69 @@ test_shared_namespaces() {
 }
 
 test_networks() {
-	local address
-	docker run -d --name server -p 127.0.0.1:8080:80 box sh -c 'mkdir /w; echo page >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null
+	local address gateway
+	docker run -d --name server -p 8080:80 box sh -c 'mkdir /w; echo page >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null
 	address=$(inspect server '{{.NetworkSettings.IPAddress}}')
+	gateway=$(inspect server '{{.NetworkSettings.Gateway}}')
 	eventually docker run --rm box wget -qO- "http://$address/"
 	is "$(docker run --rm box wget -qO- "http://$address/")" page
-	docker network create lan >/dev/null
-	docker network connect --alias www lan server
-	is "$(docker run --rm --net lan box wget -qO- http://www/)" page
+	# The published port: from the host by both of its addresses, and from another container over the bridge.
+	is "$(busybox wget -qO- "http://$gateway:8080/")" page
+	is "$(busybox wget -qO- http://127.0.0.1:8080/)" page
+	is "$(docker run --rm box wget -qO- "http://$gateway:8080/")" page
 	is "$(docker run --rm --net container:server box wget -qO- http://127.0.0.1/)" page
+	is "$(docker run --rm --net host box wget -qO- "http://$address/")" page
 	is "$(docker run --rm --sysctl net.ipv4.ip_forward=0 box cat /proc/sys/net/ipv4/ip_forward)" 0
-	docker rm -f server
+	is "$(run box ls /sys/class/net)" lo
+	exits 1 run box wget -qO- "http://$address/"
+}
+
+test_containers_by_name() {
+	docker network create lan >/dev/null
+	docker run -d --net lan --name one box httpd -f -p 80 -h /etc >/dev/null
+	docker run -d --net lan --name two --network-alias www box sh -c 'mkdir /w; echo two >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null
+	eventually docker exec one wget -qO- http://two/
+	is "$(docker exec one wget -qO- http://two/)" two
+	is "$(docker exec one wget -qO- http://www/)" two
+	has "$(docker exec two wget -qO- http://one/passwd)" root
+	docker network disconnect lan two
+	exits 1 docker exec one wget -qO- http://two/
+	docker network connect lan two
+	eventually docker exec one wget -qO- http://two/
+	docker rm -f one two
 	docker network rm lan
+}
+
+# A second daemon in a network of its own, with the options on its command line; its containers' root is an ordinary user of the host.
+test_userns_remap() {
+	local dir=$SCRATCH/remap docker=(docker --host unix:///run/remap.sock) daemon
+	mkdir -p "$dir/shared"
+	chmod 0777 "$dir/shared"
+	echo '{}' >"$dir/daemon.json"
+	# shellcheck disable=SC2046 # a command with its arguments
+	unshare --net $(documented line dockerd) --config-file "$dir/daemon.json" --host unix:///run/remap.sock --data-root "$dir/data" --exec-root /run/remap \
+		--pidfile /run/remap.pid --bridge none --iptables=false --storage-driver overlay2 --userns-remap tester >"$dir/log" 2>&1 &
+	daemon=$!
+	eventually "${docker[@]}" version
+	"${docker[@]}" load -i "$SCRATCH/box.tar"
+	remapped() { "${docker[@]}" run --rm --net none "$@"; }
+	is "$(remapped box cat /proc/self/uid_map | xargs)" '0 200000 65536'
+	is "$(remapped --user user box id)" 'uid=1000(user) gid=1000(user) groups=1000(user),2000(extra)'
+	remapped -v "$dir/shared:/mnt" box sh -c 'touch /mnt/root; chown 1000 /mnt/root; touch /mnt/other'
+	is "$(stat -c %u "$dir/shared/root" "$dir/shared/other" | xargs)" '201000 200000'
+	is "$(remapped --read-only --tmpfs /new box stat -c %u /new /etc/passwd /dev/shm | xargs)" '0 0 0'
+	is "$(remapped --memory 64m --pids-limit 20 --security-opt no-new-privileges --init box echo limits)" limits
+	exits 7 "${docker[@]}" run --rm --net none --userns host box sh -c 'cut -c-22 /proc/self/uid_map; exit 7'
+	"${docker[@]}" run -d --net none --name one box sleep 100
+	is "$(stat -c %u "/proc/$("${docker[@]}" inspect -f '{{.State.Pid}}' one)")" 200000
+	is "$("${docker[@]}" exec -u 5 one id -u)" 5
+	exits 0 script -qefc 'docker --host unix:///run/remap.sock exec -it one tty' /dev/null
+	has "$output" /dev/pts/
+	"${docker[@]}" cp one:/etc/passwd "$dir/passwd"
+	"${docker[@]}" rm -f one
+	kill "$daemon"
+	wait "$daemon" || true
+	is "$(left_of_runtime /run/remap/runtime-rt/moby)" ''
 }
 
 test_healthcheck() {
@@ -294,6 +379,15 @@ test_restart_policies() {
 	restarted() { [[ $(inspect two '{{.RestartCount}}') -ge 2 ]]; }
 	eventually restarted
 	docker restart -t 0 two
+	up three --restart unless-stopped box sleep 100
+	kill -KILL "$(inspect three '{{.State.Pid}}')"
+	back() { [[ $(inspect three '{{.RestartCount}} {{.State.Status}}') == '1 running' ]]; }
+	eventually back
+	docker stop -t 0 three
+	is "$(inspect three '{{.RestartCount}} {{.State.Status}}')" '1 exited'
+	up four --restart no box false
+	gone() { [[ $(inspect four '{{.RestartCount}} {{.State.Status}}') == '0 exited' ]]; }
+	eventually gone
 }
 
 test_out_of_memory() {

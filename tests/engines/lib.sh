@@ -2,11 +2,18 @@
 # What the suites share. A test is a function test_NAME, run with `set -e` in a shell of its own: the first command
 # that fails, fails it. A suite may have tests of another kind: then it defines these two anew.
 
+# shellcheck disable=SC2154 # here is where the suites are
 list_tests() { sed -nE 's/^test_([a-z0-9_]+)\(\).*/\1/p' "$here/$ENGINE.sh"; }
 run_test() { "test_$1"; }
 
 # documented file PATH, documented line PREFIX: what docs/install.md says.
 documented() { "$here/documented" "$@"; }
+# configure PATH: append to the file what the document has for it.
+configure() {
+	local path=$1
+	mkdir -p "${path%/*}"
+	documented file "$1" >>"$path"
+}
 
 fail() { printf '%s:%s: %s\n' "${BASH_SOURCE[2]##*/}" "${BASH_LINENO[1]}" "$*"; exit 1; }
 
@@ -23,11 +30,11 @@ exits() {
 	[[ $status -eq $want ]] || fail "exit status $status, want $want: $* -> $output"
 }
 
-# eventually COMMAND ...: it succeeds within 30 seconds; machines that test are busy.
+# eventually COMMAND ...: it succeeds within 60 seconds; machines that test are busy.
 eventually() {
-	local deadline=$((SECONDS + 30))
+	local deadline=$((SECONDS + 60))
 	until "$@" >/dev/null 2>&1; do
-		((SECONDS < deadline)) || fail "not within 30 s: $*"
+		((SECONDS < deadline)) || fail "not within 60 s: $*"
 		sleep 0.1
 	done
 }
@@ -41,4 +48,21 @@ left_of_runtime() {
 	done
 	find "$@" -mindepth 1 -maxdepth 1 2>/dev/null | sed 's/^/state: /' || true
 	[[ $(stat -c '%u:%g %a %t:%T' /dev/null) == '0:0 666 1:3' ]] || stat /dev/null
+}
+
+# configure_containers: what Podman and buildah need on a machine like this, in files that are not those of docs/install.md.
+configure_containers() {
+	printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' \
+		>/etc/containers/storage.conf
+	echo '{"default":[{"type":"insecureAcceptAnything"}]}' >/etc/containers/policy.json
+	echo 'unqualified-search-registries = []' >/etc/containers/registries.conf
+	# There is no journal here; and without CAP_SYS_RESOURCE the usual limits of 1048576 are out of reach.
+	sed -i -e '/^\[containers\]/a log_driver = "k8s-file"\npids_limit = 0\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]' \
+		-e '/^\[engine\]/a events_logger = "file"' /usr/share/containers/containers.conf
+}
+
+# load_pause COMMAND ...: the program that pods wait in, which Podman would build from a binary of its own; by that podman.
+load_pause() {
+	"$@" load -i "$SCRATCH/pause.tar"
+	"$@" tag pause.test/pause "localhost/podman-pause:$("$@" version --format '{{.Client.Version}}')-0"
 }

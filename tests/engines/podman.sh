@@ -3,27 +3,10 @@
 # shellcheck disable=SC2317,SC2154,SC2016 # functions are called by name; exits sets output; $ is for the shell in the container
 
 start_engine() {
-	local name
-	name=$(basename "$RUNTIME")
-	cat >/etc/containers/containers.conf <<-EOF
-	[containers]
-	log_driver = "k8s-file"
-	pids_limit = 0
-	default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
-	[engine]
-	cgroup_manager = "cgroupfs"
-	events_logger = "file"
-	runtime = "$name"
-	runtime_supports_json = ["$name"]
-	runtime_supports_nocgroup = ["$name"]
-	[engine.runtimes]
-	$name = ["$RUNTIME"]
-	EOF
-	printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' \
-		>/etc/containers/storage.conf
-	echo '{"default":[{"type":"insecureAcceptAnything"}]}' >/etc/containers/policy.json
-	echo 'unqualified-search-registries = []' >/etc/containers/registries.conf
+	configure_containers
+	configure /etc/containers/containers.conf
 	podman load -i "$SCRATCH/box.tar"
+	load_pause podman
 	podman run --rm --net none box true
 }
 engine_version() { podman version --format 'Podman {{.Client.Version}}'; }
@@ -38,6 +21,7 @@ inspect() { podman inspect -f "$2" "$1"; }
 
 test_run() {
 	is "$(run box echo hello)" hello
+	is "$($(documented line 'podman --runtime') --rm --net none box echo by path)" 'by path'
 	is "$(echo from outside | run -i box cat)" 'from outside'
 	is "$(run -e A=b -w /tmp -h name box sh -c 'echo $A $(pwd) $(hostname)')" 'b /tmp name'
 	is "$(run --umask 077 box sh -c 'umask')" 0077
@@ -140,7 +124,7 @@ test_binds_and_volumes() {
 	run -v "$dir:/mnt:O" box sh -c 'echo changed >/mnt/file'
 	is "$(cat "$dir/file")" data
 	run -v vol:/etc box sh -c 'echo kept >/etc/kept'
-	is "$(run -v vol:/data box cat /data/kept /data/passwd | head -n1)" kept
+	is "$(run -v vol:/data box sh -c 'cat /data/kept; test -e /data/passwd || echo no copy')" kept
 	podman volume rm vol
 }
 
@@ -218,20 +202,25 @@ test_kube() {
 	  hostNetwork: true
 	  containers:
 	  - name: web
-	    image: localhost/box
+	    image: docker.io/library/box:latest
 	    imagePullPolicy: Never
 	    command: [sleep, "1000"]
 	    resources: {limits: {memory: 32Mi, cpu: 500m}}
 	    securityContext: {runAsUser: 1000, readOnlyRootFilesystem: true}
 	EOF
-	sed -i s,localhost/box,docker.io/library/box:latest, "$SCRATCH/pod.yaml"
-	# There is no registry and no pause program: the box waits.
-	up pause box true
-	podman commit -q -c CMD='["sleep","1000"]' pause localhost/podman-pause:4.3.1-0
 	podman play kube --log-driver k8s-file "$SCRATCH/pod.yaml"
 	is "$(podman exec kube-web id -u)" 1000
 	is "$(cgroup kube-web memory memory.limit_in_bytes)" $((32 << 20))
 	podman play kube --down "$SCRATCH/pod.yaml"
+	# There and back: a container with its options as a pod.
+	up two --memory 32m --read-only --user 1000:5 --env A=b --cap-drop CHOWN --hostname name box sleep 1000
+	podman generate kube two >"$SCRATCH/two.yaml"
+	podman rm -f -t 0 two
+	podman play kube --network none --log-driver k8s-file "$SCRATCH/two.yaml"
+	is "$(podman exec two-pod-two sh -c 'echo $(id -u):$(id -g) $A $(hostname)')" '1000:5 b name'
+	exits 1 podman exec two-pod-two touch /x
+	is "$(cgroup two-pod-two memory memory.limit_in_bytes)" $((32 << 20))
+	podman play kube --down "$SCRATCH/two.yaml"
 }
 
 test_healthcheck() {
@@ -244,6 +233,36 @@ test_healthcheck() {
 test_out_of_memory() {
 	exits 137 run -m 16m --memory-swap 16m box tail /dev/zero
 	exits 9 podman run --name one --net none -m 16m --memory-swap 16m box sh -c 'tail /dev/zero; exit 9'
+}
+
+test_privileged() {
+	is "$(run --privileged box grep CapEff /proc/self/status | cut -f2)" "$(grep CapBnd /proc/self/status | cut -f2)"
+	run --privileged box sh -c 'mount -t tmpfs tmpfs /mnt && test -c /dev/net/tun && grep -q " /sys sysfs rw" /proc/mounts'
+	is "$(run --privileged box grep Seccomp: /proc/self/status | cut -f2)" 0
+	is "$(run --device /dev/net/tun:/dev/other box sh -c 'test -c /dev/other && : </dev/other && echo read')" read
+}
+
+# conmon by hand, as Podman and CRI-O call it.
+test_conmon() {
+	local bundle=$SCRATCH/conmon
+	mkdir -p "$bundle/exits"
+	podman create --name rootfs --net none box true
+	(cd "$bundle" && "$RUNTIME" spec)
+	jq --arg path "$(podman mount rootfs)" '.root.path = $path | .process.terminal = false | .process.args = ["sh", "-c",
+		"echo out; echo err >&2; until test -e /proc/1/root/dev/shm/end; do sleep 0.05; done; exit 7"]' "$bundle/config.json" >"$bundle/new"
+	mv "$bundle/new" "$bundle/config.json"
+	conmon --api-version 1 -c by-hand -u by-hand -n by-hand -r "$RUNTIME" -b "$bundle" -p "$bundle/pid" --conmon-pidfile "$bundle/conmon.pid" \
+		-l "k8s-file:$bundle/log" --exit-dir "$bundle/exits" --socket-dir-path "$bundle" --runtime-arg --root --runtime-arg "$bundle/root"
+	eventually test -s "$bundle/pid"
+	is "$("$RUNTIME" --root "$bundle/root" state by-hand | jq -r '"\(.status) \(.pid)"')" "created $(cat "$bundle/pid")"
+	"$RUNTIME" --root "$bundle/root" start by-hand
+	eventually grep -q 'stdout F out' "$bundle/log"
+	eventually grep -q 'stderr F err' "$bundle/log"
+	: >"/proc/$(cat "$bundle/pid")/root/dev/shm/end"
+	eventually test -s "$bundle/exits/by-hand"
+	is "$(cat "$bundle/exits/by-hand")" 7
+	"$RUNTIME" --root "$bundle/root" delete by-hand
+	podman rm -f rootfs
 }
 
 test_without_cgroups() {
@@ -280,8 +299,7 @@ test_build_cp_commit() {
 
 test_nothing_left() {
 	clean_up
-	local root
-	root=/run/$(basename "$RUNTIME")
+	local root=/run/$RUNTIME_NAME
 	none_left() { [[ -z $(left_of_runtime "$root") ]]; }
 	eventually none_left
 	# Pods' cgroups and those of conmon are Podman's own.
