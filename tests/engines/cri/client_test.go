@@ -75,6 +75,11 @@ func (c *client) has(what, text, part string) {
 	}
 }
 
+// says looks into an error of the runtime; runtimes differ in capital letters.
+func says(err error, part string) bool {
+	return err != nil && strings.Contains(strings.ToLower(err.Error()), part)
+}
+
 // eventually waits for what the engine does in its own time.
 func (c *client) eventually(what string, ok func() bool) {
 	c.Helper()
