@@ -2,7 +2,7 @@
 //go:debug updatemaxprocs=0
 
 // The two settings above keep the Go runtime from watching cgroup limits: rt lives for milliseconds and needs no tuned
-// GOMAXPROCS. (Go 1.26 still looks once at start, whatever they say.)
+// GOMAXPROCS. Go 1.26 still looks once at start, whatever they say, unless it is built with scripts/overlay.
 
 // Command rt creates and runs containers from OCI bundles. Its files are its commands: flags become
 // options, options go to one call into libcontainer, and the result becomes an exit code.
@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -93,8 +94,7 @@ func (p *program) run(args []string) int {
 	return p.report(app.Run(flagsFirst(app, args)))
 }
 
-// app is the command line. The flags of update, twice as many as any other command has, cost 20 µs; they are left out
-// when the word does not occur.
+// app is the command line.
 func (p *program) app(args []string) *cli.App {
 	return &cli.App{
 		Name:    "rt",
@@ -104,16 +104,48 @@ func (p *program) app(args []string) *cli.App {
 		Compiled:  time.Unix(1, 0),
 		Writer:    p.stdout,
 		ErrWriter: p.stderr,
-		Flags:     globalFlags(),
+		Flags:     named(globalFlags()),
 		Before:    p.setUp,
 		Action:    unknownCommand,
 		// The library's own handler exits for every error that has an ExitCode method, which a wrapped
 		// *exec.ExitError has: the error would never reach the log.
 		ExitErrHandler: func(*cli.Context, error) {},
-		Commands: []*cli.Command{
-			p.createCommand(), p.runCommand(), p.startCommand(), p.execCommand(), p.killCommand(), p.deleteCommand(),
-			p.stateCommand(), p.listCommand(), p.psCommand(), p.pauseCommand(), p.resumeCommand(), p.specCommand(),
-			p.featuresCommand(), p.checkCommand(), p.planCommand(), p.updateCommand(slices.Contains(args, "update")), p.mountsCommand(), p.eventsCommand(), p.statsCommand(), p.topCommand(), p.doctorCommand(),
-		},
+		Commands:       p.commands(args),
 	}
+}
+
+// commands are those whose name occurs in the command line: to make a command costs 10 to 20 µs. Where the library may
+// want to list them, for help or because none is named, it has them all.
+func (p *program) commands(args []string) []*cli.Command {
+	all := []struct {
+		name    string
+		command func() *cli.Command
+	}{
+		{"create", p.createCommand}, {"run", p.runCommand}, {"start", p.startCommand}, {"exec", p.execCommand},
+		{"kill", p.killCommand}, {"delete", p.deleteCommand}, {"state", p.stateCommand}, {"list", p.listCommand},
+		{"ps", p.psCommand}, {"pause", p.pauseCommand}, {"resume", p.resumeCommand}, {"spec", p.specCommand},
+		{"features", p.featuresCommand}, {"check", p.checkCommand}, {"plan", p.planCommand}, {"update", p.updateCommand},
+		{"events", p.eventsCommand}, {"stats", p.statsCommand}, {"top", p.topCommand}, {"doctor", p.doctorCommand}, {"mounts", p.mountsCommand},
+	}
+	var some, every []*cli.Command
+	for _, c := range all {
+		if slices.Contains(args, c.name) {
+			some = append(some, c.command())
+		}
+	}
+	if len(some) > 0 && !slices.ContainsFunc(args, asksForHelp) {
+		return some
+	}
+	for _, c := range all {
+		every = append(every, c.command())
+	}
+	return every
+}
+
+func asksForHelp(arg string) bool {
+	switch strings.TrimLeft(arg, "-") {
+	case "h", "help", "generate-bash-completion":
+		return true
+	}
+	return false
 }

@@ -64,6 +64,7 @@ func unknownCommand(c *cli.Context) error {
 // no subcommand "help", which would shadow containers named help and h.
 func command(cmd *cli.Command, low, high int, run func(c *cli.Context) error) *cli.Command {
 	cmd.HideHelpCommand = true
+	cmd.Flags = named(cmd.Flags)
 	cmd.CustomHelpTemplate = cli.CommandHelpTemplate
 	cmd.Action = func(c *cli.Context) error {
 		if err := countArgs(c, low, high); err != nil {

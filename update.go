@@ -87,11 +87,8 @@ func size(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResources,
 	}
 }
 
-func (p *program) updateCommand(meant bool) *cli.Command {
-	var limits []limitFlag
-	if meant {
-		limits = limitFlags()
-	}
+func (p *program) updateCommand() *cli.Command {
+	limits := limitFlags()
 	flags := []cli.Flag{&cli.StringFlag{Name: "resources", Aliases: []string{"r"},
 		Usage: "`FILE` with a linux.resources object, - for standard input; the flags below are then ignored"}}
 	for _, l := range limits {

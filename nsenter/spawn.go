@@ -1,14 +1,15 @@
 package nsenter
 
+// #include "start.h"
+import "C"
+
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
-	"syscall"
 
 	"rt/internal/sys"
 
@@ -47,12 +48,34 @@ type Reply struct {
 type Stdio [3]*os.File
 
 // Start starts the stub; it waits for its plan. Descriptors 3 to 3+extra of rt go with it, at their numbers.
-func Start(stdio Stdio, extra int) (*Stub, error) {
+func Start(stdio Stdio, extra int) (*Stub, error) { return StartSoon(stdio, extra).Stub() }
+
+// Soon is a stub that is being started: to start a program takes about as long as to read a configuration.
+type Soon struct {
+	stub  *Stub
+	child *C.struct_rt_child // until it has been waited for, or nil
+	err   error
+}
+
+// StartSoon is Start without waiting for the new program.
+func StartSoon(stdio Stdio, extra int) *Soon {
+	s, err := begin(stdio, extra)
+	if err != nil {
+		return &Soon{err: err}
+	}
+	return s
+}
+
+func begin(stdio Stdio, extra int) (*Soon, error) {
 	img, err := Image()
 	if err != nil {
 		return nil, err
 	}
 	defer img.Close()
+	return beginImage(img, stdio, extra)
+}
+
+func beginImage(img *os.File, stdio Stdio, extra int) (*Soon, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("make a socket for the stub: %w", err)
@@ -62,63 +85,35 @@ func Start(stdio Stdio, extra int) (*Stub, error) {
 		unix.Close(pair[0])
 		return nil, fmt.Errorf("make a socket for the stub: %w", err)
 	}
-	s := &Stub{conv: os.NewFile(uintptr(pair[0]), "stub")}
-	files := make([]uintptr, 0, 4+extra)
-	for _, f := range stdio {
-		files = append(files, f.Fd())
+	s := &Soon{stub: &Stub{conv: os.NewFile(uintptr(pair[0]), "stub")}}
+	var fds [3]C.int
+	for i, f := range stdio {
+		fds[i] = C.int(f.Fd())
 	}
-	for i := range extra {
-		files = append(files, uintptr(3+i))
+	pid := C.rt_child_start(&fds[0], C.int(extra), C.int(pair[1]), C.int(img.Fd()), &s.child)
+	if pid < 0 {
+		s.stub.Close()
+		return nil, fmt.Errorf("start the stub: %w", unix.Errno(-pid))
 	}
-	files = append(files, uintptr(pair[1]))
-	// fork and exec move descriptors about on the way to their numbers; the image must lie above all of that
-	// to be found at its own (runc issue 4294).
-	exe, err := unix.FcntlInt(img.Fd(), unix.F_DUPFD_CLOEXEC, highest(files)+len(files)+3)
-	if err != nil {
-		s.Close()
-		return nil, fmt.Errorf("move the stub's descriptor: %w", err)
-	}
-	defer unix.Close(exe)
-	s.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(exe), []string{"rt"}, &syscall.ProcAttr{
-		Env:   []string{"_RT_STUB=" + strconv.Itoa(3+extra)},
-		Files: files,
-	})
-	if err != nil {
-		s.Close()
-		return nil, fmt.Errorf("start the stub: %w", err)
-	}
+	s.stub.Pid = int(pid)
 	return s, nil
 }
 
-// Soon is a stub that is being started by another thread.
-type Soon struct{ started chan started }
-
-type started struct {
-	stub *Stub
-	err  error
-}
-
-// StartSoon is Start in the background: starting a program takes about as long as reading a configuration.
-func StartSoon(stdio Stdio, extra int) *Soon {
-	s := &Soon{make(chan started, 1)}
-	go func() {
-		stub, err := Start(stdio, extra)
-		s.started <- started{stub, err}
-	}()
-	return s
-}
-
 // Soon is a stub that has been started.
-func (s *Stub) Soon() *Soon {
-	soon := &Soon{make(chan started, 1)}
-	soon.started <- started{s, nil}
-	return soon
-}
+func (s *Stub) Soon() *Soon { return &Soon{stub: s} }
 
 // Stub waits for the stub.
 func (s *Soon) Stub() (*Stub, error) {
-	r := <-s.started
-	return r.stub, r.err
+	if s.child == nil || s.err != nil {
+		return s.stub, s.err
+	}
+	err := C.rt_child_wait(s.child)
+	s.child = nil
+	if err != 0 {
+		s.stub.Abandon()
+		s.stub, s.err = nil, fmt.Errorf("start the stub: %w", unix.Errno(-err))
+	}
+	return s.stub, s.err
 }
 
 // Abandon waits for the stub and ends it.
@@ -135,14 +130,6 @@ func (s *Stub) Abandon() {
 		_ = unix.Kill(s.Pid, unix.SIGKILL)
 		_, _ = sys.Wait(s.Pid)
 	}
-}
-
-func highest(fds []uintptr) int {
-	top := uintptr(0)
-	for _, fd := range fds {
-		top = max(top, fd)
-	}
-	return int(top)
 }
 
 // Connect is for a stub that has been waiting since another rt started it: conv is connected to its start socket.

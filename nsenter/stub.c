@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "start.h"
 #include "stub.h"
 
 _Static_assert(sizeof(char *) == 8, "the plan's encoding wants 64-bit pointers");
@@ -216,33 +216,12 @@ int main(void)
 	stub_main(sock);
 }
 #else
-/*
- * What the Go runtime says in many lines, rt says in one. Descriptors: with fewer it finds no place for its poller.
- */
-enum { LEAST_FDS = 8 };
-
-static void end_with(const char *text)
-{
-	ssize_t ignored = write(2, text, strlen(text));
-	(void)ignored;
-	_exit(1);
-}
-
-/* Threads: runtime/cgo has printed why it cannot make one, and gives up; nothing else in rt does. */
-void abort(void)
-{
-	end_with("hint: a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.threads-max\n");
-	__builtin_unreachable();
-}
-
 /* Before the Go runtime starts; musl passes constructors no arguments, the environment is there. */
 __attribute__((constructor)) static void take_over(void)
 {
 	int sock = stub_socket();
 	if (sock >= 0)
 		stub_main(sock);
-	struct rlimit fds;
-	if (getrlimit(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < LEAST_FDS)
-		end_with("rt: start: too many open files: RLIMIT_NOFILE is less than 8\nhint: ulimit -n shows and raises it\n");
+	rt_note_start();
 }
 #endif

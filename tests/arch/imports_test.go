@@ -23,6 +23,7 @@ var may = []struct {
 	{"rt/libcontainer/seccomp", []string{"rt/internal/hint"}},
 	{"rt/libcontainer/plan", []string{"rt/internal/hint", "rt/internal/names", "rt/internal/cpulist", "rt/libcontainer/bundle", "rt/libcontainer/seccomp", "rt/nsenter"}},
 	{"rt/libcontainer/console", []string{"rt/internal", "rt/nsenter"}}, // its signal handler is C
+	{"rt/libcontainer/hooks", []string{"rt/internal", "rt/nsenter"}},   // what rt's start has changed, children have back
 	{"rt/libcontainer/", []string{"rt/internal"}},                      // hooks, console, notify ...: one subject each
 	{"rt/libcontainer", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer"}},
 	{"rt/bench", nil},

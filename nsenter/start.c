@@ -1,0 +1,136 @@
+/*
+ * Starting the stub, outside of containers. fork and exec by Go's library keep rt waiting until the new program is
+ * there, as vfork(2) does, which is as long as reading a configuration takes. Here rt goes on meanwhile.
+ */
+#ifndef RT_STUB_IMAGE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "start.h"
+
+/* What rt was started with and Go's runtime or rt itself has changed since: its children have it back. */
+static struct rlimit nofile;
+static unsigned long slack;
+
+static void end_with(const char *text)
+{
+	ssize_t ignored = write(2, text, strlen(text));
+	(void)ignored;
+	_exit(1);
+}
+
+/* Threads: runtime/cgo has printed why it cannot make one, and gives up; nothing else in rt does. */
+void abort(void)
+{
+	end_with("hint: a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.threads-max\n");
+	__builtin_unreachable();
+}
+
+/*
+ * Called before Go's runtime starts, which says in many lines what rt says in one: with fewer descriptors than 8 it finds no
+ * place for its poller. Its monitor thread looks every 20 us, at first, whether somebody waits for a processor. In a
+ * process of a few milliseconds with one of them (scripts/goruntime) that is a tenth of the work, and for nothing:
+ * with a slack of a millisecond the kernel wakes it less often (PR_SET_TIMERSLACK(2const)).
+ */
+void rt_note_start(void)
+{
+	enum { SLACK_NS = 1000000, LEAST_FDS = 8 };
+	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur < LEAST_FDS)
+		end_with("rt: start: too many open files: RLIMIT_NOFILE is less than 8\nhint: ulimit -n shows and raises it\n");
+	slack = (unsigned long)prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	if (slack < SLACK_NS)
+		prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS, 0, 0, 0);
+}
+
+/* The timer slack of rt's caller, in ns; 0 if the kernel has none (a real-time thread). */
+unsigned long rt_slack(void)
+{
+	return slack;
+}
+
+/* A process between clone and execve. It shares rt's memory, and so may touch only this and make system calls. */
+struct rt_child {
+	uint32_t there; /* 1 until it has left rt's memory; the kernel clears it and wakes who waits (set_tid_address(2)) */
+	int err;	/* why it could not become the program */
+	int fd[3], extra, conv, image;
+	char env[32];
+	_Alignas(16) char stack[16384];
+};
+
+/* Moves fd above the numbers that are to be filled. */
+static int above(const struct rt_child *c, int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 4 + c->extra);
+}
+
+/* Runs in the child. The signals are blocked, so that no handler of Go's runs here; the stub unblocks them. */
+static int become_stub(void *arg)
+{
+	struct rt_child *c = arg;
+	int moved[4] = {above(c, c->fd[0]), above(c, c->fd[1]), above(c, c->fd[2]), above(c, c->conv)};
+	int image = above(c, c->image), ok = image >= 0;
+	for (int i = 0; i < 4; i++)
+		ok = ok && moved[i] >= 0 && dup2(moved[i], i < 3 ? i : 3 + c->extra) >= 0;
+	for (int i = 0; i < c->extra; i++)
+		ok = ok && fcntl(3 + i, F_SETFD, 0) >= 0;
+	setrlimit(RLIMIT_NOFILE, &nofile);
+	if (slack > 0)
+		prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
+	char *argv[] = {"rt", NULL}, *envp[] = {c->env, NULL};
+	if (ok)
+		syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);
+	c->err = errno;
+	_exit(127);
+}
+
+/*
+ * Starts the program in the file image with fd[0..3) as its standard descriptors, those from 3 on to 3+extra as they are, and
+ * conv behind them, and returns its pid, a child's, or -errno. It need not be there yet: *child is for rt_child_wait.
+ */
+int rt_child_start(const int fd[3], int extra, int conv, int image, struct rt_child **child)
+{
+	struct rt_child *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c == MAP_FAILED)
+		return -errno;
+	*c = (struct rt_child){.there = 1, .fd = {fd[0], fd[1], fd[2]}, .extra = extra, .conv = conv, .image = image};
+	snprintf(c->env, sizeof c->env, "_RT_STUB=%d", 3 + extra);
+	const uint64_t all = ~0ull;
+	uint64_t before;
+	/* By system call: libc keeps signals 32 to 34 to itself. */
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+	int pid = clone(become_stub, c->stack + sizeof c->stack, CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD, c, NULL, NULL, &c->there);
+	int err = errno;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+	if (pid < 0) {
+		munmap(c, sizeof *c);
+		return -err;
+	}
+	*child = c;
+	return pid;
+}
+
+/* Waits until the child is the program, or has ended, and returns 0 or why it could not become it, -errno. */
+int rt_child_wait(struct rt_child *c)
+{
+	while (__atomic_load_n(&c->there, __ATOMIC_ACQUIRE))
+		syscall(SYS_futex, &c->there, FUTEX_WAIT, 1, NULL, NULL, 0);
+	int err = c->err;
+	munmap(c, sizeof *c);
+	return -err;
+}
+
+#else
+typedef int not_empty;
+#endif
