@@ -45,31 +45,37 @@ static int splice_link(char *path, size_t at, size_t end, const char *link)
 	return 0;
 }
 
-/* Makes the first name of path that is missing, or puts a dangling link's text in its place. */
+/*
+ * Makes the first name of path that is missing, or puts a dangling link's text in its place. It is looked for from the
+ * end, for most often only the last one is.
+ */
 static int make_first_missing(struct ctx *c, char *path, int dir, mode_t mode)
 {
-	char link[MAX_PATH];
-	int r = 0, next, parent = path_open(c->root, ".", O_PATH | O_DIRECTORY, 0);
-	if (parent < 0)
-		return -errno;
-	for (size_t at = strspn(path, "/"), end; path[at]; at = end + strspn(path + end, "/")) {
-		end = at + strcspn(path + at, "/");
-		int last = !path[end + strspn(path + end, "/")];
-		char save = path[end];
-		path[end] = 0;
-		next = path_open(c->root, path, O_PATH, 0);
-		if (next < 0)
-			r = errno == ENOENT ? make_name(parent, path + at, dir || !last, last ? mode : 0755, link) : -errno;
-		path[end] = save;
-		if (r == 1)
-			r = splice_link(path, at, end, link);
-		if (next < 0)
+	char link[MAX_PATH], save;
+	int parent = -1, last = 1, r;
+	size_t at = strlen(path), end;
+	for (;; last = 0) {
+		for (end = at; end > 0 && path[end - 1] == '/'; end--)
+			;
+		for (at = end; at > 0 && path[at - 1] != '/'; at--)
+			;
+		if (at == end)
+			return -ENOENT; /* the root itself */
+		save = path[at];
+		path[at] = 0;
+		parent = path_open(c->root, path, O_PATH | O_DIRECTORY, 0);
+		path[at] = save;
+		if (parent >= 0)
 			break;
-		close(parent);
-		parent = next;
+		if (errno != ENOENT)
+			return -errno;
 	}
+	save = path[end];
+	path[end] = 0;
+	r = make_name(parent, path + at, dir || !last, last ? mode : 0755, link);
+	path[end] = save;
 	close(parent);
-	return r;
+	return r == 1 ? splice_link(path, at, end, link) : r;
 }
 
 /*
