@@ -162,29 +162,21 @@ func rootfsOf(b *bundle.Bundle) (string, error) {
 // makeProcess leads the stub through the plan up to the point where the container is created.
 func (k *making) makeProcess(soon *nsenter.Soon) error {
 	c := k.c
-	p, err := k.compile()
-	if err != nil {
-		soon.Abandon()
+	if err := k.sendPlan(soon); err != nil {
 		return err
 	}
-	for _, w := range p.Warnings {
-		c.rt.Warn("%s", w)
+	if k.sure() { // the namespaces come to be meanwhile
+		if err := k.takeLimits(); err != nil {
+			k.in.abandon()
+			return err
+		}
 	}
 	listener, err := k.listen()
 	if err != nil {
-		soon.Abandon()
+		k.in.abandon()
 		return err
 	}
-	stub, err := soon.Stub()
-	if err != nil {
-		return err
-	}
-	if err := setOOMScore(stub.Pid, k.spec.Process); err != nil {
-		stub.Abandon()
-		return err
-	}
-	k.in, err = enter(stub, p, func(plan.Input) (*os.File, error) { return listener, nil })
-	if err != nil {
+	if err := k.in.sendInputs(func(plan.Input) (*os.File, error) { return listener, nil }); err != nil {
 		return err
 	}
 	k.undo = append(k.undo, k.in.abandon)
@@ -199,6 +191,28 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	}
 	k.endAnchor()
 	return c.save()
+}
+
+// sendPlan gives the stub its plan, by which it begins to make namespaces.
+func (k *making) sendPlan(soon *nsenter.Soon) error {
+	p, err := k.compile()
+	if err != nil {
+		soon.Abandon()
+		return err
+	}
+	for _, w := range p.Warnings {
+		k.c.rt.Warn("%s", w)
+	}
+	stub, err := soon.Stub()
+	if err != nil {
+		return err
+	}
+	if err := setOOMScore(stub.Pid, k.spec.Process); err != nil {
+		stub.Abandon()
+		return err
+	}
+	k.in, err = enterEarly(stub, p, nil)
+	return err
 }
 
 func (k *making) compile() (*plan.Plan, error) {

@@ -76,15 +76,23 @@ func findExecError(s nsenter.FindExec, errno unix.Errno) string {
 	}
 }
 
+const namespacesHint = "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
+
+func noMoreNamespaces(errno unix.Errno) bool { return errno == unix.ENOSPC || errno == unix.EUSERS }
+
 // Hint says what usually helps.
 func (e *StepError) Hint() string {
 	switch s := e.Item.Step.(type) {
+	case nsenter.Unshare:
+		if noMoreNamespaces(e.Errno) {
+			return namespacesHint
+		}
 	case nsenter.Clone:
 		switch {
 		case e.Errno == unix.ENOMEM:
 			return "a pid namespace that is joined by path has no init any more; it cannot be used again (pid_namespaces(7))"
-		case e.Errno == unix.ENOSPC || e.Errno == unix.EUSERS:
-			return "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
+		case noMoreNamespaces(e.Errno):
+			return namespacesHint
 		case e.Errno == unix.EAGAIN:
 			return "a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.pid_max"
 		}

@@ -73,6 +73,7 @@ func TestHints(t *testing.T) {
 		want  string // in the hint; "" for none
 	}{
 		{nsenter.Clone{}, unix.ENOMEM, "pid namespace"}, {nsenter.Clone{}, unix.ENOSPC, "max_*_namespaces"}, {nsenter.Clone{}, unix.EUSERS, "max_*_namespaces"},
+		{nsenter.Unshare{}, unix.ENOSPC, "max_*_namespaces"}, {nsenter.Unshare{}, unix.EPERM, ""},
 		{nsenter.Clone{}, unix.EAGAIN, "pids.max"}, {nsenter.Clone{}, unix.EPERM, ""},
 		{nsenter.Pivot{}, unix.EINVAL, "--no-pivot"}, {nsenter.Pivot{}, unix.EPERM, ""},
 		{nsenter.MountFS{Type: "zfs"}, unix.ENODEV, "zfs"}, {nsenter.MountFS{Type: "sysfs"}, unix.EPERM, "bind mount /sys"}, {nsenter.MountFS{Type: "proc"}, unix.EPERM, "without masked paths"},

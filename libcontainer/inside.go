@@ -34,8 +34,44 @@ type opener func(plan.Input) (*os.File, error)
 
 // enter sends a plan to a started stub, with everything it refers to.
 func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
+	in, err := enterEarly(stub, p, own)
+	if err != nil {
+		return nil, err
+	}
+	return in, in.sendInputs(own)
+}
+
+// enterEarly sends a plan with those of its inputs that the first steps want. sendInputs is to follow.
+func enterEarly(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 	in := &inside{stub: stub, plan: p}
-	files := make([]*os.File, 0, len(p.Inputs))
+	err := withInputs(p.Inputs[:p.Early()], own, func(files []*os.File) error {
+		return stub.SendPlan(p.Steps(), len(p.Inputs), files)
+	})
+	if errors.Is(err, unix.EPIPE) {
+		err = errDiedEarly
+	}
+	if err != nil {
+		in.abandon()
+		return nil, err
+	}
+	return in, nil
+}
+
+// sendInputs opens and sends the other inputs. On error the stub is gone.
+func (in *inside) sendInputs(own opener) error {
+	err := withInputs(in.plan.Inputs[in.plan.Early():], own, in.stub.SendInputs)
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return nil // it has ended in one of its first steps, and what it said of that is still to be heard
+	}
+	if err != nil {
+		in.abandon()
+	}
+	return err
+}
+
+// withInputs calls use with what the inputs name, open, and nil for what the stub opens.
+func withInputs(inputs []plan.Input, own opener, use func([]*os.File) error) error {
+	files := make([]*os.File, 0, len(inputs))
 	maps := idMaps{}
 	defer func() {
 		maps.close()
@@ -43,26 +79,18 @@ func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 			f.Close() // or nothing, of a nil one
 		}
 	}()
-	for _, input := range p.Inputs {
+	for _, input := range inputs {
 		if input.Inside {
 			files = append(files, nil)
 			continue
 		}
 		f, err := openInput(input, own, maps)
 		if err != nil {
-			in.abandon()
-			return nil, err
+			return err
 		}
 		files = append(files, f)
 	}
-	if err := stub.SendPlan(p.Steps(), files); err != nil {
-		in.abandon()
-		if errors.Is(err, unix.EPIPE) {
-			err = errDiedEarly
-		}
-		return nil, err
-	}
-	return in, nil
+	return use(files)
 }
 
 func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {

@@ -42,6 +42,18 @@ func (k *making) reserve() error {
 	if err := sys.CreateFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
 		return fmt.Errorf("copy config.json: %w", err)
 	}
+	if k.sure() {
+		return nil
+	}
+	return k.takeLimits()
+}
+
+// sure says whether the container's cgroup is the one that the journal knows, or none. Else it is not known, and the plan
+// cannot be made, before it was tried to make it.
+func (k *making) sure() bool { return k.c.Unit == "" && !k.c.rt.tolerant(k.priv) }
+
+// takeLimits makes what limits the container: its cgroup, its resctrl group.
+func (k *making) takeLimits() error {
 	if err := k.makeCgroup(); err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func memfd(t *testing.T, data []byte) int {
 // harmless is a plan that wants nothing but, as it renames the host, a jail.
 func harmless(t *testing.T) []byte {
 	t.Helper()
-	data, err := nsenter.Encode(steps{nsenter.Umask{Mask: 0o22}, nsenter.Rlimit{Number: unix.RLIMIT_CORE, Soft: 1 << 30, Hard: 1 << 30},
+	data, err := nsenter.Encode(steps{nsenter.Inputs{}, nsenter.Umask{Mask: 0o22}, nsenter.Rlimit{Number: unix.RLIMIT_CORE, Soft: 1 << 30, Hard: 1 << 30},
 		nsenter.NoNewPrivs{}, nsenter.Hostname{Value: "rt-test"}, nsenter.Sync{Point: nsenter.SyncReady, GoOn: true}}, 0)
 	must(t, err)
 	return data
@@ -183,9 +183,20 @@ func TestMalformedMessages(t *testing.T) {
 			if len(replies) != 0 {
 				t.Errorf("%s: got %+v", name, replies)
 			}
-		case len(replies) != 1 || unix.Errno(replies[0].Value) != unix.EBADMSG || replies[0].Text != "receive plan":
+		case len(replies) != 1 || unix.Errno(replies[0].Value) != unix.EBADMSG || replies[0].Text != "receive plan" && replies[0].Text != "receive descriptors":
 			t.Errorf("%s: got %+v", name, replies)
 		}
+	}
+}
+
+// TestInputsNeverSent: a slot that was announced and not filled is no descriptor, in particular not number 0.
+func TestInputsNeverSent(t *testing.T) {
+	needRoot(t)
+	data, err := nsenter.Encode(steps{nsenter.CgroupJoin{Tasks: 0, Path: "/p"}}, 1)
+	must(t, err)
+	replies := launch(t).hears("no descriptor for slot 0", message{word(magic), []int{memfd(t, data)}})
+	if len(replies) != 1 || unix.Errno(replies[0].Value) != unix.EBADF {
+		t.Errorf("got %+v", replies)
 	}
 }
 

@@ -73,7 +73,7 @@ func startExtra(t *testing.T, extra int, plan steps, files ...*os.File) *box {
 	}
 	b := &box{t: t, stub: stub, output: output, total: len(plan), status: map[int]unix.WaitStatus{}}
 	t.Cleanup(b.end)
-	if err := stub.SendPlan(plan, files); err != nil {
+	if err := stub.SendPlan(plan, len(files), files); err != nil {
 		t.Fatal(err)
 	}
 	return b

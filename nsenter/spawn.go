@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"rt/internal/sys"
@@ -138,40 +139,51 @@ func Connect(conv *os.File) *Stub { return &Stub{conv: conv} }
 // Close ends the conversation. A stub that still waits for a word ends too.
 func (s *Stub) Close() error { return s.conv.Close() }
 
-// SendPlan sends the steps and the descriptors they refer to. A nil one is for a step OpenTree to fill.
-func (s *Stub) SendPlan(steps []Step, inputs []*os.File) error {
-	data, err := Encode(steps, len(inputs))
+// mostFds is how many descriptors go with one message: SCM_MAX_FD is 253 (unix(7)).
+const mostFds = 250
+
+// SendPlan sends the steps, which refer to total descriptors, and the first of those; the step Inputs waits for the others.
+// A nil one is for a step OpenTree to fill.
+func (s *Stub) SendPlan(steps []Step, total int, early []*os.File) error {
+	data, err := Encode(steps, total)
 	if err != nil {
 		return err
+	}
+	if len(early) >= mostFds {
+		return fmt.Errorf("send the plan: %d descriptors are too many for its first steps", len(early))
 	}
 	mem, err := unix.MemfdCreate("rt-plan", unix.MFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("create memfd for the plan: %w", err)
 	}
-	defer unix.Close(mem)
-	for done := 0; done < len(data); {
-		n, err := unix.Write(mem, data[done:])
-		if err != nil {
-			return fmt.Errorf("write the plan: %w", err)
-		}
-		done += n
+	plan := os.NewFile(uintptr(mem), "rt-plan")
+	defer plan.Close()
+	if _, err := plan.Write(data); err != nil {
+		return fmt.Errorf("write the plan: %w", err)
 	}
-	fds := make([]int, 1, len(inputs)+1)
-	fds[0] = mem
-	for _, f := range inputs {
-		fd := mem // holds the number
+	return s.sendFiles(append([]*os.File{plan}, early...))
+}
+
+// SendInputs sends the descriptors that the step Inputs waits for.
+func (s *Stub) SendInputs(late []*os.File) error {
+	for chunk := range slices.Chunk(late, mostFds) {
+		if err := s.sendFiles(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stub) sendFiles(files []*os.File) error {
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(s.conv.Fd()) // holds the number of a slot that is to be filled
 		if f != nil {
-			fd = int(f.Fd())
+			fds[i] = int(f.Fd())
 		}
-		fds = append(fds, fd)
 	}
-	const most = 250 // SCM_MAX_FD is 253
-	for len(fds) > 0 {
-		n := min(len(fds), most)
-		if err := s.send(unix.UnixRights(fds[:n]...)); err != nil {
-			return fmt.Errorf("send the plan: %w", err)
-		}
-		fds = fds[n:]
+	if err := s.send(unix.UnixRights(fds...)); err != nil {
+		return fmt.Errorf("send the plan: %w", err)
 	}
 	return nil
 }
@@ -213,8 +225,8 @@ func (s *Stub) Receive() (*Reply, error) {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
-		case errors.Is(err, unix.ECONNRESET): // dead with a message of ours unread
-			return nil, io.EOF
+		case errors.Is(err, unix.ECONNRESET): // dead with a message of ours unread; said once, and then comes what it has said
+			continue
 		case err != nil:
 			return nil, fmt.Errorf("hear from the stub: %w", err)
 		case n == 0:

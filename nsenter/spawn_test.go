@@ -123,7 +123,11 @@ func TestSendPlan(t *testing.T) {
 		for i := range files {
 			files[i] = os.Stdin
 		}
-		if err := s.SendPlan([]Step{Setsid{}}, files); err != nil {
+		early := min(n, 7)
+		if err := s.SendPlan([]Step{Setsid{}}, n, files[:early]); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SendInputs(files[early:]); err != nil {
 			t.Fatal(err)
 		}
 		s.Close()
@@ -157,8 +161,11 @@ func TestSendPlan(t *testing.T) {
 	}
 	s, peer := pair(t)
 	defer unix.Close(peer)
-	if err := s.SendPlan([]Step{Setsid{}}, make([]*os.File, MaxFds+1)); err == nil {
-		t.Error("too many descriptors were sent")
+	if err := s.SendPlan([]Step{Setsid{}}, MaxFds+1, nil); err == nil {
+		t.Error("too many descriptors were announced")
+	}
+	if err := s.SendPlan([]Step{Setsid{}}, MaxFds, make([]*os.File, 250)); err == nil {
+		t.Error("more descriptors were sent than go with one message")
 	}
 }
 

@@ -56,6 +56,10 @@ type (
 		Kinds  string
 		Cgroup Slot
 	}
+	// Inputs waits for the descriptors that did not come with the plan: those of the slots from Early on.
+	Inputs struct {
+		Early int
+	}
 	// Sync tells rt that a point has been reached, and waits unless GoOn.
 	Sync struct {
 		Point int
@@ -291,6 +295,7 @@ func (JoinNS) Name() string       { return "join-namespace" }
 func (JoinPidfd) Name() string    { return "join-process" }
 func (Unshare) Name() string      { return "unshare" }
 func (Clone) Name() string        { return "clone" }
+func (Inputs) Name() string       { return "inputs" }
 func (Sync) Name() string         { return "sync" }
 func (Dumpable) Name() string     { return "dumpable" }
 func (OpenTree) Name() string     { return "open-tree" }
@@ -353,6 +358,7 @@ func (s Clone) String() string {
 
 var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program", "hand over what is waited for"}
 
+func (Inputs) String() string     { return "wait for cgroups and trees of mounts" }
 func (s Sync) String() string     { return "let rt " + syncNames[s.Point] }
 func (Dumpable) String() string   { return "let rt look into the process until it is the program" }
 func (s OpenTree) String() string { return "open " + s.Path }

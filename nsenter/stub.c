@@ -104,7 +104,7 @@ static int receive_fds(int sock, int *got, unsigned max)
 	return (int)count;
 }
 
-/* Receives the plan (a memfd, the very first descriptor) and the descriptors it refers to. */
+/* Receives the plan (a memfd, the very first descriptor) and those descriptors that come with it. */
 static const struct step *receive_plan(struct ctx *c)
 {
 	int first[250];
@@ -122,19 +122,27 @@ static const struct step *receive_plan(struct ctx *c)
 	if (plan_check(base, len))
 		return NULL;
 	const struct plan_header *h = base;
-	if ((unsigned)n - 1 > h->nfds)
+	c->have = (uint32_t)n - 1;
+	if (c->have > h->nfds)
 		return NULL;
 	c->nfds = h->nfds;
 	c->nsteps = h->nsteps;
 	c->plan = base;
 	c->plan_size = len;
-	memcpy(c->fd, first + 1, (size_t)(n - 1) * sizeof(int));
-	for (uint32_t have = (uint32_t)n - 1; have < c->nfds; have += (uint32_t)n) {
-		n = receive_fds(c->sock, c->fd + have, c->nfds - have);
-		if (n < 1)
-			return NULL;
-	}
+	memset(c->fd, 0xff, sizeof c->fd); /* -1: not there yet */
+	memcpy(c->fd, first + 1, c->have * sizeof(int));
 	return plan_first(base);
+}
+
+/* Receives the other descriptors: rt has made what they are of while the steps before were taken. */
+STEP(inputs)
+{
+	(void)s;
+	c->what = "receive descriptors";
+	for (int n; c->have < c->nfds; c->have += (uint32_t)n)
+		if ((n = receive_fds(c->sock, c->fd + c->have, c->nfds - c->have)) < 1)
+			return -EBADMSG; /* or rt is gone, and nobody hears it */
+	return 0;
 }
 
 /* A process starts with what its parent ignored or blocked: not the container's. */

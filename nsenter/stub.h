@@ -28,7 +28,7 @@
 	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
 	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
-	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 2, 0) X(call, 2, 0)
+	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 2, 0) X(call, 2, 0) X(inputs, 0, 0)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
 
@@ -77,7 +77,7 @@ struct ctx {
 	size_t plan_size;
 	const char *what;	/* the system call in hand, for the error */
 	int detail_fd;		/* an fs context whose log explains the error, -1 if none */
-	uint32_t nfds;
+	uint32_t nfds, have;	/* slots, and how many of them are filled */
 	int fd[MAX_FDS];
 };
 

@@ -58,6 +58,7 @@ const (
 	kUndo
 	kUnmount
 	kCall
+	kInputs
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
@@ -171,6 +172,7 @@ func b2u(b bool) uint64 {
 
 func (s JoinPidfd) encode(r *record) { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
 func (s Clone) encode(r *record)     { r.set(kClone, s.Flags, slot(s.Cgroup)) }
+func (Inputs) encode(r *record)      { r.set(kInputs) }
 func (s Sync) encode(r *record)      { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
 func (s OpenTree) encode(r *record)  { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
 func (s SetIDs) encode(r *record)    { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }

@@ -74,6 +74,7 @@ func samples() []Step {
 		Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20},
 		NoNewPrivs{},
 		Undumpable{},
+		Inputs{Early: 1},
 	}
 }
 
@@ -179,8 +180,8 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
 		}
 	}
-	if last != kCall {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kCall)
+	if last != kInputs {
+		t.Errorf("%d kinds of steps were tried, there are %d", last, kInputs)
 	}
 }
 
@@ -213,7 +214,7 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kCall+1,
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kInputs+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
@@ -242,8 +243,8 @@ func names(t *testing.T, file, begin, end, one string) []string {
 // The kinds are numbered by their place in two lists.
 func TestKindsAreInTheSameOrder(t *testing.T) {
 	header := names(t, "stub.h", "#define KINDS(X)", "#define KIND(", `\bX\((\w+),`)
-	if len(header) != kCall {
-		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kCall)
+	if len(header) != kInputs {
+		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kInputs)
 	}
 	if got := names(t, "wire.go", "const (", "= iota + 1", `\bk(\w+)`); len(got) == 0 || got[len(got)-1] != header[0] {
 		t.Errorf("wire.go begins with %v, stub.h with %s", got, header[0])
@@ -299,7 +300,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no steps":                   damaged(12, 0),
 		"1001 descriptors":           damaged(16, 1001),
 		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kCall+1),
+		"kind past the end":          damaged(first, kInputs+1),
 		"size 0":                     damaged(first+4, 0),
 		"size not aligned":           damaged(first+4, recordSize+12),
 		"size past the end":          damaged(first+4, 1<<30),

@@ -103,13 +103,20 @@ func (b *builder) newNamespaces() error {
 		}
 	}
 	// A time namespace takes its offsets before the first process is in it (time_namespaces(7)).
-	if flags&unix.CLONE_NEWTIME != 0 {
-		now := b.withUser(flags, unix.CLONE_NEWTIME)
-		flags &^= now
+	offsets := flags&unix.CLONE_NEWTIME != 0 && len(b.spec.Linux.TimeOffsets) > 0
+	now := flags &^ unix.CLONE_NEWPID
+	if b.has(specs.UserNamespace) { // what belongs to it is made with it
+		now = flags & unix.CLONE_NEWTIME
+	}
+	if now != 0 {
+		now = b.withUser(flags, now)
+		// While rt makes the cgroup: a network namespace takes as long.
 		b.add("/linux/namespaces", nsenter.Unshare{Flags: now, Kinds: kinds(now)})
-		if len(b.spec.Linux.TimeOffsets) > 0 {
-			b.add("/linux/timeOffsets", nsenter.Sync{Point: nsenter.SyncTime})
-		}
+		flags &^= now
+	}
+	b.add("", nsenter.Inputs{Early: len(b.Inputs)})
+	if offsets {
+		b.add("/linux/timeOffsets", nsenter.Sync{Point: nsenter.SyncTime})
 	}
 	b.add("/linux/namespaces", nsenter.Clone{Flags: flags, Kinds: kinds(flags), Cgroup: b.bornIn()})
 	b.openAt = len(b.Items)

@@ -75,6 +75,16 @@ type IDMap struct {
 	Recursive bool                   `json:"recursive,omitempty"`
 }
 
+// Early is how many of the inputs the stub wants with the plan; the others it takes at the step Inputs.
+func (p *Plan) Early() int {
+	for _, it := range p.Items {
+		if s, ok := it.Step.(nsenter.Inputs); ok {
+			return s.Early
+		}
+	}
+	return len(p.Inputs)
+}
+
 // Facts are what a plan depends on besides the configuration.
 type Facts struct {
 	Bounding  uint64   // capabilities that rt itself may have

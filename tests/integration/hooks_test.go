@@ -140,7 +140,7 @@ func TestHookNamespaces(t *testing.T) {
 	c.hooks(all)
 	c.up()
 	inside := strings.Join([]string{c.ns("mnt"), c.ns("net"), c.ns("uts"), c.ns("ipc"), c.ns("pid")}, "\n")
-	outside := strings.Join([]string{nsOf(t, "self", "mnt"), nsOf(t, "self", "net"), nsOf(t, "self", "uts"), nsOf(t, "self", "ipc"), nsOf(t, "self", "pid")}, "\n")
+	outside := strings.Join([]string{nsOf(t, "thread-self", "mnt"), nsOf(t, "thread-self", "net"), nsOf(t, "thread-self", "uts"), nsOf(t, "thread-self", "ipc"), nsOf(t, "thread-self", "pid")}, "\n")
 	c.stopped()
 	c.delete().ok()
 	for kind, want := range map[string]string{
