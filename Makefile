@@ -113,6 +113,11 @@ bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} a
 	@scripts/deps bench
 	@scripts/bench
 
+bench-counts: rt ## write down how many system calls rt makes, with which `make test` compares (root)
+	@scripts/deps all
+	@mkdir -p build && $(GO) build -o build/bench ./bench
+	build/bench -mode counts -update -rt ./rt
+
 install: rt ## install into PREFIX (/usr/local), below DESTDIR
 	install -D -m 0755 rt '$(DESTDIR)$(PREFIX)/bin/rt'
 	@for page in $(wildcard man/*.8); do install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man8/$${page##*/}"; done
@@ -126,4 +131,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-engines lint fuzz check-clean check-clean-test bench install clean distclean help
+.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-engines lint fuzz check-clean check-clean-test bench bench-counts install clean distclean help

@@ -16,14 +16,11 @@ import (
 // close ends the long-lived containers, kills what else is in our cgroups, and removes cgroups, mounts and files.
 // It does not use the benchmark's context, which may be the reason for closing.
 func (l *lab) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // for thousands of containers
 	defer cancel()
 	var errs []error
-	for _, t := range l.targets {
-		if !l.isLive(t) {
-			continue
-		}
-		argv := l.argv(t, "delete", "--force", "live")
+	for _, c := range l.running {
+		argv := l.argv(c.target, "delete", "--force", c.id)
 		if _, err := output(ctx, argv[0], argv[1:]...); err != nil {
 			errs = append(errs, err)
 		}
@@ -33,6 +30,9 @@ func (l *lab) close() error {
 		if strings.HasPrefix(h.point, l.dir) {
 			errs = append(errs, giveBack(h))
 		}
+	}
+	if err := syscall.Unmount(filepath.Join(l.dir, "roots"), syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
+		errs = append(errs, fmt.Errorf("unmount the directories of states: %w", err))
 	}
 	if err := errors.Join(errs...); err != nil {
 		// Not RemoveAll: it would go into what is still mounted there.
@@ -61,15 +61,6 @@ func giveBack(h hierarchy) error {
 			return fmt.Errorf("mount %s: %w", h.controllers, err)
 		}
 	}
-}
-
-func (l *lab) isLive(t target) bool {
-	for _, name := range l.live {
-		if name == t.name {
-			return true
-		}
-	}
-	return false
 }
 
 // removeGroups kills every process in the cgroups at and below dir and removes them, children first. Killed processes

@@ -26,7 +26,14 @@ type lab struct {
 	config      []byte      // the default spec, the same for all
 	hierarchies []hierarchy // every mounted cgroup hierarchy
 	group       string      // name of the cgroup that all containers are below, in every hierarchy
-	live        []string    // names of targets that have a container running
+	running     []container // what close ends
+	crowded     int         // how many containers of the crowd each target has
+}
+
+// A container of a target that was started and stays.
+type container struct {
+	target
+	id string
 }
 
 // A hierarchy is a cgroup mount. controllers is the v1 list ("cpu", "systemd" for a named one), or "v2".
@@ -70,7 +77,7 @@ func (l *lab) takeControllersFromV2(context.Context) error {
 		return err
 	}
 	v2 := slices.IndexFunc(l.hierarchies, func(h hierarchy) bool { return h.controllers == "v2" })
-	if v2 < 0 || len(l.hierarchies) == 1 {
+	if v2 < 0 || len(l.hierarchies) == 1 || l.target("crun") == nil {
 		return nil
 	}
 	controllers, err := os.ReadFile(filepath.Join(l.hierarchies[v2].point, "cgroup.controllers"))
@@ -87,6 +94,13 @@ func (l *lab) takeControllersFromV2(context.Context) error {
 		}
 	}
 	return l.findHierarchies()
+}
+
+func (l *lab) target(name string) *target {
+	if i := slices.IndexFunc(l.targets, func(t target) bool { return t.name == name }); i >= 0 {
+		return &l.targets[i]
+	}
+	return nil
 }
 
 func (l *lab) findHierarchies() error {
@@ -175,37 +189,48 @@ func (l *lab) makeBundles(ctx context.Context) (err error) {
 	if err := os.Mkdir(spec, 0o755); err != nil {
 		return err
 	}
-	if _, err := output(ctx, "runc", "spec", "--bundle", spec); err != nil {
+	writer := l.targets[0]
+	if runc := l.target("runc"); runc != nil {
+		writer = *runc
+	}
+	if _, err := output(ctx, writer.path, "spec", "--bundle", spec); err != nil {
 		return err
 	}
 	if l.config, err = os.ReadFile(filepath.Join(spec, "config.json")); err != nil {
 		return err
 	}
+	if err := l.mountRoots(); err != nil {
+		return err
+	}
 	for _, t := range l.targets {
-		if err := os.Mkdir(filepath.Join(l.dir, "root-"+t.name), 0o700); err != nil {
+		if err := os.Mkdir(l.rootOf(t), 0o700); err != nil {
 			return err
 		}
 		if err := l.writeBundle("live-"+t.name, []string{"/bin/hold"}, nil); err != nil {
 			return err
 		}
 	}
-	if err := l.writeSeccomp("seccomp", []string{"/bin/true"}); err != nil {
-		return err
+	for name, change := range map[string]change{"run": nil, "seccomp": dockerSeccomp, "docker": l.likeDocker, "userns": l.inUserNamespace} {
+		if err := l.writeBundle(name, []string{"/bin/true"}, change); err != nil {
+			return err
+		}
 	}
-	return l.writeBundle("run", []string{"/bin/true"}, nil)
+	return l.writeBundle("hold", []string{"/bin/hold"}, nil)
 }
 
-// writeSeccomp makes a bundle with the filter that Docker gives a container which asks for nothing.
-func (l *lab) writeSeccomp(name string, args []string) error {
-	text, err := os.ReadFile("libcontainer/seccomp/testdata/docker.json")
-	if err != nil {
+// mountRoots puts the directories of states on a tmpfs, as /run is on every host that has one.
+func (l *lab) mountRoots() error {
+	dir := filepath.Join(l.dir, "roots")
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	return l.writeBundle(name, args, func(_, linux map[string]any) { linux["seccomp"] = json.RawMessage(text) })
+	return syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755")
 }
+
+func (l *lab) rootOf(t target) string { return filepath.Join(l.dir, "roots", t.name) }
 
 // writeBundle makes or replaces the bundle called name; its cgroup has the same name. change may edit the config.
-func (l *lab) writeBundle(name string, args []string, change func(process, linux map[string]any)) error {
+func (l *lab) writeBundle(name string, args []string, change change) error {
 	var config map[string]any
 	if err := json.Unmarshal(l.config, &config); err != nil {
 		return err
@@ -215,7 +240,9 @@ func (l *lab) writeBundle(name string, args []string, change func(process, linux
 	config["root"].(map[string]any)["path"] = l.rootfs
 	linux["cgroupsPath"] = "/" + l.group + "/" + name
 	if change != nil {
-		change(process, linux)
+		if err := change(config, process, linux); err != nil {
+			return err
+		}
 	}
 	text, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
@@ -231,7 +258,7 @@ func (l *lab) bundle(name string) string { return filepath.Join(l.dir, name) }
 
 // argv is a command line of t with a root directory of its own.
 func (l *lab) argv(t target, args ...string) []string {
-	return append([]string{t.path, "--root", filepath.Join(l.dir, "root-"+t.name)}, args...)
+	return append([]string{t.path, "--root", l.rootOf(t)}, args...)
 }
 
 // proveTargets runs a container that says something and ends with a status of its own: a runtime that refuses

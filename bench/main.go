@@ -19,10 +19,13 @@ import (
 
 type options struct {
 	n, warmup int
+	many      int // containers of the cases many and run-many
+	probes    int // seconds of exec probes
 	mode      string
 	cases     string
 	rt        string
 	peers     peerFlag
+	update    bool
 	out       string // directory of latest.txt and latest.svg; "" writes neither
 	doc       string // Markdown file whose results section is replaced; "" for none
 }
@@ -47,8 +50,11 @@ func main() {
 	var o options
 	flag.IntVar(&o.n, "n", 60, "measured runs of each case and runtime, at least 50 for a p99 that means something")
 	flag.IntVar(&o.warmup, "warmup", 5, "runs before those, not counted")
-	flag.StringVar(&o.mode, "mode", "all", "speed, memory, binary, or all")
-	flag.StringVar(&o.cases, "cases", "run,seccomp,create,exec,state,list", "which of the speed cases")
+	flag.IntVar(&o.many, "many", 1000, "containers of each runtime in the cases many and run-many")
+	flag.IntVar(&o.probes, "probes", 30, "seconds of 100 execs each, 0: none")
+	flag.StringVar(&o.mode, "mode", "all", "speed, memory, binary, counts, or all")
+	flag.StringVar(&o.cases, "cases", "", "which of the speed cases (default: all)")
+	flag.BoolVar(&o.update, "update", false, "with -mode counts: write the counts down instead of comparing")
 	flag.StringVar(&o.rt, "rt", "./rt", "the rt binary; none for the peers only")
 	flag.Var(&o.peers, "peer", "a further runtime, name:path; may be repeated")
 	flag.StringVar(&o.out, "out", "", "directory for latest.txt and latest.svg")
@@ -68,8 +74,13 @@ func bench(o options) (err error) {
 	if o.mode == "binary" {
 		return reportBinary(os.Stdout, targets)
 	}
-	if o.mode != "all" && o.mode != "speed" && o.mode != "memory" {
-		return fmt.Errorf("mode %q: not speed, memory, binary or all", o.mode)
+	if o.cases == "" {
+		o.cases = caseNames(o)
+	}
+	switch o.mode {
+	case "all", "speed", "memory", "counts":
+	default:
+		return fmt.Errorf("mode %q: not speed, memory, binary, counts or all", o.mode)
 	}
 	if err := ownMounts(); err != nil {
 		return err
@@ -86,6 +97,9 @@ func bench(o options) (err error) {
 			err = errors.New("interrupted; everything is removed")
 		}
 	}()
+	if o.mode == "counts" {
+		return l.countCalls(ctx, os.Stdout, o.update)
+	}
 	return measureAll(ctx, o, l)
 }
 
@@ -100,6 +114,9 @@ func measureAll(ctx context.Context, o options, l *lab) error {
 			return err
 		}
 		writeTables(w, results)
+		if err := l.probe(ctx, w, o.probes); err != nil {
+			return err
+		}
 	}
 	if o.mode != "speed" {
 		if err := l.memory(ctx, w); err != nil {
@@ -121,7 +138,7 @@ func findTargets(o options) ([]target, error) {
 	if o.rt != "none" {
 		wanted = append(wanted, target{"rt", o.rt})
 	}
-	if o.mode != "binary" {
+	if o.mode != "binary" && o.mode != "counts" {
 		wanted = append(wanted, target{"crun", "crun"}, target{"runc", "runc"})
 		wanted = append(wanted, o.peers...)
 	}

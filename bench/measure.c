@@ -1,8 +1,8 @@
 //go:build ignore
 
 /*
- * measure COMMAND ARGS... [+ COMMAND ARGS...]...: run the commands one after the other and print what they and
- * everything they started have cost: wall ns, user us, system us, minor faults, major faults, peak RSS KiB.
+ * measure COMMAND ARGS... [+ COMMAND ARGS... | & COMMAND ARGS...]...: run the commands one after the other (+), or beside
+ * the one before (&), and print what they and everything they started have cost: wall ns, user us, system us, minor faults, major faults, peak RSS KiB.
  *
  * A program of its own because a process's ru_maxrss includes the program that it was before execve: a
  * child of the Go benchmark would never show less than that one's own megabytes. As a subreaper it also collects
@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 extern char **environ;
+
+enum { MOST = 64 }; /* commands beside each other */
 
 struct cost {
 	long long user, sys;
@@ -45,15 +47,21 @@ static long long now(void)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-static void run(char **argv, posix_spawn_file_actions_t *files, struct cost *c)
+static pid_t start(char **argv, posix_spawn_file_actions_t *files)
 {
-	struct rusage ru;
 	pid_t pid;
-	int status, err = posix_spawn(&pid, argv[0], files, NULL, argv, environ);
+	int err = posix_spawn(&pid, argv[0], files, NULL, argv, environ);
 	if (err) {
 		fprintf(stderr, "measure: %s: %s\n", argv[0], strerror(err));
 		exit(1);
 	}
+	return pid;
+}
+
+static void finish(pid_t pid, char **argv, struct cost *c)
+{
+	struct rusage ru;
+	int status;
 	while (wait4(pid, &status, 0, &ru) < 0)
 		if (errno != EINTR)
 			exit(1);
@@ -77,12 +85,23 @@ int main(int argc, char **argv)
 	posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	begin = now();
+	pid_t pid[MOST];
+	char **command[MOST];
+	int running = 0;
 	for (int i = 1; i < argc; i++) {
-		int first = i;
-		while (i < argc && strcmp(argv[i], "+") != 0)
+		command[running] = argv + i;
+		while (i < argc && strcmp(argv[i], "+") != 0 && strcmp(argv[i], "&") != 0)
 			i++;
+		int beside = i < argc && argv[i][0] == '&';
 		argv[i] = NULL;
-		run(argv + first, &files, &c);
+		pid[running] = start(command[running], &files);
+		running++;
+		if (beside && running < MOST)
+			continue;
+		while (running > 0) {
+			running--;
+			finish(pid[running], command[running], &c);
+		}
 	}
 	end = now();
 	/* What was detached has been killed by the last command; SIGALRM ends this wait if it was not. */

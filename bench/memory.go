@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,21 +17,19 @@ import (
 // A squeeze is a set of limits besides memory under which a container is to start.
 type squeeze struct {
 	title  string
-	change func(process, linux map[string]any)
+	change change
 }
 
 func squeezes() []squeeze {
-	pids := func(_, linux map[string]any) {
+	pids := func(_, _, linux map[string]any) error {
 		linux["resources"].(map[string]any)["pids"] = map[string]any{"limit": 1}
+		return nil
 	}
-	files := func(process, _ map[string]any) {
+	files := func(config, process, linux map[string]any) error {
 		process["rlimits"] = []any{map[string]any{"type": "RLIMIT_NOFILE", "hard": 8, "soft": 8}}
+		return pids(config, process, linux)
 	}
-	return []squeeze{
-		{"memory only", nil},
-		{"pids.limit 1", pids},
-		{"pids.limit 1, RLIMIT_NOFILE 8", func(p, l map[string]any) { pids(p, l); files(p, l) }},
-	}
+	return []squeeze{{"memory only", nil}, {"pids.limit 1", pids}, {"pids.limit 1, RLIMIT_NOFILE 8", files}}
 }
 
 const (
@@ -64,7 +64,86 @@ func (l *lab) memory(ctx context.Context, w io.Writer) error {
 		fmt.Fprintln(tab)
 	}
 	tab.Flush()
+	if err := l.peak(ctx, w); err != nil {
+		return err
+	}
 	return l.waiting(ctx, w)
+}
+
+// peak prints the most that the kernel has charged to the container's cgroup, for a container that runs static true.
+func (l *lab) peak(ctx context.Context, w io.Writer) error {
+	const runs = 15
+	fmt.Fprintln(w, "\nmost memory charged to the cgroup of a container that runs static true, KiB: median of", runs)
+	for _, t := range l.targets {
+		var peaks []int
+		for range runs {
+			kib, err := l.peakOf(ctx, t)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			peaks = append(peaks, kib)
+		}
+		slices.Sort(peaks)
+		fmt.Fprintf(w, "  %6s %d\n", t.name, peaks[len(peaks)/2])
+	}
+	return nil
+}
+
+func (l *lab) peakOf(ctx context.Context, t target) (kib int, err error) {
+	for _, args := range [][]string{{"create", "--bundle", l.bundle("run"), "peak"}, {"start", "peak"}} {
+		if err := l.quietly(ctx, t, args...); err != nil {
+			return 0, err
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		text, err := l.charge("run", "memory.max_usage_in_bytes", "memory.peak")
+		if err != nil {
+			return 0, err
+		}
+		procs, err := l.charge("run", "cgroup.procs")
+		if err != nil {
+			return 0, err
+		}
+		if procs == "" {
+			bytes, err := strconv.Atoi(text)
+			return bytes / 1024, errors.Join(err, l.quietly(ctx, t, "delete", "--force", "peak"))
+		}
+		if time.Now().After(deadline) {
+			return 0, errors.New("static true does not end")
+		}
+	}
+}
+
+// quietly runs the runtime with its output in a file: a container may keep stdio open.
+func (l *lab) quietly(ctx context.Context, t target, args ...string) error {
+	log, err := os.Create(l.bundle("stderr"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	argv := l.argv(t, args...)
+	cmd := command(ctx, argv[0], argv[1:]...)
+	cmd.Stderr = log
+	if err := cmd.Run(); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%s: %w: %s", args[0], err, text)
+	}
+	return nil
+}
+
+// charge reads the first of the files that there is in the memory cgroup called name.
+func (l *lab) charge(name string, files ...string) (string, error) {
+	for _, h := range l.hierarchies {
+		if h.controllers != "memory" && h.controllers != "v2" {
+			continue
+		}
+		for _, file := range files {
+			if text, err := os.ReadFile(filepath.Join(h.point, l.group, name, file)); err == nil && (h.controllers == "memory" || len(l.hierarchies) == 1) {
+				return strings.TrimSpace(string(text)), nil
+			}
+		}
+	}
+	return "", fmt.Errorf("no memory cgroup %s has %s", name, strings.Join(files, " or "))
 }
 
 // smallest is a binary search over whole pages; more than largest means that not even that is enough.
@@ -99,11 +178,12 @@ func (l *lab) smallest(ctx context.Context, t target, s squeeze) (int, error) {
 // runsWith reports whether the container runs to a good end. A runtime that fails here is an answer, not an error;
 // what it left behind is removed.
 func (l *lab) runsWith(ctx context.Context, t target, s squeeze, limit int) (bool, error) {
-	err := l.writeBundle("squeeze", []string{"/bin/true"}, func(process, linux map[string]any) {
+	err := l.writeBundle("squeeze", []string{"/bin/true"}, func(config, process, linux map[string]any) error {
 		linux["resources"].(map[string]any)["memory"] = map[string]any{"limit": limit}
 		if s.change != nil {
-			s.change(process, linux)
+			return s.change(config, process, linux)
 		}
+		return nil
 	})
 	if err != nil {
 		return false, err
@@ -146,17 +226,8 @@ func (l *lab) waiting(ctx context.Context, w io.Writer) error {
 
 func (l *lab) waitingOf(ctx context.Context, t target, w io.Writer) (err error) {
 	pidFile := l.bundle("waiting-pid")
-	log, err := os.Create(l.bundle("stderr"))
-	if err != nil {
+	if err := l.quietly(ctx, t, "create", "--bundle", l.bundle("run"), "--pid-file", pidFile, "waiting"); err != nil {
 		return err
-	}
-	defer log.Close()
-	argv := l.argv(t, "create", "--bundle", l.bundle("run"), "--pid-file", pidFile, "waiting")
-	cmd := command(ctx, argv[0], argv[1:]...)
-	cmd.Stderr = log
-	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("create: %w: %s", err, text)
 	}
 	defer func() {
 		argv := l.argv(t, "delete", "--force", "waiting")

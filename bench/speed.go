@@ -24,9 +24,11 @@ type sample struct {
 
 // A contender is one line of a table: a runtime, or the floor, and its command lines for the case.
 type contender struct {
-	name     string
-	commands [][]string
-	samples  []sample
+	name          string
+	commands      [][]string
+	beside        bool // the commands run at the same time
+	before, after func() error
+	samples       []sample
 }
 
 type result struct {
@@ -44,22 +46,14 @@ func (l *lab) speed(ctx context.Context, o options) ([]result, error) {
 	}
 	var results []result
 	for _, name := range strings.Split(o.cases, ",") {
-		r, err := l.prepare(name)
+		r, err := l.prepare(ctx, name, o)
 		if err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s, %d runs each\n", name, o.n)
 		for i := range o.warmup + o.n {
-			for j := range r.contenders {
-				// Another order each time: nobody always comes after the most expensive one.
-				c := r.contenders[(i+j)%len(r.contenders)]
-				s, err := l.measure(ctx, c.commands)
-				if err != nil {
-					return nil, fmt.Errorf("%s, %s, run %d: %w", name, c.name, i, err)
-				}
-				if i >= o.warmup {
-					c.samples = append(c.samples, s)
-				}
+			if err := l.round(ctx, r, i, i >= o.warmup); err != nil {
+				return nil, err
 			}
 		}
 		results = append(results, r)
@@ -67,74 +61,73 @@ func (l *lab) speed(ctx context.Context, o options) ([]result, error) {
 	return results, nil
 }
 
-// startLive gives each target a container that runs until close, for exec, state and list.
-func (l *lab) startLive(ctx context.Context) error {
-	for _, t := range l.targets {
-		argv := l.argv(t, "run", "--detach", "--bundle", l.bundle("live-"+t.name), "--pid-file", l.bundle("pid-"+t.name), "live")
-		l.live = append(l.live, t.name)
-		// The container keeps stdio: files, for a pipe would never come to its end.
-		cmd := command(ctx, argv[0], argv[1:]...)
-		log, err := os.Create(l.bundle("log-" + t.name))
+// round runs each contender once, in another order each time: nobody always comes after the most expensive one.
+func (l *lab) round(ctx context.Context, r result, i int, counts bool) error {
+	for j := range r.contenders {
+		c := r.contenders[(i+j)%len(r.contenders)]
+		s, err := l.turn(ctx, c)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s, %s, run %d: %w", r.name, c.name, i, err)
 		}
-		cmd.Stdout, cmd.Stderr = log, log
-		err = errors.Join(cmd.Run(), log.Close())
-		if err != nil {
-			text, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("%s run --detach: %w: %s", t.name, err, text)
+		if counts {
+			c.samples = append(c.samples, s)
 		}
 	}
 	return nil
 }
 
-func (l *lab) prepare(name string) (result, error) {
-	r := result{name: name}
-	for _, t := range l.targets {
-		c := &contender{name: t.name}
-		switch name {
-		case "run":
-			r.title = "run: static true, default spec"
-			c.commands = [][]string{l.argv(t, "run", "--bundle", l.bundle("run"), "bench")}
-		case "seccomp":
-			r.title = "seccomp: static true, default spec and Docker's default profile"
-			c.commands = [][]string{l.argv(t, "run", "--bundle", l.bundle("seccomp"), "bench")}
-		case "create":
-			r.title = "create + start + delete --force: the same container"
-			c.commands = [][]string{l.argv(t, "create", "--bundle", l.bundle("run"), "bench"),
-				l.argv(t, "start", "bench"), l.argv(t, "delete", "--force", "bench")}
-		case "exec":
-			r.title = "exec: static true in a running container"
-			c.commands = [][]string{l.argv(t, "exec", "live", "/bin/true")}
-		case "state":
-			r.title = "state: of a running container"
-			c.commands = [][]string{l.argv(t, "state", "live")}
-		case "list":
-			r.title = "list: one running container"
-			c.commands = [][]string{l.argv(t, "list")}
-		default:
-			return r, fmt.Errorf("no case %q: run, seccomp, create, exec, state, list", name)
+func (l *lab) turn(ctx context.Context, c *contender) (s sample, err error) {
+	if c.before != nil {
+		if err := c.before(); err != nil {
+			return s, err
 		}
-		r.contenders = append(r.contenders, c)
 	}
-	floor, err := l.floor(name)
-	if floor != nil {
-		r.contenders = append(r.contenders, floor)
+	s, err = l.measure(ctx, c.commands, c.beside)
+	if c.after != nil {
+		err = errors.Join(err, c.after())
 	}
-	return r, err
+	return s, err
+}
+
+// startLive gives each target a container that runs until close, for exec, state and list.
+func (l *lab) startLive(ctx context.Context) error {
+	for _, t := range l.targets {
+		if err := l.start(ctx, t, "live", "live-"+t.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start runs a container that stays until close. Its pid is in the file pid-BUNDLE.
+func (l *lab) start(ctx context.Context, t target, id, bundle string) error {
+	l.running = append(l.running, container{t, id})
+	argv := l.argv(t, "run", "--detach", "--bundle", l.bundle(bundle), "--pid-file", l.bundle("pid-"+bundle), id)
+	// The container keeps stdio: files, for a pipe would never come to its end.
+	cmd := command(ctx, argv[0], argv[1:]...)
+	log, err := os.Create(l.bundle("log-" + t.name))
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err = errors.Join(cmd.Run(), log.Close()); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%s run --detach: %w: %s", t.name, err, text)
+	}
+	return nil
 }
 
 // floor is what the case's system calls cost by themselves; nil where that would be nothing.
 func (l *lab) floor(name string) (*contender, error) {
 	argv := []string{filepath.Join(l.dir, "floor")}
 	switch name {
-	case "run", "create":
+	case "run", "engine":
 		argv = append(argv, "run", l.rootfs, "/bin/true")
 		argv = append(argv, l.floorGroups("floor", func(string) bool { return true })...)
 	case "exec":
 		// Into the last target's container, into those cgroups that its runtime has made.
 		last := l.targets[len(l.targets)-1]
-		text, err := os.ReadFile(l.bundle("pid-" + last.name))
+		text, err := os.ReadFile(l.bundle("pid-live-" + last.name))
 		if err != nil {
 			return nil, err
 		}
@@ -149,13 +142,16 @@ func (l *lab) floor(name string) (*contender, error) {
 	return &contender{name: "floor", commands: [][]string{argv}}, nil
 }
 
-// measure runs the commands one after the other by way of the measure program.
-func (l *lab) measure(ctx context.Context, commands [][]string) (sample, error) {
+// measure runs the commands, one after the other or beside each other, by way of the measure program.
+func (l *lab) measure(ctx context.Context, commands [][]string, beside bool) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var args []string
 	for i, c := range commands {
-		if i > 0 {
+		switch {
+		case i > 0 && beside:
+			args = append(args, "&")
+		case i > 0:
 			args = append(args, "+")
 		}
 		args = append(args, c...)
