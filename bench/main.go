@@ -24,6 +24,7 @@ type options struct {
 	mode      string
 	cases     string
 	rt        string
+	without   string
 	peers     peerFlag
 	update    bool
 	out       string // directory of latest.txt and latest.svg; "" writes neither
@@ -57,6 +58,7 @@ func main() {
 	flag.BoolVar(&o.update, "update", false, "with -mode counts: write the counts down instead of comparing")
 	flag.StringVar(&o.rt, "rt", "./rt", "the rt binary; none for the peers only")
 	flag.Var(&o.peers, "peer", "a further runtime, name:path; may be repeated")
+	flag.StringVar(&o.without, "without", "", "crun or runc: leave that one out, as crun on a hybrid host whose v2 controllers are in use")
 	flag.StringVar(&o.out, "out", "", "directory for latest.txt and latest.svg")
 	flag.StringVar(&o.doc, "doc", "", "Markdown file to put the results into, between its results markers")
 	flag.Parse()
@@ -139,7 +141,11 @@ func findTargets(o options) ([]target, error) {
 		wanted = append(wanted, target{"rt", o.rt})
 	}
 	if o.mode != "binary" && o.mode != "counts" {
-		wanted = append(wanted, target{"crun", "crun"}, target{"runc", "runc"})
+		for _, name := range []string{"crun", "runc"} {
+			if name != o.without {
+				wanted = append(wanted, target{name, name})
+			}
+		}
 		wanted = append(wanted, o.peers...)
 	}
 	var found []target
