@@ -14,7 +14,7 @@ const slow = 25
 
 // packages are those whose tests look at the machine that they run on, and which of their tests look at the sources.
 var packages = []struct{ path, skip string }{
-	{path: "tests/integration", skip: "^TestConformance$"}, {path: "tests/fault"}, {path: "cgroups"}, {path: "libcontainer"},
+	{path: "tests/integration", skip: "^Test(Conformance|RuncCompat)$"}, {path: "tests/fault"}, {path: "cgroups"}, {path: "libcontainer"},
 	{path: "nsenter", skip: "^Test(BothSides|KindsAreInTheSameOrder|Corpus|FuzzTargetBuilds)$"},
 }
 
