@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,17 +59,21 @@ func printIDs(w io.Writer, all []libcontainer.ContainerState) error {
 }
 
 func printTable(w io.Writer, all []libcontainer.ContainerState) error {
-	t := tabwriter.NewWriter(w, 12, 1, 3, ' ', 0)
+	out := bufio.NewWriter(w) // the table is written in pieces of some bytes
+	t := tabwriter.NewWriter(out, 12, 1, 3, ' ', 0)
 	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
 	for _, s := range all {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", s.ID, s.Pid, s.Status, oneCell(s.Bundle), s.Created.Format(time.RFC3339Nano), s.Owner)
 	}
-	return t.Flush()
+	return errors.Join(t.Flush(), out.Flush())
 }
 
 // oneCell keeps a path from ending its cell or its row.
 func oneCell(s string) string {
-	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\v", `\v`, "\f", `\f`).Replace(printable(s))
+	if s = printable(s); !strings.ContainsAny(s, "\t\n\v\f") {
+		return s
+	}
+	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\v", `\v`, "\f", `\f`).Replace(s)
 }
 
 // userName looks a user up in the text of passwd(5). os/user would do the same, or call the C library, which

@@ -14,6 +14,8 @@ type Runtime struct {
 	NoCgroup      bool                             // --cgroup-manager disabled: containers are made without a cgroup
 	Rootless      string                           // true, false or auto (""): whether to go without a cgroup that cannot be had
 	Warn          func(format string, args ...any) // where warnings go; never nil
+
+	boot string // see bootID
 }
 
 // CreateOptions are the flags of create, and of run.

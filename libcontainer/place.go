@@ -32,7 +32,7 @@ func (k *making) reserve() error {
 	if err := c.acquire(); err != nil {
 		return err
 	}
-	c.BootID = bootID()
+	c.BootID = c.rt.bootID()
 	if err := c.findRdt(k.spec); err != nil {
 		return err
 	}

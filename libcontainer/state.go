@@ -211,7 +211,7 @@ func (c *container) alive() bool {
 // checkBoot forgets what ended with an earlier boot of the machine, on a --root that has outlived it: pid, cgroups and
 // unit are names that somebody else may have by now.
 func (c *container) checkBoot() {
-	if now := bootID(); c.BootID == "" || now == "" || c.BootID == now {
+	if now := c.rt.bootID(); c.BootID == "" || now == "" || c.BootID == now {
 		return
 	}
 	c.Pid, c.StartTime, c.Cgroups, c.Unit = 0, 0, nil, ""
@@ -220,12 +220,13 @@ func (c *container) checkBoot() {
 }
 
 // bootID is a name for this boot of the machine, "" if it cannot be read.
-func bootID() string {
-	id, err := sys.ReadFile("/proc/sys/kernel/random/boot_id", 64)
-	if err != nil {
-		return ""
+func (r *Runtime) bootID() string {
+	if r.boot == "" { // a list asks for every container
+		if id, err := sys.ReadFile("/proc/sys/kernel/random/boot_id", 64); err == nil {
+			r.boot = strings.TrimSpace(string(id))
+		}
 	}
-	return strings.TrimSpace(string(id))
+	return r.boot
 }
 
 // status is derived from what is there; nothing that is written down can be out of date.

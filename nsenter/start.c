@@ -32,7 +32,7 @@ static void end_with(const char *text)
 }
 
 /* Threads: runtime/cgo has printed why it cannot make one, and gives up; nothing else in rt does. */
-void abort(void)
+__attribute__((weak)) void abort(void) /* weak: a static glibc insists on its own */
 {
 	end_with("hint: a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.threads-max\n");
 	__builtin_unreachable();

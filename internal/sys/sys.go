@@ -4,7 +4,6 @@ package sys
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -75,22 +74,32 @@ func WriteFile(path, value string) error {
 // ReadFile reads a whole file of at most limit bytes. Unlike os.ReadFile it leaves the runtime's poller alone, which
 // costs a short-lived process a dozen system calls.
 func ReadFile(path string, limit int) ([]byte, error) {
-	f, err := Open(path, unix.O_RDONLY)
+	var fd int
+	err := Retry(func() (err error) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer f.Close()
-	buf := make([]byte, 0, 4096)
+	defer unix.Close(fd)
+	buf := make([]byte, 0, 1024) // most files are shorter, and a list reads thousands
 	for {
-		n, err := f.Read(buf[len(buf):cap(buf)])
+		var n int
+		err := Retry(func() (err error) {
+			n, err = unix.Read(fd, buf[len(buf):cap(buf)])
+			return err
+		})
+		if err == nil && len(buf)+n > limit {
+			err = unix.EFBIG
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		}
 		buf = buf[:len(buf)+n]
 		switch {
-		case err == io.EOF:
+		case n == 0:
 			return buf, nil
-		case err != nil:
-			return nil, err
-		case len(buf) > limit:
-			return nil, &os.PathError{Op: "read", Path: path, Err: unix.EFBIG}
 		case len(buf) == cap(buf):
 			buf = append(buf, 0)[:len(buf)]
 		}
