@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
@@ -16,16 +17,16 @@ func (p *program) featuresCommand() *cli.Command {
 	return command(&cli.Command{
 		Name:  "features",
 		Usage: "print what this build can do, as JSON",
-	}, 0, 0, func(*cli.Context) error {
+	}, 0, 0, func(c *cli.Context) error {
 		e := json.NewEncoder(p.stdout)
 		e.SetIndent("", "    ")
-		return e.Encode(supported())
+		return e.Encode(supported(p.runtime(c).Checkpoints()))
 	})
 }
 
 // supported is the features structure of the specification (features.md): what the build implements, whether
-// or not the host has it.
-func supported() *features.Features {
+// or not the host has it. checkpoints says whether it has CRIU, without which the annotation would promise too much.
+func supported(checkpoints bool) *features.Features {
 	yes := true
 	memoryModes, memoryFlags := plan.MemoryPolicies()
 	return &features.Features{
@@ -54,7 +55,7 @@ func supported() *features.Features {
 		},
 		Annotations: map[string]string{
 			// Callers look for checkpoint support under runc's name.
-			"org.opencontainers.runc.checkpoint.enabled": "false",
+			"org.opencontainers.runc.checkpoint.enabled": strconv.FormatBool(checkpoints),
 			"rt.version": version,
 			"rt.commit":  commit,
 		},

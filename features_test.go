@@ -44,7 +44,7 @@ func TestFeatures(t *testing.T) {
 
 // The parts that are decided here, as engines read them.
 func TestFeaturesGolden(t *testing.T) {
-	f := supported()
+	f := supported(false)
 	f.MountOptions, f.Linux.Capabilities, f.Annotations = nil, nil, nil
 	f.Linux.Seccomp.Actions, f.Linux.Seccomp.Operators, f.Linux.Seccomp.Archs = nil, nil, nil
 	f.Linux.Seccomp.KnownFlags, f.Linux.Seccomp.SupportedFlags = nil, nil

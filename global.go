@@ -25,7 +25,7 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "let systemd make the cgroups; cgroupsPath is then slice:prefix:name"},
 		&cli.StringFlag{Name: "cgroup-manager", Value: "cgroupfs", Usage: "who makes the cgroups: cgroupfs, systemd (the same as --systemd-cgroup), or disabled: none is made"},
 		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "go without a cgroup where none can be made and none is asked for: true, false or auto (not as root of the host)"},
-		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "accepted and ignored"},
+		&cli.StringFlag{Name: "criu", Value: "criu", Usage: "`program` that checkpoint and restore call: a path, or a name in $PATH"},
 	}
 }
 
@@ -103,6 +103,7 @@ func (p *program) runtime(c *cli.Context) verbs {
 		SystemdCgroup: c.Bool("systemd-cgroup") || c.String("cgroup-manager") == "systemd",
 		NoCgroup:      c.String("cgroup-manager") == "disabled",
 		Rootless:      rootless(c.String("rootless")),
+		Criu:          c.String("criu"),
 		Warn:          p.log.warnf,
 	})
 }

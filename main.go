@@ -40,6 +40,9 @@ type verbs interface {
 	Exec(id string, o libcontainer.ExecOptions) (exitStatus int, err error)
 	Kill(id string, sig unix.Signal, all bool) error
 	Delete(id string, force bool) error
+	Checkpoint(id string, o libcontainer.CheckpointOptions) error
+	Restore(id string, o libcontainer.RestoreOptions) (exitStatus int, err error)
+	Checkpoints() bool
 	State(id string) (*libcontainer.ContainerState, error)
 	List() ([]libcontainer.ContainerState, error)
 	Processes(id string) ([]int, error)
@@ -126,6 +129,7 @@ func (p *program) commands(args []string) []*cli.Command {
 		{"ps", p.psCommand}, {"pause", p.pauseCommand}, {"resume", p.resumeCommand}, {"spec", p.specCommand},
 		{"features", p.featuresCommand}, {"check", p.checkCommand}, {"plan", p.planCommand}, {"update", p.updateCommand},
 		{"events", p.eventsCommand}, {"stats", p.statsCommand}, {"top", p.topCommand}, {"doctor", p.doctorCommand}, {"mounts", p.mountsCommand},
+		{"checkpoint", p.checkpointCommand}, {"restore", p.restoreCommand},
 	}
 	var some, every []*cli.Command
 	for _, c := range all {

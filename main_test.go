@@ -58,6 +58,14 @@ func (f *fake) Exec(id string, o libcontainer.ExecOptions) (int, error) {
 func (f *fake) Kill(id string, sig unix.Signal, all bool) error {
 	return f.call("kill", id, sig, all)
 }
+func (f *fake) Checkpoint(id string, o libcontainer.CheckpointOptions) error {
+	return f.call("checkpoint", id, o)
+}
+func (f *fake) Restore(id string, o libcontainer.RestoreOptions) (int, error) {
+	return f.status, f.call("restore", id, o)
+}
+func (f *fake) Checkpoints() bool { return f.runtime.Criu != "" }
+
 func (f *fake) Delete(id string, force bool) error { return f.call("delete", id, force) }
 func (f *fake) State(id string) (*libcontainer.ContainerState, error) {
 	return &f.state, f.call("state", id)

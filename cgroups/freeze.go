@@ -67,6 +67,14 @@ func (c *Cgroup) Frozen() (bool, error) {
 	return false, nil
 }
 
+// FreezerDir is the directory of the freezer that Freeze uses, "" if there is none.
+func (c *Cgroup) FreezerDir() string {
+	if dir := c.dirOf("freezer"); dir != "" {
+		return dir
+	}
+	return c.dirOf("")
+}
+
 // frozen reads the member's freezer; false if it has none. Being asked to freeze counts (v1's FREEZING, v2's
 // cgroup.freeze): new processes would be stopped, and a signal to a frozen process makes the v2 events say
 // "frozen 0" for a moment.

@@ -25,6 +25,16 @@ func (c *Cgroup) Join(pid int) error {
 	return err
 }
 
+// JoinAll moves a process, with all of its threads, into every directory of the cgroup.
+func (c *Cgroup) JoinAll(pid int) error {
+	for _, m := range c.members {
+		if err := writeFile(m.dir+"/cgroup.procs", strconv.Itoa(pid)); err != nil {
+			return fmt.Errorf("join cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
 // JoinWith is Join for a container that runs. If its cgroup cannot hold processes because the container has enabled
 // controllers for cgroups below it (EBUSY), the process goes into the cgroup of the container's init, if that lies
 // below: init chose it, and could have left nothing else.

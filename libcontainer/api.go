@@ -13,6 +13,7 @@ type Runtime struct {
 	SystemdCgroup bool                             // --systemd-cgroup
 	NoCgroup      bool                             // --cgroup-manager disabled: containers are made without a cgroup
 	Rootless      string                           // true, false or auto (""): whether to go without a cgroup that cannot be had
+	Criu          string                           // --criu: path of the program, or its name in PATH; "" is criu
 	Warn          func(format string, args ...any) // where warnings go; never nil
 
 	boot string // see bootID
@@ -83,6 +84,8 @@ type ContainerState struct {
 //	func (r *Runtime) Start(id string) error
 //	func (r *Runtime) Exec(id string, o ExecOptions) (exitStatus int, err error)
 //	func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error
+//	func (r *Runtime) Checkpoint(id string, o CheckpointOptions) error
+//	func (r *Runtime) Restore(id string, o RestoreOptions) (exitStatus int, err error)
 //	func (r *Runtime) Delete(id string, force bool) error
 //	func (r *Runtime) State(id string) (*ContainerState, error)
 //	func (r *Runtime) List() ([]ContainerState, error)   // a root that does not exist is an error (os.ErrNotExist)

@@ -58,8 +58,10 @@ type making struct {
 	moved  *netdev.Moved // or nil
 	left   bool          // something could not be undone
 	hooked bool          // hooks have been run, so that poststop hooks are owed
-	scope                // with --systemd-cgroup
-	undo   []func()
+
+	protected bool // restore: the root is read-only
+	scope          // with --systemd-cgroup
+	undo      []func()
 }
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for

@@ -144,7 +144,15 @@ func (c *container) end() error {
 	if err := c.thaw(); err != nil {
 		return err
 	}
-	if ended, err := sys.AwaitExit(p, killTimeout); err != nil || !ended {
+	ended, err := sys.AwaitExit(p, killTimeout)
+	if err == nil && !ended {
+		// Another process of the cgroup holds it, such as a CRIU that has not let go of what it restores.
+		if err := c.recorded().Kill(unix.SIGKILL); err != nil {
+			return err
+		}
+		ended, err = sys.AwaitExit(p, 1000)
+	}
+	if err != nil || !ended {
 		return errors.New("container init still running")
 	}
 	return nil

@@ -17,19 +17,27 @@ import (
 
 // createHooks runs the three kinds that come before the root is switched, in the specification's order.
 func (c *container) createHooks(spec *specs.Spec) error {
+	if err := c.runtimeHooks(spec); err != nil {
+		return err
+	}
 	state, err := c.hookState(specs.StateCreating)
 	if err != nil {
 		return err
 	}
-	ctx := context.Background()
+	return c.insideHooks(context.Background(), "createContainer", spec, spec.Hooks.CreateContainer, state)
+}
+
+// runtimeHooks runs the two kinds that a restored container has as well: they set up what is outside of it, a network above all.
+func (c *container) runtimeHooks(spec *specs.Spec) error {
+	state, err := c.hookState(specs.StateCreating)
+	if err != nil {
+		return err
+	}
 	//nolint:staticcheck // prestart is deprecated and must still run
-	if err := hooks.RunAll(ctx, "prestart", spec.Hooks.Prestart, state); err != nil {
+	if err := hooks.RunAll(context.Background(), "prestart", spec.Hooks.Prestart, state); err != nil {
 		return err
 	}
-	if err := hooks.RunAll(ctx, "createRuntime", spec.Hooks.CreateRuntime, state); err != nil {
-		return err
-	}
-	return c.insideHooks(ctx, "createContainer", spec, spec.Hooks.CreateContainer, state)
+	return hooks.RunAll(context.Background(), "createRuntime", spec.Hooks.CreateRuntime, state)
 }
 
 // startHooks runs startContainer hooks; one without an environment gets the process's.

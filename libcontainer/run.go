@@ -24,8 +24,8 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 			return err
 		}
 		if !o.NoSubreaper {
-			if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-				return -1, fmt.Errorf("become subreaper: %w", err)
+			if err := becomeSubreaper(); err != nil {
+				return -1, err
 			}
 		}
 	}
@@ -61,6 +61,14 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 		return -1, k.fail(err)
 	}
 	return r.ended(k.c, o, status)
+}
+
+// becomeSubreaper makes this process the one to which a container's orphans come.
+func becomeSubreaper() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become subreaper: %w", err)
+	}
+	return nil
 }
 
 func (r *Runtime) ended(c *container, o RunOptions, status int) (int, error) {

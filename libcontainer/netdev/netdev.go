@@ -221,3 +221,25 @@ func (m *Moved) Close() {
 		}
 	}
 }
+
+// LoopbackUp brings up lo in the network namespace at path.
+func LoopbackUp(path string) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	c, err := openIn(ns)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	lo, err := c.link("lo")
+	if err == nil {
+		err = c.up(lo.index)
+	}
+	if err != nil {
+		return fmt.Errorf("bring up lo: %w", err)
+	}
+	return nil
+}

@@ -319,3 +319,41 @@ func TestErrors(t *testing.T) {
 		t.Error("restore of nothing succeeded")
 	}
 }
+
+// TestCheckpoint: checkpoint, also one that leaves the container running, and restore, by the CRIU that RT_CRIU names or PATH has.
+func TestCheckpoint(t *testing.T) {
+	program := os.Getenv("RT_CRIU")
+	if program == "" {
+		program = "criu"
+	}
+	if out, err := exec.Command(program, "check").CombinedOutput(); err != nil {
+		t.Skipf("CRIU does not work here: %v: %s", err, out)
+	}
+	b := newBox(t, "sh", "-c", "trap 'exit 5' USR1; while :; do sleep 1; done")
+	b.rt.ExtraArgs = []string{"--criu", program}
+	images := filepath.Join(b.dir, "images")
+	b.up(runc.CreateOpts{IO: nullIO(t)})
+	b.status("running")
+	opts := &runc.CheckpointOpts{ImagePath: images, WorkDir: filepath.Join(b.dir, "work"), AllowTerminal: true, FileLocks: true, Cgroups: runc.Soft}
+	b.ok(b.rt.Checkpoint(b.ctx, id, opts, runc.LeaveRunning))
+	b.status("running")
+	b.ok(b.rt.Checkpoint(b.ctx, id, opts))
+	if _, err := b.rt.State(b.ctx, id); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("after its checkpoint: %v", err)
+	}
+	pidFile := filepath.Join(b.dir, "pid")
+	status, err := b.rt.Restore(b.ctx, id, b.bundle, &runc.RestoreOpts{CheckpointOpts: *opts, IO: nullIO(t), Detach: true, PidFile: pidFile, NoSubreaper: true, NoPivot: true})
+	if err != nil {
+		log, _ := os.ReadFile(b.rt.Log)
+		t.Fatalf("restore: %v: %s", err, log)
+	}
+	pid, err := runc.ReadPidFile(pidFile)
+	b.ok(err)
+	if c := b.status("running"); status != 0 || c.Pid != pid {
+		t.Errorf("status %d, pid file %d, %+v", status, pid, c)
+	}
+	b.ok(b.rt.Exec(b.ctx, id, process("true"), &runc.ExecOpts{IO: nullIO(t)}))
+	b.ok(b.rt.Kill(b.ctx, id, int(syscall.SIGKILL), nil))
+	b.status("stopped")
+	b.ok(b.rt.Delete(b.ctx, id, nil))
+}

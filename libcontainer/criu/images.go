@@ -1,0 +1,215 @@
+package criu
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Directory is one of images or of work files. It belongs to somebody who may not be trusted: what rt reads or writes there it
+// opens by name in the open directory, follows no link, and takes regular files only.
+type Directory struct {
+	*os.File
+	Made bool   // by rt, just now
+	path string // absolute
+}
+
+// OpenDirectory opens a directory; with make, what is missing of the path is made, for nobody else to read: images hold
+// memory.
+func OpenDirectory(path string, make bool) (*Directory, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	made := false
+	if make {
+		_, err := os.Stat(path)
+		made = errors.Is(err, os.ErrNotExist)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	f, err := sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	return &Directory{f, made, path}, nil
+}
+
+// Share lets a group into the directory, by the names that it knows: CRIU restores a user namespace as its root, who must reach
+// the images.
+func (d *Directory) Share(gid int) error {
+	if err := unix.Fchown(int(d.Fd()), -1, gid); err != nil {
+		return &os.PathError{Op: "chown", Path: d.path, Err: err}
+	}
+	if err := unix.Fchmod(int(d.Fd()), 0o710); err != nil {
+		return &os.PathError{Op: "chmod", Path: d.path, Err: err}
+	}
+	return nil
+}
+
+// Reopen opens the same directory once more, in the mount namespace that the calling thread is in now.
+func (d *Directory) Reopen() error {
+	f, err := sys.Open(d.path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	var was, is unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(d.Fd()), &was), unix.Fstat(int(f.Fd()), &is)); err != nil || was.Dev != is.Dev || was.Ino != is.Ino {
+		f.Close()
+		return &os.PathError{Op: "open again", Path: d.path, Err: errors.Join(err, unix.ESTALE)}
+	}
+	d.File.Close()
+	d.File = f
+	return nil
+}
+
+// Within is the path of a name in the directory, for messages.
+func (d *Directory) Within(name string) string { return filepath.Join(d.path, name) }
+
+// open opens a regular file of the directory.
+func (d *Directory) open(name string) (*os.File, error) {
+	f, err := sys.OpenAt(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: d.Within(name), Err: errors.New("it is no regular file")}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// write makes a file of the directory anew, whole or not at all. What had the name, be it a link, is replaced.
+func (d *Directory) write(name string, data []byte) error {
+	dir, tmp := int(d.Fd()), "."+name
+	if err := unix.Unlinkat(dir, tmp, 0); err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "remove", Path: d.Within(tmp), Err: err}
+	}
+	fd, err := unix.Openat(dir, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: d.Within(tmp), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), d.Within(tmp))
+	_, err = f.Write(data)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = unix.Renameat(dir, tmp, dir, name)
+	}
+	if err != nil {
+		_ = unix.Unlinkat(dir, tmp, 0)
+		return fmt.Errorf("write %s: %w", d.Within(name), err)
+	}
+	return nil
+}
+
+// descriptorsFile has the container's first descriptors, as runc writes it too: a JSON array of strings.
+const descriptorsFile = "descriptors.json"
+
+// maxDescriptors bounds descriptorsFile.
+const maxDescriptors = 64 << 10
+
+// WriteDescriptors writes what the descriptors from 0 on of the container are.
+func (d *Directory) WriteDescriptors(list []string) error {
+	data, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	return d.write(descriptorsFile, data)
+}
+
+// ReadDescriptors reads what WriteDescriptors, or runc, has written. Only names of what can be inherited are kept; others become "".
+func (d *Directory) ReadDescriptors() ([]string, error) {
+	f, err := d.open(descriptorsFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the image's descriptors: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxDescriptors+1))
+	if err == nil && len(data) > maxDescriptors {
+		err = unix.EFBIG
+	}
+	var list []string
+	if err == nil {
+		err = json.Unmarshal(data, &list)
+	}
+	if err == nil && len(list) > 3 {
+		err = fmt.Errorf("%d descriptors: there are three", len(list))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", d.Within(descriptorsFile), err)
+	}
+	inherited := regexp.MustCompile(`^(pipe:\[\d{1,20}\]|socket:\[\d{1,20}\]|file\[[0-9a-f]{1,8}:[0-9a-f]{1,16}\])$`)
+	for i := range list {
+		if !inherited.MatchString(list[i]) {
+			list[i] = ""
+		}
+	}
+	return list, nil
+}
+
+// Explain adds the log file to an error of CRIU's.
+func (d *Directory) Explain(err error, log string) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	f, openErr := d.open(log)
+	if openErr != nil {
+		return err
+	}
+	defer f.Close()
+	e.Log, e.Excerpt = d.Within(log), excerpt(f)
+	return err
+}
+
+// What is quoted of a log.
+const (
+	quotedTail  = 256 << 10 // of the file's end, which is looked at
+	quotedLines = 4
+	quotedChars = 300
+)
+
+// excerpt are the last lines of a log that are errors; of one without such lines, the last ones.
+func excerpt(f *os.File) (lines []string) {
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 {
+		return nil
+	}
+	tail := make([]byte, min(st.Size(), quotedTail))
+	n, _ := f.ReadAt(tail, st.Size()-int64(len(tail)))
+	var all, errs []string
+	for line := range bytes.Lines(tail[:n]) {
+		text := strings.ToValidUTF8(string(bytes.TrimSpace(line)), "?")
+		if len(text) > quotedChars {
+			text = strings.ToValidUTF8(text[:quotedChars], "") + " ..."
+		}
+		if text == "" {
+			continue
+		}
+		all = append(all, text)
+		if strings.Contains(text, "Error (") {
+			errs = append(errs, text)
+		}
+	}
+	if len(errs) == 0 {
+		return all[max(0, len(all)-quotedLines):]
+	}
+	return errs[max(0, len(errs)-quotedLines):]
+}

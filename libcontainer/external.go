@@ -1,0 +1,224 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+	"rt/libcontainer/criu"
+	"rt/libcontainer/notify"
+	"rt/libcontainer/plan"
+
+	"github.com/moby/sys/mountinfo"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// What of the host is mounted in a container is not in its checkpoint, but a name that stands for it: the mount point, as runc
+// has it. Dump and restore both find the mounts in a mount namespace that has them in place, of the container or of a process
+// that has made its mount points.
+
+// A mountTable is the mounts below a directory in the mount namespace of a process.
+type mountTable struct {
+	root   *os.File // the directory
+	prefix string   // its path there, without a final slash
+	byID   map[int]*mountinfo.Info
+	list   []*mountinfo.Info
+}
+
+func readMounts(pid int, dir string) (*mountTable, error) {
+	proc := "/proc/" + strconv.Itoa(pid)
+	text, err := sys.ReadFile(proc+"/mountinfo", maxFile)
+	if err != nil {
+		return nil, err
+	}
+	t := &mountTable{prefix: strings.TrimSuffix(dir, "/"), byID: map[int]*mountinfo.Info{}}
+	if t.list, err = mountinfo.GetMountsFromReader(strings.NewReader(string(text)), nil); err != nil {
+		return nil, fmt.Errorf("read %s/mountinfo: %w", proc, err)
+	}
+	for _, m := range t.list {
+		t.byID[m.ID] = m
+	}
+	t.root, err = sys.Open(proc+"/root"+t.prefix, unix.O_PATH|unix.O_DIRECTORY)
+	return t, err
+}
+
+func (t *mountTable) close() { t.root.Close() }
+
+// at is the mount whose root is at a path of the container, links followed as the container would; nil if there is none.
+func (t *mountTable) at(target string) *mountinfo.Info {
+	f, err := sys.OpenAt(int(t.root.Fd()), target, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var st unix.Statx_t
+	if unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st) != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return nil
+	}
+	return t.byID[int(st.Mnt_id)]
+}
+
+// name is a mount's point as the container sees it.
+func (t *mountTable) name(m *mountinfo.Info) string {
+	return path.Join("/", strings.TrimPrefix(m.Mountpoint, t.prefix))
+}
+
+// within lists the mounts that were mounted on top of m as part of its tree: not those that taken knows, nor what is on them.
+func (t *mountTable) within(m *mountinfo.Info, taken map[int]bool) (list []*mountinfo.Info) {
+	for _, e := range t.list {
+		for up := e; up != nil && !(taken[up.ID] && up != m); up = t.byID[up.Parent] {
+			if up == m {
+				if e != m {
+					list = append(list, e)
+				}
+				break
+			}
+			if up.Parent == up.ID {
+				break
+			}
+		}
+	}
+	return list
+}
+
+// externals are the mounts of the host in a container: Key is their name, Value the path on the host.
+func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupView) (list []criu.Pair) {
+	taken := map[int]bool{}
+	add := func(m *mountinfo.Info, source string) { list = append(list, criu.Pair{Key: t.name(m), Value: source}) }
+	mounts := make([]*mountinfo.Info, len(spec.Mounts))
+	for i, m := range spec.Mounts {
+		if mounts[i] = t.at(path.Join("/", m.Destination)); mounts[i] != nil {
+			taken[mounts[i].ID] = true
+		}
+	}
+	for _, p := range spec.Linux.MaskedPaths {
+		if m := t.at(p); m != nil {
+			taken[m.ID] = true
+		}
+	}
+	for _, p := range plan.DevicePaths(spec) {
+		if m := t.at(p); m != nil && !taken[m.ID] {
+			taken[m.ID] = true
+			add(m, p)
+		}
+	}
+	for i, m := range spec.Mounts {
+		switch bind, ok := plan.BindOf(m, c.Bundle); {
+		case mounts[i] == nil:
+		case ok:
+			add(mounts[i], bind.Source)
+			if !bind.Recursive {
+				continue
+			}
+			for _, sub := range t.within(mounts[i], taken) {
+				add(sub, path.Join(bind.Source, strings.TrimPrefix(sub.Mountpoint, mounts[i].Mountpoint)))
+			}
+		case m.Type == "cgroup" || m.Type == "cgroup2":
+			list = append(list, t.cgroupBinds(mounts[i], spec, view)...)
+		}
+	}
+	if m := t.at(notify.ContainerDir); m != nil && !taken[m.ID] {
+		add(m, path.Join(c.dir, notifyDir))
+	}
+	return list
+}
+
+// cgroupBinds are the container's cgroups, where it has no cgroup namespace: then its mounts of them are the host's.
+func (t *mountTable) cgroupBinds(top *mountinfo.Info, spec *specs.Spec, view plan.CgroupView) (list []criu.Pair) {
+	if hasNamespace(spec.Linux, specs.CgroupNamespace) {
+		return nil
+	}
+	if top.FSType == "cgroup2" || top.FSType == "cgroup" {
+		return []criu.Pair{{Key: t.name(top), Value: view.Path}}
+	}
+	for _, h := range view.Hierarchies {
+		list = append(list, criu.Pair{Key: path.Join(t.name(top), h.Dir), Value: h.Path})
+	}
+	return list
+}
+
+// cgroupBindView is what the container's mounts of cgroups show, if they are bind mounts.
+func (c *container) cgroupBindView(spec *specs.Spec) (plan.CgroupView, error) {
+	if hasNamespace(spec.Linux, specs.CgroupNamespace) || !mountsCgroup(spec) {
+		return plan.CgroupView{}, nil
+	}
+	host, err := cgroups.Probe()
+	if err != nil {
+		return plan.CgroupView{}, err
+	}
+	if _, err := c.cgroup(); err != nil {
+		return plan.CgroupView{}, err
+	}
+	return c.cgroupView(host)
+}
+
+func hasNamespace(l *specs.Linux, kind specs.LinuxNamespaceType) bool {
+	for _, ns := range l.Namespaces {
+		if ns.Type == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// namespacePath is the path of a namespace that the container joins, "" if it makes its own, or has none.
+func namespacePath(l *specs.Linux, kind specs.LinuxNamespaceType) string {
+	for _, ns := range l.Namespaces {
+		if ns.Type == kind {
+			return ns.Path
+		}
+	}
+	return ""
+}
+
+// externalNamespaces are those that the container joins and that stay outside of a checkpoint, with the names that runc
+// gives them.
+func externalNamespaces() map[specs.LinuxNamespaceType]string {
+	return map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "extRootNetNS", specs.PIDNamespace: "extRootPidNS"}
+}
+
+// stdioOf says what a process's first descriptors are that come from outside of the container: keys to inherit others by, and
+// which of them CRIU is to leave out as files that no mount of the container has.
+func stdioOf(pid int, t *mountTable) (keys, external []string) {
+	keys = make([]string, 3)
+	for fd := range keys {
+		path := "/proc/" + strconv.Itoa(pid) + "/fd/" + strconv.Itoa(fd)
+		var st unix.Stat_t
+		if unix.Stat(path, &st) != nil {
+			continue
+		}
+		link, _ := os.Readlink(path)
+		switch {
+		case link == fmt.Sprintf("pipe:[%d]", st.Ino), link == fmt.Sprintf("socket:[%d]", st.Ino):
+			keys[fd] = link
+		case st.Mode&unix.S_IFMT != unix.S_IFDIR: // a file, a device, a FIFO
+			mount, err := mountOf(pid, fd)
+			if err != nil || t.byID[mount] != nil {
+				continue // the container has the file itself
+			}
+			keys[fd] = fmt.Sprintf("file[%x:%x]", mount, st.Ino)
+			external = append(external, keys[fd])
+		}
+	}
+	return keys, external
+}
+
+// mountOf is the id of the mount that an open file is on (proc_pid_fdinfo(5)).
+func mountOf(pid, fd int) (int, error) {
+	text, err := sys.ReadFile("/proc/"+strconv.Itoa(pid)+"/fdinfo/"+strconv.Itoa(fd), 4096)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if id, ok := strings.CutPrefix(line, "mnt_id:"); ok {
+			return strconv.Atoi(strings.TrimSpace(id))
+		}
+	}
+	return 0, errors.New("no mnt_id")
+}

@@ -1,0 +1,442 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rt/internal/hint"
+	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/console"
+	"rt/libcontainer/criu"
+	"rt/libcontainer/netdev"
+	"rt/libcontainer/notify"
+	"rt/libcontainer/plan"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// RestoreOptions are the flags of restore.
+type RestoreOptions struct {
+	CriuOptions
+	Bundle          string // directory; "" is the current one
+	ConsoleSocket   string
+	PidFile         string
+	Detach          bool
+	NoSubreaper     bool
+	LSMProfile      string // TYPE:NAME instead of the one in the image
+	LSMMountContext string
+}
+
+// criuRoot is the directory, in the container's own, where CRIU finds the rootfs: it wants a mount point whose parent is not
+// mounted over. The mount is in a mount namespace of CRIU's, and ends with it.
+const criuRoot = "criu-root"
+
+// Restore brings back what Checkpoint has saved, as a container of this id and the bundle. Detached it returns when the
+// processes run; else it waits as Run does.
+func (r *Runtime) Restore(id string, o RestoreOptions) (int, error) {
+	var signals *console.Signals
+	if !o.Detach {
+		var err error
+		if signals, err = console.CatchSignals(); err != nil {
+			return -1, err
+		}
+		if !o.NoSubreaper {
+			if err := becomeSubreaper(); err != nil {
+				return -1, err
+			}
+		}
+	}
+	defer func() { signals.Stop() }()
+	k := &making{o: CreateOptions{Bundle: o.Bundle, ConsoleSocket: o.ConsoleSocket, PidFile: o.PidFile}, detached: o.Detach}
+	if err := r.restore(id, k, o); err != nil {
+		return -1, err
+	}
+	fg := &foreground{}
+	if err := k.runTerminal(fg); err != nil {
+		return -1, k.fail(err)
+	}
+	k.keepMoved()
+	k.c.release()
+	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
+		return -1, k.fail(err)
+	}
+	if o.Detach {
+		return 0, nil
+	}
+	status, err := fg.wait(k.c.Pid, signals, !o.NoSubreaper)
+	if err != nil {
+		return -1, err
+	}
+	return r.ended(k.c, RunOptions{}, status)
+}
+
+// restore takes a container to the point where its processes run and its state is saved. On error nothing of it is left.
+func (r *Runtime) restore(id string, k *making, o RestoreOptions) error {
+	if err := bundle.CheckID(id); err != nil {
+		return err
+	}
+	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	k.startAnchor(0)
+	err := k.prepare()
+	if err == nil && k.sure() {
+		err = k.takeLimits()
+	}
+	if err == nil {
+		err = k.revive(o)
+	}
+	if err != nil {
+		return fmt.Errorf("restore container: %w", k.fail(err))
+	}
+	return nil
+}
+
+func (k *making) revive(o RestoreOptions) error {
+	t, err := k.c.talk(&o.CriuOptions, restoreLog, false)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	k.c.know(k.spec)
+	k.in = &inside{}
+	extra, err := k.setRestore(t, o)
+	defer closeAll(extra)
+	if err != nil {
+		return err
+	}
+	k.undo = append(k.undo, k.killAll)
+	if err := k.startCriu(t, extra); err != nil {
+		return t.explain(err)
+	}
+	if err := k.moveCriu(t); err != nil {
+		return err
+	}
+	pid, err := t.Do(criu.Restore, &t.opts, func(n criu.Notification) error { return k.serveCriu(n) })
+	if err != nil {
+		return t.explain(err)
+	}
+	if k.c.Pid == 0 || pid != k.c.Pid {
+		return fmt.Errorf("criu has restored process %d and told of %d before", pid, k.c.Pid)
+	}
+	k.endAnchor()
+	return k.protectRoot() // of a CRIU that does not tell of pre-resume
+}
+
+// protectRoot makes the root read-only, if it is to be: CRIU has to make directories in it, and leaves its attributes as they are.
+func (k *making) protectRoot() (err error) {
+	if !k.spec.Root.Readonly || k.protected || !hasNamespace(k.spec.Linux, specs.MountNamespace) {
+		return nil
+	}
+	ns, err := sys.Open("/proc/"+strconv.Itoa(k.c.Pid)+"/ns/mnt", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
+		if err = unix.Unshare(unix.CLONE_FS); err == nil {
+			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
+		}
+		if err == nil {
+			err = unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+		}
+	}()
+	<-done
+	if err != nil {
+		return fmt.Errorf("make the root read-only (/root/readonly): %w", err)
+	}
+	k.protected = true
+	return nil
+}
+
+// know sets what the state says about a container, and create learns while it compiles the plan.
+func (c *container) know(spec *specs.Spec) {
+	for _, ns := range spec.Linux.Namespaces {
+		c.PrivatePid = c.PrivatePid || ns.Type == specs.PIDNamespace && ns.Path == ""
+	}
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// setRestore sets the options, and opens what CRIU is to inherit.
+func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err error) {
+	c, opts := k.c, &t.opts
+	opts.RstSibling, opts.EvasiveDevices = true, true
+	opts.Root = filepath.Join(c.dir, criuRoot)
+	opts.LSMProfile, opts.LSMMountContext = o.LSMProfile, o.LSMMountContext
+	if opts.ExtMounts, err = k.hostMounts(); err != nil {
+		return nil, err
+	}
+	keys, err := t.images.ReadDescriptors()
+	if err != nil {
+		return nil, err
+	}
+	inherit := func(key string, f *os.File) {
+		opts.InheritFd = append(opts.InheritFd, criu.Inherited{Key: key, Fd: criu.NumberOf(len(extra))})
+		extra = append(extra, f)
+	}
+	for i, key := range keys {
+		if key == "" || slices.Contains(keys[:i], key) {
+			continue
+		}
+		// By its second name CRIU takes the descriptor of a file as it is; by the first it opens the file again, which must
+		// then be as long as the old one was, but can be another's for reading and for writing, as /dev/null is.
+		names := []string{key}
+		if file, ok := strings.CutPrefix(key, "file["); ok && !(i == 0 && slices.Contains(keys[1:], key)) {
+			names = append(names, "ile["+file)
+		}
+		for _, name := range names {
+			fd, err := unix.FcntlInt(uintptr(i), unix.F_DUPFD_CLOEXEC, 3) // CRIU closes each
+			if err != nil {
+				return extra, fmt.Errorf("duplicate descriptor %d: %w", i, err)
+			}
+			inherit(name, os.NewFile(uintptr(fd), name))
+		}
+	}
+	return extra, k.joinNamespaces(opts, inherit)
+}
+
+// joinNamespaces has the processes restored in the namespaces that the configuration names.
+func (k *making) joinNamespaces(opts *criu.Options, inherit func(key string, f *os.File)) error {
+	for i, ns := range k.spec.Linux.Namespaces {
+		if ns.Path == "" {
+			continue
+		}
+		pointer := fmt.Sprintf("/linux/namespaces/%d/path", i)
+		if key, ok := externalNamespaces()[ns.Type]; ok {
+			f, err := openNamespace(plan.Input{Path: ns.Path, Type: plan.NamespaceFlag(ns.Type)})
+			if err != nil {
+				return fmt.Errorf("%w (%s)", err, pointer)
+			}
+			inherit(key, f)
+			continue
+		}
+		if ns.Type == specs.CgroupNamespace || ns.Type == specs.TimeNamespace {
+			return fmt.Errorf("CRIU restores nothing into a %s namespace that is there already (%s)", ns.Type, pointer)
+		}
+		opts.JoinNS = append(opts.JoinNS, criu.Pair{Key: plan.NamespaceFile(ns.Type), Value: ns.Path})
+	}
+	return nil
+}
+
+// hostMounts makes the mount points of the new container, and says what of the host is to be mounted there. Masks are known
+// to runc's images by another name.
+func (k *making) hostMounts() ([]criu.Pair, error) {
+	c := k.c
+	if !hasNamespace(k.spec.Linux, specs.MountNamespace) {
+		return nil, nil
+	}
+	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NotifyDir: filepath.Join(c.dir, notifyDir)}
+	if err := notify.MakeDir(opts.NotifyDir); err != nil {
+		return nil, err
+	}
+	facts := plan.Facts{OpenInside: !k.priv.mounts}
+	var err error
+	if mountsCgroup(k.spec) {
+		if facts.Cgroups, err = c.cgroupView(k.host); err != nil {
+			return nil, err
+		}
+	}
+	p, err := plan.Mountpoints(k.spec, opts, facts)
+	if err != nil {
+		return nil, err
+	}
+	stub, err := nsenter.Start(stdio(), 0)
+	if err != nil {
+		return nil, err
+	}
+	in, err := enter(stub, p, func(plan.Input) (*os.File, error) { return nil, unix.EINVAL })
+	if err != nil {
+		return nil, err
+	}
+	defer in.abandon()
+	if err := in.until(nsenter.SyncReady, func(int) error { return unix.EINVAL }); err != nil {
+		return nil, fmt.Errorf("make mount points: %w", err)
+	}
+	mounts, err := readMounts(in.pid, c.Rootfs)
+	if err != nil {
+		return nil, err
+	}
+	defer mounts.close()
+	list := c.externals(k.spec, mounts, facts.Cgroups)
+	const null = "/dev/null"
+	for _, p := range append([]string{null}, k.spec.Linux.MaskedPaths...) {
+		list = append(list, criu.Pair{Key: path.Clean(p), Value: null})
+	}
+	return list, nil
+}
+
+// startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if
+// rt is killed meanwhile. Mounts that the host makes later reach the container all the same: the namespace is a slave.
+func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
+	if err := os.Mkdir(t.opts.Root, 0o755); err != nil {
+		return fmt.Errorf("make a mount point for the rootfs: %w", err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
+		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil {
+			err = t.reopen()
+		}
+		if err == nil {
+			err = t.start(os.Stdin, os.Stdout, extra...)
+		}
+	}()
+	<-done
+	return err
+}
+
+// enterCopy moves the calling thread into a copy of the mount namespace, in which the rootfs is mounted a second time.
+func enterCopy(rootfs, at string) error {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make a mount namespace for criu: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("make the mounts slaves of the host's: %w", err)
+	}
+	tree, err := sys.OpenTree(rootfs, true)
+	if err == nil {
+		defer tree.Close()
+		err = unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	}
+	if err != nil {
+		return fmt.Errorf("mount rootfs %s: %w", rootfs, err)
+	}
+	return nil
+}
+
+// moveCriu moves CRIU into the container's cgroup, where what it restores is born, and names the cgroup as the root of those
+// that it makes.
+func (k *making) moveCriu(t *talk) error {
+	c := k.c
+	if err := c.rdt().Join(t.Pid); err != nil {
+		return err
+	}
+	if len(c.Cgroups) == 0 {
+		return nil
+	}
+	if k.outside {
+		return hint.With(errors.New("rt may move no process into the container's cgroup"), "run rt as root, or in a cgroup that is delegated")
+	}
+	if err := c.cg.JoinAll(t.Pid); err != nil {
+		return err
+	}
+	text, err := sys.ReadFile("/proc/"+strconv.Itoa(t.Pid)+"/cgroup", maxFile)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		for name := range strings.SplitSeq(parts[1], ",") {
+			t.opts.CgroupRoots = append(t.opts.CgroupRoots, criu.Pair{Key: name, Value: parts[2]})
+		}
+	}
+	return nil
+}
+
+// serveCriu does rt's part at a point that CRIU has reached.
+func (k *making) serveCriu(n criu.Notification) error {
+	switch n.Script {
+	case "orphan-pts-master":
+		return k.takeMaster(n.Fd)
+	case "setup-namespaces":
+		return k.furnish(n.Pid)
+	case "post-restore":
+		return k.revived(n.Pid)
+	case "pre-resume":
+		return k.protectRoot()
+	}
+	if n.Fd >= 0 {
+		unix.Close(n.Fd)
+	}
+	return nil
+}
+
+// takeMaster keeps the first terminal; it is the container's, if it has one.
+func (k *making) takeMaster(fd int) error {
+	if fd < 0 {
+		return errors.New("criu has sent no terminal")
+	}
+	f := os.NewFile(uintptr(fd), "/dev/pts/0")
+	if k.in.master != nil {
+		f.Close()
+		return nil
+	}
+	k.in.master = f
+	k.undo = append(k.undo, func() {
+		if k.in.master != nil {
+			k.in.master.Close()
+		}
+	})
+	if !k.spec.Process.Terminal {
+		return errors.New("the image has a terminal, and /process/terminal is not true")
+	}
+	return nil
+}
+
+// furnish does for new namespaces what create does: CRIU has made them and restored nothing that needs what is in them.
+func (k *making) furnish(pid int) error {
+	k.c.Pid = pid
+	k.endAnchor()
+	if namespacePath(k.spec.Linux, specs.NetworkNamespace) == "" && hasNamespace(k.spec.Linux, specs.NetworkNamespace) {
+		if err := netdev.LoopbackUp("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
+			return err
+		}
+	}
+	if err := k.moveNetDevices(); err != nil {
+		return err
+	}
+	if h := k.spec.Hooks; h != nil {
+		k.hooked = true
+		return k.c.runtimeHooks(k.spec)
+	}
+	return nil
+}
+
+// revived notes who the container's process is. It must be a child of this process: rt may have to kill it.
+func (k *making) revived(pid int) (err error) {
+	c := k.c
+	if !sys.OwnChild(pid) {
+		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
+	}
+	if err := os.Remove(filepath.Join(c.dir, criuRoot)); err != nil {
+		return err
+	}
+	c.Pid, k.in.pid = pid, pid
+	if c.StartTime, _, err = sys.StartTime(pid); err != nil {
+		return err
+	}
+	c.Created = time.Now().UTC()
+	return c.save()
+}
+
+// killAll ends what has been restored of a container that does not come to be.
+func (k *making) killAll() {
+	if pid := k.c.Pid; pid != 0 && sys.OwnChild(pid) {
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_, _ = sys.Wait(pid)
+	}
+	if len(k.c.Cgroups) > 0 {
+		k.undone(k.c.cg.Clear())
+	}
+}

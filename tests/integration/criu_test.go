@@ -1,0 +1,417 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// checkpoint and restore with a fake CRIU: what it is asked for, what the runtime makes of its answers, and what is left.
+
+// criu calls a verb with a fake that follows s.
+func (c *container) criu(s scenario, verb string, flags ...string) result {
+	c.t.Helper()
+	return c.do(call{dir: c.dir, global: []string{"--criu", c.fakeCriu(s)}, args: append(append([]string{verb}, flags...), c.id)})
+}
+
+func (c *container) images() string { return filepath.Join(c.dir, "images") }
+
+func TestCheckpointAsks(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t, mounted("/vol", "bind", "vol", "bind"), mounted("/etc/f", "bind", "file", "bind"))
+	c.file("b/vol/x", "x", 0o644)
+	c.file("b/file", "x", 0o644)
+	c.up()
+	for _, l := range []struct {
+		flags string
+		kind  int
+		want  map[int]string
+	}{
+		{"", 1, map[int]string{2: pidText(c.pid()), 3: "1", 4: "", 5: "", 7: "", 8: "", 9: "4", 10: "dump.log", 12: "1", 13: c.rootfs, 14: "",
+			16: "", 18: "", 34: "6", 38: strconv.Itoa(unix.CLONE_NEWNET), 46: "", 48: "", 50: "1", 51: "/etc/criu/runc.conf", 52: ""}},
+		{"--tcp-established --ext-unix-sk --shell-job --file-locks --link-remap --tcp-skip-in-flight --auto-dedup --tcp-close", 1,
+			map[int]string{4: "1", 5: "1", 7: "1", 8: "1", 16: "1", 18: "1", 46: "1", 52: "1"}},
+		{"--manage-cgroups-mode full --network-lock skip --empty-ns network", 1, map[int]string{34: "4", 64: "3", 38: strconv.Itoa(unix.CLONE_NEWNET)}},
+		{"--manage-cgroups-mode ignore --network-lock iptables -page-server 10.0.0.1:27000", 1, map[int]string{34: "0", 64: "1", 11: "10.0.0.1 27000"}},
+		{"--page-server [::1]:1 --lazy-pages", 1, map[int]string{11: "::1 1", 48: "1"}},
+		{"--pre-dump", 4, map[int]string{15: "", 14: ""}},
+		{"--pre-dump --parent-path .", 4, map[int]string{14: ".", 15: "1"}},
+	} {
+		flags := append(strings.Fields(l.flags), "--leave-running", "--image-path", c.images())
+		c.criu(scenario{}, "checkpoint", flags...).ok()
+		a := c.asked()
+		if a.Kind != l.kind {
+			t.Errorf("%q: request %d", l.flags, a.Kind)
+		}
+		for field, want := range l.want {
+			if got := a.one(t, field); got != want {
+				t.Errorf("%q: field %d is %q, want %q", l.flags, field, got, want)
+			}
+		}
+		mounts := strings.Join(a.Opts["23"], ";")
+		if wanted := l.kind == 1; strings.Contains(mounts, "/vol /vol;/etc/f /etc/f") != wanted {
+			t.Errorf("%q: external mounts %q", l.flags, mounts)
+		}
+	}
+	c.awaitStatus("running")
+	c.sh("echo it runs")
+}
+
+// TestCheckpointFiles: who may read images, what the descriptors are, where the log is, and where all of that is by default.
+func TestCheckpointFiles(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t).up()
+	c.criu(scenario{Log: "x"}, "checkpoint", "--leave-running").ok() // the call's directory is c.dir
+	if st, err := os.Stat(filepath.Join(c.dir, "checkpoint")); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", st, err)
+	}
+	if text := c.read("checkpoint/descriptors.json"); !regexp.MustCompile(`^\["file\[[0-9a-f]+:[0-9a-f]+\]","file.*","file.*"\]$`).MatchString(text) {
+		t.Errorf("descriptors: %s", text)
+	}
+	c.read("checkpoint/dump.log")
+	work := filepath.Join(c.dir, "work")
+	c.criu(scenario{Log: "y"}, "checkpoint", "--leave-running", "--work-path", work).ok()
+	if text := c.read("work/dump.log"); text != "y" {
+		t.Error(text)
+	}
+	c.criu(scenario{}, "checkpoint").ok()
+	if r := c.rt("state", c.id); r.code != 1 || !strings.Contains(r.stderr, "does not exist") {
+		t.Errorf("it is there after its checkpoint: %s", r)
+	}
+	if left := c.leftovers(false); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestCheckpointRefused(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t)
+	c.create().ok()
+	c.criu(scenario{}, "checkpoint").fails("Container cannot be checkpointed in created state")
+	c.start().ok()
+	dump := func(s scenario, flags ...string) result {
+		t.Helper()
+		r := c.criu(s, "checkpoint", append(flags, "--image-path", c.images())...).fails().oneError()
+		if status := c.status(); status != "running" {
+			t.Fatalf("%s after %s", status, r)
+		}
+		return r
+	}
+	dump(scenario{Fail: "-", Errno: 3, Log: "(1) x\n(2) Error (a.c:1): worse\x1b[31m\n"}).says("criu failed: type DUMP errno 3", c.images()+"/dump.log", `(2) Error (a.c:1): worse\x1b[31m`)
+	dump(scenario{Fail: "-", Message: "Error (b.c:2): bad"}).says("Error (b.c:2): bad")
+	dump(scenario{Scripts: []string{"pre-dump"}, Fail: "pre-dump"}).says("criu failed: type NOTIFY errno 0")
+	dump(scenario{Die: "Error (k.c:1): no vdso"}).says("criu failed: type VERSION errno 0: it has ended with exit status 1", "no vdso")
+	dump(scenario{Garbage: true}).says("no message of CRIU's protocol")
+	dump(scenario{Version: []uint64{2, 12, 1}}).says("is CRIU 2.12.1", "hint: rt needs CRIU 3.0 or later")
+	dump(scenario{Missing: true}, "--pre-dump").says("criu is missing features: MemTrack")
+	dump(scenario{Missing: true}, "--lazy-pages").says("criu is missing features: LazyPages")
+	dump(scenario{}, "--manage-cgroups-mode", "x").says("invalid manage-cgroups-mode value")
+	dump(scenario{}, "--network-lock", "x").says("invalid network-lock method")
+	dump(scenario{}, "--empty-ns", "pid").says(`namespace "pid" is not supported`)
+	dump(scenario{}, "--page-server", "host").says("Use --page-server ADDRESS:PORT to specify page server")
+	dump(scenario{}, "--page-server", "host:x").says("Invalid port number")
+	dump(scenario{}, "--parent-path", "/tmp").says("--parent-path must be relative")
+	dump(scenario{}, "--parent-path", "nowhere").says("invalid --parent-path")
+	dump(scenario{}, "--lazy-pages", "--status-fd", "99").says("invalid --status-fd argument 99")
+	c.do(call{dir: c.dir, global: []string{"--criu", filepath.Join(c.dir, "none")}, args: []string{"checkpoint", c.id}}).fails("no such file or directory", "hint: install CRIU").oneError()
+	c.do(call{dir: c.dir, env: []string{"PATH=" + c.dir}, args: []string{"checkpoint", c.id}}).fails("find criu", "executable file not found in $PATH")
+	c.file("images/x", "", 0o644)
+	c.criu(scenario{}, "checkpoint", "--image-path", c.images()+"/x").fails("not a directory")
+	c.stopped()
+	c.criu(scenario{}, "checkpoint").fails("Container cannot be checkpointed in stopped state")
+}
+
+// TestCheckpointReady: the reader of --status-fd is told when lazy pages are served.
+func TestCheckpointReady(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t).up()
+	r, w, err := os.Pipe()
+	c.must(err)
+	defer r.Close()
+	program := c.fakeCriu(scenario{Scripts: []string{"status-ready", "post-dump"}})
+	c.do(call{dir: c.dir, global: []string{"--criu", program}, files: []*os.File{w}, args: []string{"checkpoint", "--lazy-pages", "--status-fd", "3", c.id}}).ok()
+	w.Close()
+	buf := make([]byte, 9)
+	if n, err := r.Read(buf); n != 1 || buf[0] != 0 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// restorable makes images of a container, which is then gone.
+func (c *container) restorable() *container {
+	c.t.Helper()
+	c.up()
+	c.criu(scenario{}, "checkpoint", "--image-path", c.images()).ok()
+	return c
+}
+
+func (c *container) restore(s scenario, flags ...string) result {
+	c.t.Helper()
+	return c.criu(s, "restore", append(flags, "--bundle", c.bundle, "--image-path", c.images())...)
+}
+
+func TestRestoreDetached(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	hooks := filepath.Join(t.TempDir(), "hooks")
+	hook := func(name string) specs.Hook {
+		return specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "cat >>$0; echo " + name + " >>$0", hooks}}
+	}
+	c := newContainer(t, mounted("/vol", "bind", "vol", "bind"), func(s *specs.Spec) {
+		//nolint:staticcheck // prestart is deprecated and must still run
+		s.Hooks = &specs.Hooks{Prestart: []specs.Hook{hook("prestart")}, CreateRuntime: []specs.Hook{hook("createRuntime")},
+			CreateContainer: []specs.Hook{hook("createContainer")}, StartContainer: []specs.Hook{hook("startContainer")},
+			Poststart: []specs.Hook{hook("poststart")}, Poststop: []specs.Hook{hook("poststop")}}
+	})
+	c.file("b/vol/x", "x", 0o644)
+	c.spec.Hooks.StartContainer, c.spec.Hooks.CreateContainer = nil, nil // their programs are in the container, on the way there
+	c.write()
+	c.restorable()
+	c.must(os.Remove(hooks))
+	c.restore(scenario{}, "-d", "--pid-file", filepath.Join(c.dir, "pid"), "-no-subreaper", "--no-pivot", "--lsm-profile", "apparmor:x",
+		"--lsm-mount-context", "ctx", "--tcp-established", "--shell-job").ok()
+	pid := c.pid()
+	if c.status() != "running" || c.read("pid") != pidText(pid) {
+		t.Errorf("%+v, pid file %q", c.state(), c.read("pid"))
+	}
+	said := readFile(t, hooks)
+	if !regexp.MustCompile(`(?s)^\{.*"status":"creating","pid":` + pidText(pid) + `,.*prestart.*createRuntime\n$`).MatchString(said) {
+		t.Errorf("hooks: %s", said)
+	}
+	a := c.asked()
+	for field, want := range map[int]string{5: "1", 6: "1", 7: "1", 10: "restore.log", 13: filepath.Join(c.root, c.id, "criu-root"), 26: "1",
+		38: strconv.Itoa(unix.CLONE_NEWNET), 53: "apparmor:x", 63: "ctx"} {
+		if got := a.one(t, field); got != want {
+			t.Errorf("field %d is %q, want %q", field, got, want)
+		}
+	}
+	if !strings.HasSuffix(a.Root, c.id[len("rt-it-"):]+"/b/rootfs") {
+		t.Errorf("the root: %s", a.Root)
+	}
+	for _, want := range []string{"/vol " + c.bundle + "/vol", "/dev/null /dev/null", "/proc/kcore /dev/null"} {
+		if !slices.Contains(a.Opts["23"], want) {
+			t.Errorf("no mount %q in %q", want, a.Opts["23"])
+		}
+	}
+	if len(a.Fds) != 6 || !underSystemd() && !strings.Contains(a.Cgroup, c.id) || len(a.Opts["25"]) == 0 {
+		t.Errorf("descriptors %q, cgroup %q, roots %q", a.Fds, a.Cgroup, a.Opts["25"])
+	}
+	for _, path := range []string{"criu-root", "start.sock"} {
+		if _, err := os.Lstat(filepath.Join(c.root, c.id, path)); err == nil {
+			t.Errorf("%s is left in the container's directory", path)
+		}
+	}
+	if lo := c.inNetwork(pid); !strings.Contains(lo, "UP") {
+		t.Errorf("lo is not up: %s", lo)
+	}
+	c.restore(scenario{}, "-d").fails("container with given ID already exists")
+	c.kill("KILL").ok()
+	c.awaitStatus("stopped")
+	c.delete().ok()
+	if said := readFile(t, hooks); !strings.Contains(said, "poststop") {
+		t.Errorf("hooks: %s", said)
+	}
+}
+
+// inNetwork is what ip says of lo in a process's network namespace.
+func (c *container) inNetwork(pid int) string {
+	c.t.Helper()
+	return host(c.t, "nsenter", "-t", pidText(pid), "-n", "/bin/busybox", "ifconfig", "lo")
+}
+
+// TestRestoreForeground: the restored process is the runtime's child, whose exit status is the runtime's.
+func TestRestoreForeground(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t).restorable()
+	c.restore(scenario{Command: []string{"/bin/busybox", "sh", "-c", "read x; echo back; exit 7"}}).exits(7).prints("back")
+	if _, err := os.Stat(filepath.Join(c.root, c.id)); err == nil {
+		t.Error("the container is still there")
+	}
+	c.restore(scenario{Command: []string{"/bin/busybox", "sh", "-c", "read x; kill -TERM $$"}}).exits(0) // the first process of a pid namespace
+	c.restore(scenario{Command: []string{"/bin/busybox", "sh", "-c", "trap 'exit 9' TERM; read x; kill -TERM $$"}}, "--no-subreaper").exits(9)
+}
+
+func TestRestoreTerminal(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t).restorable()
+	c.restore(scenario{Pty: true}, "-d").fails("/process/terminal is not true").oneError()
+	withTerminal(c.spec)
+	c.write()
+	c.restore(scenario{Pty: true}, "-d").fails("cannot allocate tty if runc will detach without setting console socket")
+	socket := c.consoleSocket()
+	c.restore(scenario{Pty: true}, "-d", "--console-socket", socket.path).ok()
+	socket.receive()
+}
+
+// TestRestoreRefused: of a restore that fails nothing is left, whatever it was.
+func TestRestoreRefused(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t).restorable()
+	before := mountsOfHost(t)
+	restore := func(s scenario, flags ...string) result {
+		t.Helper()
+		r := c.restore(s, append(flags, "-d")...).fails().oneError()
+		if left := c.leftovers(false); len(left) > 0 {
+			t.Fatalf("left by %s: %v", r, left)
+		}
+		return r
+	}
+	restore(scenario{Fail: "-", Message: "Error (r.c:3): broken", Log: "(2) Error (r.c:3): broken\n"}).says("criu failed: type RESTORE errno 0", "r.c:3", c.images()+"/restore.log")
+	for _, script := range []string{"setup-namespaces", "post-restore", "post-resume"} {
+		restore(scenario{Fail: script}).says("criu failed: type NOTIFY errno 0")
+	}
+	restore(scenario{Pid: os.Getpid()}).says("is not the pid of the container's process")
+	restore(scenario{Scripts: []string{}}).says("criu has restored process")
+	restore(scenario{Status: 3}).says("it has ended with exit status 3 after it had reported success")
+	restore(scenario{Die: "Error: no"}).says("criu failed: type VERSION", "Error: no")
+	restore(scenario{Garbage: true}).says("no message of CRIU's protocol")
+	c.spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/false"}}}
+	c.write()
+	restore(scenario{}).says("createRuntime")
+	c.spec.Hooks = nil
+	c.write()
+	c.must(os.WriteFile(filepath.Join(c.images(), "descriptors.json"), []byte("{"), 0o600))
+	restore(scenario{}).says("descriptors.json")
+	c.must(os.Remove(filepath.Join(c.images(), "descriptors.json")))
+	restore(scenario{}).says("no such file or directory")
+	c.criu(scenario{}, "restore", "-d", "--bundle", c.bundle, "--image-path", c.images()+"-not").fails("no such file or directory").oneError()
+	if after := mountsOfHost(t); after != before {
+		t.Errorf("mounts of the host:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// mountsOfHost are the mounts that tests of this file could leave.
+func mountsOfHost(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ours []string
+	for _, line := range strings.Split(string(data), "\n") {
+		if strings.Contains(line, "criu-root") {
+			ours = append(ours, line)
+		}
+	}
+	return strings.Join(ours, "\n")
+}
+
+// TestRestoreMountPoints: what a new rootfs lacks is made by create's rules, in the rootfs or the volume and nowhere else.
+func TestRestoreMountPoints(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t, writable, mounted("/vol", "bind", "vol", "bind"), mounted("/vol/deep/er", "tmpfs", "tmpfs"),
+		mounted("/link/in", "bind", "vol", "bind"), mounted("/etc/made", "bind", "file", "bind"))
+	c.file("b/vol/x", "x", 0o644)
+	c.file("b/file", "x", 0o644)
+	outside := filepath.Join(c.dir, "outside")
+	c.must(os.Mkdir(outside, 0o755))
+	c.must(os.Symlink(outside, filepath.Join(c.rootfs, "link")))
+	c.restorable()
+	c.must(os.RemoveAll(c.rootfs))
+	c.must(os.Mkdir(c.rootfs, 0o755))
+	c.must(busyboxRootfs(c.rootfs))
+	c.must(os.RemoveAll(filepath.Join(c.bundle, "vol/deep")))
+	c.must(os.Symlink(outside, filepath.Join(c.rootfs, "link")))
+	c.restore(scenario{}, "-d").ok()
+	for _, path := range []string{"b/rootfs/vol", "b/vol/deep/er", "b/rootfs" + outside + "/in", "b/rootfs/etc/made"} {
+		if _, err := os.Lstat(filepath.Join(c.dir, path)); err != nil {
+			t.Error(err)
+		}
+	}
+	if entries, _ := os.ReadDir(outside); len(entries) > 0 {
+		t.Errorf("made outside of the rootfs: %v", entries)
+	}
+	if entries, _ := os.ReadDir(filepath.Join(c.rootfs, "vol")); len(entries) > 0 {
+		t.Errorf("below the volume's mount point: %v", entries)
+	}
+	if mounts := c.asked().Opts["23"]; !slices.Contains(mounts, outside+"/in "+c.bundle+"/vol") {
+		t.Errorf("mounts %q", mounts)
+	}
+}
+
+// TestRestoreJoins: namespaces that are there already are given to CRIU, by descriptor or by name.
+func TestRestoreJoins(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	holder := newContainer(t).up()
+	ns := func(name string) string { return "/proc/" + pidText(holder.pid()) + "/ns/" + name }
+	c := newContainer(t, namespace(specs.NetworkNamespace, ns("net")), namespace(specs.IPCNamespace, ns("ipc")))
+	c.up()
+	c.criu(scenario{}, "checkpoint", "--image-path", c.images()).ok()
+	inode := strings.Trim(strings.TrimPrefix(readlink(t, ns("net")), "net:"), "[]")
+	if got := c.asked().Opts["37"]; !slices.Contains(got, "net["+inode+"]:extRootNetNS") {
+		t.Errorf("external: %q", got)
+	}
+	c.restore(scenario{}, "-d").ok()
+	a := c.asked()
+	if a.Fds["extRootNetNS"] != "net:["+inode+"]" || !slices.Contains(a.Opts["39"], "ipc "+ns("ipc")) {
+		t.Errorf("descriptors %q, joined %q", a.Fds, a.Opts["39"])
+	}
+	c.delete("--force").ok()
+	namespace(specs.CgroupNamespace, ns("cgroup"))(c.spec)
+	c.write()
+	c.restore(scenario{}, "-d").fails("CRIU restores nothing into a cgroup namespace that is there already", "/path").oneError()
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func readlink(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestCriuConfig: the annotation names CRIU's configuration file; an empty one is none.
+func TestCriuConfig(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	for annotation, want := range map[string]string{"": "", "/x.conf": "/x.conf"} {
+		c := newContainer(t, func(s *specs.Spec) { s.Annotations = map[string]string{"org.criu.config": annotation} }).up()
+		c.criu(scenario{}, "checkpoint", "--image-path", c.images()).ok()
+		if got := c.asked().one(t, 51); got != want {
+			t.Errorf("%q: %q", annotation, got)
+		}
+		c.restore(scenario{}, "-d").ok()
+		if got := c.asked().one(t, 51); got != want {
+			t.Errorf("restore, %q: %q", annotation, got)
+		}
+	}
+}
+
+// TestCheckpointFeature: features says that there are checkpoints where there is CRIU.
+func TestCheckpointFeature(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	c := newContainer(t)
+	for program, want := range map[string]string{c.fakeCriu(scenario{}): "true", "/nowhere": "false"} {
+		r := c.do(call{global: []string{"--criu", program}, args: []string{"features"}}).ok()
+		if !strings.Contains(r.stdout, `"org.opencontainers.runc.checkpoint.enabled": "`+want+`"`) {
+			t.Errorf("%s: %s", program, r.stdout)
+		}
+	}
+}
