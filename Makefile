@@ -82,7 +82,7 @@ test-fault: rt ## kill rt at every system call, let each fail, race, exhaust (ro
 	RT_FAULT=full $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 4h ./tests/fault
 
 # The engines of Debian's packages; the same suites run on another runtime with RT=path.
-ENGINE ?= docker swarm containerd cri podman rootless buildah examples
+ENGINE ?= docker swarm containerd cri gorunc podman rootless buildah examples
 test-engines: rt ## Docker, containerd, Podman and others on rt (root, minutes; ENGINE=name RT=path)
 	@scripts/deps engines
 	@failed=0; for engine in $(ENGINE); do tests/engines/run "$$engine" $(or $(RT),./rt) || failed=1; done; \

@@ -37,14 +37,10 @@ clean_up() {
 	"$SCRATCH/cri.test" -test.run '^$' -remove
 }
 
-# TestPodNetwork is the test pod_network.
-list_tests() {
-	"$SCRATCH/cri.test" -test.list . | sed -E 's/^Test//; s/([a-z0-9])([A-Z])/\1_\l\2/g; s/^./\l&/'
-	printf 'nothing_left\n'
-}
+list_tests() { "$SCRATCH/cri.test" -test.list . | go_names; echo nothing_left; }
 run_test() {
 	if [[ $1 == nothing_left ]]; then nothing_left; return; fi
-	"$SCRATCH/cri.test" -test.v -test.run "^Test$(sed -E 's/(^|_)./\U&/g; s/_//g' <<<"$1")\$"
+	"$SCRATCH/cri.test" -test.v -test.run "^$(go_test "$1")\$"
 }
 
 nothing_left() {

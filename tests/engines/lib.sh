@@ -6,6 +6,10 @@
 list_tests() { sed -nE 's/^test_([a-z0-9_]+)\(\).*/\1/p' "$here/$ENGINE.sh"; }
 run_test() { "test_$1"; }
 
+# go_names: of the tests of a program in Go, on standard input; TestPodNetwork is pod_network. go_test NAME: the way back.
+go_names() { sed -E 's/^Test//; s/([a-z0-9])([A-Z])/\1_\l\2/g; s/^./\l&/'; }
+go_test() { printf 'Test%s' "$(sed -E 's/(^|_)./\U&/g; s/_//g' <<<"$1")"; }
+
 # documented file PATH, documented line PREFIX: what docs/install.md says.
 documented() { "$here/documented" "$@"; }
 # configure PATH: append to the file what the document has for it.
