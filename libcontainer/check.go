@@ -188,6 +188,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	facts.Links = linkedSources(b.Spec, b.Dir)
 	if needsHome(b.Spec.Process.Env) {
 		facts.Home = homeIn(passwdOf(b.Spec, rootfs), b.Spec.Process.User.UID)
 	}

@@ -240,7 +240,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	facts := plan.Facts{
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
-		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv),
+		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Links: linkedSources(k.spec, c.Bundle),
 	}
 	if k.outside {
 		facts.BornDir = ""

@@ -139,3 +139,21 @@ func listenFds() int {
 	}
 	return n
 }
+
+// linkedSources are those sources of bind mounts with the option copy-symlink that are symbolic links, and what they say.
+func linkedSources(spec *specs.Spec, bundleDir string) map[string]string {
+	links := map[string]string{}
+	for _, m := range spec.Mounts {
+		source := m.Source
+		if !slices.Contains(m.Options, "copy-symlink") {
+			continue
+		}
+		if !filepath.IsAbs(source) {
+			source = filepath.Join(bundleDir, source)
+		}
+		if text, err := os.Readlink(source); err == nil {
+			links[source] = text
+		}
+	}
+	return links
+}

@@ -20,7 +20,15 @@ STEP(mkdir)
 	return 0;
 }
 
-/* str: path, what it points to. Something that is there already stays. */
+/* Whether name is a link that says text. */
+static int links_to(int dir, const char *name, const char *text)
+{
+	char have[MAX_PATH];
+	ssize_t n = readlinkat(dir, name, have, sizeof have);
+	return n >= 0 && (size_t)n == strlen(text) && memcmp(have, text, (size_t)n) == 0;
+}
+
+/* a: 1 if anything else that is there already is an error; else it stays. str: path, what it points to. */
 STEP(symlink)
 {
 	const char *base;
@@ -28,10 +36,11 @@ STEP(symlink)
 	if (dir < 0)
 		return dir;
 	c->what = "symlinkat";
-	if (symlinkat(s->str[1], dir, base) < 0 && errno != EEXIST)
-		return -errno;
+	int err = symlinkat(s->str[1], dir, base) < 0 ? errno : 0;
+	if (err == EEXIST && (!s->a[0] || links_to(dir, base, s->str[1])))
+		err = 0;
 	close(dir);
-	return 0;
+	return -err;
 }
 
 /* Whether a node is the very device that was asked for. Asked of the open one: the name may lead elsewhere now. */

@@ -137,8 +137,11 @@ type (
 		Path string
 		Mode uint32
 	}
-	// Symlink makes a symbolic link, unless something is there.
-	Symlink struct{ Path, Target string }
+	// Symlink makes a symbolic link, unless something is there; with Must that must be such a link.
+	Symlink struct {
+		Path, Target string
+		Must         bool `json:",omitempty"`
+	}
 	// Mknod makes a device node, or binds the host's where it may not.
 	Mknod struct {
 		Path     string

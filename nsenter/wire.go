@@ -205,7 +205,7 @@ func (s Remount) encode(r *record) {
 }
 
 func (s Mkdir) encode(r *record)   { r.set(kMkdir, uint64(s.Mode)); r.str(s.Path) }
-func (s Symlink) encode(r *record) { r.set(kSymlink); r.str(s.Path, s.Target) }
+func (s Symlink) encode(r *record) { r.set(kSymlink, b2u(s.Must)); r.str(s.Path, s.Target) }
 func (s Mknod) encode(r *record) {
 	r.set(kMknod, uint64(s.Mode), s.Dev, uint64(s.UID), uint64(s.GID), slot(s.HostNode), b2u(s.Bind))
 	r.str(s.Path, s.HostPath)

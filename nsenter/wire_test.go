@@ -257,7 +257,7 @@ func TestKindsAreInTheSameOrder(t *testing.T) {
 func TestNULIsRefused(t *testing.T) {
 	for _, s := range []Step{
 		Hostname{"a\x00b"}, Mkdir{Path: "\x00"}, Exec{Args: []string{"a"}, Env: []string{"A=\x00"}},
-		MountFS{Options: []Option{{"a", ptr("b\x00")}}}, FindExec{Candidates: []string{"x", "y\x00"}}, Symlink{"a", "b\x00c"},
+		MountFS{Options: []Option{{"a", ptr("b\x00")}}}, FindExec{Candidates: []string{"x", "y\x00"}}, Symlink{Path: "a", Target: "b\x00c"},
 	} {
 		if _, err := Encode([]Step{Setsid{}, s}, 0); !errors.Is(err, errNUL) || !strings.HasPrefix(err.Error(), "step 1, "+s.Name()+": ") {
 			t.Errorf("%#v: error %v", s, err)

@@ -81,7 +81,7 @@ func TestMountOptions(t *testing.T) {
 	}
 	want := strings.Fields(specOptions)
 	// The specification's table forgets rnodev, mount(8) does not.
-	want = append(want, "rnodev")
+	want = append(want, "rnodev", "copy-symlink")
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
@@ -91,7 +91,7 @@ func TestMountOptions(t *testing.T) {
 			t.Errorf("%s is not found", name)
 		}
 	}
-	for _, name := range []string{"", "a", "zzz", "RO", "ro ", "rw=1", "bin", "bindd"} {
+	for _, name := range []string{"", "a", "zzz", "RO", "ro ", "rw=1", "bin", "bindd", "idmap=", "idmap=gids=0-0-1", "bind=uids=0-0-1"} {
 		if MountOption(name).Kind != Data {
 			t.Errorf("%q is found", name)
 		}

@@ -5,6 +5,7 @@ package names
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,9 +22,10 @@ const (
 	Propagation             // Set: MS_*
 	Bind                    // Set: MS_REC or 0
 	Remount
-	CopyUp  // tmpcopyup
-	IDMap   // Set: MS_REC or 0
-	Nothing // there is nothing to do
+	CopyUp   // tmpcopyup
+	IDMap    // Set: MS_REC or 0
+	CopyLink // copy-symlink
+	Nothing  // there is nothing to do
 )
 
 // An Option is a mount option.
@@ -44,6 +46,7 @@ var mountOptions = [...]Option{
 	{"async", Superblock, 0, 0},
 	{"atime", Attr, unix.MOUNT_ATTR_RELATIME, attrAtime},
 	{"bind", Bind, 0, 0},
+	{"copy-symlink", CopyLink, 0, 0}, // crun's, which Podman asks for
 	{"defaults", Nothing, 0, 0},
 	{"dev", Attr, 0, unix.MOUNT_ATTR_NODEV},
 	{"diratime", Attr, 0, unix.MOUNT_ATTR_NODIRATIME},
@@ -114,8 +117,13 @@ func MountOptions() []string {
 	return list
 }
 
-// MountOption finds an option; of kind Data if it is none of these.
+// MountOption finds an option; of kind Data if it is none of these. idmap=MAPPING, as in crun, is idmap (see MapOf).
 func MountOption(name string) Option {
+	if word, _, ok := strings.Cut(name, "=uids="); ok && (word == "idmap" || word == "ridmap") {
+		o := MountOption(word)
+		o.Name = name
+		return o
+	}
 	i, ok := slices.BinarySearchFunc(mountOptions[:], name, func(o Option, name string) int { return cmp.Compare(o.Name, name) })
 	if !ok {
 		return Option{Name: name}

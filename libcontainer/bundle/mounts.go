@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"path"
+	"strings"
 
 	"rt/internal/names"
 
@@ -30,11 +31,11 @@ func (c *checker) mount(m *specs.Mount, i int, ns namespaces) {
 		c.fail(at("/mounts", i, "type"), "type must not be empty, but for a bind mount")
 	}
 	c.destination(m, i, has.bind)
-	c.mountMappings(m, i, has.idmap, ns)
+	c.mountMappings(m, i, has, ns)
 }
 
 // mountHas is what the options of one mount say together.
-type mountHas struct{ bind, remount, idmap bool }
+type mountHas struct{ bind, remount, idmap, mapping bool }
 
 func (c *checker) mountOptions(m *specs.Mount, i int) (has mountHas) {
 	for _, o := range m.Options {
@@ -45,6 +46,7 @@ func (c *checker) mountOptions(m *specs.Mount, i int) (has mountHas) {
 			has.remount = true
 		case names.IDMap:
 			has.idmap = true
+			has.mapping = has.mapping || strings.Contains(o, "=")
 		}
 	}
 	var propagation uint64
@@ -58,6 +60,10 @@ func (c *checker) mountOptions(m *specs.Mount, i int) (has mountHas) {
 			c.fail(at("/mounts", i, "options", j), "bind mounts cannot have any filesystem-specific options applied: %s", quote(o))
 		case word.Kind == names.CopyUp && m.Type != "tmpfs":
 			c.fail(at("/mounts", i, "options", j), "tmpcopyup is for mounts of type tmpfs")
+		case word.Kind == names.IDMap:
+			if _, err := names.MapOf(o); err != nil {
+				c.fail(at("/mounts", i, "options", j), "%s", printable(short(err.Error())))
+			}
 		case word.Kind == names.Propagation:
 			p := word.Set &^ unix.MS_REC
 			if propagation != 0 && propagation != p && !(propagation == unix.MS_SLAVE && p == unix.MS_SHARED) {
@@ -113,12 +119,15 @@ func procFile(dest string) bool {
 	return false
 }
 
-func (c *checker) mountMappings(m *specs.Mount, i int, idmap bool, ns namespaces) {
+func (c *checker) mountMappings(m *specs.Mount, i int, has mountHas, ns namespaces) {
 	uids, gids := len(m.UIDMappings) > 0, len(m.GIDMappings) > 0
 	if uids != gids {
 		c.fail(at("/mounts", i), "uidMappings and gidMappings must be given together")
 	}
-	if idmap && !uids && !gids && !ns.has(userNS) {
+	if has.mapping && (uids || gids) {
+		c.fail(at("/mounts", i, "options"), "there are two mappings, an option and uidMappings or gidMappings")
+	}
+	if has.idmap && !has.mapping && !uids && !gids && !ns.has(userNS) {
 		c.fail(at("/mounts", i, "options"), "an id-mapped mount needs uidMappings and gidMappings, or a user namespace")
 	}
 	if uids {

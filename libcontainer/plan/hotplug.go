@@ -92,6 +92,8 @@ func hotMount(m *specs.Mount, pointer string) error {
 	switch {
 	case f.remount:
 		return fmt.Errorf("%s/options: a mount that is there already cannot be changed", pointer)
+	case f.copyLink:
+		return fmt.Errorf("%s/options: a link cannot be taken back, so that copy-symlink is only for a container that is being created", pointer)
 	case f.copyUp: // of what a running container might put in the place
 		return fmt.Errorf("%s/options: tmpcopyup is only for a container that is being created", pointer)
 	case m.Type == "cgroup" || m.Type == "cgroup2":

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"rt/internal/hint"
@@ -118,8 +119,10 @@ func (b *builder) mounts() error {
 func (b *builder) mount(m *specs.Mount, pointer string) error {
 	f := parseOptions(m.Options)
 	target := path.Join("/", m.Destination)
-	ids := b.idMap(m, &f)
+	ids, err := b.idMap(m, &f)
 	switch {
+	case err != nil:
+		return fmt.Errorf("%s/options: %w", pointer, err)
 	case ids != nil && (b.facts.Unprivileged || b.facts.OpenInside):
 		return hint.With(fmt.Errorf("%s: mount %s cannot be id-mapped: %w", pointer, target, unix.EPERM), "id-mapped mounts need root, outside of any user namespace")
 	case ids != nil && (f.remount || m.Type == "cgroup" || m.Type == "cgroup2"):
@@ -259,6 +262,10 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 	if !path.IsAbs(source) {
 		source = path.Join(b.opts.Bundle, source)
 	}
+	if text, ok := b.facts.Links[source]; ok && f.copyLink {
+		b.add(pointer, nsenter.Symlink{Path: target, Target: text, Must: true})
+		return nil
+	}
 	recursive := f.rbind || m.Type == "rbind"
 	step := nsenter.MountTree{
 		Tree:   b.input(Input{Kind: Tree, Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
@@ -275,19 +282,55 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 }
 
 // idMap is nil for a mount that shows ids as they are.
-func (b *builder) idMap(m *specs.Mount, f *flags) *IDMap {
+func (b *builder) idMap(m *specs.Mount, f *flags) (*IDMap, error) {
 	ids := &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: f.ridmap}
 	i, isNew, ok := b.namespace(specs.UserNamespace)
 	switch {
 	case len(m.UIDMappings) > 0:
+	case f.idmapping != "":
+		return ids, b.optionMap(ids, f.idmapping, isNew)
 	case !f.idmap || !ok: // without a user namespace bundle.Check has refused it
-		return nil
+		return nil, nil
 	case isNew:
 		ids.UIDs, ids.GIDs = b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings
 	default:
 		ids.Namespace = b.spec.Linux.Namespaces[i].Path
 	}
-	return ids
+	return ids, nil
+}
+
+// optionMap fills in the mapping that a mount option has.
+func (b *builder) optionMap(ids *IDMap, option string, known bool) error {
+	m, err := names.MapOf(option)
+	if err != nil {
+		return err
+	}
+	var user specs.Linux
+	if known {
+		user = *b.spec.Linux
+	}
+	if ids.UIDs, err = onHost(m.UIDs, user.UIDMappings); err == nil {
+		ids.GIDs, err = onHost(m.GIDs, user.GIDMappings)
+	}
+	return err
+}
+
+// onHost makes the relative ranges of a mapping absolute.
+func onHost(list []names.IDRange, user []specs.LinuxIDMapping) (out []specs.LinuxIDMapping, err error) {
+	for _, r := range list {
+		host := uint64(r.Host)
+		if r.Relative {
+			at := slices.IndexFunc(user, func(u specs.LinuxIDMapping) bool {
+				return r.Host >= u.ContainerID && host+uint64(r.Size) <= uint64(u.ContainerID)+uint64(u.Size)
+			})
+			if at < 0 {
+				return nil, fmt.Errorf("no range of the container's new user namespace holds the ids %d to %d", host, host+uint64(r.Size)-1)
+			}
+			host += uint64(user[at].HostID) - uint64(user[at].ContainerID)
+		}
+		out = append(out, specs.LinuxIDMapping{ContainerID: r.OnDisk, HostID: uint32(host), Size: r.Size})
+	}
+	return out, nil
 }
 
 // idMappedFS is a file system that rt makes: only who owns a file system may map its ids (mount_setattr(2)), and to

@@ -16,6 +16,8 @@ type flags struct {
 	remount        bool
 	copyUp         bool
 	idmap, ridmap  bool
+	idmapping      string // the last option with a mapping, or ""
+	copyLink       bool
 	superblock     []nsenter.Option // words for the superblock
 	data           []nsenter.Option // the file system's own
 }
@@ -55,6 +57,11 @@ func parseOptions(options []string) flags {
 		case o.Kind == names.IDMap:
 			f.idmap = true
 			f.ridmap = f.ridmap || o.Set != 0
+			if strings.Contains(word, "=") {
+				f.idmapping = word
+			}
+		case o.Kind == names.CopyLink:
+			f.copyLink = true
 		}
 	}
 	return f

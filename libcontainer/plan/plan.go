@@ -99,6 +99,8 @@ type Facts struct {
 	OpenInside   bool // rt may not clone mounts of its mount namespace
 	KeepGroups   bool // the container's user namespace does not allow setgroups(2)
 
+	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
+
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
 

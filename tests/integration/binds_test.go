@@ -173,3 +173,30 @@ func isMounted(t *testing.T, point string) bool {
 	}
 	return strings.Contains(string(data), " "+point+" ")
 }
+
+// TestCopySymlink: with crun's option, which Podman asks for with no-dereference, a source that is a link becomes such a link.
+func TestCopySymlink(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "crun's option")
+	c := newContainer(t, writable)
+	c.file("src/file", "through the link", 0o644)
+	c.must(os.Symlink("/etc/passwd", filepath.Join(c.dir, "link")))
+	c.must(os.Symlink("nowhere", filepath.Join(c.dir, "dangling")))
+	c.must(os.Symlink("/etc/passwd", filepath.Join(c.bundle, "relative")))
+	c.must(os.Symlink(filepath.Join(c.dir, "src"), filepath.Join(c.dir, "dir")))
+	for dest, source := range map[string]string{"/new/link": c.dir + "/link", "/dangling": c.dir + "/dangling", "/rel": "relative", "/plain": c.dir + "/src"} {
+		mounted(dest, "bind", source, "bind", "copy-symlink")(c.spec)
+	}
+	mounted("/followed", "bind", c.dir+"/dir", "bind")(c.spec)
+	c.write()
+	c.up()
+	if got := c.sh("readlink /new/link; readlink /dangling; readlink /rel; ls /plain /followed"); got != "/etc/passwd\nnowhere\n/etc/passwd\n/followed:\nfile\n\n/plain:\nfile" {
+		t.Errorf("got %q", got)
+	}
+	c.delete("--force").ok()
+	c.create().ok() // the links are there already
+	c.delete("--force").ok()
+	c.must(os.Remove(filepath.Join(c.rootfs, "dangling")))
+	c.must(os.Symlink("elsewhere", filepath.Join(c.rootfs, "dangling")))
+	c.create().fails("make link /dangling to nowhere", "file exists").oneError()
+}

@@ -44,11 +44,15 @@ func TestIDMappedMounts(t *testing.T) {
 		{"recursive", false, "rbind ridmap", maps(0, 0, 1, 7, 1007, 1), "1007:1007", "0:0", "1007:1007"},
 		{"user namespace's", true, "bind idmap", nil, "7:7", "0:0", ""},
 		{"own in a user namespace", true, "bind idmap", maps(0, 100000, 1, 7, 100020, 1), "20:20", "0:0", ""},
+		{"in the option", false, "bind idmap=uids=0-0-1#7-1007-1;gids=0-0-1#7-1007-1", nil, "1007:1007", "0:0", ""},
+		{"in the option, recursive", false, "rbind ridmap=uids=0-0-1#7-1007-1;gids=0-0-1#7-1007-1", nil, "1007:1007", "0:0", "1007:1007"},
+		{"in the option, in a user namespace", true, "bind idmap=uids=0-100000-1#7-100020-1;gids=0-100000-1#7-100020-1", nil, "20:20", "0:0", ""},
+		{"in the option, relative", true, "bind idmap=uids=@0-0-1#@7-20-1;gids=@0-0-1#@7-20-1", nil, "20:20", "0:0", ""},
 		{"none in a user namespace", true, "bind", nil, "65534:65534", "", ""},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			if v.name == "recursive" && noMappedTmpfs() {
+			if strings.Contains(v.options, "ridmap") && noMappedTmpfs() {
 				t.Skip("a tmpfs cannot be id-mapped on this kernel, Linux 6.3 is the first")
 			}
 			make := newContainer
@@ -137,6 +141,10 @@ func TestIDMapErrors(t *testing.T) {
 		edit       func(*specs.Spec)
 	}{
 		{"no mapping", "needs uidMappings and gidMappings, or a user namespace", mounted("/tmp", "bind", "/tmp", "bind", "idmap")},
+		{"an option without groups", "a mapping has the form uids=DISK-HOST-SIZE;gids=DISK-HOST-SIZE", mounted("/tmp", "bind", "/tmp", "bind", "idmap=uids=0-0-1")},
+		{"an option that is none", `"0-0" is not DISK-HOST-SIZE`, mounted("/tmp", "bind", "/tmp", "bind", "idmap=uids=0-0;gids=0-0-1")},
+		{"relative to nothing", "no range of the container's new user namespace holds the ids 0 to 0", mounted("/tmp", "bind", "/tmp", "bind", "idmap=uids=@0-0-1;gids=@0-0-1")},
+		{"two mappings", "there are two mappings", idMounted(specs.Mount{Destination: "/tmp", Type: "bind", Source: "/tmp", Options: []string{"bind", "idmap=uids=0-0-1;gids=0-0-1"}}, ids)},
 		{"sysfs", "id-map /sys (sysfs): invalid argument", idMounted(specs.Mount{Destination: "/tmp", Type: "bind", Source: "/sys", Options: []string{"bind"}}, ids)},
 		{"recursive over what cannot", "id-map / (", idMounted(specs.Mount{Destination: "/tmp", Type: "bind", Source: "/", Options: []string{"rbind", "ridmap"}}, ids)},
 		{"mqueue", "id-map mqueue (mqueue): invalid argument", idMounted(specs.Mount{Destination: "/tmp", Type: "mqueue", Source: "mqueue"}, ids)},

@@ -53,6 +53,7 @@ var optionEffects = []optionEffect{
 	{"rrelatime", "rbind noatime", "relatime below:relatime", "noatime"}, {"rnorelatime", "rbind", "below:rw", "relatime below:relatime"},
 	{"rstrictatime", "rbind", "below:rw", "relatime below:relatime"}, {"rnostrictatime", "rbind strictatime", "relatime below:relatime", ""},
 	{"rnodiratime", "rbind", "nodiratime below:nodiratime", ""}, {"rdiratime", "rbind nodiratime", "below:rw", "nodiratime below:nodiratime"},
+	{"copy-symlink", "bind", "rw", ""}, // of what is no link; TestCopySymlink
 	{"idmap", "bind", "idmapped", "below:rw"}, {"ridmap", "rbind", "idmapped below:idmapped", ""},
 }
 
