@@ -115,6 +115,8 @@ func (m *member) freezeV1(deadline time.Time) error {
 			return err
 		case state == "FROZEN":
 			return nil
+		case state == "THAWED":
+			return fmt.Errorf("freeze %s: somebody else has thawed it meanwhile", m.dir)
 		case state != "FREEZING":
 			return fmt.Errorf("read %s: unexpected state %q", path, state)
 		}

@@ -133,7 +133,7 @@ func (w *writer) put(path, value string) error {
 		return err
 	}
 	w.undo.idle(path, old)
-	if err = w.open.write(value); err == nil {
+	if err = w.open.write(value); err == nil || isErrno(err, unix.EIO) { // which is also half of a value
 		w.undo.wrote(path, old, value)
 	}
 	return err

@@ -34,7 +34,9 @@ func (r *Runtime) Create(id string, o CreateOptions) error {
 	if err := k.handOver(); err != nil {
 		return k.fail(err)
 	}
-	if err := k.in.stub.Go(); err != nil {
+	if err := k.in.stub.Go(); errors.Is(err, unix.EPIPE) {
+		return k.fail(errDiedEarly)
+	} else if err != nil {
 		return k.fail(err)
 	}
 	k.keepMoved()

@@ -179,7 +179,8 @@ func removeDir(dir string) error {
 			break
 		}
 	}
-	if unix.Rmdir(dir) == nil {
+	err := unix.Rmdir(dir)
+	if err == nil || err == unix.ENOENT {
 		return nil
 	}
 	return os.RemoveAll(dir)

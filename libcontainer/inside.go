@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 
+	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/plan"
 	"rt/nsenter"
@@ -121,6 +122,9 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 	}
 	if err != nil && in.Pointer != "" {
 		err = fmt.Errorf("%w (%s)", err, in.Pointer)
+	}
+	if in.Kind == plan.Tree && errors.Is(err, unix.ENOSPC) { // a detached mount has a mount namespace
+		err = hint.With(err, "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max")
 	}
 	return f, err
 }

@@ -56,12 +56,17 @@ func (c *container) signal(sig unix.Signal) error {
 	if sig != unix.SIGKILL {
 		return nil
 	}
-	if err := c.thaw(); err != nil {
-		return err
+	// So that `kill ID KILL` and then `delete ID` works as it reads; a process that takes longer is nobody's error. A pause
+	// that comes between would keep it from its end until somebody resumes the container.
+	for range 4 {
+		if err := c.thaw(); err != nil {
+			return err
+		}
+		if ended, err := sys.AwaitExit(p, 25); ended || err != nil {
+			return err
+		}
 	}
-	// So that `kill ID KILL` and then `delete ID` works as it reads; a process that takes longer is nobody's error.
-	_, err = sys.AwaitExit(p, 100)
-	return err
+	return nil
 }
 
 // thaw: a process in a frozen v1 cgroup does not die before it is thawed.

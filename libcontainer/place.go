@@ -11,6 +11,8 @@ import (
 	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
 )
 
 // Where a container that is being made has its place: its directory, its cgroup. The journal knows before it is taken.
@@ -21,17 +23,10 @@ func (k *making) reserve() error {
 	if err := c.rt.makeRoot(); err != nil {
 		return err
 	}
-	err := os.Mkdir(c.dir, 0o711)
-	if errors.Is(err, fs.ErrExist) {
-		return ErrExists
-	}
-	if err != nil {
-		return rootHint(fmt.Errorf("make container directory: %w", err))
-	}
-	k.undo = append(k.undo, k.removeDir)
-	if err := c.acquire(); err != nil {
+	if err := k.takeDir(); err != nil {
 		return err
 	}
+	k.undo = append(k.undo, k.removeDir)
 	c.BootID = c.rt.bootID()
 	if err := c.findRdt(k.spec); err != nil {
 		return err
@@ -58,6 +53,29 @@ func (k *making) takeLimits() error {
 		return err
 	}
 	return k.makeRdt()
+}
+
+// takeDir makes the container's directory and locks it. Between the two a delete may have come by: it finds a directory
+// without anything, as of a create that was killed, and removes it. Not until it is locked may it be removed by its name.
+func (k *making) takeDir() error {
+	c := k.c
+	for range 100 {
+		err := os.Mkdir(c.dir, 0o711)
+		if errors.Is(err, fs.ErrExist) {
+			return ErrExists
+		}
+		if err != nil {
+			return rootHint(fmt.Errorf("make container directory: %w", err))
+		}
+		if err = c.acquire(); err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrNotExist) {
+			_ = unix.Rmdir(c.dir) // which is harmless: whoever has another one there by now has it filled, or makes it again
+			return err
+		}
+	}
+	return fmt.Errorf("make container directory: %s: somebody removes it each time", c.dir)
 }
 
 func (k *making) placeCgroup() (err error) {
@@ -177,6 +195,6 @@ func (k *making) undone(err error) {
 // removeDir keeps the journal if something that it knows is left: delete --force finds it by that alone.
 func (k *making) removeDir() {
 	if !k.left {
-		os.RemoveAll(k.c.dir)
+		k.undone(removeDir(k.c.dir))
 	}
 }

@@ -49,16 +49,17 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	}
 	k.in.stub.Close()
 	k.keepMoved() // else the network namespace would outlive the container for as long as rt is there
-	k.c.release()
 	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
 		return -1, k.fail(err)
 	}
+	k.c.release()
 	if o.Detach {
 		return 0, nil
 	}
 	status, err := fg.wait(k.c.Pid, signals, !o.NoSubreaper)
 	if err != nil {
-		return -1, k.fail(err)
+		k.in.abandon()
+		return -1, errors.Join(err, r.removeOwn(k.c))
 	}
 	return r.ended(k.c, o, status)
 }
@@ -73,11 +74,28 @@ func becomeSubreaper() error {
 
 func (r *Runtime) ended(c *container, o RunOptions, status int) (int, error) {
 	if !o.Keep {
-		if err := r.remove(c); err != nil {
+		if err := r.removeOwn(c); err != nil {
 			return -1, err
 		}
 	}
 	return status, nil
+}
+
+// removeOwn removes a container that has been without a lock for some time. It may have been deleted by somebody else,
+// and its id, with its cgroup, may be another container's by now.
+func (r *Runtime) removeOwn(c *container) error {
+	now, err := r.open(c.ID, true)
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer now.release()
+	if now.Pid != c.Pid || now.StartTime != c.StartTime {
+		return nil
+	}
+	return r.remove(now)
 }
 
 // killedEarly: on its way from the word to its program the process was ended by a signal from outside. To the caller of a

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type lab struct {
 	root   string
 	bundle string
 	spec   *specs.Spec
+	prefix []string // a command that runs rt, for every call
 }
 
 var labs atomic.Int64
@@ -154,10 +156,15 @@ func (l *lab) rt(args ...string) result {
 	return l.finish(cmd, args, out, errs)
 }
 
+func (l *lab) argv(args []string) []string {
+	return slices.Concat(l.prefix, []string{machine.rt, "--root", l.root}, args)
+}
+
 // command is a call of rt. Its output goes to files: a container keeps a pipe open.
 func (l *lab) command(args ...string) (cmd *exec.Cmd, out, errs *os.File) {
 	l.t.Helper()
-	cmd = exec.Command(machine.rt, append([]string{"--root", l.root}, args...)...)
+	argv := l.argv(args)
+	cmd = exec.Command(argv[0], argv[1:]...)
 	out, errs = l.temp(), l.temp()
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -218,7 +225,7 @@ func text(t testing.TB, f *os.File) string {
 // inject calls rt under the injector.
 func (l *lab) inject(j job, args ...string) result {
 	l.t.Helper()
-	j.Args = append([]string{machine.rt, "--root", l.root}, args...)
+	j.Args = l.argv(args)
 	j.Dir, j.Limit = l.dir, patience
 	if j.Only == 0 {
 		j.Only = -1

@@ -1,0 +1,186 @@
+package fault
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// under makes the lab call rt by a script of busybox, which needs next to nothing itself.
+func (l *lab) under(script string) {
+	l.prefix = []string{"/bin/busybox", "sh", "-c", script + `; exec "$@"`, "sh"}
+}
+
+// step: every limit, or every third.
+func step() int {
+	if full() {
+		return 1
+	}
+	return 3
+}
+
+// short wants an error that is clear: few lines, no trace.
+func short(r result) error {
+	if n := strings.Count(r.stderr, "\n"); n > 3 || r.stderr == "" || strings.Contains(r.stderr, "goroutine ") {
+		return fmt.Errorf("no clear error: %s", r)
+	}
+	return nil
+}
+
+// TestNoDescriptors: RLIMIT_NOFILE from 3 up.
+func TestNoDescriptors(t *testing.T) {
+	l := newLab(t, rich)
+	failed, made := 0, 0
+	for n := 3; n <= 40; n += step() {
+		l.under(fmt.Sprintf("ulimit -n %d", n))
+		r := l.rt("create", "--bundle", l.bundle, l.id)
+		l.prefix = nil
+		if r.code == 0 {
+			made++
+		} else {
+			failed++
+			if err := short(r); err != nil {
+				t.Errorf("with %d descriptors: %v", n, err)
+			}
+			if left := l.left(); len(left) > 0 {
+				t.Errorf("with %d descriptors: left: %v", n, left)
+			}
+		}
+		if err := l.sound(nil); err != nil {
+			t.Errorf("with %d descriptors: %v", n, err)
+		}
+	}
+	t.Logf("%d creates failed for want of descriptors, %d did not", failed, made)
+	if failed == 0 || made == 0 {
+		t.Error("the limits were not chosen well")
+	}
+}
+
+// limited makes a cgroup with one limit for rt itself, and gives the script that enters it.
+func (l *lab) limited(v1, v2 string) (script string, set func(value string)) {
+	l.t.Helper()
+	controller, _, _ := strings.Cut(v1, ".")
+	dir := "/sys/fs/cgroup/" + controller
+	name, procs := v1, "tasks"
+	if _, err := os.Stat(dir); err != nil {
+		dir, name, procs = "/sys/fs/cgroup", v2, "cgroup.procs"
+		_ = os.WriteFile(dir+"/cgroup.subtree_control", []byte("+"+controller), 0)
+	}
+	group := filepath.Join(dir, l.id+"-caller")
+	l.must(os.Mkdir(group, 0o755))
+	l.t.Cleanup(func() {
+		l.must(l.eventually("the caller's cgroup empty", func() bool { return os.Remove(group) == nil }))
+	})
+	return "echo $$ > " + filepath.Join(group, procs), func(value string) {
+		l.must(os.WriteFile(filepath.Join(group, name), []byte(value), 0))
+	}
+}
+
+// TestNoPids: the caller of rt may have few processes. rt may end in the middle, as its threads are processes, too.
+func TestNoPids(t *testing.T) {
+	l := newLab(t)
+	script, set := l.limited("pids.max", "pids.max")
+	failed, made := 0, 0
+	for n := 1; n <= 24; n += step() {
+		set(fmt.Sprint(n))
+		l.under(script)
+		r := l.rt("create", "--bundle", l.bundle, l.id)
+		l.prefix = nil
+		if r.code == 0 {
+			made++
+		} else {
+			failed++
+			if err := short(r); err != nil {
+				t.Errorf("with %d processes: %v", n, err)
+			}
+		}
+		if err := l.sound(nil); err != nil {
+			t.Errorf("with %d processes: %v", n, err)
+		}
+	}
+	t.Logf("%d creates failed for want of processes, %d did not", failed, made)
+	if failed == 0 || made == 0 {
+		t.Error("the limits were not chosen well")
+	}
+}
+
+// TestNoMemory: the caller's cgroup is too small for rt, which the kernel kills.
+func TestNoMemory(t *testing.T) {
+	l := newLab(t)
+	script, set := l.limited("memory.limit_in_bytes", "memory.max")
+	failed, made := 0, 0
+	for kib := 16 << 10; kib >= 256; kib = kib * 3 / 4 {
+		set(fmt.Sprint(kib << 10))
+		l.under(script)
+		r := l.rt("create", "--bundle", l.bundle, l.id)
+		l.prefix = nil
+		switch {
+		case r.code == 0:
+			made++
+		case r.code == 137:
+			failed++
+		default:
+			failed++
+			if err := short(r); err != nil {
+				t.Errorf("with %d KiB: %v", kib, err)
+			}
+		}
+		if err := l.sound(nil); err != nil {
+			t.Errorf("with %d KiB: %v", kib, err)
+		}
+	}
+	t.Logf("%d creates failed for want of memory, %d did not", failed, made)
+	if failed == 0 || made == 0 {
+		t.Error("the limits were not chosen well")
+	}
+}
+
+// TestNoNamespaces: in a user namespace of the test's own, /proc/sys/user/max_*_namespaces is 0.
+func TestNoNamespaces(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/user/max_user_namespaces"); err != nil {
+		t.Skipf("this kernel has no user namespaces: %v", err)
+	}
+	for _, kind := range []string{"none", "pid", "mnt", "net", "ipc", "uts", "user"} {
+		t.Run(kind, func(t *testing.T) {
+			l := newLab(t, func(s *specs.Spec) {
+				ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 1}}
+				s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids
+				s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+				s.Linux.CgroupsPath, s.Linux.Resources = "", nil
+				s.Mounts = s.Mounts[:1]
+			})
+			script := "true"
+			if kind != "none" {
+				script = "echo 0 > /proc/sys/user/max_" + kind + "_namespaces"
+			}
+			l.prefix = []string{"unshare", "--user", "--map-root-user", "--mount", "/bin/busybox", "sh", "-c", script + ` && exec "$@"`, "sh"}
+			r := l.rt("create", "--bundle", l.bundle, l.id)
+			l.prefix = nil
+			if kind == "none" {
+				if r.code != 0 {
+					t.Errorf("with nothing forbidden: %s", r)
+				}
+			} else if err := short(r); err != nil || r.code != 1 || !strings.Contains(r.stderr, "no space left on device") || !strings.Contains(r.stderr, "max_") {
+				t.Errorf("%v: %s", err, r)
+			}
+			if err := l.sound0(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// sound0 is sound for a configuration that is not for root of the host.
+func (l *lab) sound0() error {
+	if r := l.rt("delete", "--force", l.id); r.code != 0 {
+		return fmt.Errorf("%s", r)
+	}
+	if left := l.left(); len(left) > 0 {
+		return fmt.Errorf("left: %v", left)
+	}
+	return nil
+}
