@@ -174,7 +174,7 @@ func (r *Runtime) oldCgroups(o DoctorOptions) (found []Finding, err error) {
 		dirs[k] = append(dirs[k], m.Dir)
 	}
 	for _, k := range order {
-		if k.lives(dirs[k]) {
+		if k.lives(r, dirs[k]) {
 			continue
 		}
 		found = append(found, r.oldCgroup(host, k, dirs[k], o))
@@ -184,11 +184,11 @@ func (r *Runtime) oldCgroups(o DoctorOptions) (found []Finding, err error) {
 
 // lives: the container that has marked these cgroups is there, or it cannot be told. Without cgroups it is enough that it is
 // there.
-func (m mark) lives(dirs []string) bool {
+func (m mark) lives(r *Runtime, dirs []string) bool {
 	if viewOf("self") != m.view {
 		return inUse(m.mounts()) // its directory is in sight of others, who are to look
 	}
-	c := &container{dir: m.dir, state: state{ID: filepath.Base(m.dir)}}
+	c := &container{dir: m.dir, rt: r, state: state{ID: filepath.Base(m.dir)}}
 	if c.held() {
 		return true
 	}
@@ -234,7 +234,7 @@ func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorO
 	cg := cgroups.LoadDirs(host, dirs)
 	f.Pids, _ = cg.Procs()
 	f.fix = func() error {
-		if k.lives(dirs) {
+		if k.lives(r, dirs) {
 			return errors.New("it has come to life")
 		}
 		c := &container{rt: r, state: state{Unit: unitOf(dirs)}, cg: cg}
@@ -269,7 +269,7 @@ func (r *Runtime) oldRdtGroups(DoctorOptions) (found []Finding, err error) {
 		dirs, _ := filepath.Glob(filepath.Join(root, pattern))
 		for _, dir := range dirs {
 			text, trusted := sys.Mark(dir)
-			if k, ok := parseMark(text); ok && trusted && !k.lives(nil) {
+			if k, ok := parseMark(text); ok && trusted && !k.lives(r, nil) {
 				found = append(found, Finding{Kind: "resctrl", Paths: []string{dir}, Why: k.why(), Fix: "remove it",
 					fix: func() error { return intelrdt.Group{Dir: dir, Own: true}.Remove() }})
 			}
