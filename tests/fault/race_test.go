@@ -259,7 +259,11 @@ func TestSequences(t *testing.T) {
 			if (r.code == 0) != ok {
 				return fmt.Errorf("seed %d, round %d: %v: success is %v: %s", seed, round, done, r.code == 0, r)
 			}
-			if now, err := l.state(); err != nil || now != status {
+			now, err := l.state()
+			if o.name == "kill" && ok && now != status { // kill waits for the end no longer than a moment
+				_ = l.eventually("the end of a killed container", func() bool { now, err = l.state(); return now == status })
+			}
+			if err != nil || now != status {
 				return fmt.Errorf("seed %d, round %d: %v: status %q, want %q: %v", seed, round, done, now, status, err)
 			}
 		}
