@@ -167,5 +167,5 @@ test_nothing_left() {
 	clean_up
 	none_left() { [[ -z $(left_of_runtime /run/containerd/runc/suite) ]]; }
 	eventually none_left
-	is "$(find /sys/fs/cgroup/*/suite -mindepth 1 -type d 2>/dev/null)" ''
+	is "$(groups_below suite)" ''
 }

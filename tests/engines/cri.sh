@@ -47,6 +47,6 @@ nothing_left() {
 	none_left() { [[ -z $(left_of_runtime /run/containerd/runc/k8s.io) ]]; }
 	eventually none_left
 	is "$(left_of_runtime /run/containerd/runc/k8s.io)" ''
-	is "$(find /sys/fs/cgroup/*/kubepods -mindepth 2 -type d 2>/dev/null)" ''
+	is "$(groups_below kubepods/*)" ''
 	is "$(find /var/lib/cni/networks/pods -name '10.*')" ''
 }

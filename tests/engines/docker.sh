@@ -458,5 +458,5 @@ test_nothing_left() {
 	none_left() { [[ -z $(left_of_runtime /run/docker/runtime-*/moby) ]]; }
 	eventually none_left
 	is "$(left_of_runtime /run/docker/runtime-*/moby)" ''
-	is "$(find /sys/fs/cgroup/*/docker -mindepth 1 -type d 2>/dev/null)" ''
+	is "$(groups_below docker)" ''
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The client library of containerd, github.com/containerd/go-runc: the tests are those of tests/gorunc, a program in Go.
-# shellcheck disable=SC2317 # functions are called by name
+# shellcheck disable=SC2317,SC2154 # functions are called by name; here is where the suites are
 
 start_engine() { [[ -x $SCRATCH/gorunc.test ]]; }
 engine_version() { awk '/go-runc v/ { print "go-runc", $NF }' "$here/../gorunc/go.mod"; }

@@ -43,6 +43,9 @@ eventually() {
 	done
 }
 
+# groups_below GLOB: cgroups below that of an engine, in any hierarchy.
+groups_below() { find /sys/fs/cgroup -mindepth 2 -type d \( -path "/sys/fs/cgroup/$1/*" -o -path "/sys/fs/cgroup/*/$1/*" \); }
+
 # left_of_runtime: what a runtime has left, when all containers are gone. Arguments: directories of its state.
 left_of_runtime() {
 	local exe

@@ -93,17 +93,24 @@ test_scale() {
 }
 
 update_is() { [[ $(docker service inspect -f '{{.UpdateStatus.State}}' "$1") == "$2" ]]; }
+# variables: of all containers on both nodes, "COUNT VALUE ..."
+variables() {
+	local id
+	{
+		for id in $(docker ps -q); do docker exec "$id" sh -c 'echo $V'; done
+		for id in $(worker ps -q); do worker exec "$id" sh -c 'echo $V'; done
+	} | sort | uniq -c | xargs
+}
 variables_are() { [[ $(variables) == "$1" ]]; }
-variables() { for id in $(docker ps -q); do docker exec "$id" sh -c 'echo $V'; done | sort | uniq -c | xargs; }
 
 test_rolling_update() {
 	service web --replicas 4 --env V=1 box sleep 1000
 	eventually running web 4
-	is "$(variables)" '2 1'
+	is "$(variables)" '4 1'
 	docker service update --detach --no-resolve-image --env-add V=2 --update-parallelism 1 --update-order start-first web
 	eventually update_is web completed
 	eventually running web 4
-	eventually variables_are '2 2' # the old ones end after the new ones have begun
+	eventually variables_are '4 2' # the old ones end after the new ones have begun
 	# One that cannot start is taken back, and by its own error.
 	docker service update --detach --no-resolve-image --args no-such-program --update-failure-action rollback web
 	eventually update_is web rollback_completed
@@ -141,5 +148,5 @@ test_nothing_left() {
 	none_left() { [[ -z $(left_of_runtime "${states[@]}") ]]; }
 	eventually none_left
 	is "$(left_of_runtime "${states[@]}")" ''
-	is "$(find /sys/fs/cgroup/*/docker -mindepth 1 -type d 2>/dev/null)" ''
+	is "$(groups_below docker)" ''
 }
