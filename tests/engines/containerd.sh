@@ -41,8 +41,6 @@ test_run() {
 	is "$(run grep Seccomp: /proc/self/status | cut -f2)" 2
 	run_flags=(--net-host)
 	is "$(run readlink /proc/self/ns/net)" "$(readlink /proc/self/ns/net)"
-	run_flags=(--no-pivot)
-	is "$(run sh -c "echo hello")" hello
 }
 
 test_exit_codes() {
@@ -55,7 +53,8 @@ test_exit_codes() {
 }
 
 test_terminal() {
-	exits 3 script -qefc "ctr run --runtime io.containerd.runc.v2 --runc-binary $RUNTIME --rm -t $image tty1 sh -c 'tty; exit 3'" /dev/null
+	# The sleep: ctr does not wait for the last output of a terminal, with any runtime.
+	exits 3 script -qefc "ctr run --runtime io.containerd.runc.v2 --runc-binary $RUNTIME --rm -t $image tty1 sh -c 'tty; sleep 0.5; exit 3'" /dev/null
 	has "$output" /dev/pts/0
 }
 
