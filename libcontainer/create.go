@@ -180,16 +180,17 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		k.in.abandon()
 		return err
 	}
+	if k.meanwhile != nil {
+		if err := k.meanwhile(); err != nil {
+			k.in.abandon()
+			return err
+		}
+	}
 	if err := k.in.sendInputs(func(plan.Input) (*os.File, error) { return listener, nil }); err != nil {
 		return err
 	}
 	k.undo = append(k.undo, k.in.abandon)
 	k.in.onPid, k.in.join = k.born, c.cg.Join
-	if k.meanwhile != nil {
-		if err := k.meanwhile(); err != nil {
-			return err
-		}
-	}
 	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
 		return k.explain(err)
 	}
@@ -330,7 +331,11 @@ func (k *making) listen() (*os.File, error) {
 		return nil, fmt.Errorf("make start socket: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), startSocket)
-	if err = unix.Bind(fd, k.c.socketAddress()); err == nil {
+	// Bind gives the mode to the name: who may write to it could give the word, whatever the umask of rt's caller is.
+	if err = unix.Fchmod(fd, 0o600); err == nil {
+		err = unix.Bind(fd, k.c.socketAddress())
+	}
+	if err == nil {
 		err = unix.Listen(fd, 1)
 	}
 	if err != nil {

@@ -213,6 +213,7 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (i
 		}
 		defer signals.Stop()
 	}
+	defer fg.close() // whatever fails: the caller's terminal must not stay raw
 	if err := in.becomes(o.WaitFIFO != ""); err != nil {
 		in.abandon()
 		return -1, execError(c, err)
@@ -303,7 +304,12 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 	if err != nil {
 		return nil, err
 	}
-	in.onSync = func(int) error { return affinityAfter(in.pid, spec.Process) }
+	in.onSync = func(point int) error {
+		if point != nsenter.SyncAffinity {
+			return fmt.Errorf("the stub waits at sync point %d", point)
+		}
+		return affinityAfter(in.pid, spec.Process)
+	}
 	if in.join = c.joinCgroup; sub != nil {
 		in.join = sub.Join
 	}

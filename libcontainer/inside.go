@@ -106,7 +106,7 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 		case plan.Directory:
 			return sys.Open(in.Path, unix.O_PATH|unix.O_DIRECTORY)
 		case plan.CgroupDir:
-			return sys.Open(in.Path, unix.O_RDONLY|unix.O_DIRECTORY)
+			return openCgroup(in.Path)
 		case plan.Tasks:
 			return sys.Open(in.Path, unix.O_WRONLY)
 		case plan.FIFO:
@@ -127,6 +127,20 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 		err = hint.With(err, "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max")
 	}
 	return f, err
+}
+
+// openCgroup opens a cgroup's directory by a mount of its own, above which there is nothing: a process in the container's pid
+// namespace holds it for a moment, and who looks at that (CAP_SYS_PTRACE, no user namespace) finds no way up to the host.
+func openCgroup(path string) (*os.File, error) {
+	tree, err := sys.OpenTree(path, false)
+	if errors.Is(err, unix.EPERM) { // an ordinary user may not clone mounts, and its containers have a user namespace
+		return sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	return sys.OpenAt(int(tree.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 }
 
 func openNamespace(in plan.Input) (*os.File, error) {

@@ -31,6 +31,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	}
 	k, err := r.create(id, &making{o: o.CreateOptions, detached: o.Detach, meanwhile: meanwhile})
 	defer func() { signals.Stop() }()
+	defer fg.close() // before the signals have their default actions back, and when the process has ended
 	if err != nil {
 		return -1, err
 	}

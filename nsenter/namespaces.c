@@ -59,9 +59,12 @@ STEP(clone)
 	return talk_wait(c);
 }
 
-/* a: what has been reached, 1 to go on at once. Else rt does its part (maps ids, runs hooks, writes state) first. */
+/* a: what has been reached, 1 to go on at once, 1 if signals are to be heeded from now on. Without the second, rt does its part
+ * (maps ids, runs hooks, writes state) first. */
 STEP(sync)
 {
+	if (s->a[2])
+		heed_signals();
 	TRY(c, "send", talk_send(c, R_SYNC, (int32_t)s->a[0], NULL, -1));
 	return s->a[1] ? 0 : talk_wait(c);
 }

@@ -104,13 +104,18 @@ static void on_end_signals(void (*handler)(int))
 		signal(sigs[i], handler);
 }
 
+/* From the moment that rt says a container is created, a signal ends it, also as the first process of its pid namespace. */
+void heed_signals(void)
+{
+	on_end_signals(end_by_signal);
+}
+
 /* a: slot of a listening socket. From here on `rt start` is the one to talk to. */
 STEP(await_start)
 {
 	int conn, listener = slot(c, s->a[0]);
 	close(c->sock);
 	c->sock = -1;
-	on_end_signals(end_by_signal);
 	if ((conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
 		_exit(1);
 	close(listener);

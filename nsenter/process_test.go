@@ -172,7 +172,7 @@ func TestAwaitStart(t *testing.T) {
 	root := rootfs(t)
 	await := func(last ...step) (*box, func() *nsenter.Stub) {
 		listener, connect := listen(t)
-		b := start(t, inside(root, append(steps{stop, nsenter.AwaitStart{Listener: 0}}, last...)...), listener).sync(nsenter.SyncReady).goOn()
+		b := start(t, inside(root, append(steps{nsenter.Sync{Point: nsenter.SyncReady, Heed: true}, nsenter.AwaitStart{Listener: 0}}, last...)...), listener).sync(nsenter.SyncReady).goOn()
 		b.proc("")
 		if r := b.next(); r != nil {
 			t.Fatalf("the first conversation goes on: %+v", r)

@@ -60,10 +60,12 @@ type (
 	Inputs struct {
 		Early int
 	}
-	// Sync tells rt that a point has been reached, and waits unless GoOn.
+	// Sync tells rt that a point has been reached, and waits unless GoOn. With Heed a signal ends the process from then on, until
+	// AwaitStart is over.
 	Sync struct {
 		Point int
 		GoOn  bool
+		Heed  bool
 	}
 	// Dumpable lets an rt without privileges write the process's id maps and join it (proc(5), ptrace(2)).
 	Dumpable struct{}

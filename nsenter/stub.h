@@ -93,6 +93,9 @@ int talk_wait(struct ctx *c);
 int talk_listener(struct ctx *c, int fd);
 int slot(const struct ctx *c, uint64_t n);
 
+/* process.c */
+void heed_signals(void);
+
 /* init.c */
 void stay(struct ctx *c) __attribute__((noreturn));
 

@@ -173,7 +173,7 @@ func b2u(b bool) uint64 {
 func (s JoinPidfd) encode(r *record) { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
 func (s Clone) encode(r *record)     { r.set(kClone, s.Flags, slot(s.Cgroup)) }
 func (Inputs) encode(r *record)      { r.set(kInputs) }
-func (s Sync) encode(r *record)      { r.set(kSync, uint64(s.Point), b2u(s.GoOn)) }
+func (s Sync) encode(r *record)      { r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed)) }
 func (s OpenTree) encode(r *record)  { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
 func (s SetIDs) encode(r *record)    { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
 func (s Keyring) encode(r *record)   { r.set(kKeyring); r.str(s.Keyring) }

@@ -234,7 +234,7 @@ func protectedPath(p string) string {
 }
 
 func (b *builder) ready() error {
-	b.add("", nsenter.Sync{Point: nsenter.SyncReady})
+	b.add("", nsenter.Sync{Point: nsenter.SyncReady, Heed: b.opts.Await})
 	if b.opts.Await {
 		b.add("", nsenter.AwaitStart{Listener: b.input(Input{Kind: Listener})})
 	}

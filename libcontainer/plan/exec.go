@@ -42,6 +42,11 @@ func (b *builder) joinContainer() error {
 func (b *builder) join(before func()) {
 	pidfd := b.input(Input{Kind: Process})
 	children := b.facts.Namespace & (unix.CLONE_NEWPID | unix.CLONE_NEWTIME)
+	if b.facts.Namespace&unix.CLONE_NEWUSER == 0 && !b.facts.OpenInside {
+		// A process that may ptrace sees what is in its pid namespace through /proc/PID/root, and only a user namespace
+		// keeps it from this one: it must not be there with the host's root. (Hotplug opens its trees outside.)
+		children |= b.facts.Namespace & unix.CLONE_NEWNS
+	}
 	children = b.withUser(b.facts.Namespace, children)
 	if children != 0 {
 		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: children, Kinds: kinds(children)})

@@ -26,9 +26,7 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 			return nil, err
 		}
 	}
-	if !hasType(spec.Mounts, "proc") { // only a procfs asks for it, and out of it nobody of the container sees the process
-		b.facts.Namespace &^= unix.CLONE_NEWPID
-	}
+	b.facts.Namespace &^= unix.CLONE_NEWPID // out of it nobody of the container sees the process
 	b.join(b.ownTree)
 	b.add("", nsenter.Undo{Proc: b.input(Input{Kind: Directory, Path: "/proc"})})
 	before := len(b.Items)
@@ -96,16 +94,14 @@ func hotMount(m *specs.Mount, pointer string) error {
 		return fmt.Errorf("%s/options: a link cannot be taken back, so that copy-symlink is only for a container that is being created", pointer)
 	case f.copyUp: // of what a running container might put in the place
 		return fmt.Errorf("%s/options: tmpcopyup is only for a container that is being created", pointer)
+	case m.Type == "proc": // it would take a process with descriptors of the host into the container's pid namespace
+		return fmt.Errorf("%s/type: a procfs can be mounted only when the container is created", pointer)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return fmt.Errorf("%s/type: cgroups can be mounted only when the container is created", pointer)
 	case hasLong(append(f.superblock, f.data...)) || len(m.Source) > maxOption && !f.bind && m.Type != "bind" && m.Type != "rbind":
 		return fmt.Errorf("%s/options: no option may be longer than %d bytes here", pointer, maxOption)
 	}
 	return nil
-}
-
-func hasType(list []specs.Mount, name string) bool {
-	return slices.ContainsFunc(list, func(m specs.Mount) bool { return m.Type == name && !IsBind(m) })
 }
 
 // removable says why a mount has to stay: the container's confinement hangs on it.

@@ -30,14 +30,13 @@ func TestHotplugGolden(t *testing.T) {
 	bind := specs.Mount{Destination: "/vol", Type: "bind", Source: "/host/vol", Options: []string{"rbind", "rro", "rshared", "nosuid"}}
 	idmap := specs.Mount{Destination: "/mapped", Type: "bind", Source: "relative", Options: []string{"bind", "idmap"}}
 	tmpfs := specs.Mount{Destination: "vol/t", Type: "tmpfs", Source: "tmpfs", Options: []string{"size=1m", "ro"}}
-	proc := specs.Mount{Destination: "/p", Type: "proc", Source: "proc"}
 	for name, c := range map[string]struct {
 		compile func(*specs.Spec, Options, Facts) (*Plan, error)
 		facts   Facts
 		mounts  []specs.Mount
 	}{
 		"add":          {AddMounts, Facts{Namespace: hotplugNamespaces, BornDir: "/sys/fs/cgroup/box"}, []specs.Mount{bind, idmap, tmpfs}},
-		"add-proc":     {AddMounts, Facts{Namespace: hotplugNamespaces, Tasks: []string{"/sys/fs/cgroup/pids/box/tasks"}}, []specs.Mount{proc}},
+		"add-v1":       {AddMounts, Facts{Namespace: hotplugNamespaces, Tasks: []string{"/sys/fs/cgroup/pids/box/tasks"}}, []specs.Mount{tmpfs}},
 		"add-rootless": {AddMounts, Facts{Namespace: hotplugNamespaces, Unprivileged: true, OpenInside: true}, []specs.Mount{bind, tmpfs}},
 		"remove":       {RemoveMounts, Facts{Namespace: hotplugNamespaces, BornDir: "/sys/fs/cgroup/box"}, []specs.Mount{bind, tmpfs}},
 	} {
@@ -69,7 +68,7 @@ func TestHotplugGolden(t *testing.T) {
 						t.Errorf("%s cannot be undone", s)
 					}
 				case nsenter.JoinPidfd:
-					if s.Flags&unix.CLONE_NEWPID != 0 && name != "add-proc" || s.Flags&unix.CLONE_NEWTIME != 0 {
+					if s.Flags&(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) != 0 {
 						t.Errorf("%s: nobody in there is to see it", s)
 					}
 				}

@@ -1,6 +1,10 @@
 package integration
 
-import "testing"
+import (
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
 
 // trapper writes the name of each signal it gets to /log.
 const trapper = `for s in TERM HUP USR1 USR2 INT; do trap "echo $s >> /log" $s; done
@@ -61,4 +65,21 @@ func TestKillPaused(t *testing.T) {
 		c.rt("resume", c.id)
 	}
 	c.awaitStatus("stopped")
+}
+
+// TestSignalRightAfterCreate: what ends a created container is heeded from the moment that create says it is there.
+func TestSignalRightAfterCreate(t *testing.T) {
+	t.Parallel()
+	differs(t, "runc's init has its handlers by then, too, but ends differently")
+	needRoot(t, "a CPU limit is set, which makes the container's process slow")
+	for range 3 {
+		c := newContainer(t, func(s *specs.Spec) {
+			quota, period := int64(1000), uint64(100000)
+			s.Linux.Resources.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
+		})
+		c.create().ok()
+		c.kill("TERM").ok()
+		c.awaitStatus("stopped")
+		c.delete().ok()
+	}
 }

@@ -109,6 +109,33 @@ func TestForegroundTerminal(t *testing.T) {
 	}
 }
 
+// TestTerminalIsGivenBack: also when what comes after the program's start fails.
+func TestTerminalIsGivenBack(t *testing.T) {
+	t.Parallel()
+	differs(t, "Debian's runc 1.1 leaves the terminal raw")
+	c := newContainer(t, withTerminal, args("sleep", "1000"))
+	nowhere := filepath.Join(c.dir, "no", "such", "pid")
+	term := openPty(t)
+	before := termios(t, term)
+	same := func(what string) {
+		t.Helper()
+		if after := termios(t, term); !reflect.DeepEqual(before, after) {
+			t.Errorf("%s: the terminal's settings changed:\n%+v\n%+v", what, before, after)
+		}
+	}
+	if r := c.begin(call{args: c.with("run", "--pid-file", nowhere), tty: term.slave}).wait(); r.code != 1 {
+		t.Error(r)
+	}
+	same("run")
+	c.spec.Process.Terminal = false
+	c.write()
+	c.up()
+	if r := c.begin(call{args: []string{"exec", "--tty", "--pid-file", nowhere, c.id, "sleep", "1000"}, tty: term.slave}).wait(); r.code != 255 {
+		t.Error(r)
+	}
+	same("exec")
+}
+
 func termios(t *testing.T, term *terminal) *unix.Termios {
 	t.Helper()
 	settings, err := unix.IoctlGetTermios(int(term.slave.Fd()), unix.TCGETS)

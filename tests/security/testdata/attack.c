@@ -36,7 +36,7 @@ static void got(const char *what, int pid)
 }
 
 /* The marker is a path of the host that the container has not. */
-static void look(int pid, const char *marker)
+static void look(int pid, const char *marker, int take)
 {
 	static const char *const ways[] = {"root", "cwd", NULL};
 	char path[512];
@@ -50,6 +50,8 @@ static void look(int pid, const char *marker)
 		if (access(path, F_OK) == 0)
 			got("a descriptor", pid);
 	}
+	if (!take)
+		return;
 	snprintf(path, sizeof path, "/proc/%d/mem", pid);
 	int mem = open(path, O_RDWR | O_CLOEXEC);
 	if (mem >= 0 && is_stub(pid))
@@ -73,8 +75,9 @@ static void seize(int pid)
 	ptrace(PTRACE_DETACH, pid, 0, 0);
 }
 
-/* snoop MARKER: look into every process that comes, as soon as it comes, until /stop is there. */
-static int snoop(const char *marker)
+/* snoop MARKER: look into every process that comes, as soon as it comes, until /stop is there, and try to take it over;
+ * peek MARKER: look for the marker only. */
+static int snoop(const char *marker, int take)
 {
 	int self = getpid(), next = self + 1, stubs = 0;
 	for (unsigned turn = 0; access("/stop", F_OK) != 0; turn++)
@@ -85,8 +88,9 @@ static int snoop(const char *marker)
 				continue;
 			for (int i = 0; i < 40 && access(path, F_OK) == 0; i++) {
 				stubs += is_stub(pid);
-				look(pid, marker);
-				seize(pid);
+				look(pid, marker, take);
+				if (take)
+					seize(pid);
 			}
 			next = pid + 1;
 		}
@@ -220,8 +224,8 @@ static int datagrams(const char *path)
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
-	if (strcmp(verb, "snoop") == 0 && argc == 3)
-		return snoop(argv[2]);
+	if ((strcmp(verb, "snoop") == 0 || strcmp(verb, "peek") == 0) && argc == 3)
+		return snoop(argv[2], verb[0] == 's');
 	if (strcmp(verb, "strike") == 0 && argc == 4)
 		return strike(atoi(argv[2]), atoi(argv[3]));
 	if (strcmp(verb, "exchange") == 0 && argc == 4)
