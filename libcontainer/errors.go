@@ -83,6 +83,10 @@ func noMoreNamespaces(errno unix.Errno) bool { return errno == unix.ENOSPC || er
 // Hint says what usually helps.
 func (e *StepError) Hint() string {
 	switch s := e.Item.Step.(type) {
+	case nsenter.Inputs:
+		if e.Errno == unix.EMFILE {
+			return "the limit on open files of rt's caller is too low for so many mounts: ulimit -n shows and raises it"
+		}
 	case nsenter.Unshare:
 		if noMoreNamespaces(e.Errno) {
 			return namespacesHint

@@ -81,7 +81,7 @@ int slot(const struct ctx *c, uint64_t n)
 	return n < c->nfds ? c->fd[n] : -1;
 }
 
-/* Takes one message: descriptors into got[0..max). Returns how many, or -1. */
+/* Takes one message: descriptors into got[0..max). Returns how many, or -errno. */
 static int receive_fds(int sock, int *got, unsigned max)
 {
 	uint32_t word;
@@ -93,13 +93,15 @@ static int receive_fds(int sock, int *got, unsigned max)
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
 	ssize_t n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	if (n != sizeof word || word != PLAN_MAGIC || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !h)
-		return -1;
+	if (n != sizeof word || word != PLAN_MAGIC || (m.msg_flags & MSG_TRUNC) || !h)
+		return -EBADMSG;
+	if (m.msg_flags & MSG_CTRUNC) /* rt sends no more than fit into u: it is RLIMIT_NOFILE that left some out (unix(7)) */
+		return -EMFILE;
 	if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)))
-		return -1;
+		return -EBADMSG;
 	unsigned count = (unsigned)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 	if (count > max)
-		return -1;
+		return -EBADMSG;
 	memcpy(got, CMSG_DATA(h), count * sizeof(int));
 	return (int)count;
 }
@@ -141,7 +143,7 @@ STEP(inputs)
 	c->what = "receive descriptors";
 	for (int n; c->have < c->nfds; c->have += (uint32_t)n)
 		if ((n = receive_fds(c->sock, c->fd + c->have, c->nfds - c->have)) < 1)
-			return -EBADMSG; /* or rt is gone, and nobody hears it */
+			return n < 0 ? n : -EBADMSG; /* or rt is gone, and nobody hears it */
 	return 0;
 }
 

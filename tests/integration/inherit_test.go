@@ -30,3 +30,19 @@ func TestWhatRtChangedForItself(t *testing.T) {
 	c.up()
 	c.exec("sh", "-c", look).ok().prints(want)
 }
+
+// TestFewDescriptors: more mounts than the caller's limit of open files leaves room for are an error that says so.
+func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
+	differs(t, "runc opens them one after the other")
+	needRoot(t, "an ordinary user's mounts are opened inside")
+	c := newContainer(t, script("true"))
+	for i := range 60 {
+		mounted(fmt.Sprintf("/mnt/%d", i), "bind", c.dir, "bind")(c.spec)
+	}
+	c.write()
+	c.prefix = []string{"sh", "-c", "ulimit -Sn 48; exec \"$@\"", "sh"}
+	c.run().fails("too many open files", "ulimit -n").oneError()
+	c.prefix = nil
+	c.run().ok()
+}
