@@ -364,12 +364,21 @@ func (k *making) serveCriu(n criu.Notification) error {
 	case "post-restore":
 		return k.revived(n.Pid)
 	case "pre-resume":
+		k.lookForNoNewPrivs()
 		return k.protectRoot()
 	}
 	if n.Fd >= 0 {
 		unix.Close(n.Fd)
 	}
 	return nil
+}
+
+// lookForNoNewPrivs: CRIU before 4 forgets the flag, and nobody can set it for another process.
+func (k *making) lookForNoNewPrivs() {
+	status, err := sys.ReadFile("/proc/"+strconv.Itoa(k.c.Pid)+"/status", maxFile)
+	if err == nil && k.spec.Process.NoNewPrivileges && strings.Contains(string(status), "\nNoNewPrivs:\t0\n") {
+		k.c.rt.Warn("/process/noNewPrivileges: this CRIU does not restore it: the container's processes can gain privileges by set-user-ID programs")
+	}
 }
 
 // takeMaster keeps the first terminal; it is the container's, if it has one.
