@@ -260,7 +260,7 @@ func TestRestoreTerminal(t *testing.T) {
 func TestRestoreRefused(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
-	c := newContainer(t).restorable()
+	c := newContainer(t, func(s *specs.Spec) { s.Process.NoNewPrivileges = false }).restorable() // the fake's processes lack it: a warning
 	before := mountsOfHost(t)
 	restore := func(s scenario, flags ...string) result {
 		t.Helper()
