@@ -56,11 +56,11 @@ func printFindings(w io.Writer, found []libcontainer.Finding) error {
 		text := fmt.Sprintf("%s %s: %s; ", f.Kind, oneCell(strings.Join(f.Paths, " ")), oneCell(f.Why))
 		switch {
 		case f.Fixed:
-			text += "fixed: " + f.Fix
+			text += "fixed: " + oneCell(f.Fix)
 		case f.Error != "":
 			text += "not fixed: " + oneCell(f.Error)
 		default:
-			text += "--fix would " + f.Fix
+			text += "--fix would " + oneCell(f.Fix)
 		}
 		if _, err := fmt.Fprintln(w, text); err != nil {
 			return err

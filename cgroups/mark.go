@@ -1,14 +1,11 @@
 package cgroups
 
 import (
-	"errors"
 	"io/fs"
 	"path/filepath"
 	"slices"
 
 	"rt/internal/sys"
-
-	"golang.org/x/sys/unix"
 )
 
 // SetMark makes Create and Adopt mark the directories (sys.SetMark) with this text.
@@ -29,7 +26,7 @@ type Marked struct {
 	Trusted bool // by sys.Mark
 }
 
-// FindMarked walks all hierarchies of the host. Directories that vanish meanwhile are left out; those inside of a marked
+// FindMarked walks all hierarchies of the host. Directories that cannot be read are left out; those inside of a marked
 // one belong to it.
 func (h *Host) FindMarked() (found []Marked, err error) {
 	var roots []string
@@ -43,7 +40,7 @@ func (h *Host) FindMarked() (found []Marked, err error) {
 	for _, root := range slices.Compact(roots) {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			switch {
-			case err != nil && path != root && (errors.Is(err, fs.ErrNotExist) || isErrno(err, unix.ENODEV)):
+			case err != nil && path != root: // gone, of others, or deeper than PATH_MAX: that hides no other
 				return fs.SkipDir
 			case err != nil:
 				return err

@@ -21,7 +21,27 @@ func (c *Cgroup) OwnProcs() ([]int, error) {
 	return c.procs(false, func(*member) bool { return true })
 }
 
+// Everybody is Procs, and whether there are also processes that have no number here, as they are outside our pid namespace.
+func (c *Cgroup) Everybody() (pids []int, others bool, err error) {
+	all, err := c.numbers(true, func(*member) bool { return true })
+	pids = slices.DeleteFunc(slices.Clone(all), func(pid int) bool { return pid == 0 })
+	others = len(pids) < len(all)
+	for _, m := range c.members {
+		if len(pids) == 0 && err == nil {
+			events, _ := readFile(m.dir + "/cgroup.events") // only v2 has it
+			others = others || strings.Contains("\n"+events, "\npopulated 1")
+		}
+	}
+	return pids, others, err
+}
+
 func (c *Cgroup) procs(tree bool, from func(*member) bool) ([]int, error) {
+	pids, err := c.numbers(tree, from)
+	return slices.DeleteFunc(pids, func(pid int) bool { return pid == 0 }), err
+}
+
+// numbers are pids, with a 0 if there are processes outside our pid namespace.
+func (c *Cgroup) numbers(tree bool, from func(*member) bool) ([]int, error) {
 	var pids []int
 	for i := range c.members {
 		m := &c.members[i]
@@ -29,9 +49,9 @@ func (c *Cgroup) procs(tree bool, from func(*member) bool) ([]int, error) {
 			continue
 		}
 		var err error
-		if pids, err = readProcs(pids, m.dir, true); err == nil && tree {
+		if pids, err = readNumbers(pids, m.dir, true); err == nil && tree {
 			err = eachChild(m.dir, func(dir string) error {
-				pids, err = readProcs(pids, dir, false)
+				pids, err = readNumbers(pids, dir, false)
 				return err
 			}, nil)
 		}
@@ -43,10 +63,16 @@ func (c *Cgroup) procs(tree bool, from func(*member) bool) ([]int, error) {
 	return slices.Compact(pids), nil
 }
 
-// readProcs appends the content of dir's cgroup.procs. In a threaded v2 cgroup it cannot be read
+// readProcs appends the processes of dir that have a number here.
+func readProcs(pids []int, dir string, top bool) ([]int, error) {
+	all, err := readNumbers(pids, dir, top)
+	return slices.DeleteFunc(all, func(pid int) bool { return pid == 0 }), err
+}
+
+// readNumbers appends the content of dir's cgroup.procs. In a threaded v2 cgroup it cannot be read
 // (EOPNOTSUPP): its processes are those of the domain above, which lists them. Only when that is not ours
 // (top) the threads stand for them.
-func readProcs(pids []int, dir string, top bool) ([]int, error) {
+func readNumbers(pids []int, dir string, top bool) ([]int, error) {
 	text, err := readFile(dir + "/cgroup.procs")
 	if isErrno(err, unix.EOPNOTSUPP) {
 		if !top {
@@ -62,7 +88,7 @@ func readProcs(pids []int, dir string, top bool) ([]int, error) {
 	}
 	for line := range strings.SplitSeq(text, "\n") {
 		// 0 stands for a process outside our pid namespace: it has no number here.
-		if pid, err := strconv.Atoi(line); err == nil && pid > 0 {
+		if pid, err := strconv.Atoi(line); err == nil && pid >= 0 {
 			pids = append(pids, pid)
 		}
 	}

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"rt/cgroups"
+	"rt/cgroups/systemd"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
@@ -89,8 +91,21 @@ func (r *Runtime) oldDirectories(o DoctorOptions) (found []Finding, err error) {
 // onlyRts says whether a directory holds only what rt has made. One that somebody else has put there may not be removed.
 func onlyRts(dir string) bool {
 	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) == 0 {
+		return emptyRts(dir)
+	}
 	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !slices.Contains(rtsFiles(), e.Name()) })
 }
+
+// emptyRts says whether an empty directory is that of a create which was killed: below a mistyped --root there are others.
+// One that is new may get its first file yet.
+func emptyRts(dir string) bool {
+	var st unix.Stat_t
+	err := unix.Lstat(dir, &st)
+	return err == nil && st.Mode == unix.S_IFDIR|0o711 && int(st.Uid) == os.Geteuid() && time.Since(time.Unix(st.Mtim.Unix())) > emptyFor
+}
+
+const emptyFor = 5 * time.Second
 
 func (r *Runtime) oldDirectory(id string, o DoctorOptions) *Finding {
 	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
@@ -101,13 +116,43 @@ func (r *Runtime) oldDirectory(id string, o DoctorOptions) *Finding {
 	if why == "" {
 		return nil
 	}
-	f := &Finding{Kind: "container", Paths: []string{c.dir}, Why: why, Fix: "delete the container, and what its journal names"}
-	if cg, err := c.cgroup(); err == nil {
-		f.Pids, _ = cg.Procs()
+	f := c.finding(why, o)
+	if f.fix != nil {
+		f.fix = func() error { return r.deleteOld(id, o) }
 	}
-	f.fix = func() error { return r.Delete(id, true) }
-	spare(f, o)
 	return f
+}
+
+func (c *container) finding(why string, o DoctorOptions) *Finding {
+	f := &Finding{Kind: "container", Paths: []string{c.dir}, Why: why, Fix: "delete the container, and what its journal names"}
+	f.fix = func() error { return c.rt.remove(c) }
+	cg, err := c.cgroup()
+	spare(f, cg, err, o)
+	return f
+}
+
+// deleteOld looks again under the lock: another container may have taken the name.
+func (r *Runtime) deleteOld(id string, o DoctorOptions) error {
+	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	if c.held() {
+		return errors.New("another rt is at work there")
+	}
+	if err := c.acquire(); err != nil {
+		if errors.Is(err, ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	defer c.release()
+	why := c.whyOld(o.Stopped)
+	if why == "" || !onlyRts(c.dir) {
+		return errors.New("it has come to life")
+	}
+	f := c.finding(why, o)
+	if f.fix == nil {
+		return errors.New(f.Fix)
+	}
+	return f.fix()
 }
 
 // whyOld says why a container cannot be used any more, "" if it can.
@@ -116,10 +161,19 @@ func (c *container) whyOld(stopped bool) string {
 	switch {
 	case errors.Is(err, ErrNotExist):
 		c.readJournal()
+		if len(c.Cgroups) > 0 && !ourPids(c.PidNamespace) {
+			return ""
+		}
 		return "it has no state: create was killed"
 	case err != nil:
+		c.PidNamespace = 0
 		c.readJournal()
+		if !c.gone && !ourPids(c.PidNamespace) {
+			return ""
+		}
 		return err.Error()
+	case !c.gone && !ourPids(c.PidNamespace):
+		return "" // whether it lives can be seen only there
 	case c.gone:
 		return "it was made before the machine was started again"
 	case c.alive():
@@ -134,7 +188,15 @@ func (c *container) whyOld(stopped bool) string {
 
 // spare keeps a fix from ending somebody's program, unless that is asked for. The stub is nobody's program: what it waits
 // for can come no more.
-func spare(f *Finding, o DoctorOptions) {
+func spare(f *Finding, cg *cgroups.Cgroup, err error, o DoctorOptions) {
+	others := false
+	if err == nil {
+		f.Pids, others, err = cg.Everybody()
+	}
+	if err != nil || others {
+		f.Fix, f.fix = "do nothing, as processes may run there that cannot be seen from here", nil
+		return
+	}
 	programs := slices.DeleteFunc(slices.Clone(f.Pids), isStub)
 	switch {
 	case len(programs) == 0:
@@ -164,7 +226,7 @@ func (r *Runtime) oldCgroups(o DoctorOptions) (found []Finding, err error) {
 	dirs := map[mark][]string{}
 	var order []mark
 	for _, m := range marked {
-		k, ok := parseMark(m.Text)
+		k, ok := parseMark(m.Text, m.Trusted)
 		if !ok || !m.Trusted && os.Geteuid() == 0 {
 			continue // somebody else may have written it
 		}
@@ -185,10 +247,22 @@ func (r *Runtime) oldCgroups(o DoctorOptions) (found []Finding, err error) {
 // lives: the container that has marked these cgroups is there, or it cannot be told. Without cgroups it is enough that it is
 // there.
 func (m mark) lives(r *Runtime, dirs []string) bool {
-	if viewOf("self") != m.view {
-		return inUse(m.mounts()) // its directory is in sight of others, who are to look
+	if !ourPids(m.pids) {
+		return true
 	}
-	c := &container{dir: m.dir, rt: r, state: state{ID: filepath.Base(m.dir)}}
+	if m.foreign() {
+		// Its directory may be in sight of others, who are to look, or here all the same.
+		return inUse(m.mounts()) || m.named(r, m.dir, dirs) || m.named(r, r.dir(filepath.Base(m.dir)), dirs)
+	}
+	return m.named(r, m.dir, dirs)
+}
+
+// foreign: the mark was made where other files are seen.
+func (m mark) foreign() bool { return viewOf("self") != m.view }
+
+// named says whether the container in this directory has these cgroups.
+func (m mark) named(r *Runtime, at string, dirs []string) bool {
+	c := &container{dir: at, rt: r, state: state{ID: filepath.Base(at)}}
 	if c.held() {
 		return true
 	}
@@ -196,7 +270,7 @@ func (m mark) lives(r *Runtime, dirs []string) bool {
 		c.readJournal()
 	}
 	if len(c.Cgroups) == 0 || dirs == nil {
-		_, err := os.Lstat(m.dir)
+		_, err := os.Lstat(at)
 		return !errors.Is(err, fs.ErrNotExist) && !c.gone
 	}
 	return slices.ContainsFunc(dirs, func(dir string) bool {
@@ -232,28 +306,53 @@ func (m mark) why() string {
 func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorOptions) Finding {
 	f := Finding{Kind: "cgroup", Paths: dirs, Why: k.why(), Fix: "remove it"}
 	cg := cgroups.LoadDirs(host, dirs)
-	f.Pids, _ = cg.Procs()
+	unit := k.scope(dirs)
 	f.fix = func() error {
 		if k.lives(r, dirs) {
 			return errors.New("it has come to life")
 		}
-		c := &container{rt: r, state: state{Unit: unitOf(dirs)}, cg: cg}
+		now := Finding{fix: cg.Clear}
+		if k.spare(&now, cg, o); now.fix == nil {
+			return errors.New(now.Fix)
+		}
+		c := &container{rt: r, state: state{Unit: unit}, cg: cg}
 		if err := c.stopUnit(); err != nil {
 			return err
 		}
 		return cg.Clear()
 	}
-	if unit := unitOf(dirs); unit != "" {
+	if unit != "" {
 		f.Fix = "stop the unit " + unit + " and remove it"
 	}
-	spare(&f, o)
+	k.spare(&f, cg, o)
 	return f
 }
 
-// unitOf is the systemd unit whose cgroup this is, "" if it is none's.
-func unitOf(dirs []string) string {
+// spare: where it is in doubt whose a cgroup is, only an empty one is removed.
+func (m mark) spare(f *Finding, cg *cgroups.Cgroup, o DoctorOptions) {
+	spare(f, cg, nil, o)
+	if len(f.Pids) > 0 && (m.foreign() || !m.trusted && !allStubs(f.Pids)) {
+		f.Fix, f.fix = "do nothing, as processes run there and it is not certain whose they are", nil
+	}
+}
+
+func allStubs(pids []int) bool {
+	return !slices.ContainsFunc(pids, func(pid int) bool { return !isStub(pid) })
+}
+
+// scope is the systemd unit that rt has made for the container, if its cgroup is this still; "" if there is none.
+func (m mark) scope(dirs []string) string {
 	name := filepath.Base(dirs[0])
-	if _, err := os.Stat("/run/systemd/system"); err != nil || !strings.HasSuffix(name, ".scope") && !strings.HasSuffix(name, ".slice") {
+	if !m.trusted || m.unit != name || !strings.HasSuffix(name, ".scope") {
+		return ""
+	}
+	manager, err := systemd.Connect(usersManager())
+	if err != nil {
+		return ""
+	}
+	defer manager.Close()
+	at, err := manager.ControlGroup(name)
+	if err != nil || at == "" || at == "/" || !strings.HasSuffix(dirs[0], at) {
 		return ""
 	}
 	return name
@@ -269,9 +368,14 @@ func (r *Runtime) oldRdtGroups(DoctorOptions) (found []Finding, err error) {
 		dirs, _ := filepath.Glob(filepath.Join(root, pattern))
 		for _, dir := range dirs {
 			text, trusted := sys.Mark(dir)
-			if k, ok := parseMark(text); ok && trusted && !k.lives(r, nil) {
+			if k, ok := parseMark(text, trusted); ok && !k.foreign() && trusted && !k.lives(r, nil) {
 				found = append(found, Finding{Kind: "resctrl", Paths: []string{dir}, Why: k.why(), Fix: "remove it",
-					fix: func() error { return intelrdt.Group{Dir: dir, Own: true}.Remove() }})
+					fix: func() error {
+						if k.lives(r, nil) {
+							return errors.New("it has come to life")
+						}
+						return intelrdt.Group{Dir: dir, Own: true}.Remove()
+					}})
 			}
 		}
 	}

@@ -28,6 +28,7 @@ func (s *state) fields() []plain.Field {
 		{Name: "rdtGroup", Value: &s.RdtGroup, OmitEmpty: true},
 		{Name: "rdtMonitor", Value: &s.RdtMonitor, OmitEmpty: true},
 		{Name: "rdtOwn", Value: &s.RdtOwn, OmitEmpty: true},
+		{Name: "pidNamespace", Value: &s.PidNamespace, OmitEmpty: true},
 		{Name: "bootId", Value: &s.BootID, OmitEmpty: true},
 	}
 }
@@ -40,6 +41,7 @@ func (j *journal) fields() []plain.Field {
 		{Name: "rdtMonitor", Value: &j.RdtMonitor, OmitEmpty: true},
 		{Name: "rdtShared", Value: &j.RdtShared, OmitEmpty: true},
 		{Name: "bootId", Value: &j.BootID, OmitEmpty: true},
+		{Name: "pidNamespace", Value: &j.PidNamespace, OmitEmpty: true},
 	}
 }
 

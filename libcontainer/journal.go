@@ -17,10 +17,12 @@ type journal struct {
 	RdtMonitor string            `json:"rdtMonitor,omitempty"`
 	RdtShared  string            `json:"rdtShared,omitempty"` // a class of service that others may use by now, if create has made it
 	BootID     string            `json:"bootId,omitempty"`
+
+	PidNamespace uint64 `json:"pidNamespace,omitempty"` // inode of rt's own
 }
 
 func (c *container) writeJournal() error {
-	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor, RdtShared: c.rdtShared, BootID: c.BootID}
+	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor, RdtShared: c.rdtShared, BootID: c.BootID, PidNamespace: c.PidNamespace}
 	if c.RdtOwn {
 		j.RdtGroup = c.RdtGroup
 	}
@@ -36,6 +38,7 @@ func (c *container) readJournal() {
 	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
 	if err == nil && json.Unmarshal(data, &j) == nil {
 		c.Cgroups, c.Unit, c.RdtMonitor, c.rdtShared, c.BootID = j.Cgroups, j.Unit, j.RdtMonitor, j.RdtShared, j.BootID
+		c.PidNamespace = j.PidNamespace
 		c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
 		c.checkBoot()
 	}

@@ -13,6 +13,10 @@ import (
 type mark struct {
 	view string // where dir is a path: mount namespace and root of who has made it
 	dir  string // the container's directory
+
+	pids    uint64 // pid namespace of who has made it, 0 if the mark is of an rt that did not write it
+	unit    string // the container's systemd unit, or ""
+	trusted bool   // by sys.Mark
 }
 
 // mark is "" where it cannot be told what rt itself sees.
@@ -21,8 +25,20 @@ func (c *container) mark() string {
 	if view == "" {
 		return ""
 	}
-	return view + " " + c.dir
+	return fmt.Sprintf("%s:%d:%s %s", view, pidNamespace(), c.Unit, c.dir)
 }
+
+// pidNamespace is the inode of rt's own pid namespace, 0 if it cannot be told.
+func pidNamespace() uint64 {
+	var st unix.Stat_t
+	if unix.Stat("/proc/self/ns/pid", &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// ourPids says whether a pid namespace is rt's own: what is of another one has processes that cannot be seen from here.
+func ourPids(ns uint64) bool { return ns != 0 && ns == pidNamespace() }
 
 // viewOf says which files a process sees: inode of its mount namespace, and what its root is there.
 func viewOf(pid string) string {
@@ -42,12 +58,18 @@ func mountNamespace(pid string) uint64 {
 	return st.Ino
 }
 
-func parseMark(text string) (m mark, ok bool) {
+func parseMark(text string, trusted bool) (m mark, ok bool) {
 	view, dir, _ := strings.Cut(text, " ")
-	if strings.Count(view, ":") != 2 || !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
+	f := strings.SplitN(view, ":", 5)
+	if len(f) != 3 && len(f) != 5 || !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 		return mark{}, false
 	}
-	return mark{view, dir}, true
+	m = mark{view: strings.Join(f[:3], ":"), dir: dir, trusted: trusted}
+	if len(f) == 5 {
+		m.pids, _ = strconv.ParseUint(f[3], 10, 64)
+		m.unit = f[4]
+	}
+	return m, true
 }
 
 // mounts is the inode of the mark's mount namespace.

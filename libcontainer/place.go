@@ -27,7 +27,7 @@ func (k *making) reserve() error {
 		return err
 	}
 	k.undo = append(k.undo, k.removeDir)
-	c.BootID = c.rt.bootID()
+	c.BootID, c.PidNamespace = c.rt.bootID(), pidNamespace()
 	if err := c.findRdt(k.spec); err != nil {
 		return err
 	}

@@ -187,6 +187,9 @@ func mayJoin(cg *cgroups.Cgroup) error {
 
 // mustHaveCgroup is cgroup for what cannot be done without one.
 func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {
+	if c.gone {
+		return nil, ErrNotRunning
+	}
 	if len(c.Cgroups) == 0 {
 		return nil, hint.With(fmt.Errorf("%s: container has no cgroup", doing),
 			"it was created where rt could make none; in one that is delegated it gets one: systemd-run --user --scope -p Delegate=yes rt ...")

@@ -48,11 +48,12 @@ type state struct {
 	Unit          string            `json:"systemdUnit,omitempty"`
 	PrivatePid    bool              `json:"privatePid,omitempty"` // has a pid namespace of its own
 	NoKeyring     bool              `json:"noKeyring,omitempty"`
-	Init          bool              `json:"init,omitempty"`       // the program runs under rt's init
-	RdtGroup      string            `json:"rdtGroup,omitempty"`   // resctrl directory of the class of service
-	RdtMonitor    string            `json:"rdtMonitor,omitempty"` // of the monitoring group
-	RdtOwn        bool              `json:"rdtOwn,omitempty"`     // the class of service ends with the container
-	BootID        string            `json:"bootId,omitempty"`     // of the boot that pid, cgroups and unit are of
+	Init          bool              `json:"init,omitempty"`         // the program runs under rt's init
+	RdtGroup      string            `json:"rdtGroup,omitempty"`     // resctrl directory of the class of service
+	RdtMonitor    string            `json:"rdtMonitor,omitempty"`   // of the monitoring group
+	RdtOwn        bool              `json:"rdtOwn,omitempty"`       // the class of service ends with the container
+	PidNamespace  uint64            `json:"pidNamespace,omitempty"` // inode of rt's own, in which pid is a number
+	BootID        string            `json:"bootId,omitempty"`       // of the boot that pid, cgroups and unit are of
 }
 
 // A container is one that exists on disk.

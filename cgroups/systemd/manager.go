@@ -170,6 +170,15 @@ func (m *Manager) Root() (string, error) {
 	return path.Join("/", dir), nil
 }
 
+// ControlGroup is the cgroup of a unit, "" if it has none.
+func (m *Manager) ControlGroup(unit string) (string, error) {
+	object, err := m.text(ask("GetUnit", dbus.String(unit)))
+	if err != nil {
+		return "", fmt.Errorf("ask systemd for unit %s: %w", unit, err)
+	}
+	return m.text(get(object, "org.freedesktop.systemd1.Scope", "ControlGroup"))
+}
+
 // Version is systemd's version, 0 if it is not understood.
 func (m *Manager) Version() int {
 	text, _ := m.text(get(root, manager, "Version"))

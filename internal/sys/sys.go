@@ -193,6 +193,9 @@ func stat(pid int) ([]string, error) {
 
 // OpenProcess returns a pidfd of the process that has this pid and start time; ESRCH if it is gone.
 func OpenProcess(pid int, start uint64) (*os.File, error) {
+	if pid <= 0 { // of a container of an earlier boot
+		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, unix.ESRCH)
+	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, err)

@@ -241,6 +241,11 @@ func TestOpenProcess(t *testing.T) {
 			t.Errorf("start time %d for %d: %v", other, began, err)
 		}
 	}
+	for _, none := range []int{0, -1} {
+		if _, err := OpenProcess(none, 0); !errors.Is(err, unix.ESRCH) {
+			t.Errorf("pid %d: %v", none, err)
+		}
+	}
 	p, err := OpenProcess(pid, began)
 	if err != nil {
 		t.Fatal(err)

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,6 +79,53 @@ func (l *lab) edit(name string, change func(string) string) {
 	l.must(os.WriteFile(path, []byte(change(string(data))), 0o600))
 }
 
+// remark changes the marks of the container's cgroups behind rt's back.
+func (l *lab) remark(change func(string) string) {
+	l.t.Helper()
+	var buf [4096]byte
+	for _, mount := range cgroupMounts() {
+		dir := filepath.Join(mount, l.id)
+		if n, err := unix.Lgetxattr(dir, "trusted.rt.container", buf[:]); err == nil {
+			l.must(unix.Lsetxattr(dir, "trusted.rt.container", []byte(change(string(buf[:n]))), 0))
+		}
+	}
+}
+
+// spares: --fix --kill leaves the running program alone, whatever is found.
+func (l *lab) spares(kinds string) {
+	l.t.Helper()
+	var got string
+	for _, f := range l.doctor("--fix", "--kill") {
+		got += f.Kind
+		if f.Fixed {
+			l.t.Errorf("fixed: %+v", f)
+		}
+	}
+	if got != kinds || len(l.processes()) != 1 {
+		l.t.Errorf("found %q, want %q; processes %v", got, kinds, l.processes())
+	}
+}
+
+// cleanCgroups ends what a test has kept rt from knowing.
+func (l *lab) cleanCgroups() {
+	l.t.Helper()
+	for _, line := range l.processes() {
+		pid, _, _ := strings.Cut(line, " ")
+		n, err := strconv.Atoi(pid)
+		l.must(err)
+		_ = unix.Kill(n, unix.SIGKILL)
+	}
+	for range 200 {
+		if len(l.traces()) == 0 {
+			break
+		}
+		for _, mount := range cgroupMounts() {
+			_ = unix.Rmdir(filepath.Join(mount, l.id))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func (l *lab) loseDirectory() { l.t.Helper(); l.must(os.RemoveAll(filepath.Join(l.root, l.id))) }
 
 func TestDoctor(t *testing.T) {
@@ -137,6 +186,11 @@ func TestDoctor(t *testing.T) {
 		if status, err := l.state(); err != nil || status != "stopped" {
 			t.Errorf("status %q, %v", status, err)
 		}
+		for _, verb := range [][]string{{"kill", l.id}, {"kill", "--all", l.id}, {"ps", l.id}, {"events", "--stats", l.id}} {
+			if r := l.rt(verb...); !strings.Contains(r.stderr, "not running") || strings.Contains(r.stderr, "systemd-run") {
+				t.Errorf("%v: %s", verb, r)
+			}
+		}
 		l.rt("delete", "--force", l.id)
 		if dead(lives) {
 			t.Error("delete has killed a process with the pid of one of an earlier boot")
@@ -173,6 +227,46 @@ func TestDoctor(t *testing.T) {
 		}
 		l.must(unix.Rmdir(dir))
 		l.must(os.RemoveAll(l.root))
+	})
+	t.Run("another pid namespace", func(t *testing.T) {
+		l := newLab(t)
+		l.up()
+		l.edit("state.json", func(s string) string { return strings.Replace(s, `"pidNamespace":`, `"pidNamespace":1`, 1) })
+		l.finds()
+		l.loseDirectory()
+		l.remark(func(s string) string { // view and pid namespace of somebody else
+			f := strings.SplitN(s, ":", 5)
+			f[0], f[3] = "1", "1"
+			return strings.Join(f, ":")
+		})
+		l.spares("")
+		l.remark(func(s string) string { // an old mark tells no pid namespace
+			f := strings.SplitN(s, ":", 5)
+			_, dir, _ := strings.Cut(f[4], " ")
+			return strings.Join(f[:3], ":") + " " + dir
+		})
+		l.spares("")
+		l.cleanCgroups()
+	})
+	t.Run("another view", func(t *testing.T) { // of a mount namespace that is gone
+		l := newLab(t)
+		l.up()
+		l.remark(func(s string) string { _, rest, _ := strings.Cut(s, ":"); return "1:" + rest })
+		l.spares("")
+		l.loseDirectory()
+		l.spares("cgroup")
+		l.cleanCgroups()
+	})
+	t.Run("empty directories", func(t *testing.T) { // directories that are empty, but are not rt's, or not yet filled
+		l := newLab(t)
+		l.must(os.MkdirAll(filepath.Join(l.root, "somebodys"), 0o755))
+		l.must(os.Mkdir(filepath.Join(l.root, l.id), 0o711))
+		l.finds()
+		old := time.Now().Add(-time.Minute)
+		l.must(os.Chtimes(filepath.Join(l.root, l.id), old, old))
+		l.finds("container")
+		l.must(os.Remove(filepath.Join(l.root, "somebodys")))
+		l.expect("container")
 	})
 	t.Run("mount", func(t *testing.T) {
 		l := newLab(t)

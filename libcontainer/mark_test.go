@@ -1,0 +1,44 @@
+package libcontainer
+
+import "testing"
+
+func TestParseMark(t *testing.T) {
+	for text, want := range map[string]mark{
+		"1:2:3 /run/rt/a b":         {view: "1:2:3", dir: "/run/rt/a b"},
+		"1:2:3:4: /run/rt/a":        {view: "1:2:3", dir: "/run/rt/a", pids: 4},
+		"1:2:3:4:rt-a.scope /run/a": {view: "1:2:3", dir: "/run/a", pids: 4, unit: "rt-a.scope"},
+	} {
+		if m, ok := parseMark(text, false); !ok || m != want {
+			t.Errorf("%s: %+v, %v", text, m, ok)
+		}
+	}
+	for _, text := range []string{"", "1:2:3", "1:2 /run", "1:2:3:4 /run", "1:2:3 run", "1:2:3 /run/.."} {
+		if m, ok := parseMark(text, false); ok {
+			t.Errorf("%s: %+v", text, m)
+		}
+	}
+}
+
+// What is of another pid namespace, or tells none, lives; so does a container whose directory somebody else sees elsewhere.
+func TestLives(t *testing.T) {
+	r := &Runtime{Root: t.TempDir()}
+	ours := pidNamespace()
+	self := viewOf("self")
+	for want, list := range map[bool][]mark{
+		true:  {{view: self}, {view: self, pids: ours + 1}, {view: "1:2:3", pids: ours + 1}},
+		false: {{view: self, pids: ours}, {view: "1:2:3", pids: ours}},
+	} {
+		for _, m := range list {
+			m.dir = r.dir("none")
+			if got := m.lives(r, []string{"/cg"}); got != want {
+				t.Errorf("%+v: %v", m, got)
+			}
+		}
+	}
+	// A forged or a foreign unit is not stopped.
+	for _, m := range []mark{{unit: "app.slice", trusted: true}, {unit: "a.scope"}, {trusted: true}} {
+		if got := m.scope([]string{"/sys/fs/cgroup/" + m.unit}); got != "" {
+			t.Errorf("%+v: %s", m, got)
+		}
+	}
+}
