@@ -133,7 +133,9 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 // namespace holds it for a moment, and who looks at that (CAP_SYS_PTRACE, no user namespace) finds no way up to the host.
 func openCgroup(path string) (*os.File, error) {
 	tree, err := sys.OpenTree(path, false)
-	if errors.Is(err, unix.EPERM) { // an ordinary user may not clone mounts, and its containers have a user namespace
+	// An ordinary user may not clone mounts, and its containers have a user namespace. A clone counts as a mount namespace: where
+	// there may be no more of them, it is for the step that makes one to say so.
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
 		return sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
 	}
 	if err != nil {
