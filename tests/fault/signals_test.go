@@ -149,6 +149,7 @@ pid=$($rt state $id | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
 kill -9 $pid
 while [ -e /proc/$pid/ns/pid ] && ! grep -q 'State:.Z' /proc/$pid/status; do :; done
 wait 2>/dev/null || :
+usleep 30000 # start times are counted in hundredths of a second (proc(5)): the other's must be another
 n=0
 while [ $n -lt 500 ]; do
 	echo $((pid - 1)) > ` + last + `
