@@ -72,6 +72,7 @@ type program struct {
 }
 
 func main() {
+	runtime.Gosched() // its own goroutines, which our build does not wait for (scripts/goruntime)
 	// The process is gone before a collection would pay for itself. A configuration that is absurdly
 	// large still meets the collector, at the limit.
 	debug.SetGCPercent(-1)

@@ -58,11 +58,15 @@ func (c *Cgroup) Thaw() error {
 }
 
 // Frozen says whether the cgroup is frozen, by itself or by an ancestor. One that is gone is not.
-func (c *Cgroup) Frozen() (bool, error) {
-	for _, name := range []string{"freezer", ""} {
-		if m := c.memberOf(name); m != nil {
-			return m.frozen()
-		}
+func (c *Cgroup) Frozen() (bool, error) { return Frozen(c.Paths()) }
+
+// Frozen is the same for who has no more than a cgroup's paths (see Paths), and needs no more.
+func Frozen(paths map[string]string) (bool, error) {
+	if dir := paths["freezer"]; dir != "" {
+		return (&member{dir: dir, controllers: []string{"freezer"}}).frozen()
+	}
+	if dir := paths[""]; dir != "" {
+		return (&member{dir: dir, v2: true}).frozen()
 	}
 	return false, nil
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // List tells about every container below the root, by id. One that vanishes meanwhile is left out; one that
@@ -15,24 +18,63 @@ func (r *Runtime) List() ([]ContainerState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
+	looks := r.look(entries)
 	var all []ContainerState
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
+	for i, l := range looks {
+		switch {
+		case l.state != nil:
+			all = append(all, *l.state)
+		case l.err != nil && !errors.Is(l.err, ErrNotExist):
+			r.Warn("container %s: %v", entries[i].Name(), l.err)
 		}
-		v, err := r.State(e.Name())
-		if err != nil {
-			if !errors.Is(err, ErrNotExist) {
-				r.Warn("container %s: %v", e.Name(), err)
-			}
-			continue
-		}
-		if fi, err := os.Stat(filepath.Join(r.Root, e.Name())); err == nil {
-			if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-				v.OwnerUID = int(st.Uid)
-			}
-		}
-		all = append(all, *v)
 	}
 	return all, nil
+}
+
+// A look is what was seen of one entry of the root: neither a state nor an error if it is no directory.
+type look struct {
+	state *ContainerState
+	err   error
+}
+
+// Nearly all of a long list is the kernel's work: as many threads as share it, up to listThreads, so much sooner is
+// it done. From twice listBatch on that is worth the 0.1 ms that they cost.
+const listThreads, listBatch = 4, 32
+
+func (r *Runtime) look(entries []os.DirEntry) []look {
+	r.bootID() // is kept, for all
+	looks := make([]look, len(entries))
+	threads := max(1, min(listThreads, runtime.NumCPU(), len(entries)/listBatch))
+	if threads > 1 {
+		runtime.GOMAXPROCS(threads) // the build makes it one
+	}
+	var all sync.WaitGroup
+	for t := 1; t < threads; t++ {
+		all.Go(func() { r.lookAt(entries, looks, t, threads) })
+	}
+	r.lookAt(entries, looks, 0, threads)
+	all.Wait()
+	return looks
+}
+
+// lookAt looks at every step-th entry.
+func (r *Runtime) lookAt(entries []os.DirEntry, looks []look, first, step int) {
+	for i := first; i < len(entries); i += step {
+		if entries[i].IsDir() {
+			looks[i].state, looks[i].err = r.owned(entries[i].Name())
+		}
+	}
+}
+
+// owned is the state with the user who has made the container.
+func (r *Runtime) owned(id string) (*ContainerState, error) {
+	v, err := r.State(id)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if unix.Stat(filepath.Join(r.Root, id), &st) == nil {
+		v.OwnerUID = int(st.Uid)
+	}
+	return v, nil
 }

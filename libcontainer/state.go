@@ -263,7 +263,7 @@ func (c *container) recorded() *cgroups.Cgroup {
 	return cgroups.Load(&cgroups.Host{}, c.Cgroups)
 }
 
-func (c *container) frozen() (bool, error) { return c.recorded().Frozen() }
+func (c *container) frozen() (bool, error) { return cgroups.Frozen(c.Cgroups) }
 
 // view is the container as users see it.
 func (c *container) view() (*ContainerState, error) {

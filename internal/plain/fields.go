@@ -35,21 +35,26 @@ func Object(fields []Field, indent string) []byte {
 // values may have been set.
 func Read(document []byte, fields []Field) (ok bool) {
 	p := New(document)
-	var names strings.Builder
-	for i := range fields {
-		names.WriteString(fields[i].Name + " ")
-	}
 	var seen uint32
 	for key, more := p.First(); more; key, more = p.Next() {
 		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == key })
 		if i < 0 {
-			p.Unknown(key, names.String())
+			p.Unknown(key, names(fields))
 			continue
 		}
 		p.Once(&seen, uint(i))
 		p.value(fields[i].Value)
 	}
 	return p.End() && len(fields) <= 32
+}
+
+// names are those of the fields, as Unknown wants them.
+func names(fields []Field) string {
+	var b strings.Builder
+	for i := range fields {
+		b.WriteString(fields[i].Name + " ")
+	}
+	return b.String()
 }
 
 func (p *Scanner) value(v any) {

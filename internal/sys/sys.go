@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -83,7 +84,8 @@ func ReadFile(path string, limit int) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 0, 1024) // most files are shorter, and a list reads thousands
+	var room [1024]byte // on the stack: most files are shorter, and a list reads thousands
+	buf := room[:0]
 	for {
 		var n int
 		err := Retry(func() (err error) {
@@ -98,6 +100,8 @@ func ReadFile(path string, limit int) ([]byte, error) {
 		}
 		buf = buf[:len(buf)+n]
 		switch {
+		case n == 0 && cap(buf) == len(room):
+			return bytes.Clone(buf), nil
 		case n == 0:
 			return buf, nil
 		case len(buf) == cap(buf):
@@ -162,33 +166,36 @@ func OwnChild(pid int) bool {
 // StartTime is when a process started, in clock ticks since boot: with the pid it names a process for good.
 // dead says that it is a zombie. See proc_pid_stat(5).
 func StartTime(pid int) (start uint64, dead bool, err error) {
-	fields, err := stat(pid)
+	state, rest, err := stat(pid)
 	if err != nil {
 		return 0, true, err
 	}
-	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return start, fields[0] == "Z" || fields[0] == "X", err
+	var field string
+	for range 19 { // it is the 22nd
+		field, rest, _ = strings.Cut(rest, " ")
+	}
+	if start, err = strconv.ParseUint(field, 10, 64); err != nil {
+		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it: %w", pid, err)
+	}
+	return start, state == "Z" || state == "X", nil
 }
 
 // Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.
 func Halted(pid int) bool {
-	fields, err := stat(pid)
-	return err == nil && fields[0] == "T"
+	state, _, err := stat(pid)
+	return err == nil && state == "T"
 }
 
-// stat reads /proc/PID/stat from the third field on.
-func stat(pid int) ([]string, error) {
+// stat reads /proc/PID/stat from the third field on, the state.
+func stat(pid int) (state, rest string, err error) {
 	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
 	// The second field is the command in parentheses, and may hold anything.
 	text := string(data)
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return nil, fmt.Errorf("read /proc/%d/stat: %d fields are too few", pid, len(fields)+2)
-	}
-	return fields, nil
+	state, rest, _ = strings.Cut(strings.TrimPrefix(text[strings.LastIndexByte(text, ')')+1:], " "), " ")
+	return state, rest, nil
 }
 
 // OpenProcess returns a pidfd of the process that has this pid and start time; ESRCH if it is gone.
