@@ -88,18 +88,6 @@ func (c *Cgroup) before(t *translation) ([]Change, error) {
 	return changes, err
 }
 
-// Restore takes back what an Apply that came to no end may have written.
-func (c *Cgroup) Restore(changes []Change) error {
-	u := &undo{}
-	for _, x := range changes {
-		if !c.holds(x.Path) {
-			return fmt.Errorf("restore %s: it is no file of the container's cgroup", x.Path)
-		}
-		u.wrote(x.Path, x.Old, x.New)
-	}
-	return u.restore()
-}
-
 // holds says whether a path is that of a file of one of the cgroup's directories.
 func (c *Cgroup) holds(file string) bool {
 	dir, name := path.Split(file)

@@ -9,7 +9,6 @@ import (
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
-	"rt/internal/hint"
 	"rt/internal/sys"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -128,36 +127,52 @@ func (c *container) noteUpdate(before []cgroups.Change) error {
 
 func (c *container) endUpdate() { _ = unix.Unlink(filepath.Join(c.dir, updateFile)) }
 
-// finishUpdate takes back an update that was killed: a container has the limits of before or those of after. It is for
-// who holds the lock.
+// finishUpdate takes back an update that was killed: a container has the limits of before or those of after. What the
+// kernel or systemd refuses to have back is told, and stays as it is: a container that can no longer be paused or
+// started would be worse. It is for who holds the lock.
 func (c *container) finishUpdate() error {
-	data, err := sys.ReadFile(filepath.Join(c.dir, updateFile), maxFile)
+	path := filepath.Join(c.dir, updateFile)
+	data, err := sys.ReadFile(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var changes []cgroups.Change
-	if err == nil {
-		err = json.Unmarshal(data, &changes)
-	}
-	cg, cgErr := c.cgroup()
-	if err == nil {
-		err = cgErr
-	}
-	if err == nil && cg.Exists() {
-		err = c.restore(cg, changes)
-	}
 	if err != nil {
-		return hint.With(fmt.Errorf("take back an update that was interrupted: %w", err), "remove "+filepath.Join(c.dir, updateFile)+" to keep the limits as they are")
+		return fmt.Errorf("take back an update that was interrupted: %w", err)
+	}
+	var changes []cgroups.Change
+	if err := json.Unmarshal(data, &changes); err != nil {
+		c.notTakenBack(fmt.Errorf("%s: %w", path, err))
+	}
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	if cg.Exists() {
+		c.restore(cg, changes)
 	}
 	c.endUpdate()
 	return nil
 }
 
+func (c *container) notTakenBack(err error) {
+	c.rt.Warn("take back an update that was interrupted: %v", err)
+}
+
 // restore writes the old limits, and tells systemd of them.
-func (c *container) restore(cg *cgroups.Cgroup, changes []cgroups.Change) error {
-	if err := cg.Restore(changes); err != nil || c.Unit == "" {
-		return err
+func (c *container) restore(cg *cgroups.Cgroup, changes []cgroups.Change) {
+	done, problems := cg.Restore(changes)
+	for _, err := range problems {
+		c.notTakenBack(err)
 	}
+	if c.Unit == "" {
+		return
+	}
+	if err := c.restoreProperties(cg, done); err != nil {
+		c.notTakenBack(err)
+	}
+}
+
+func (c *container) restoreProperties(cg *cgroups.Cgroup, changes []cgroups.Change) error {
 	settings := make([]cgroups.Setting, len(changes))
 	for i, x := range changes {
 		settings[i] = cgroups.Setting{File: filepath.Base(x.Path), Value: x.Old}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -193,4 +194,45 @@ func TestUpdateIsWhole(t *testing.T) {
 	c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(noSuchDevice)}).
 		fails("/linux/resources/blockIO/throttleReadBpsDevice/0/rate): no such device").oneError()
 	c.check("refused", limitFile{"pids/pids.max", "30", "pids.max", "30"}, limitFile{"cpu/cpu.shares", "500", "cpu.weight", "58"})
+}
+
+// TestUpdateLeftHalf: an update that was killed, whose old values the kernel refuses, or where somebody else has changed a
+// limit meanwhile, does not keep a container from being changed: the rest is taken back, and a warning names the file.
+func TestUpdateLeftHalf(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "the journal is rt's")
+	for _, verb := range [][]string{{"start"}, {"pause"}, {"update", "--cpu-share", "512"}} {
+		c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(30)}, Memory: &specs.LinuxMemory{Limit: i64(64 << 20)}}))
+		if verb[0] == "start" {
+			c.create().ok()
+		} else {
+			c.up()
+		}
+		file := func(controller, v1, v2 string) string {
+			if onV2(t) {
+				v1 = v2
+			}
+			return filepath.Join(c.cgroup(controller), v1)
+		}
+		pids, memory := file("pids", "pids.max", "pids.max"), file("memory", "memory.limit_in_bytes", "memory.max")
+		cpus := file("cpuset", "cpuset.cpus", "cpuset.cpus")
+		now := c.cgroupFile("cpuset", "cpuset.cpus")
+		journal := filepath.Join(c.root, c.id, "update")
+		c.must(os.WriteFile(journal, []byte(fmt.Sprintf(
+			`[{"path":%q,"old":"20","new":"30"},{"path":%q,"old":"9999","new":%q},{"path":%q,"old":"33554432","new":"50331648"}]`, pids, cpus, now, memory)), 0o600))
+		r := c.rt(append(verb, c.id)...).ok()
+		for _, want := range []string{"restore " + cpus + ": ", "restore " + memory + ": somebody else has changed it since"} {
+			if !strings.Contains(r.stderr, want) {
+				t.Errorf("%s: no warning %q: %s", verb[0], want, r.stderr)
+			}
+		}
+		c.check(verb[0], limitFile{"pids/pids.max", "20", "pids.max", "20"}, limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"},
+			limitFile{"cpuset/cpuset.cpus", now, "cpuset.cpus", now})
+		if exists(journal) {
+			t.Errorf("%s: the journal is still there", verb[0])
+		}
+		if r := c.rt("update", "--pids-limit", "40", c.id).ok(); r.stderr != "" {
+			t.Errorf("%s, and then: %s", verb[0], r.stderr)
+		}
+	}
 }
