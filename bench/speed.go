@@ -121,7 +121,7 @@ func (l *lab) start(ctx context.Context, t target, id, bundle string) error {
 func (l *lab) floor(name string) (*contender, error) {
 	argv := []string{filepath.Join(l.dir, "floor")}
 	switch name {
-	case "run", "engine":
+	case "run", "engine", "run-many":
 		argv = append(argv, "run", l.rootfs, "/bin/true")
 		argv = append(argv, l.floorGroups("floor", func(string) bool { return true })...)
 	case "exec":

@@ -67,8 +67,8 @@ func (k *making) takeDir() error {
 		if err != nil {
 			return rootHint(fmt.Errorf("make container directory: %w", err))
 		}
-		if err = c.acquire(); err == nil {
-			return nil
+		if err = c.claim(); err == nil || err == ErrExists {
+			return err
 		}
 		if !errors.Is(err, ErrNotExist) {
 			_ = unix.Rmdir(c.dir) // which is harmless: whoever has another one there by now has it filled, or makes it again
@@ -76,6 +76,25 @@ func (k *making) takeDir() error {
 		}
 	}
 	return fmt.Errorf("make container directory: %s: somebody removes it each time", c.dir)
+}
+
+// claim locks a directory that was made a moment ago, if it is nobody else's: what has this name now may have been made by
+// another create, after a delete has removed the first one, and what was locked first is whose it is.
+func (c *container) claim() error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	var buf [512]byte
+	n, err := unix.ReadDirent(int(c.lock.Fd()), buf[:])
+	if err != nil {
+		c.release()
+		return fmt.Errorf("look into container directory %s: %w", c.dir, err)
+	}
+	if _, _, names := unix.ParseDirent(buf[:n], 1, nil); len(names) > 0 {
+		c.release()
+		return ErrExists
+	}
+	return nil
 }
 
 func (k *making) placeCgroup() (err error) {
