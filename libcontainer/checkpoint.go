@@ -145,6 +145,7 @@ type talk struct {
 	version      criu.Version
 	opts         criu.Options
 	images, work *criu.Directory
+	config       *os.File // of CRIU's, if an annotation has named one
 }
 
 // talk opens the directories and sets what dump and restore have in common.
@@ -220,11 +221,22 @@ func (t *talk) set(c *container, o *CriuOptions, log string) error {
 			return fmt.Errorf("namespace %q is not supported", ns)
 		}
 	}
-	config, there := c.Annotations[criuConfigAnnotation]
-	if !there {
-		config = criuConfig
+	return t.setConfig(c)
+}
+
+// setConfig: the administrator's file is known by its path, which need not exist. Who names another in an annotation need
+// not be trusted with the host.
+func (t *talk) setConfig(c *container) (err error) {
+	path, there := c.Annotations[criuConfigAnnotation]
+	switch {
+	case !there:
+		t.opts.ConfigFile = criuConfig
+	case path != "":
+		if t.config, err = criu.OpenConfig(path); err != nil {
+			return fmt.Errorf("annotation %s: %w", criuConfigAnnotation, err)
+		}
+		t.opts.ConfigFile = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), t.config.Fd())
 	}
-	opts.ConfigFile = config
 	return nil
 }
 
@@ -326,6 +338,7 @@ func (t *talk) close() {
 		t.work.Close()
 	}
 	t.images.Close()
+	t.config.Close()
 }
 
 func (t *talk) checkFeatures(preDump, lazyPages bool) error {

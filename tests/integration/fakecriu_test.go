@@ -41,6 +41,7 @@ type asked struct {
 	Fds  map[string]string   // what the inherited descriptors are
 	Cgroup,
 	Root string // what of its file system is mounted at the root
+	Config string // the contents of the configuration file
 }
 
 const fakeVariable = "RT_TEST_FAKE_CRIU"
@@ -346,6 +347,8 @@ func (f *fake) note(kind int, opts proto) error {
 		}
 		a.Opts[strconv.Itoa(field)] = append(a.Opts[strconv.Itoa(field)], value)
 	})
+	config, _ := os.ReadFile(strings.Join(a.Opts["51"], ""))
+	a.Config = string(config)
 	cgroup, _ := os.ReadFile("/proc/self/cgroup")
 	a.Cgroup = string(cgroup)
 	if root := f.text(opts, 13); kind == 2 {

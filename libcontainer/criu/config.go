@@ -1,0 +1,81 @@
+package criu
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"rt/internal/hint"
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenConfig opens a configuration file whose path comes with a container. Such a file can name programs and libraries for
+// CRIU, which runs as root, to load (action-script, libdir): it must be a regular file of root's that nobody else can
+// write or put in place of another, so each directory above it must be like that, too. The file has no offset and cannot
+// be read by itself (O_PATH); CRIU is told its descriptor, not the path, which may lead elsewhere by then.
+func OpenConfig(path string) (*os.File, error) {
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("%s: not an absolute path", path)
+	}
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, err
+	}
+	// Symbolic links have been followed, before anything was known of who has made them. What is opened now has none.
+	at, err := sys.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	for rest := strings.Trim(resolved, "/"); ; {
+		if err := onlyRoots(at, resolved, rest); err != nil {
+			at.Close()
+			return nil, err
+		}
+		if rest == "" {
+			return at, nil
+		}
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		next, err := sys.OpenAt(int(at.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+		at.Close()
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: resolved, Err: reasonOf(err)}
+		}
+		at = next
+	}
+}
+
+// onlyRoots checks what of a path is open, with rest still to come.
+func onlyRoots(at *os.File, path, rest string) error {
+	path = filepath.Clean(strings.TrimSuffix(path, rest))
+	var st unix.Stat_t
+	if err := unix.Fstat(int(at.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	kind := st.Mode & unix.S_IFMT
+	switch {
+	case kind == unix.S_IFLNK:
+		return fmt.Errorf("%s has become a symbolic link", path)
+	case st.Uid != 0:
+		return hint.With(fmt.Errorf("%s belongs to uid %d", path, st.Uid), configHint)
+	case st.Mode&0o022 != 0: // a sticky bit keeps nobody from making what is not there yet
+		return hint.With(fmt.Errorf("%s can be written by others than root (mode %04o)", path, st.Mode&0o7777), configHint)
+	case rest != "" && kind != unix.S_IFDIR, rest == "" && kind != unix.S_IFREG:
+		return fmt.Errorf("%s: not a regular file", path)
+	}
+	return nil
+}
+
+const configHint = "CRIU runs as root and executes what its configuration names: the file and every directory above it must belong to root, writable by nobody else"
+
+func reasonOf(err error) error {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
