@@ -47,6 +47,7 @@ func joinedNetwork(spec *specs.Spec) string {
 
 // noteNetDevices writes down what a create that is killed leaves in a network namespace that outlives it.
 func (c *container) noteNetDevices(r *netdev.Record) error {
+	r.Boot = c.rt.bootID()
 	data, err := json.Marshal(r)
 	if err == nil {
 		err = writeAtomic(filepath.Join(c.dir, devicesFile), data, 0o600)
@@ -74,6 +75,9 @@ func (c *container) returnNetDevices() {
 	var r netdev.Record
 	if err == nil {
 		err = json.Unmarshal(data, &r)
+	}
+	if now := c.rt.bootID(); r.Boot != "" && now != "" && r.Boot != now {
+		return // the namespace has ended with that boot
 	}
 	if err == nil {
 		err = r.Back()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"rt/internal/hint"
 
@@ -18,27 +19,32 @@ import (
 // A link is a device in one namespace.
 type link struct {
 	index int32
+	name  string
 	up    bool
 }
 
 // link looks a device up by its name.
-func (c *conn) link(name string) (l link, err error) {
-	err = c.do(linkRequest(unix.RTM_GETLINK, 0, 0, 0).text(unix.IFLA_IFNAME, name), func(msg []byte) {
-		if len(msg) >= unix.SizeofIfInfomsg {
-			l.index = int32(binary.NativeEndian.Uint32(msg[4:]))
-			l.up = binary.NativeEndian.Uint32(msg[8:])&unix.IFF_UP != 0
-		}
-	})
-	return l, err
+func (c *conn) link(name string) (link, error) {
+	return c.find(linkRequest(unix.RTM_GETLINK, 0, 0, 0).text(unix.IFLA_IFNAME, name))
 }
 
 // byIndex looks a device up by its number.
-func (c *conn) byIndex(index int32) (l link, err error) {
-	err = c.do(linkRequest(unix.RTM_GETLINK, index, 0, 0), func(msg []byte) {
-		if len(msg) >= unix.SizeofIfInfomsg {
-			l.index = int32(binary.NativeEndian.Uint32(msg[4:]))
-			l.up = binary.NativeEndian.Uint32(msg[8:])&unix.IFF_UP != 0
+func (c *conn) byIndex(index int32) (link, error) {
+	return c.find(linkRequest(unix.RTM_GETLINK, index, 0, 0))
+}
+
+func (c *conn) find(r *request) (l link, err error) {
+	err = c.do(r, func(msg []byte) {
+		if len(msg) < unix.SizeofIfInfomsg {
+			return
 		}
+		l.index = int32(binary.NativeEndian.Uint32(msg[4:]))
+		l.up = binary.NativeEndian.Uint32(msg[8:])&unix.IFF_UP != 0
+		attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) {
+			if kind == unix.IFLA_IFNAME {
+				l.name = strings.TrimRight(string(value), "\x00")
+			}
+		})
 	})
 	return l, err
 }
@@ -157,7 +163,7 @@ func (m *Moved) take(name, as string) error {
 	if taken, err := m.inside.has(name); err != nil {
 		return err
 	} else if taken {
-		passing = fmt.Sprintf("rt-%d", d.was.index)
+		passing = passingName(d.was.index)
 	}
 	if err := m.here.move(d.was.index, m.ns, passing); err != nil {
 		if errors.Is(err, unix.EINVAL) {
@@ -171,6 +177,8 @@ func (m *Moved) take(name, as string) error {
 	m.devices = append(m.devices, d)
 	return m.settle(d, passing, as)
 }
+
+func passingName(index int32) string { return fmt.Sprintf("rt-%d", index) }
 
 func (m *Moved) settle(d device, passing, as string) error {
 	if as != passing {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -12,13 +13,15 @@ import (
 // A Record is what is needed to bring devices back when who has moved them is gone.
 type Record struct {
 	Path    string // of the network namespace that they were moved into
+	Boot    string // the caller's name for this boot of the machine: the others below mean nothing in another
 	From    nsID   // the namespace where they were
 	To      nsID   // and where they went
 	Devices []Noted
 }
 
-// An nsID names a namespace while it exists: nsfs gives its inode to no other.
-type nsID struct{ Dev, Ino uint64 }
+// An nsID names a namespace. Its inode is given to another as soon as it is gone; Cookie, which Linux has since 5.14, is not
+// given again before the machine is. It is 0 where the kernel has none.
+type nsID struct{ Dev, Ino, Cookie uint64 }
 
 // Noted is a device before its move.
 type Noted struct {
@@ -26,6 +29,7 @@ type Noted struct {
 	As        string // what it is to be called in the container
 	Index     int32  // its number on the host
 	Keeps     bool   // it keeps its number, which nobody has in the container's namespace
+	Taken     bool   // its name is that of another device there
 	Up        bool
 	Addresses []notedAddress
 }
@@ -42,21 +46,30 @@ type notedAttribute struct {
 	Value []byte
 }
 
-func idOf(f *os.File) (nsID, error) {
+// idOf names a namespace by its file, and by a socket that is in it.
+func idOf(f *os.File, c *conn) (nsID, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nsID{}, fmt.Errorf("look at a network namespace: %w", err)
 	}
-	return nsID{st.Dev, st.Ino}, nil
+	cookie, err := unix.GetsockoptUint64(c.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil && err != unix.ENOPROTOOPT {
+		return nsID{}, fmt.Errorf("ask for the cookie of a network namespace: %w", err)
+	}
+	return nsID{st.Dev, st.Ino, cookie}, nil
+}
+
+func (a nsID) is(b nsID) bool {
+	return a.Dev == b.Dev && a.Ino == b.Ino && (a.Cookie == b.Cookie || a.Cookie == 0 || b.Cookie == 0)
 }
 
 // record looks at devices that are about to be moved. One that is not there is left to the move to complain about.
 func (m *Moved) record(names []string, devices map[string]specs.LinuxNetDevice) (r *Record, err error) {
 	r = &Record{}
-	if r.From, err = idOf(m.host); err != nil {
+	if r.From, err = idOf(m.host, m.here); err != nil {
 		return nil, err
 	}
-	if r.To, err = idOf(m.ns); err != nil {
+	if r.To, err = idOf(m.ns, m.inside); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
@@ -68,8 +81,14 @@ func (m *Moved) record(names []string, devices map[string]specs.LinuxNetDevice) 
 		if err != nil {
 			return nil, fmt.Errorf("read addresses of network device %s: %w", name, err)
 		}
-		_, taken := m.inside.byIndex(l.index)
-		r.Devices = append(r.Devices, Noted{name, devices[name].Name, l.index, errors.Is(taken, unix.ENODEV), l.up, note(addresses)})
+		taken, err := m.inside.has(name)
+		if err != nil {
+			return nil, err
+		}
+		_, err = m.inside.byIndex(l.index)
+		r.Devices = append(r.Devices, Noted{
+			Name: name, As: devices[name].Name, Index: l.index, Keeps: errors.Is(err, unix.ENODEV), Taken: taken, Up: l.up, Addresses: note(addresses),
+		})
 	}
 	return r, nil
 }
@@ -107,14 +126,14 @@ func (r *Record) Back() error {
 		return err
 	}
 	defer m.Close()
-	from, err1 := idOf(m.host)
-	to, err2 := idOf(m.ns)
+	from, err1 := idOf(m.host, m.here)
+	to, err2 := idOf(m.ns, m.inside)
 	switch err := errors.Join(err1, err2); {
 	case err != nil:
 		return err
-	case from != r.From:
+	case !from.is(r.From):
 		return errors.New("rt is in another network namespace than they were")
-	case to != r.To:
+	case !to.is(r.To):
 		return nil
 	}
 	for i := range r.Devices {
@@ -124,20 +143,36 @@ func (r *Record) Back() error {
 	return nil
 }
 
-// find looks for a device that was moved: under the name that it arrives with, or the one that it then gets.
+// find looks for a device that was moved. One that keeps its number has it with a name that it may have by then; any other is
+// known by that name alone.
 func (m *Moved) find(n *Noted) {
 	if there, err := m.here.has(n.Name); err != nil || there {
 		return
 	}
 	now, err := m.inside.byIndex(n.Index)
-	if !n.Keeps || err != nil {
-		for _, name := range []string{n.Name, fmt.Sprintf("rt-%d", n.Index), n.As} {
-			if now, err = m.inside.link(name); name != "" && err == nil {
+	if !n.Keeps {
+		now, err = m.byName(n)
+	}
+	if err == nil && n.called(now.name) {
+		m.devices = append(m.devices, device{name: n.Name, was: link{index: n.Index, up: n.Up}, now: now, addresses: n.addresses()})
+	}
+}
+
+func (m *Moved) byName(n *Noted) (now link, err error) {
+	err = unix.ENODEV
+	for _, name := range []string{passingName(n.Index), n.As, n.Name} {
+		if name != "" && n.called(name) {
+			if now, err = m.inside.link(name); err == nil {
 				break
 			}
 		}
 	}
-	if err == nil {
-		m.devices = append(m.devices, device{name: n.Name, was: link{n.Index, n.Up}, now: now, addresses: n.addresses()})
-	}
+	return now, err
+}
+
+// called says whether a device may have a name in the container's namespace: that it arrives with, or gets then.
+func (n *Noted) called(name string) bool {
+	before, after, pattern := strings.Cut(n.As, "%d")
+	return name == passingName(n.Index) || name == n.Name && !n.Taken || n.As != "" && name == n.As ||
+		pattern && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
 }
