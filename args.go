@@ -43,7 +43,9 @@ func permute(known []cli.Flag, args []string) (flags, rest []string) {
 			return flags, append(rest, args[i:]...)
 		case f == nil:
 			rest = append(rest, args[i])
-		case takesNext(f, args[i]) && i+1 < len(args):
+		case takesNext(f, args[i]) && i+1 == len(args): // the library finds nothing behind it, and says so
+			return append(flags, args[i]), nil
+		case takesNext(f, args[i]):
 			flags = append(flags, args[i], args[i+1])
 			i++
 		default:

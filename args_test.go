@@ -24,7 +24,7 @@ func TestFlagsFirst(t *testing.T) {
 		"delete -- -f":                      "delete -- -f",
 		"delete c -- -f":                    "delete c -- -f",
 		"delete -r -- c -f":                 "delete -r -- c -f",
-		"update c --memory -1 --pids-limit": "update --memory -1 --pids-limit c",
+		"update c --memory -1 --pids-limit": "update --memory -1 --pids-limit",
 		"update c --memory --pids-limit 5":  "update --memory --pids-limit c 5",
 		"kill c 9 --all":                    "kill --all c 9",
 		"kill c -9 --all":                   "kill --all c -9",

@@ -90,10 +90,14 @@ func countArgs(c *cli.Context, low, high int) error {
 	return nil
 }
 
-// unknownFlag: what the command knows has been taken from among the arguments (flagsFirst).
+// unknownFlag: what the command knows has been taken from among the arguments (flagsFirst), but for what follows --, which
+// is no flag whatever it looks like.
 func unknownFlag(c *cli.Context) string {
 	for _, a := range c.Args().Tail() {
-		if strings.HasPrefix(a, "-") {
+		if a == "--" {
+			break
+		}
+		if strings.HasPrefix(a, "-") && a != "-" && flagOf(c.Command.Flags, a) == nil {
 			return fmt.Sprintf("%s has no flag %s", c.Command.Name, a)
 		}
 	}
