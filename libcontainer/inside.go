@@ -61,7 +61,7 @@ func enterEarly(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 // sendInputs opens and sends the other inputs. On error the stub is gone.
 func (in *inside) sendInputs(own opener) error {
 	err := withInputs(in.plan.Inputs[in.plan.Early():], own, in.stub.SendInputs)
-	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+	if errors.Is(err, unix.EPIPE) {
 		return nil // it has ended in one of its first steps, and what it said of that is still to be heard
 	}
 	if err != nil {

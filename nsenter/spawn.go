@@ -210,7 +210,9 @@ func (s *Stub) word(n uint32, rights []byte) error {
 	word := binary.NativeEndian.AppendUint32(nil, n)
 	for {
 		err := unix.Sendmsg(int(s.conv.Fd()), word, rights, nil, unix.MSG_NOSIGNAL)
-		if err != unix.EINTR {
+		// ECONNRESET: it has died with something of ours unread, or before it accepted the connection; that is said once, and
+		// then it is EPIPE (unix(7)).
+		if err != unix.EINTR && err != unix.ECONNRESET {
 			return err
 		}
 	}

@@ -2,8 +2,10 @@ package nsenter
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -178,6 +180,42 @@ func FuzzParseReply(f *testing.F) {
 		}
 		if r, err := parseReply(buf[:replySize], nil); err != nil || len(r.Text) > replySize-16 || r.File != nil {
 			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+// TestGoToTheDead: who has died is told by EPIPE, also if it has never accepted the connection, or left a word unread.
+func TestGoToTheDead(t *testing.T) {
+	t.Run("unread", func(t *testing.T) {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Connect(os.NewFile(uintptr(pair[0]), "conv"))
+		defer s.Close()
+		if err := s.Go(); err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(pair[1])
+		if err := s.Go(); !errors.Is(err, unix.EPIPE) {
+			t.Errorf("got %v, want %v", err, unix.EPIPE)
+		}
+	})
+	t.Run("not accepted", func(t *testing.T) {
+		listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := &unix.SockaddrUnix{Name: filepath.Join(t.TempDir(), "s")}
+		conv, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil || unix.Bind(listener, name) != nil || unix.Listen(listener, 1) != nil || unix.Connect(conv, name) != nil {
+			t.Fatal("cannot connect: ", err)
+		}
+		s := Connect(os.NewFile(uintptr(conv), "conv"))
+		defer s.Close()
+		unix.Close(listener)
+		if err := s.Go(); !errors.Is(err, unix.EPIPE) {
+			t.Errorf("got %v, want %v", err, unix.EPIPE)
 		}
 	})
 }
