@@ -44,11 +44,11 @@ func TestStats(t *testing.T) {
 		t.Errorf("stats of all: %+v", all)
 	}
 	u := all[busy.id]
-	least := 3.0
-	if slow(1) > 1 { // where the loop may not get its share
-		least = 0.5
+	least, most := 3.0, 16.0
+	if slow(1) > 1 { // where the loop may not get its share, and rt not be there in time to look
+		least, most = 0.5, 50
 	}
-	if u.CPUPercent < least || u.CPUPercent > 16 {
+	if u.CPUPercent < least || u.CPUPercent > most {
 		t.Errorf("a busy loop with a tenth of a cpu: %v%%", u.CPUPercent)
 	}
 	if u.MemoryLimit != 64<<20 || u.MemoryUsage == 0 || u.MemoryUsage > 64<<20 || u.Pids != 1 || u.PidsLimit != 20 {
