@@ -48,10 +48,9 @@ type verbs interface {
 	Processes(id string) ([]int, error)
 	Pause(id string) error
 	Resume(id string) error
-	Update(id string, resources *specs.LinuxResources) error
+	Update(id string, resources *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error
 	AddMounts(id string, list []byte) error
 	RemoveMounts(id string, list []byte) error
-	UpdateRdt(id, l3CacheSchema, memBwSchema string) error
 	Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error
 	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
 	Top(id string) ([]libcontainer.Process, error)

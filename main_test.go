@@ -75,14 +75,18 @@ func (f *fake) Processes(id string) ([]int, error)           { return f.pids, f.
 func (f *fake) Pause(id string) error                        { return f.call("pause", id) }
 func (f *fake) Resume(id string) error                       { return f.call("resume", id) }
 
-func (f *fake) Update(id string, r *specs.LinuxResources) error { return f.call("update", id, *r) }
+func (f *fake) Update(id string, r *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error {
+	if rdt != nil {
+		return f.call("update", id, *r, *rdt)
+	}
+	return f.call("update", id, *r)
+}
 func (f *fake) AddMounts(id string, list []byte) error {
 	return f.call("add mounts", id, string(list))
 }
 func (f *fake) RemoveMounts(id string, list []byte) error {
 	return f.call("remove mounts", id, string(list))
 }
-func (f *fake) UpdateRdt(id, l3, mb string) error { return f.call("updateRdt", id, l3, mb) }
 func (f *fake) Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error {
 	for i := range f.events {
 		if err := emit(&f.events[i]); err != nil {

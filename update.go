@@ -107,12 +107,11 @@ func (p *program) updateCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
+		var rdt *specs.LinuxIntelRdt
 		if l3, mb := c.String("l3-cache-schema"), c.String("mem-bw-schema"); l3 != "" || mb != "" {
-			if err := p.runtime(c).UpdateRdt(c.Args().First(), l3, mb); err != nil {
-				return err
-			}
+			rdt = &specs.LinuxIntelRdt{L3CacheSchema: l3, MemBwSchema: mb}
 		}
-		return p.runtime(c).Update(c.Args().First(), r)
+		return p.runtime(c).Update(c.Args().First(), r, rdt)
 	})
 }
 

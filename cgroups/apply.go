@@ -26,7 +26,7 @@ func (c *Cgroup) Apply(r *specs.LinuxResources) (warnings []string, err error) {
 }
 
 // ApplyNoted is Apply that is whole also when this process is killed: note is told before the first write what Restore
-// then needs.
+// then needs, which may be nothing; its error is Apply's.
 func (c *Cgroup) ApplyNoted(r *specs.LinuxResources, note func([]Change) error) (warnings []string, err error) {
 	if r == nil {
 		return nil, nil
@@ -45,7 +45,7 @@ func (c *Cgroup) ApplyNoted(r *specs.LinuxResources, note func([]Change) error) 
 	}
 	if note != nil {
 		before, err := c.before(t)
-		if err == nil && len(before) > 0 {
+		if err == nil {
 			err = note(before)
 		}
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/sys"
-	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -49,25 +48,20 @@ func (k *making) makeRdt() error {
 	return err
 }
 
-// UpdateRdt changes the schemata of a container's resctrl group; what is "" stays as it is.
-func (r *Runtime) UpdateRdt(id, l3CacheSchema, memBwSchema string) error {
-	c, err := r.open(id, true)
-	if err != nil {
-		return err
+// rdtChange is what an update is to change of the container's resctrl group; nil if nothing.
+func (c *container) rdtChange(r *specs.LinuxIntelRdt) (*intelrdt.Change, error) {
+	if r == nil {
+		return nil, nil
 	}
-	defer c.release()
-	problems := bundle.CheckRdt(&specs.LinuxIntelRdt{L3CacheSchema: l3CacheSchema, MemBwSchema: memBwSchema})
-	switch {
-	case len(problems) > 0:
-		return bundle.Join(problems)
-	case c.RdtGroup == "":
-		return hint.With(errors.New("update schemata: the container is in no resctrl group"), "its configuration has no linux.intelRdt")
+	if c.RdtGroup == "" {
+		return nil, hint.With(errors.New("update schemata: the container is in no resctrl group"), "its configuration has no linux.intelRdt")
 	}
 	var lines []string
-	for _, s := range []string{l3CacheSchema, memBwSchema} {
+	for _, s := range []string{r.L3CacheSchema, r.MemBwSchema} {
 		if s != "" {
 			lines = append(lines, s)
 		}
 	}
-	return c.rdt().Write(lines)
+	change, err := c.rdt().Change(lines)
+	return &change, err
 }

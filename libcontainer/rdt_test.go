@@ -32,27 +32,3 @@ func TestRdtJournal(t *testing.T) {
 		}
 	}
 }
-
-// TestUpdateRdt: the schemata that are given are written to the container's group, and wrong ones are not.
-func TestUpdateRdt(t *testing.T) {
-	r, _ := newRuntime(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/schemata", nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	with, without := state{ID: "with", RdtGroup: dir}, state{ID: "without"}
-	place(t, r, "with", map[string]string{stateFile: string(with.encode())})
-	place(t, r, "without", map[string]string{stateFile: string(without.encode())})
-	if err := r.UpdateRdt("with", "L3:0=f", "MB:0=20"); err != nil {
-		t.Error(err)
-	}
-	if data, err := os.ReadFile(dir + "/schemata"); err != nil || string(data) != "L3:0=f\nMB:0=20\n" {
-		t.Errorf("schemata %q, %v", data, err)
-	}
-	if err := r.UpdateRdt("with", "", "L3:0=f"); err == nil || err.Error() != "/linux/intelRdt/memBwSchema: must start with MB: and not contain a newline" {
-		t.Error(err)
-	}
-	if err := r.UpdateRdt("without", "L3:0=f", ""); err == nil || err.Error() != "update schemata: the container is in no resctrl group" {
-		t.Error(err)
-	}
-}

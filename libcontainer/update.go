@@ -10,17 +10,23 @@ import (
 	"rt/cgroups"
 	"rt/cgroups/systemd"
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/intelrdt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// Update changes the limits of a container that are given in resources, and no others. Nothing of it is
-// written down: the kernel holds the limits, and what depends on the present one asks it.
+// Update changes the limits of a container that are given in resources, and no others: all of them, or none. Nothing of it
+// is written down: the kernel holds the limits, and what depends on the present one asks it. rdt, which may be nil, has the
+// schemata l3CacheSchema and memBwSchema of the container's resctrl group.
 //
 // Device rules are left as they are. Engines send those that they know with every update, and what was
 // allowed since, by a hook that hands out a GPU for one, would be lost.
-func (r *Runtime) Update(id string, resources *specs.LinuxResources) error {
+func (r *Runtime) Update(id string, resources *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error {
+	if problems := bundle.CheckRdt(rdt); len(problems) > 0 {
+		return bundle.Join(problems)
+	}
 	c, err := r.open(id, true)
 	if err != nil {
 		return err
@@ -29,7 +35,11 @@ func (r *Runtime) Update(id string, resources *specs.LinuxResources) error {
 	if !c.alive() {
 		return ErrNotRunning
 	}
-	return c.applyResources(changes(resources))
+	schemata, err := c.rdtChange(rdt)
+	if err != nil {
+		return err
+	}
+	return c.applyResources(changes(resources), schemata)
 }
 
 // changes leaves out what update does not change: devices, and limits that are 0. In config.json 0 is a limit
@@ -48,7 +58,7 @@ func changes(r *specs.LinuxResources) *specs.LinuxResources {
 }
 
 // applyResources is the one place where limits of a container that exists are changed.
-func (c *container) applyResources(r *specs.LinuxResources) error {
+func (c *container) applyResources(r *specs.LinuxResources, schemata *intelrdt.Change) error {
 	cg, err := c.mustHaveCgroup("update limits")
 	if err != nil {
 		return err
@@ -59,18 +69,30 @@ func (c *container) applyResources(r *specs.LinuxResources) error {
 	if c.Unit != "" {
 		r = withBandwidth(cg, r)
 	}
-	var undo func() error
-	warnings, err := cg.ApplyNoted(r, func(before []cgroups.Change) (err error) {
-		if err = c.noteUpdate(before); err == nil {
-			undo, err = c.setProperties(r) // before the files, which systemd would write again
+	var undo []func() error
+	warnings, err := cg.ApplyNoted(r, func(before []cgroups.Change) error {
+		if err := c.noteUpdate(updateJournal{before, schemata}); err != nil {
+			return err
+		}
+		if schemata != nil {
+			undo = append(undo, func() error { return c.rdt().Restore(*schemata) })
+			if err := c.rdt().Write(schemata.New); err != nil {
+				return err
+			}
+		}
+		back, err := c.setProperties(r) // before the files, which systemd would write again
+		if back != nil {
+			undo = append(undo, back)
 		}
 		return err
 	})
 	for _, w := range warnings {
 		c.rt.Warn("%s", w)
 	}
-	if err != nil && undo != nil {
-		err = errors.Join(err, undo())
+	if err != nil {
+		for _, back := range undo {
+			err = errors.Join(err, back())
+		}
 	}
 	c.endUpdate()
 	return err
@@ -113,9 +135,17 @@ func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) *specs.LinuxReso
 	return &all
 }
 
-// noteUpdate writes down what an update that is killed leaves to be taken back.
-func (c *container) noteUpdate(before []cgroups.Change) error {
-	data, err := json.Marshal(before)
+// An updateJournal is what an update that is killed leaves to be taken back.
+type updateJournal struct {
+	Files    []cgroups.Change `json:"files"`
+	Schemata *intelrdt.Change `json:"schemata,omitempty"`
+}
+
+func (c *container) noteUpdate(j updateJournal) error {
+	if len(j.Files) == 0 && j.Schemata == nil {
+		return nil
+	}
+	data, err := json.Marshal(j)
 	if err == nil {
 		err = writeAtomic(filepath.Join(c.dir, updateFile), data, 0o600)
 	}
@@ -139,8 +169,8 @@ func (c *container) finishUpdate() error {
 	if err != nil {
 		return fmt.Errorf("take back an update that was interrupted: %w", err)
 	}
-	var changes []cgroups.Change
-	if err := json.Unmarshal(data, &changes); err != nil {
+	var j updateJournal
+	if err := json.Unmarshal(data, &j); err != nil {
 		c.notTakenBack(fmt.Errorf("%s: %w", path, err))
 	}
 	cg, err := c.cgroup()
@@ -148,7 +178,12 @@ func (c *container) finishUpdate() error {
 		return err
 	}
 	if cg.Exists() {
-		c.restore(cg, changes)
+		c.restore(cg, j.Files)
+	}
+	if j.Schemata != nil && c.rdt().Exists() {
+		if err := c.rdt().Restore(*j.Schemata); err != nil {
+			c.notTakenBack(err)
+		}
 	}
 	c.endUpdate()
 	return nil

@@ -130,7 +130,7 @@ func schemata(c *specs.LinuxIntelRdt) (lines []string) {
 // Write changes the group's schemata.
 func (g Group) Write(lines []string) error {
 	text := strings.Join(lines, "\n") + "\n"
-	if err := sys.WriteFile(filepath.Join(g.Dir, "schemata"), text); err != nil {
+	if err := sys.WriteFile(g.schemataFile(), text); err != nil {
 		return fmt.Errorf("set %s (/linux/intelRdt): %w", strings.Join(lines, ", "), withReason(err, filepath.Dir(g.Dir)))
 	}
 	return nil
@@ -141,7 +141,7 @@ func (g Group) compare(c *specs.LinuxIntelRdt) error {
 		if want == "" {
 			continue
 		}
-		have, err := os.ReadFile(filepath.Join(g.Dir, "schemata"))
+		have, err := os.ReadFile(g.schemataFile())
 		if err != nil {
 			return fmt.Errorf("/linux/intelRdt/%s: %w", field, err)
 		}

@@ -219,7 +219,7 @@ func TestUpdateLeftHalf(t *testing.T) {
 		now := c.cgroupFile("cpuset", "cpuset.cpus")
 		journal := filepath.Join(c.root, c.id, "update")
 		c.must(os.WriteFile(journal, []byte(fmt.Sprintf(
-			`[{"path":%q,"old":"20","new":"30"},{"path":%q,"old":"9999","new":%q},{"path":%q,"old":"33554432","new":"50331648"}]`, pids, cpus, now, memory)), 0o600))
+			`{"files":[{"path":%q,"old":"20","new":"30"},{"path":%q,"old":"9999","new":%q},{"path":%q,"old":"33554432","new":"50331648"}]}`, pids, cpus, now, memory)), 0o600))
 		r := c.rt(append(verb, c.id)...).ok()
 		for _, want := range []string{"restore " + cpus + ": ", "restore " + memory + ": somebody else has changed it since"} {
 			if !strings.Contains(r.stderr, want) {
@@ -235,4 +235,46 @@ func TestUpdateLeftHalf(t *testing.T) {
 			t.Errorf("%s, and then: %s", verb[0], r.stderr)
 		}
 	}
+}
+
+// TestUpdateSchemata: limits and schemata of a resctrl group are changed together or not at all, whichever of them the kernel
+// refuses, and also when rt is killed between them.
+func TestUpdateSchemata(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "the state file is edited")
+	c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(30)}})).up()
+	group := filepath.Join(c.dir, "group") // stands for one; few processors have the real thing
+	c.must(os.Mkdir(group, 0o755))
+	schemata, state := filepath.Join(group, "schemata"), filepath.Join(c.root, c.id, "state.json")
+	data, err := os.ReadFile(state)
+	c.must(err)
+	c.must(os.WriteFile(state, []byte(strings.Replace(string(data), "{", fmt.Sprintf(`{"rdtGroup":%q,`, group), 1)), 0o600))
+	check := func(when, want string, pids string) {
+		t.Helper()
+		if got := c.read("group/schemata"); want != "" && got != want {
+			t.Errorf("%s: schemata %q, want %q", when, got, want)
+		}
+		c.check(when, limitFile{"pids/pids.max", pids, "pids.max", pids})
+		if exists(filepath.Join(c.root, c.id, "update")) {
+			t.Errorf("%s: the journal is still there", when)
+		}
+	}
+	c.must(os.Symlink("/proc/version", schemata)) // which can be read, and refuses every write
+	c.update("--l3-cache-schema", "L3:0=f", "--pids-limit", "40").fails("set L3:0=f (/linux/intelRdt): ").oneError()
+	check("resctrl refuses", "", "30")
+	c.must(os.Remove(schemata))
+	c.must(os.WriteFile(schemata, []byte("L3:0=7\nMB:0=50\n"), 0o644))
+	c.update("--l3-cache-schema", "L3:0=f", "--mem-bw-schema", "MB:0=40", "--pids-limit", "40", "--cpuset-cpus", "9999").fails("write cpuset.cpus").oneError()
+	check("the kernel refuses", "L3:0=7\nMB:0=50\n", "30")
+	c.update("--l3-cache-schema", "L3:0=f", "--mem-bw-schema", "MB:0=40", "--memory", "nonsense").fails("invalid value for memory").oneError()
+	c.update("--l3-cache-schema", "L3:0=f", "--mem-bw-schema", "L3:0=1", "--pids-limit", "40").fails("/linux/intelRdt/memBwSchema: must start with MB:").oneError()
+	check("rt refuses", "L3:0=7\nMB:0=50\n", "30")
+	c.update("--l3-cache-schema", "L3:0=f", "--mem-bw-schema", "MB:0=40", "--pids-limit", "40").ok()
+	check("both", "L3:0=f\nMB:0=40\n", "40")
+	c.update("--l3-cache-schema", "L3:0=3").ok()
+	check("schemata alone", "L3:0=3\nMB:0=40\n", "40")
+	c.must(os.WriteFile(filepath.Join(c.root, c.id, "update"), []byte(`{"files":[],"schemata":{"old":["L3:0=1","MB:0=40"],"new":["L3:0=3","MB:0=40"]}}`), 0o600))
+	c.rt("pause", c.id).ok()
+	check("killed", "L3:0=1\nMB:0=40\n", "40")
+	c.rt("resume", c.id).ok()
 }
