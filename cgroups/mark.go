@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"rt/internal/sys"
 )
@@ -22,6 +23,7 @@ func (c *Cgroup) setMarks() {
 // Marked is a directory with a mark.
 type Marked struct {
 	Dir     string
+	Name    string // path below the root of its hierarchy
 	Text    string
 	Trusted bool // by sys.Mark
 }
@@ -48,7 +50,7 @@ func (h *Host) FindMarked() (found []Marked, err error) {
 				return nil
 			}
 			if text, trusted := sys.Mark(path); text != "" {
-				found = append(found, Marked{path, text, trusted})
+				found = append(found, Marked{path, strings.TrimPrefix(path, root), text, trusted})
 				return fs.SkipDir
 			}
 			return nil

@@ -1,6 +1,13 @@
 package libcontainer
 
-import "testing"
+import (
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
 
 func TestParseMark(t *testing.T) {
 	for text, want := range map[string]mark{
@@ -26,7 +33,7 @@ func TestLives(t *testing.T) {
 	self := viewOf("self")
 	for want, list := range map[bool][]mark{
 		true:  {{view: self}, {view: self, pids: ours + 1}, {view: "1:2:3", pids: ours + 1}},
-		false: {{view: self, pids: ours}, {view: "1:2:3", pids: ours}},
+		false: {{view: self, pids: ours}},
 	} {
 		for _, m := range list {
 			m.dir = r.dir("none")
@@ -35,10 +42,37 @@ func TestLives(t *testing.T) {
 			}
 		}
 	}
+	gone := mark{view: "1:2:3", pids: ours, dir: r.dir("none")}
+	if got, want := gone.lives(r, []string{"/cg"}), inUse(1); got != want { // where it cannot be seen whether it is in use
+		t.Errorf("%+v: %v, want %v", gone, got, want)
+	}
 	// A forged or a foreign unit is not stopped.
 	for _, m := range []mark{{unit: "app.slice", trusted: true}, {unit: "a.scope"}, {trusted: true}} {
 		if got := m.scope([]string{"/sys/fs/cgroup/" + m.unit}); got != "" {
 			t.Errorf("%+v: %s", m, got)
 		}
+	}
+}
+
+// TestInUse: where the namespaces of other users' processes cannot be seen, any may be in use.
+func TestInUse(t *testing.T) {
+	if unix.Geteuid() != 0 {
+		t.Skip("becoming another user needs root")
+	}
+	const none = 1                         // no namespace has this inode
+	_, hidden := os.Stat("/proc/1/ns/mnt") // of an init that cannot be traced not even root can
+	if !inUse(mountNamespace("self")) || inUse(none) != errors.Is(hidden, os.ErrPermission) {
+		t.Errorf("as root: own %v, none %v, of init: %v", inUse(mountNamespace("self")), inUse(none), hidden)
+	}
+	done := make(chan bool)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
+		if _, _, err := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); err != 0 {
+			t.Error(err)
+		}
+		done <- inUse(none)
+	}()
+	if !<-done {
+		t.Error("what may not be looked at was taken for unused")
 	}
 }
