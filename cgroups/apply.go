@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -31,7 +30,10 @@ func (c *Cgroup) ApplyNoted(r *specs.LinuxResources, note func([]Change) error) 
 	if r == nil {
 		return nil, nil
 	}
-	t, err := c.translate(c.withMemoryLimit(r), false)
+	if r, err = c.WithMemoryLimit(r); err != nil {
+		return nil, err
+	}
+	t, err := c.translate(r, false)
 	if err != nil {
 		return t.warnings, err
 	}
@@ -123,22 +125,21 @@ func (c *Cgroup) check(t *translation) error {
 	})
 }
 
-// withMemoryLimit completes an update of memory+swap alone: v2 limits swap by itself, which is the difference to the
-// memory limit that is there.
-func (c *Cgroup) withMemoryLimit(r *specs.LinuxResources) *specs.LinuxResources {
+// WithMemoryLimit adds the limit in force to an update of memory+swap alone: v2 limits swap by itself, which is the difference
+// of the two. Where there is no limit r stays, and Apply says that it is needed.
+func (c *Cgroup) WithMemoryLimit(r *specs.LinuxResources) (*specs.LinuxResources, error) {
 	m := r.Memory
-	if m == nil || !given(m.Swap) || *m.Swap < 0 || given(m.Limit) || c.dirOf("memory") != "" {
-		return r
+	if m == nil || !given(m.Swap) || *m.Swap < 0 || given(m.Limit) {
+		return r, nil
 	}
-	text, err := readShort(c.dirOf("") + "/memory.max")
-	limit, parseErr := strconv.ParseInt(text, 10, 64)
-	if err != nil || parseErr != nil {
-		return r // there is none: the translation says that it is needed
+	limit, err := c.MemoryLimitV2()
+	if err != nil || limit == nil {
+		return r, err
 	}
 	full, memory := *r, *m
-	memory.Limit = &limit
+	memory.Limit = limit
 	full.Memory = &memory
-	return &full
+	return &full, nil
 }
 
 // updateDevices changes a v1 devices cgroup that may be in use. From one list of allowed devices to another only

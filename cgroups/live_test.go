@@ -92,6 +92,9 @@ func cgroupFor(t testing.TB, h *Host) *Cgroup {
 	return c
 }
 
+// ownProcs are the processes in the cgroup itself, not below it.
+func ownProcs(c *Cgroup) ([]int, error) { return c.procs(false, func(*member) bool { return true }) }
+
 func create(t testing.TB, c *Cgroup, config string) {
 	t.Helper()
 	if _, err := c.Create(parse(t, config)); err != nil {
@@ -176,7 +179,7 @@ func TestCreateJoinDestroy(t *testing.T) {
 			}
 		}
 		cmd := sh(t, c, "")
-		for what, f := range map[string]func() ([]int, error){"Procs": c.Procs, "OwnProcs": c.OwnProcs} {
+		for what, f := range map[string]func() ([]int, error){"Procs": c.Procs, "own": func() ([]int, error) { return ownProcs(c) }} {
 			if pids, err := f(); err != nil || !slices.Equal(pids, []int{cmd.Process.Pid}) {
 				t.Errorf("%s: %v %v, want %d", what, pids, err, cmd.Process.Pid)
 			}
@@ -323,8 +326,8 @@ func TestNested(t *testing.T) {
 		if pids, err := c.Procs(); err != nil || !slices.Equal(pids, []int{cmd.Process.Pid}) {
 			t.Errorf("Procs %v %v", pids, err)
 		}
-		if pids, err := c.OwnProcs(); err != nil || len(pids) != 0 {
-			t.Errorf("OwnProcs %v %v", pids, err)
+		if pids, err := ownProcs(c); err != nil || len(pids) != 0 {
+			t.Errorf("own processes %v %v", pids, err)
 		}
 		if _, err := c.Create(nil); err == nil || !strings.Contains(err.Error(), "is not empty: 1 process(es)") {
 			t.Errorf("a process below: %v", err)

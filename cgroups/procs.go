@@ -16,11 +16,6 @@ import (
 // removed. A cgroup that is gone has none.
 func (c *Cgroup) Procs() ([]int, error) { return c.procs(true, func(*member) bool { return true }) }
 
-// OwnProcs are the processes in the cgroup itself, not below it, sorted.
-func (c *Cgroup) OwnProcs() ([]int, error) {
-	return c.procs(false, func(*member) bool { return true })
-}
-
 // Everybody is Procs, and whether there are also processes that have no number here, as they are outside our pid namespace.
 func (c *Cgroup) Everybody() (pids []int, others bool, err error) {
 	all, err := c.numbers(true, func(*member) bool { return true })

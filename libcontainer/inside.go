@@ -324,15 +324,19 @@ func (in *inside) stepError(r *nsenter.Reply) error {
 
 // executed waits for the end of the conversation, which is the program's beginning.
 func (in *inside) executed() error {
-	serve := in.onSync
-	if serve == nil {
-		serve = func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) }
-	}
-	err := in.until(0, serve)
+	err := in.until(0, in.serve())
 	if err == io.EOF && in.announce {
 		return nil
 	}
 	return err
+}
+
+// serve is what is done at the sync points that remain.
+func (in *inside) serve() func(point int) error {
+	if in.onSync != nil {
+		return in.onSync
+	}
+	return func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) }
 }
 
 // abandon ends whatever there is of the process.

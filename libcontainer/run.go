@@ -99,8 +99,8 @@ func (r *Runtime) removeOwn(c *container) error {
 	return r.remove(now)
 }
 
-// killedEarly: on its way from the word to its program the process was ended by a signal from outside. To the caller of a
-// foreground rt that is an exit status, as it would be a moment later; a fault (a filter's SIGSYS above all) is an error.
+// killedEarly: on its way from the word to its program the process was ended by a signal. To the caller of a foreground rt that
+// is an exit status, as it would be a moment later. A filter's SIGSYS does not come here: it counts as the program's.
 func (k *making) killedEarly(err error) (status int, killed bool) {
 	if k.detached || !errors.Is(err, errDied) {
 		return -1, false
@@ -108,10 +108,6 @@ func (k *making) killedEarly(err error) (status int, killed bool) {
 	ws, err := sys.Wait(k.c.Pid)
 	k.in.pid = 0 // reaped: the number may be another's
 	if err != nil || !ws.Signaled() {
-		return -1, false
-	}
-	switch ws.Signal() {
-	case unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGILL, unix.SIGFPE, unix.SIGTRAP, unix.SIGABRT:
 		return -1, false
 	}
 	return 128 + int(ws.Signal()), true

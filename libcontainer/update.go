@@ -63,7 +63,7 @@ func (c *container) applyResources(r *specs.LinuxResources, schemata *intelrdt.C
 	if err != nil {
 		return err
 	}
-	if r, err = withMemoryLimit(cg, r); err != nil {
+	if r, err = cg.WithMemoryLimit(r); err != nil {
 		return err
 	}
 	if c.Unit != "" {
@@ -96,22 +96,6 @@ func (c *container) applyResources(r *specs.LinuxResources, schemata *intelrdt.C
 	}
 	c.endUpdate()
 	return err
-}
-
-// withMemoryLimit adds the limit in force to a change of memory+swap alone: cgroup v2 knows swap by itself,
-// which is the difference of the two. Where there is none, Apply refuses.
-func withMemoryLimit(cg *cgroups.Cgroup, r *specs.LinuxResources) (*specs.LinuxResources, error) {
-	m := r.Memory
-	if m == nil || m.Swap == nil || *m.Swap <= 0 || m.Limit != nil && *m.Limit != 0 {
-		return r, nil
-	}
-	now, err := cg.MemoryLimitV2()
-	if err != nil || now == nil {
-		return r, err
-	}
-	memory, all := *m, *r
-	memory.Limit, all.Memory = now, &memory
-	return &all, nil
 }
 
 // withBandwidth adds the quota and period in force to a change of any of a CPU's limits. systemd writes all of these

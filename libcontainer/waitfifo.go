@@ -61,11 +61,7 @@ func (in *inside) becomes(held bool) error {
 	if !held {
 		return in.executed()
 	}
-	serve := in.onSync
-	if serve == nil {
-		serve = func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) }
-	}
-	return in.until(nsenter.SyncGate, serve)
+	return in.until(nsenter.SyncGate, in.serve())
 }
 
 // execHeld lets a process go to its FIFO. Detached, rt does not stay to see whether it becomes the program; in the foreground

@@ -25,6 +25,7 @@ func CatchSignals() (*Signals, error) {
 		return nil, fmt.Errorf("make a pipe for signals: %w", err)
 	}
 	if err := unix.SetNonblock(p[1], true); err != nil {
+		_, _ = unix.Close(p[0]), unix.Close(p[1])
 		return nil, fmt.Errorf("make a pipe for signals: %w", err)
 	}
 	nsenter.CatchSignals(p[1], caught())
