@@ -21,13 +21,13 @@ func (l *lab) unshare(flags ...string) *place {
 	l.t.Helper()
 	cmd := exec.Command("unshare", append(flags, "--", "/bin/busybox", "sleep", "100000")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	l.must(orphans.start(cmd))
+	l.must(orphans.Start(cmd))
 	ended := false
 	p := &place{end: func() {
 		if !ended {
 			ended = true
 			_ = cmd.Process.Kill()
-			_ = orphans.wait(cmd)
+			_ = orphans.Wait(cmd)
 		}
 	}}
 	l.t.Cleanup(p.end)
@@ -133,6 +133,6 @@ func (l *lab) hideRoot(p *place) {
 	l.t.Helper()
 	argv := append(p.enter[:len(p.enter):len(p.enter)], "mount", "-t", "tmpfs", "rt-fault", l.root)
 	cmd := exec.Command(argv[0], argv[1:]...)
-	l.must(orphans.start(cmd))
-	l.must(orphans.wait(cmd))
+	l.must(orphans.Start(cmd))
+	l.must(orphans.Wait(cmd))
 }

@@ -82,10 +82,30 @@ func (l *lab) limited(v1, v2 string) (script string, set func(value string)) {
 
 // TestNoPids: the caller of rt may have few processes. rt may end in the middle, as its threads are processes, too.
 func TestNoPids(t *testing.T) {
-	l := newLab(t)
-	script, set := l.limited("pids.max", "pids.max")
-	failed, made := 0, 0
+	var limits []int
 	for n := 1; n <= 24; n += step() {
+		limits = append(limits, n)
+	}
+	createWithin(t, "pids.max", "pids.max", limits, 0)
+}
+
+// TestNoMemory: the caller's cgroup is too small for rt, which the kernel kills.
+func TestNoMemory(t *testing.T) {
+	var limits []int
+	for kib := 16 << 10; kib >= 256; kib = kib * 3 / 4 {
+		limits = append(limits, kib<<10)
+	}
+	createWithin(t, "memory.limit_in_bytes", "memory.max", limits, 137)
+}
+
+// createWithin creates a container below each of some limits, which are to be too low and high enough. An exit status of killed,
+// unless that is 0, is the kernel's doing and needs no error.
+func createWithin(t *testing.T, v1, v2 string, limits []int, killed int) {
+	t.Helper()
+	l := newLab(t)
+	script, set := l.limited(v1, v2)
+	failed, made := 0, 0
+	for _, n := range limits {
 		set(fmt.Sprint(n))
 		l.under(script)
 		r := l.rt("create", "--bundle", l.bundle, l.id)
@@ -94,46 +114,17 @@ func TestNoPids(t *testing.T) {
 			made++
 		} else {
 			failed++
+		}
+		if r.code != 0 && r.code != killed {
 			if err := short(r); err != nil {
-				t.Errorf("with %d processes: %v", n, err)
+				t.Errorf("%s at %d: %v", v2, n, err)
 			}
 		}
 		if err := l.sound(nil); err != nil {
-			t.Errorf("with %d processes: %v", n, err)
+			t.Errorf("%s at %d: %v", v2, n, err)
 		}
 	}
-	t.Logf("%d creates failed for want of processes, %d did not", failed, made)
-	if failed == 0 || made == 0 {
-		t.Error("the limits were not chosen well")
-	}
-}
-
-// TestNoMemory: the caller's cgroup is too small for rt, which the kernel kills.
-func TestNoMemory(t *testing.T) {
-	l := newLab(t)
-	script, set := l.limited("memory.limit_in_bytes", "memory.max")
-	failed, made := 0, 0
-	for kib := 16 << 10; kib >= 256; kib = kib * 3 / 4 {
-		set(fmt.Sprint(kib << 10))
-		l.under(script)
-		r := l.rt("create", "--bundle", l.bundle, l.id)
-		l.prefix = nil
-		switch {
-		case r.code == 0:
-			made++
-		case r.code == 137:
-			failed++
-		default:
-			failed++
-			if err := short(r); err != nil {
-				t.Errorf("with %d KiB: %v", kib, err)
-			}
-		}
-		if err := l.sound(nil); err != nil {
-			t.Errorf("with %d KiB: %v", kib, err)
-		}
-	}
-	t.Logf("%d creates failed for want of memory, %d did not", failed, made)
+	t.Logf("%s: %d creates failed for want of it, %d did not", v2, failed, made)
 	if failed == 0 || made == 0 {
 		t.Error("the limits were not chosen well")
 	}

@@ -175,10 +175,10 @@ func (l *lab) command(args ...string) (cmd *exec.Cmd, out, errs *os.File) {
 func (l *lab) finish(cmd *exec.Cmd, args []string, out, errs *os.File) result {
 	l.t.Helper()
 	timer := (*time.Timer)(nil)
-	err := orphans.start(cmd)
+	err := orphans.Start(cmd)
 	if err == nil {
 		timer = time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-		err = orphans.wait(cmd)
+		err = orphans.Wait(cmd)
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -245,13 +245,13 @@ func (l *lab) inject(j job, args ...string) result {
 	defer said.Close()
 	cmd := exec.Command(machine.self)
 	cmd.Env, cmd.ExtraFiles, cmd.Stderr = []string{jobVariable + "=" + string(data)}, []*os.File{w}, os.Stderr
-	l.must(orphans.start(cmd))
+	l.must(orphans.Start(cmd))
 	w.Close()
 	r := result{args: args}
 	if err := json.NewDecoder(said).Decode(&r.report); err != nil || r.Err != "" {
 		l.t.Fatalf("injector: %v %s", err, r.Err)
 	}
-	l.must(orphans.wait(cmd))
+	l.must(orphans.Wait(cmd))
 	r.stdout, r.stderr, r.code = text(l.t, files[0]), text(l.t, files[1]), exitCode(r.Status)
 	return r
 }

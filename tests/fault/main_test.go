@@ -3,16 +3,12 @@ package fault
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"rt/tests/reaper"
 )
 
 // machine is what TestMain found; set once, before any test runs.
@@ -32,10 +28,6 @@ func TestMain(m *testing.M) {
 func withMachine(run func() int) int {
 	if os.Geteuid() != 0 {
 		return complain("these tests start containers: run them as root")
-	}
-	// What rt leaves behind when it is killed comes to this process, which reaps it.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return complain("become subreaper: %v", err)
 	}
 	rt := os.Getenv("RT")
 	if rt == "" {
@@ -58,7 +50,10 @@ func withMachine(run func() int) int {
 	if err := os.Chmod(machine.work, 0o755); err != nil { // a container's root may be an ordinary user of the host
 		return complain("%v", err)
 	}
-	go orphans.loop()
+	// What rt leaves behind when it is killed comes to this process, which reaps it.
+	if err := orphans.Begin(); err != nil {
+		return complain("%v", err)
+	}
 	return run()
 }
 
@@ -78,52 +73,4 @@ func slow(d time.Duration) time.Duration {
 	return d
 }
 
-// A reaper takes the exit status of the orphans that come to this process. It must: a dead process of a container that nobody
-// waits for keeps the container's init from ending. What the tests start themselves is left to os/exec.
-type reaper struct {
-	mu   sync.Mutex
-	ours map[int]bool
-}
-
-var orphans = reaper{ours: map[int]bool{}}
-
-func (r *reaper) start(cmd *exec.Cmd) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	r.ours[cmd.Process.Pid] = true
-	return nil
-}
-
-func (r *reaper) wait(cmd *exec.Cmd) error {
-	err := cmd.Wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.ours, cmd.Process.Pid)
-	return err
-}
-
-func (r *reaper) loop() {
-	for {
-		var info unix.Siginfo
-		if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil || !r.takeOne() {
-			time.Sleep(time.Millisecond) // nothing to wait for yet, or os/exec is about to reap its own
-		}
-	}
-}
-
-func (r *reaper) takeOne() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
-	// si_pid is the first field after three ints and padding (sigaction(2)); x/sys has no name for it.
-	pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16)))
-	if err != nil || pid == 0 || r.ours[pid] {
-		return false
-	}
-	got, err := syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
-	return err == nil && got == pid
-}
+var orphans = reaper.New()

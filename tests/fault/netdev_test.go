@@ -18,10 +18,10 @@ func network(t *testing.T) int {
 	t.Helper()
 	cmd := exec.Command("/bin/busybox", "sleep", "100000")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := orphans.start(cmd); err != nil {
+	if err := orphans.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = orphans.wait(cmd) })
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = orphans.Wait(cmd) })
 	return cmd.Process.Pid
 }
 
@@ -34,8 +34,8 @@ func ipIn(pid int, args ...string) (string, error) {
 	defer out.Close()
 	defer os.Remove(out.Name())
 	cmd.Stdout, cmd.Stderr = out, out
-	if err = orphans.start(cmd); err == nil {
-		err = orphans.wait(cmd)
+	if err = orphans.Start(cmd); err == nil {
+		err = orphans.Wait(cmd)
 	}
 	said, _ := os.ReadFile(out.Name())
 	return string(said), err

@@ -290,8 +290,8 @@ func TestRaceDetector(t *testing.T) {
 		t.Fatal(err)
 	}
 	build.Stdout, build.Stderr = log, log
-	if err = orphans.start(build); err == nil {
-		err = orphans.wait(build)
+	if err = orphans.Start(build); err == nil {
+		err = orphans.Wait(build)
 	}
 	if said := text(t, log); err != nil {
 		t.Fatalf("build with -race: %v\n%s", err, said)

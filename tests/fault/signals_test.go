@@ -111,7 +111,7 @@ func TestZombie(t *testing.T) {
 		out, _ := exec.Command(machine.rt, append([]string{"--root", l.root}, args...)...).CombinedOutput()
 		return string(out)
 	}
-	orphans.mu.Lock()
+	release := orphans.Hold()
 	l.must(syscall.Kill(init, syscall.SIGKILL))
 	for stateOf(init) != "Z" {
 		time.Sleep(time.Millisecond)
@@ -119,7 +119,7 @@ func TestZombie(t *testing.T) {
 	state, start, run := plain("state", l.id), plain("start", l.id), plain("exec", l.id, "/bin/true")
 	kill, remove := plain("kill", l.id, "TERM"), plain("delete", l.id)
 	zombie := stateOf(init)
-	orphans.mu.Unlock()
+	release()
 	if zombie != "Z" {
 		t.Fatal("it is no zombie any more: nothing was tested")
 	}
@@ -167,9 +167,9 @@ kill -9 $pid
 	cmd := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "/bin/busybox", "sh", "-c", script, "sh", machine.rt, l.root, l.bundle, l.id)
 	out := l.temp()
 	cmd.Stdout, cmd.Stderr = out, out
-	err := orphans.start(cmd)
+	err := orphans.Start(cmd)
 	if err == nil {
-		err = orphans.wait(cmd)
+		err = orphans.Wait(cmd)
 	}
 	if said := text(t, out); err != nil {
 		t.Errorf("%v: %s", err, said)
@@ -180,8 +180,8 @@ kill -9 $pid
 func TestParentDies(t *testing.T) {
 	l := newLab(t)
 	cmd := exec.Command("/bin/busybox", "sh", "-c", `"$@" & kill -9 $$`, "sh", machine.rt, "--root", l.root, "create", "--bundle", l.bundle, l.id)
-	l.must(orphans.start(cmd))
-	_ = orphans.wait(cmd)
+	l.must(orphans.Start(cmd))
+	_ = orphans.Wait(cmd)
 	l.must(l.eventually("the container", func() bool { status, err := l.state(); return err == nil && status == "created" }))
 	if err := l.sound(nil); err != nil {
 		t.Error(err)
@@ -203,7 +203,7 @@ func TestTerminalGone(t *testing.T) {
 	cmd := exec.Command(machine.rt, "--root", l.root, "run", "--bundle", l.bundle, l.id)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	l.must(orphans.start(cmd))
+	l.must(orphans.Start(cmd))
 	tty.Close()
 	l.must(l.eventually("the container", func() bool { status, _ := l.state(); return status == "running" }))
 	master.Close()
@@ -215,7 +215,7 @@ func TestTerminalGone(t *testing.T) {
 	if err := l.sound0(); err != nil {
 		t.Error(err)
 	}
-	_ = orphans.wait(cmd)
+	_ = orphans.Wait(cmd)
 }
 
 // cpuOf is what a process has used, in ticks of 10 ms.

@@ -39,8 +39,8 @@ var criuCheck = sync.OnceValue(func() string {
 	defer f.Close()
 	cmd := exec.Command(path, "check")
 	cmd.Stdout, cmd.Stderr = f, f
-	if orphans.start(cmd) == nil {
-		_ = orphans.wait(cmd)
+	if orphans.Start(cmd) == nil {
+		_ = orphans.Wait(cmd)
 	}
 	if cmd.ProcessState == nil || !cmd.ProcessState.Success() {
 		text, _ := os.ReadFile(f.Name())
@@ -57,12 +57,12 @@ var criuNetworks = sync.OnceValue(func() string {
 	}
 	holder := exec.Command("unshare", "-n", "sleep", "1000")
 	holder.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := orphans.start(holder); err != nil {
+	if err := orphans.Start(holder); err != nil {
 		return err.Error()
 	}
 	defer func() {
 		_ = holder.Process.Kill()
-		_ = orphans.wait(holder)
+		_ = orphans.Wait(holder)
 	}()
 	for !strings.Contains(commandOf(holder.Process.Pid), "sleep 1000") {
 		time.Sleep(time.Millisecond)
@@ -72,8 +72,8 @@ var criuNetworks = sync.OnceValue(func() string {
 		lock = "nftables"
 	}
 	dump := exec.Command(criuProgram(), "dump", "-t", pidText(holder.Process.Pid), "-D", dir, "-o", "log", "--leave-running", "--empty-ns", "net", "--network-lock", lock)
-	if err := orphans.start(dump); err == nil {
-		_ = orphans.wait(dump)
+	if err := orphans.Start(dump); err == nil {
+		_ = orphans.Wait(dump)
 	}
 	if dump.ProcessState != nil && dump.ProcessState.Success() {
 		return ""
@@ -278,8 +278,8 @@ func TestCheckpointForeground(t *testing.T) {
 	defer w.Close()
 	cmd := exec.Command(machine.rt, "--root", c.root, "run", "-d", "--bundle", c.bundle, c.id)
 	cmd.Stdout = w
-	c.must(orphans.start(cmd))
-	c.must(orphans.wait(cmd))
+	c.must(orphans.Start(cmd))
+	c.must(orphans.Wait(cmd))
 	n := c.counts(2)
 	c.save().ok()
 	if text := c.read("images/descriptors.json"); !strings.Contains(text, `"pipe:[`) {
@@ -290,12 +290,12 @@ func TestCheckpointForeground(t *testing.T) {
 	defer got.Close()
 	fg := exec.Command(machine.rt, append(withCriu(), "--root", c.root, "restore", "--bundle", c.bundle, "--image-path", c.images(), c.id)...)
 	fg.Stdout = out
-	c.must(orphans.start(fg))
+	c.must(orphans.Start(fg))
 	out.Close()
 	c.awaitPath("r/" + c.id + "/state.json")
 	c.goesOn(n)
 	c.kill("USR1").ok()
-	_ = orphans.wait(fg)
+	_ = orphans.Wait(fg)
 	if code := exitCode(fg.ProcessState); code != 7 {
 		t.Errorf("exit status %d", code)
 	}
@@ -375,10 +375,10 @@ func TestCheckpointLazyPages(t *testing.T) {
 		t.Fatalf("%d bytes, %v: %s", n, err, r)
 	}
 	pages := exec.Command(criuProgram(), "lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", "27277", "-D", c.images())
-	c.must(orphans.start(pages))
+	c.must(orphans.Start(pages))
 	defer func() {
 		_ = pages.Process.Kill()
-		_ = orphans.wait(pages)
+		_ = orphans.Wait(pages)
 	}()
 	eventually(t, "the daemon's socket", func() bool { _, err := os.Stat(filepath.Join(c.images(), "lazy-pages.socket")); return err == nil })
 	// The first container's directory has the id until its pages have been fetched.

@@ -75,11 +75,11 @@ func begin(t *testing.T, dir, root string, c call) *running {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = c.tty, c.tty, c.tty
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	}
-	if err := orphans.start(cmd); err != nil {
+	if err := orphans.Start(cmd); err != nil {
 		t.Fatalf("start %s: %v", machine.rt, err)
 	}
 	r.timer = time.AfterFunc(patience, r.kill)
-	go func() { r.ended <- orphans.wait(cmd) }()
+	go func() { r.ended <- orphans.Wait(cmd) }()
 	t.Cleanup(func() {
 		if cmd.ProcessState == nil { // the test has failed before it waited
 			r.kill()

@@ -22,9 +22,9 @@ var debianRoot = sync.OnceValues(func() (string, error) {
 	cmd.Stderr = &stderr
 	out := new(strings.Builder)
 	cmd.Stdout = out
-	err := orphans.start(cmd)
+	err := orphans.Start(cmd)
 	if err == nil {
-		err = orphans.wait(cmd)
+		err = orphans.Wait(cmd)
 	}
 	if err != nil {
 		return "", fmt.Errorf("scripts/rootfs debian: %w\n%s", err, stderr.String())

@@ -177,9 +177,9 @@ func hostCommand(name string, args ...string) (string, error) {
 	var out strings.Builder
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := orphans.start(cmd)
+	err := orphans.Start(cmd)
 	if err == nil {
-		err = orphans.wait(cmd)
+		err = orphans.Wait(cmd)
 	}
 	return out.String(), err
 }

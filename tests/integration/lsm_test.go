@@ -91,9 +91,9 @@ func output(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := orphans.start(cmd)
+	err := orphans.Start(cmd)
 	if err == nil {
-		err = orphans.wait(cmd)
+		err = orphans.Wait(cmd)
 	}
 	if err != nil {
 		t.Fatalf("%s: %v: %s", cmd.Path, err, &out)

@@ -31,10 +31,6 @@ func withMachine(run func() int) int {
 	if err := leaveCgroup(); err != nil {
 		return complain("%v (these tests start containers: run them as root)", err)
 	}
-	// Orphans of containers come to this process, so that a test can reap them and see their exit status.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return complain("become subreaper: %v", err)
-	}
 	if err := findRuntime(); err != nil {
 		return complain("%v", err)
 	}
@@ -50,7 +46,10 @@ func withMachine(run func() int) int {
 	if err := buildProbe(); err != nil {
 		return complain("%v", err)
 	}
-	go orphans.loop()
+	// Orphans of containers come to this process, so that a test can reap them and see their exit status.
+	if err := orphans.Begin(); err != nil {
+		return complain("%v", err)
+	}
 	code := run()
 	if err := checkDevNull(); err != nil {
 		return complain("%v", err)

@@ -250,10 +250,10 @@ func hold(t *testing.T, flags ...string) holder {
 	}
 	ready := filepath.Join(t.TempDir(), "ready")
 	cmd := exec.Command("unshare", append(flags, "sh", "-c", "touch "+ready+"; exec sleep 300")...)
-	if err := orphans.start(cmd); err != nil {
+	if err := orphans.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = orphans.wait(cmd) })
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = orphans.Wait(cmd) })
 	eventually(t, "the holder of a namespace", func() bool { _, err := os.Stat(ready); return err == nil })
 	return holder{cmd.Process.Pid}
 }

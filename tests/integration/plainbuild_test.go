@@ -25,8 +25,8 @@ func TestPlainBuild(t *testing.T) {
 	log := tempFile(t, c.dir, "build-")
 	defer log.Close()
 	build.Stdout, build.Stderr = log, log
-	c.must(orphans.start(build))
-	if err := orphans.wait(build); err != nil {
+	c.must(orphans.Start(build))
+	if err := orphans.Wait(build); err != nil {
 		t.Fatalf("go build: %v\n%s", err, readAll(t, log))
 	}
 	want := c.run().ok().stdout

@@ -24,10 +24,10 @@ func specDir(t *testing.T) string {
 	out := tempFile(t, machine.work, "go-list-")
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := orphans.start(cmd); err != nil {
+	if err := orphans.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
-	if err := orphans.wait(cmd); err != nil {
+	if err := orphans.Wait(cmd); err != nil {
 		t.Fatalf("go list: %v: %s", err, readAll(t, out))
 	}
 	return strings.TrimSpace(readAll(t, out))

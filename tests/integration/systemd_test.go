@@ -250,8 +250,8 @@ func TestSystemdUnitExists(t *testing.T) {
 		run = append([]string{"--user"}, run...)
 	}
 	cmd := exec.Command("systemd-run", run...)
-	c.must(orphans.start(cmd))
-	_ = orphans.wait(cmd) // ended by systemd
+	c.must(orphans.Start(cmd))
+	_ = orphans.Wait(cmd) // ended by systemd
 	if got := c.property("ActiveState"); got != "failed" {
 		t.Fatalf("the stale unit is %s", got)
 	}

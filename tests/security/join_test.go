@@ -27,31 +27,44 @@ func TestSnoop(t *testing.T) {
 			if name == "peek" {
 				verb = name
 			}
-			v := newVictim(t, append(edits, args("sh", "-c", "attack "+verb+" $MARKER >/tmp/snooped; sleep 1000"))...)
-			v.spec.Process.Env = append(v.spec.Process.Env, "MARKER="+v.outside)
-			v.write()
-			must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
-			v.up()
-			eventually(t, "the spy", func() bool { _, err := os.Stat(v.rootfs + "/tmp/snooped"); return err == nil })
+			v := spied(t, verb, edits)
 			for range runs(40, 1000) {
 				v.exec("true").ok(t)
 			}
-			v.file("bundle/rootfs/stop", "", 0o644)
-			var report string
-			eventually(t, "the spy's report", func() bool {
-				text, _ := os.ReadFile(v.rootfs + "/tmp/snooped")
-				report = string(text)
-				return strings.Contains(report, "met ")
-			})
-			if strings.Contains(report, "got ") {
-				t.Errorf("the container got hold of the runtime's process:\n%s", report)
-			}
-			if strings.Contains(report, "met 0\n") {
-				t.Error("the spy has met no process of the runtime: nothing was tested")
-			}
-			t.Logf("%s", report)
+			v.spiedOn()
 		})
 	}
+}
+
+// spied is a container that looks at every process that comes into its pid namespace.
+func spied(t *testing.T, verb string, edits []func(*victim)) *victim {
+	t.Helper()
+	v := newVictim(t, append(edits, args("sh", "-c", "attack "+verb+" $MARKER >/tmp/snooped; sleep 1000"))...)
+	v.spec.Process.Env = append(v.spec.Process.Env, "MARKER="+v.outside)
+	v.write()
+	must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
+	v.up()
+	eventually(t, "the spy", func() bool { _, err := os.Stat(v.rootfs + "/tmp/snooped"); return err == nil })
+	return v
+}
+
+// spiedOn ends the spying: something was met, and nothing got hold of.
+func (v *victim) spiedOn() {
+	v.t.Helper()
+	v.file("bundle/rootfs/stop", "", 0o644)
+	var report string
+	eventually(v.t, "the spy's report", func() bool {
+		text, _ := os.ReadFile(v.rootfs + "/tmp/snooped")
+		report = string(text)
+		return strings.Contains(report, "met ")
+	})
+	if strings.Contains(report, "got ") {
+		v.t.Errorf("the container got hold of the runtime's process:\n%s", report)
+	}
+	if strings.Contains(report, "met 0\n") {
+		v.t.Error("the spy has met no process of the runtime: nothing was tested")
+	}
+	v.t.Logf("%s", report)
 }
 
 // TestStrikeJoining: a container that kills or stops what joins it. The caller learns of the one; neither keeps anybody
@@ -186,12 +199,7 @@ func TestSnoopHeld(t *testing.T) {
 		"user namespace": {mapped, capable(append([]string{"CAP_SYS_PTRACE"}, strongCaps...))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newVictim(t, append(edits, args("sh", "-c", "attack snoop $MARKER >/tmp/snooped; sleep 1000"))...)
-			v.spec.Process.Env = append(v.spec.Process.Env, "MARKER="+v.outside)
-			v.write()
-			must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
-			v.up()
-			eventually(t, "the spy", func() bool { _, err := os.Stat(v.rootfs + "/tmp/snooped"); return err == nil })
+			v := spied(t, "snoop", edits)
 			fifo := v.dir + "/fifo"
 			must(t, unix.Mkfifo(fifo, 0o600))
 			v.rt("exec", "--detach", "--pid-file", v.dir+"/pid", "--exec-wait-fifo", fifo, v.id, "true").ok(t)
@@ -200,20 +208,7 @@ func TestSnoopHeld(t *testing.T) {
 			pid, err := strconv.Atoi(string(text))
 			must(t, err)
 			time.Sleep(300 * time.Millisecond) // the spy looks forty times, all of them at the one process
-			v.file("bundle/rootfs/stop", "", 0o644)
-			var report string
-			eventually(t, "the spy's report", func() bool {
-				text, _ := os.ReadFile(v.rootfs + "/tmp/snooped")
-				report = string(text)
-				return strings.Contains(report, "met ")
-			})
-			if strings.Contains(report, "got ") {
-				t.Errorf("the container got hold of the runtime's process:\n%s", report)
-			}
-			if strings.Contains(report, "met 0\n") {
-				t.Error("the spy has met no process of the runtime: nothing was tested")
-			}
-			t.Logf("%s", report)
+			v.spiedOn()
 			must(t, unix.Kill(pid, unix.SIGKILL))
 			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil { // init ends after all that is in its namespace
 				t.Error(err)
