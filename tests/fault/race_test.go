@@ -50,6 +50,16 @@ func TestSameID(t *testing.T) {
 	}
 }
 
+// unlocked says whether no rt is at work on the container.
+func (l *lab) unlocked() bool {
+	d, err := os.Open(filepath.Join(l.root, l.id))
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
+
 // TestAnotherMeanwhile: while a foreground rt is slow, its container is deleted and another one gets the id, and the cgroup.
 // That one is left in peace.
 func TestAnotherMeanwhile(t *testing.T) {
@@ -58,6 +68,7 @@ func TestAnotherMeanwhile(t *testing.T) {
 	ended := make(chan result, 1)
 	go func() { ended <- l.finish(cmd, nil, out, errs) }()
 	l.must(l.eventually("the container", func() bool { status, _ := l.state(); return status == "running" }))
+	l.must(l.eventually("the lock", l.unlocked)) // it runs before rt lets go of that, and delete would wait for it
 	l.must(cmd.Process.Signal(syscall.SIGSTOP))
 	l.must(l.eventually("the stop of rt", func() bool { return stateOf(cmd.Process.Pid) == "T" }))
 	init := l.init()
