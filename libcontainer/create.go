@@ -220,6 +220,11 @@ func (k *making) sendPlan(soon *nsenter.Soon) error {
 	return err
 }
 
+func callerFiles() (f plan.FileLimit) {
+	f.Soft, f.Hard = nsenter.CallerFiles()
+	return f
+}
+
 func (k *making) compile() (*plan.Plan, error) {
 	c := k.c
 	filter, err := compileFilter(k.spec)
@@ -243,7 +248,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	facts := plan.Facts{
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
-		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Links: linkedSources(k.spec, c.Bundle),
+		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Links: linkedSources(k.spec, c.Bundle),
 	}
 	if k.outside {
 		facts.BornDir = ""

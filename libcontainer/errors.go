@@ -80,12 +80,14 @@ const namespacesHint = "a limit on namespaces is reached: see /proc/sys/user/max
 
 func noMoreNamespaces(errno unix.Errno) bool { return errno == unix.ENOSPC || errno == unix.EUSERS }
 
+const filesHint = "the hard limit on open files of rt's caller is too low for so many mounts: ulimit -Hn shows it"
+
 // Hint says what usually helps.
 func (e *StepError) Hint() string {
 	switch s := e.Item.Step.(type) {
 	case nsenter.Inputs:
 		if e.Errno == unix.EMFILE {
-			return "the limit on open files of rt's caller is too low for so many mounts: ulimit -n shows and raises it"
+			return filesHint
 		}
 	case nsenter.Unshare:
 		if noMoreNamespaces(e.Errno) {

@@ -177,7 +177,7 @@ func has(set []string, name string) bool {
 
 // factsIn are the namespaces of the container that a process is to join, and its cgroup or one below it.
 func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) plan.Facts {
-	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Home: "/"}
+	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
 	if spec.Linux != nil {
 		for _, ns := range spec.Linux.Namespaces {
 			if ns.Type == specs.UserNamespace && c.sameUserNamespace() {

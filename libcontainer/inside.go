@@ -123,7 +123,10 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 	if err != nil && in.Pointer != "" {
 		err = fmt.Errorf("%w (%s)", err, in.Pointer)
 	}
-	if in.Kind == plan.Tree && errors.Is(err, unix.ENOSPC) { // a detached mount has a mount namespace
+	switch {
+	case errors.Is(err, unix.EMFILE):
+		err = hint.With(err, filesHint)
+	case in.Kind == plan.Tree && errors.Is(err, unix.ENOSPC): // a detached mount has a mount namespace
 		err = hint.With(err, "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max")
 	}
 	return f, err

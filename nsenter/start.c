@@ -20,7 +20,7 @@
 
 #include "start.h"
 
-/* What rt was started with and Go's runtime or rt itself has changed since: its children have it back. */
+/* What rt was started with and Go's runtime or rt itself has changed since: who rt starts has it back. */
 static struct rlimit nofile;
 static unsigned long slack;
 
@@ -60,6 +60,13 @@ unsigned long rt_slack(void)
 	return slack;
 }
 
+/* The limit on open files of rt's caller. */
+void rt_files(uint64_t lim[2])
+{
+	lim[0] = nofile.rlim_cur;
+	lim[1] = nofile.rlim_max;
+}
+
 /* A process between clone and execve. It shares rt's memory, and so may touch only this and make system calls. */
 struct rt_child {
 	uint32_t there; /* 1 until it has left rt's memory; the kernel clears it and wakes who waits (set_tid_address(2)) */
@@ -85,7 +92,6 @@ static int become_stub(void *arg)
 		ok = ok && moved[i] >= 0 && dup2(moved[i], i < 3 ? i : 3 + c->extra) >= 0;
 	for (int i = 0; i < c->extra; i++)
 		ok = ok && fcntl(3 + i, F_SETFD, 0) >= 0;
-	setrlimit(RLIMIT_NOFILE, &nofile);
 	if (slack > 0)
 		prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
 	char *argv[] = {"rt", NULL}, *envp[] = {c->env, NULL};

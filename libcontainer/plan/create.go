@@ -40,6 +40,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.sysctls,
 		b.protectedPaths,
 		b.beforeStart,
+		b.callerFiles,
 		b.ready,
 		// After start.
 		b.becomeProgram,

@@ -22,6 +22,7 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.execSession,
 		b.execConsole,
 		b.beforeStart,
+		b.callerFiles,
 		b.becomeProgram,
 	} {
 		if err := stage(); err != nil {
@@ -104,6 +105,7 @@ func Hook(spec *specs.Spec, h specs.Hook, facts Facts) *Plan {
 	}
 	b.add("", nsenter.Umask{Mask: defaultUmask})
 	b.add("", nsenter.FindExec{Arg: h.Path, Candidates: []string{h.Path}})
+	_ = b.callerFiles() // never fails
 	b.add("", nsenter.CloseFds{First: 3})
 	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
 	b.add("", nsenter.Exec{Args: args, Env: h.Env})

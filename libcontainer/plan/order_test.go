@@ -252,3 +252,41 @@ func TestAfterStart(t *testing.T) {
 		}
 	}
 }
+
+// TestCallerFiles: the limit of rt's caller comes back before anybody can see the process as created, and before the program
+// of exec and of a hook; process.rlimits is last.
+func TestCallerFiles(t *testing.T) {
+	own := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 3, Hard: 4}
+	spec := &specs.Spec{
+		Process: &specs.Process{Args: []string{"a"}, Cwd: "/", Rlimits: []specs.POSIXRlimit{own}},
+		Root:    &specs.Root{Path: "/r"}, Linux: &specs.Linux{},
+	}
+	limits := func(p *Plan, err error) (order []string) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range p.Items {
+			switch s := it.Step.(type) {
+			case nsenter.Rlimit:
+				order = append(order, fmt.Sprintf("%d:%d", s.Soft, s.Hard))
+			case nsenter.Sync:
+				order = append(order, fmt.Sprint(s.Point))
+			}
+		}
+		return order
+	}
+	ready, exec := fmt.Sprint(nsenter.SyncReady), fmt.Sprint(nsenter.SyncExec)
+	for files, want := range map[FileLimit][]string{{1, 2}: {"1:2"}, {2, 2}: nil, {}: nil} {
+		facts := Facts{Files: files}
+		all := slices.Concat(want, []string{ready, exec, "3:4"})
+		if got := limits(Create(spec, Options{Rootfs: "/r"}, facts)); !slices.Equal(got, all) {
+			t.Errorf("create, %v: %q", files, got)
+		}
+		if got := limits(Exec(spec, Options{}, facts)); !slices.Equal(got, slices.Concat(want, []string{exec, "3:4"})) {
+			t.Errorf("exec, %v: %q", files, got)
+		}
+		if got := limits(Hook(spec, specs.Hook{Path: "/h"}, facts), nil); !slices.Equal(got, slices.Concat(want, []string{exec})) {
+			t.Errorf("hook, %v: %q", files, got)
+		}
+	}
+}

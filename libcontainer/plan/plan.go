@@ -101,8 +101,13 @@ type Facts struct {
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
 
+	Files FileLimit // of rt's caller
+
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
+
+// FileLimit is an RLIMIT_NOFILE.
+type FileLimit struct{ Soft, Hard uint64 }
 
 // CgroupView is what a mount of type cgroup shows.
 type CgroupView struct {

@@ -64,6 +64,15 @@ func (b *builder) beforeStart() error {
 	return nil
 }
 
+// callerFiles gives the limit on open files of rt's caller back: so far the stub could open as many as the hard one allows. A
+// created container has it, and process.rlimits comes later.
+func (b *builder) callerFiles() error {
+	if f := b.facts.Files; f.Soft < f.Hard {
+		b.add("", nsenter.Rlimit{Type: "RLIMIT_NOFILE", Number: unix.RLIMIT_NOFILE, Soft: f.Soft, Hard: f.Hard})
+	}
+	return nil
+}
+
 // Candidates are the files that args[0] may mean: itself if it holds a slash, else one for each directory of the
 // PATH in env, the last one given.
 func Candidates(arg string, env []string) []string {
