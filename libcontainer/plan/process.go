@@ -143,7 +143,10 @@ func (b *builder) credentials() error {
 	if caps != nil {
 		b.add("/process/capabilities", caps.Capabilities)
 	}
-	if b.opts.WaitFIFO != "" { // for as long as that takes, and without the filter it would be a way around it
+	// The change of user has made the stub what fs.suid_dumpable says. By default that is not dumpable, as before; where it is 1
+	// the user could look into it for as long as it waits, and without the filter it would be a way around it. Without a wait
+	// execve is next, which sets it anew; an init's own process has closed everything before it makes itself dumpable.
+	if b.opts.WaitFIFO != "" {
 		b.add("", nsenter.Undumpable{})
 	}
 	if p.NoNewPrivileges {
