@@ -89,8 +89,8 @@ func (c *container) poststop(spec *specs.Spec) {
 // insideHooks runs hooks in the container's namespaces: the stub takes each there.
 func (c *container) insideHooks(ctx context.Context, kind string, spec *specs.Spec, list []specs.Hook, state []byte) error {
 	for i, h := range list {
-		start := func(stdin, stdout, stderr *os.File) (int, func() error, error) {
-			return c.startHook(spec, h, nsenter.Stdio{stdin, stdout, stderr})
+		start := func(ctx context.Context, stdin, stdout, stderr *os.File) (int, func() error, error) {
+			return c.startHook(ctx, spec, h, nsenter.Stdio{stdin, stdout, stderr})
 		}
 		if err := hooks.Supervise(ctx, kind, i, h, state, start); err != nil {
 			return err
@@ -99,12 +99,14 @@ func (c *container) insideHooks(ctx context.Context, kind string, spec *specs.Sp
 	return nil
 }
 
-func (c *container) startHook(spec *specs.Spec, h specs.Hook, io nsenter.Stdio) (int, func() error, error) {
+// startHook returns when the hook's program runs. What can hold that up is the container's: its cgroup, its file systems.
+func (c *container) startHook(ctx context.Context, spec *specs.Spec, h specs.Hook, io nsenter.Stdio) (int, func() error, error) {
 	facts := c.factsIn(spec, c.recorded())
 	stub, err := nsenter.Start(io, 0)
 	if err != nil {
 		return 0, nil, err
 	}
+	defer context.AfterFunc(ctx, stub.Interrupt)()
 	in, err := enter(stub, plan.Hook(spec, h, facts), c.openInit)
 	if err != nil {
 		return 0, nil, err

@@ -139,6 +139,14 @@ func Connect(conv *os.File) *Stub { return &Stub{conv: conv} }
 // Close ends the conversation. A stub that still waits for a word ends too.
 func (s *Stub) Close() error { return s.conv.Close() }
 
+// Interrupt ends the conversation for both sides, whoever waits for a message at this moment. Another goroutine may call it.
+func (s *Stub) Interrupt() {
+	conn, err := s.conv.SyscallConn()
+	if err == nil {
+		_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) }) // fails only if it is closed
+	}
+}
+
 // mostFds is how many descriptors go with one message: SCM_MAX_FD is 253 (unix(7)).
 const mostFds = 250
 

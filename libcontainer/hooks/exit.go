@@ -10,8 +10,8 @@ import (
 )
 
 // awaitExit waits until the process has ended, without reaping it, so that pid is still its own when it must be
-// killed. It returns nil, or why it did not wait any longer: a TimeoutError, ctx's cause, or a system error.
-func awaitExit(ctx context.Context, pid int, limit time.Duration) error {
+// killed. It returns nil, or why it did not wait any longer: ctx's cause, or a system error.
+func awaitExit(ctx context.Context, pid int) error {
 	// A non-blocking pidfd (Linux 5.10) waits in Go's poller, which has deadlines: no thread is held.
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
@@ -19,11 +19,6 @@ func awaitExit(ctx context.Context, pid int, limit time.Duration) error {
 	}
 	f := os.NewFile(uintptr(fd), "pidfd")
 	defer f.Close()
-	if limit > 0 {
-		if err := f.SetReadDeadline(time.Now().Add(limit)); err != nil {
-			return fmt.Errorf("set deadline of pidfd: %w", err)
-		}
-	}
 	defer context.AfterFunc(ctx, func() { f.SetReadDeadline(time.Unix(1, 0)) })()
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -32,10 +27,7 @@ func awaitExit(ctx context.Context, pid int, limit time.Duration) error {
 	if conn.Read(hasExited) == nil || hasExited(uintptr(fd)) { // it may have ended in time and rt be late
 		return nil
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return TimeoutError{limit}
+	return context.Cause(ctx)
 }
 
 // hasExited reports whether the process behind a pidfd has ended: pidfd_open(2), it is readable then.

@@ -3,6 +3,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,15 +69,16 @@ func (e TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 // A Starter starts the hook's process with these three files as its stdio (they are closed by the caller
 // afterwards) and returns its pid and a function that reaps it and returns nil only for exit status 0. The
 // process must stay unreaped until wait is called: as long as it is, its pid cannot become somebody else's.
-// A process that leads a process group is killed with its group when the time is over.
-type Starter = func(stdin, stdout, stderr *os.File) (pid int, wait func() (exitErr error), err error)
+// A process that leads a process group is killed with its group when the time is over. When ctx ends, a Starter
+// that takes long gives up, leaves no process and returns any error.
+type Starter = func(ctx context.Context, stdin, stdout, stderr *os.File) (pid int, wait func() (exitErr error), err error)
 
 // Run runs one hook to its end, in rt's own namespaces and working directory (config.md, POSIX-platform Hooks).
 // The hook gets h.Args (args[0] is argv[0]; none means the path), exactly h.Env, and state on its stdin, which it
 // need not read. No other descriptor of rt is passed on: all are set close-on-exec, for good.
 // The error is an *Error.
 func Run(ctx context.Context, kind string, index int, h specs.Hook, state []byte) error {
-	return Supervise(ctx, kind, index, h, state, func(stdin, stdout, stderr *os.File) (int, func() error, error) {
+	return Supervise(ctx, kind, index, h, state, func(_ context.Context, stdin, stdout, stderr *os.File) (int, func() error, error) {
 		return spawn(h, stdin, stdout, stderr)
 	})
 }
@@ -92,8 +94,8 @@ func RunAll(ctx context.Context, kind string, hs []specs.Hook, state []byte) err
 }
 
 // Supervise is Run for a process that start starts: a createContainer or startContainer hook, which the stub
-// puts into the container's namespaces. When h.Timeout (seconds, more than 0) passes or ctx ends, the process
-// gets SIGKILL. A hook may leave processes behind that hold its stdio: only the hook itself is waited for.
+// puts into the container's namespaces. When h.Timeout (seconds, more than 0) passes, the way there included, or ctx
+// ends, the process gets SIGKILL. A hook may leave processes behind that hold its stdio: only the hook itself is waited for.
 func Supervise(ctx context.Context, kind string, index int, h specs.Hook, state []byte, start Starter) error {
 	var output tail
 	err := supervise(ctx, h, state, start, &output)
@@ -108,6 +110,11 @@ func supervise(ctx context.Context, h specs.Hook, state []byte, start Starter, o
 	if err != nil {
 		return err
 	}
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, TimeoutError{limit})
+		defer cancel()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -116,13 +123,13 @@ func supervise(ctx context.Context, h specs.Hook, state []byte, start Starter, o
 		return err
 	}
 	defer p.close()
-	pid, wait, err := start(p.childIn, p.childOut, p.childOut)
+	pid, wait, err := start(ctx, p.childIn, p.childOut, p.childOut)
 	p.closeChild() // or end of file would never come
 	if err != nil {
-		return err
+		return cmp.Or(context.Cause(ctx), err)
 	}
 	finish := p.serve(state, output)
-	stopped := awaitExit(ctx, pid, limit)
+	stopped := awaitExit(ctx, pid)
 	if stopped != nil {
 		kill(pid)
 	}

@@ -109,7 +109,7 @@ func TestHookGetsStateArgumentsAndEnvironment(t *testing.T) {
 func output(t *testing.T, h specs.Hook) string {
 	t.Helper()
 	var out tail
-	err := supervise(t.Context(), h, nil, func(i, o, e *os.File) (int, func() error, error) { return spawn(h, i, o, e) }, &out)
+	err := supervise(t.Context(), h, nil, func(_ context.Context, i, o, e *os.File) (int, func() error, error) { return spawn(h, i, o, e) }, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestRunAllStopsAtTheFirstError(t *testing.T) {
 
 func TestSuperviseForeignProcess(t *testing.T) {
 	start := func(body string) Starter {
-		return func(stdin, stdout, stderr *os.File) (int, func() error, error) {
+		return func(_ context.Context, stdin, stdout, stderr *os.File) (int, func() error, error) {
 			cmd := exec.Command("/bin/sh", "-c", body)
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 			if err := cmd.Start(); err != nil {
@@ -314,8 +314,17 @@ func TestSuperviseForeignProcess(t *testing.T) {
 	if !errors.Is(err, TimeoutError{time.Second}) {
 		t.Errorf("error = %v", err)
 	}
-	failed := func(_, _, _ *os.File) (int, func() error, error) { return 0, nil, syscall.EAGAIN }
+	failed := func(context.Context, *os.File, *os.File, *os.File) (int, func() error, error) {
+		return 0, nil, syscall.EAGAIN
+	}
 	if err := Supervise(t.Context(), "startContainer", 0, h, nil, failed); !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("error = %v", err)
+	}
+	late := func(ctx context.Context, _, _, _ *os.File) (int, func() error, error) {
+		<-ctx.Done()
+		return 0, nil, unix.EPIPE
+	}
+	if err := Supervise(t.Context(), "startContainer", 0, h, nil, late); !errors.Is(err, TimeoutError{time.Second}) {
+		t.Errorf("one that is not there in time: %v", err)
 	}
 }

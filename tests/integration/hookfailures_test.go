@@ -7,6 +7,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // TestHookFailures: which failure stops what.
@@ -108,4 +109,30 @@ func TestHookTimeout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHookTimeoutOnTheWay: the timeout of a hook that runs in the container covers the way there. Here it is execve that
+// waits: for the test to give up a lease on the program (fcntl(2)), for which the kernel allows 45 seconds.
+func TestHookTimeoutOnTheWay(t *testing.T) {
+	t.Parallel()
+	if differs(t, "runc's clock starts with the program") {
+		return
+	}
+	one := 1
+	c := newContainer(t, args("sleep", "1000"))
+	program := filepath.Join(c.dir, "program")
+	c.must(os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755))
+	c.hooks(specs.Hooks{CreateContainer: []specs.Hook{{Path: program, Timeout: &one}}})
+	held, err := os.OpenFile(program, os.O_RDWR, 0)
+	c.must(err)
+	defer held.Close()
+	if _, err := unix.FcntlInt(held.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Skipf("this file system has no leases: %v", err)
+	}
+	began := time.Now()
+	c.create().fails("run createContainer hook 0 (" + program + "): hook ran past specified timeout of 1.0s").oneError()
+	if took := time.Since(began); took < time.Second || took > slow(20*time.Second) {
+		t.Errorf("took %v", took)
+	}
+	c.rt("state", c.id).fails("does not exist")
 }
