@@ -49,7 +49,7 @@ void rt_note_start(void)
 	enum { SLACK_NS = 1000000, LEAST_FDS = 8 };
 	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur < LEAST_FDS)
 		end_with("rt: start: too many open files: RLIMIT_NOFILE is less than 8\nhint: ulimit -n shows and raises it\n");
-	slack = (unsigned long)prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	slack = (unsigned long)syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0); /* prctl(3) cuts it to an int */
 	if (slack < SLACK_NS)
 		prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS, 0, 0, 0);
 }
