@@ -37,8 +37,12 @@ func TestShort(t *testing.T) {
 					} else if r.Hit {
 						err = oneError(r)
 					}
+					after := v.after
+					if strings.HasSuffix(r.Path, "/memory.max") {
+						after = nil // half of the digits is a limit of some bytes, for which the kernel kills the container at once
+					}
 					if err == nil {
-						err = l.sound(v.after)
+						err = l.sound(after)
 					}
 					if err != nil {
 						err = fmt.Errorf("half of %s: %w\nIt had said: %s", r.point(), err, r)
