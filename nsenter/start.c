@@ -13,16 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "start.h"
 
-/* What rt was started with and Go's runtime or rt itself has changed since: who rt starts has it back. */
+/* What rt was started with and Go's runtime has changed since: who rt starts has it back. */
 static struct rlimit nofile;
-static unsigned long slack;
 
 static void end_with(const char *text)
 {
@@ -40,24 +38,13 @@ __attribute__((weak)) void abort(void) /* weak: a static glibc insists on its ow
 
 /*
  * Called before Go's runtime starts, which says in many lines what rt says in one: with fewer descriptors than 8 it finds no
- * place for its poller. Its monitor thread looks every 20 us, at first, whether somebody waits for a processor. In a
- * process of a few milliseconds with one of them (scripts/goruntime) that is a tenth of the work, and for nothing:
- * with a slack of a millisecond the kernel wakes it less often (PR_SET_TIMERSLACK(2const)).
+ * place for its poller.
  */
 void rt_note_start(void)
 {
-	enum { SLACK_NS = 1000000, LEAST_FDS = 8 };
+	enum { LEAST_FDS = 8 };
 	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur < LEAST_FDS)
 		end_with("rt: start: too many open files: RLIMIT_NOFILE is less than 8\nhint: ulimit -n shows and raises it\n");
-	slack = (unsigned long)syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0); /* prctl(3) cuts it to an int */
-	if (slack < SLACK_NS)
-		prctl(PR_SET_TIMERSLACK, (unsigned long)SLACK_NS, 0, 0, 0);
-}
-
-/* The timer slack of rt's caller, in ns; 0 if the kernel has none (a real-time thread). */
-unsigned long rt_slack(void)
-{
-	return slack;
 }
 
 /* The limit on open files of rt's caller. */
@@ -92,8 +79,6 @@ static int become_stub(void *arg)
 		ok = ok && moved[i] >= 0 && dup2(moved[i], i < 3 ? i : 3 + c->extra) >= 0;
 	for (int i = 0; i < c->extra; i++)
 		ok = ok && fcntl(3 + i, F_SETFD, 0) >= 0;
-	if (slack > 0)
-		prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
 	char *argv[] = {"rt", NULL}, *envp[] = {c->env, NULL};
 	if (ok)
 		syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"rt/nsenter"
-
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -165,13 +163,10 @@ func spawn(h specs.Hook, stdin, stdout, stderr *os.File) (pid int, wait func() e
 	}
 	// Not os.StartProcess: it gives rt's environment when Env is nil, and its first use forks once just to see
 	// what pidfds can do.
-	err = nsenter.StartUnchanged(func() (err error) {
-		pid, err = syscall.ForkExec(h.Path, argv, &syscall.ProcAttr{
-			Env:   h.Env,
-			Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},
-			Sys:   &syscall.SysProcAttr{Setpgid: true},
-		})
-		return err
+	pid, err = syscall.ForkExec(h.Path, argv, &syscall.ProcAttr{
+		Env:   h.Env,
+		Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 	if err != nil {
 		return 0, nil, err

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// TestWhatRtChangedForItself: rt starts with another timer slack and limit of open files than its caller has; neither
+// TestWhatRtChangedForItself: rt has another limit of open files than its caller, and may have another timer slack; neither
 // the container nor exec nor a hook sees that.
 func TestWhatRtChangedForItself(t *testing.T) {
 	t.Parallel()
