@@ -26,6 +26,7 @@ func (c *container) images() string { return filepath.Join(c.dir, "images") }
 func TestCheckpointAsks(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t, mounted("/vol", "bind", "vol", "bind"), mounted("/etc/f", "bind", "file", "bind"))
 	c.file("b/vol/x", "x", 0o644)
 	c.file("b/file", "x", 0o644)
@@ -69,6 +70,7 @@ func TestCheckpointAsks(t *testing.T) {
 func TestCheckpointFiles(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t).up()
 	c.criu(scenario{Log: "x"}, "checkpoint", "--leave-running").ok() // the call's directory is c.dir
 	if st, err := os.Stat(filepath.Join(c.dir, "checkpoint")); err != nil || st.Mode().Perm() != 0o700 {
@@ -95,6 +97,7 @@ func TestCheckpointFiles(t *testing.T) {
 func TestCheckpointRefused(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t)
 	c.create().ok()
 	c.criu(scenario{}, "checkpoint").fails("Container cannot be checkpointed in created state")
@@ -135,6 +138,7 @@ func TestCheckpointRefused(t *testing.T) {
 func TestCheckpointReady(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t).up()
 	r, w, err := os.Pipe()
 	c.must(err)
@@ -164,6 +168,7 @@ func (c *container) restore(s scenario, flags ...string) result {
 func TestRestoreDetached(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	hooks := filepath.Join(t.TempDir(), "hooks")
 	hook := func(name string) specs.Hook {
 		return specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "cat >>$0; echo " + name + " >>$0", hooks}}
@@ -234,6 +239,7 @@ func (c *container) inNetwork(pid int) string {
 func TestRestoreForeground(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t).restorable()
 	c.restore(scenario{Command: []string{"/bin/busybox", "sh", "-c", "read x; echo back; exit 7"}}).exits(7).prints("back")
 	if _, err := os.Stat(filepath.Join(c.root, c.id)); err == nil {
@@ -246,6 +252,7 @@ func TestRestoreForeground(t *testing.T) {
 func TestRestoreTerminal(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t).restorable()
 	c.restore(scenario{Pty: true}, "-d").fails("/process/terminal is not true").oneError()
 	withTerminal(c.spec)
@@ -260,6 +267,7 @@ func TestRestoreTerminal(t *testing.T) {
 func TestRestoreRefused(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t, func(s *specs.Spec) { s.Process.NoNewPrivileges = false }).restorable() // the fake's processes lack it: a warning
 	before := mountsOfHost(t)
 	restore := func(s scenario, flags ...string) result {
@@ -314,6 +322,7 @@ func mountsOfHost(t *testing.T) string {
 func TestRestoreMountPoints(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t, writable, mounted("/vol", "bind", "vol", "bind"), mounted("/vol/deep/er", "tmpfs", "tmpfs"),
 		mounted("/link/in", "bind", "vol", "bind"), mounted("/etc/made", "bind", "file", "bind"))
 	c.file("b/vol/x", "x", 0o644)
@@ -348,6 +357,7 @@ func TestRestoreMountPoints(t *testing.T) {
 func TestRestoreJoins(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	holder := newContainer(t).up()
 	ns := func(name string) string { return "/proc/" + pidText(holder.pid()) + "/ns/" + name }
 	c := newContainer(t, namespace(specs.NetworkNamespace, ns("net")), namespace(specs.IPCNamespace, ns("ipc")))
@@ -391,6 +401,7 @@ func readlink(t *testing.T, path string) string {
 func TestCriuConfig(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	safe, err := os.MkdirTemp("/var/lib", "rt-it-") // no directory above it is for everybody, as /tmp is
 	try := func(err error) {
 		t.Helper()

@@ -115,7 +115,7 @@ func TestMountsAddIsWhole(t *testing.T) {
 		mount specs.Mount
 		text  string
 	}{
-		"source":       {bindOf("/no/such/source", "/bad"), "/no/such/source: no such file or directory (/4/source)"},
+		"source":       {bindOf("/no/such/source", "/bad"), "no such file or directory (/4/source)"},
 		"option":       {specs.Mount{Destination: "/bad", Type: "tmpfs", Source: "x", Options: []string{"nosuch"}}, "nosuch"},
 		"file system":  {specs.Mount{Destination: "/bad", Type: "nosuchfs", Source: "x"}, "no such device"},
 		"over a file":  {bindOf(vol, "/etc/passwd"), "not a directory"},
