@@ -134,6 +134,19 @@ func TestCheckpointRefused(t *testing.T) {
 	c.criu(scenario{}, "checkpoint").fails("Container cannot be checkpointed in stopped state")
 }
 
+// TestCheckpointWithoutRights: CRIU is not even asked.
+func TestCheckpointWithoutRights(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "the words")
+	c := newContainer(t).up()
+	if !ordinaryUser() {
+		c.prefix = []string{"setpriv", "--bounding-set=-sys_admin,-checkpoint_restore"}
+	}
+	c.rt("checkpoint", "--image-path", c.images(), c.id).fails("CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE: operation not permitted", "hint: ").oneError()
+	c.prefix = nil
+	c.exec("true").ok()
+}
+
 // TestCheckpointReady: the reader of --status-fd is told when lazy pages are served.
 func TestCheckpointReady(t *testing.T) {
 	t.Parallel()
