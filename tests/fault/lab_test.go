@@ -325,7 +325,8 @@ func (l *lab) traces() (left []string) {
 	return left
 }
 
-// processes are those in the container's cgroup, with its id in the command line, or rooted in its rootfs.
+// processes are those in the container's cgroup, with its id in the command line, or rooted in its rootfs, but for the one by which
+// the kernel tells systemd of an empty cgroup v1.
 func (l *lab) processes() (found []string) {
 	dirs, _ := os.ReadDir("/proc")
 	for _, d := range dirs {
@@ -337,7 +338,7 @@ func (l *lab) processes() (found []string) {
 		cmdline, _ := os.ReadFile("/proc/" + d.Name() + "/cmdline")
 		root, _ := os.Readlink("/proc/" + d.Name() + "/root")
 		ours := hasWord(string(cgroup), l.id) || hasWord(string(cmdline), l.id) || strings.HasPrefix(root, l.dir+"/")
-		if ours && !dead(pid) {
+		if ours && !dead(pid) && !strings.HasPrefix(string(cmdline), "/lib/systemd/systemd-cgroups-agent\x00") {
 			found = append(found, d.Name()+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
 		}
 	}
