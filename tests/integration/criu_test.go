@@ -415,7 +415,7 @@ func TestCriuConfig(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
 	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
-	safe, err := os.MkdirTemp("/var/lib", "rt-it-") // no directory above it is for everybody, as /tmp is
+	safe, err := os.MkdirTemp("/run", "rt-it-") // no directory above it is for everybody, as /tmp is
 	try := func(err error) {
 		t.Helper()
 		if err != nil {
