@@ -46,6 +46,7 @@ func TestPidfdSocketOfOthers(t *testing.T) {
 
 // TestNoSubreaper: a foreground run is the parent of the container's orphans, unless told not to be.
 func TestNoSubreaper(t *testing.T) {
+	needRoot(t, "a user namespace without a pid namespace of its own may not mount a proc")
 	t.Parallel()
 	for _, flags := range [][]string{nil, {"--no-subreaper"}} {
 		c := newContainer(t, script("(setsid sleep 900 &); exec sleep 1000"), namespace(specs.PIDNamespace, "-"))
