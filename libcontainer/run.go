@@ -195,7 +195,13 @@ func (f *foreground) wait(pid int, signals *console.Signals, orphans bool) (stat
 			}
 		}
 	}
-	err = signals.Serve(reap, func(s unix.Signal) error {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		pidfd = -1
+	} else {
+		defer unix.Close(pidfd)
+	}
+	err = signals.Serve(pidfd, reap, func(s unix.Signal) error {
 		if s == unix.SIGWINCH {
 			f.resize()
 			return nil

@@ -50,32 +50,54 @@ func caught() uint64 {
 	return mask
 }
 
-// Serve calls child at once and for every SIGCHLD, until it says that the process has ended; every other signal goes
-// to forward, whose error is ignored: the process may have ended, which child is about to find out.
-func (s *Signals) Serve(child func() (ended bool, err error), forward func(unix.Signal) error) error {
-	buf := make([]byte, 64)
+// Serve calls child at once, for every SIGCHLD and when the process of the pidfd (or -1) ends, until it says that the process
+// has ended; every other signal goes to forward, whose error is ignored: the process may have ended, which child is about to
+// find out. The pidfd is for a SIGCHLD that was lost: the pipe was full, or the kernel had no memory for it.
+func (s *Signals) Serve(pidfd int, child func() (ended bool, err error), forward func(unix.Signal) error) error {
+	fds := []unix.PollFd{{Fd: int32(s.r), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
 		if ended, err := child(); ended || err != nil {
 			return err
 		}
+		if fds[1].Revents != 0 {
+			fds[1] = unix.PollFd{Fd: -1} // a debugger has its end first, and then there is a SIGCHLD
+		}
 		for again := true; again; {
-			var n int
-			err := sys.Retry(func() (err error) {
-				n, err = unix.Read(s.r, buf)
-				return err
-			})
-			if err != nil {
+			if err := sys.Retry(func() error { _, err := unix.Poll(fds, -1); return err }); err != nil {
 				return fmt.Errorf("wait for signals: %w", err)
 			}
-			for _, b := range buf[:n] {
-				if sig := unix.Signal(b); sig == unix.SIGCHLD {
-					again = false
-				} else {
-					_ = forward(sig)
-				}
+			again = fds[1].Revents == 0
+			if fds[0].Revents == 0 {
+				continue
 			}
+			chld, err := s.read(forward)
+			if err != nil {
+				return err
+			}
+			again = again && !chld
 		}
 	}
+}
+
+// read takes the signals that have come.
+func (s *Signals) read(forward func(unix.Signal) error) (chld bool, err error) {
+	var n int
+	var buf [64]byte
+	err = sys.Retry(func() (err error) {
+		n, err = unix.Read(s.r, buf[:])
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("wait for signals: %w", err)
+	}
+	for _, b := range buf[:n] {
+		if sig := unix.Signal(b); sig == unix.SIGCHLD {
+			chld = true
+		} else {
+			_ = forward(sig)
+		}
+	}
+	return chld, nil
 }
 
 // Stop gives the signals their default action back. A second Stop does nothing. Close the Session first, or a

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"rt/nsenter"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -45,7 +47,7 @@ func relay() error {
 		return err
 	}
 	ended := false
-	return signals.Serve(func() (bool, error) { return ended, nil }, func(s unix.Signal) error {
+	return signals.Serve(-1, func() (bool, error) { return ended, nil }, func(s unix.Signal) error {
 		fmt.Println(int(s))
 		if s == unix.SIGTERM {
 			ended = true
@@ -129,9 +131,9 @@ func TestStopGivesDefaultActionsBack(t *testing.T) {
 	}
 }
 
-// The child's end is found whether it comes before Serve or after.
+// The child's end is found whether it comes before Serve or after, and also by the pidfd alone.
 func TestServeEndsWithTheChild(t *testing.T) {
-	for range 50 {
+	for i := range 100 {
 		signals, err := CatchSignals()
 		if err != nil {
 			t.Fatal(err)
@@ -140,10 +142,18 @@ func TestServeEndsWithTheChild(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		err = signals.Serve(func() (bool, error) {
+		pidfd := -1
+		if i%2 == 1 {
+			nsenter.CatchSignals(-1, 1<<(unix.SIGCHLD-1)) // it is lost
+			if pidfd, err = unix.PidfdOpen(child.Process.Pid, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err = signals.Serve(pidfd, func() (bool, error) {
 			pid, err := unix.Wait4(child.Process.Pid, nil, unix.WNOHANG, nil)
 			return pid != 0, err
 		}, func(unix.Signal) error { return nil })
+		unix.Close(pidfd)
 		signals.Stop()
 		if err != nil {
 			t.Fatal(err)

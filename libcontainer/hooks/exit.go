@@ -30,13 +30,14 @@ func awaitExit(ctx context.Context, pid int) error {
 	return context.Cause(ctx)
 }
 
-// hasExited reports whether the process behind a pidfd has ended: pidfd_open(2), it is readable then.
+// hasExited reports whether the process behind a pidfd has ended: pidfd_open(2), it is readable then. If it cannot be
+// asked, the answer is yes: who reaps it waits for its end then.
 func hasExited(pidfd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(fds, 0)
 		if err != unix.EINTR {
-			return n > 0
+			return n > 0 || err != nil
 		}
 	}
 }
