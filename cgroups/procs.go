@@ -18,9 +18,10 @@ func (c *Cgroup) Procs() ([]int, error) { return c.procs(true, func(*member) boo
 
 // Everybody is Procs, and whether there are also processes that have no number here, as they are outside our pid namespace.
 func (c *Cgroup) Everybody() (pids []int, others bool, err error) {
-	all, err := c.numbers(true, func(*member) bool { return true })
-	pids = slices.DeleteFunc(slices.Clone(all), func(pid int) bool { return pid == 0 })
-	others = len(pids) < len(all)
+	pids, err = c.numbers(true, func(*member) bool { return true })
+	if len(pids) > 0 && pids[0] == 0 {
+		pids, others = pids[1:], true
+	}
 	for _, m := range c.members {
 		if len(pids) == 0 && err == nil {
 			events, _ := readFile(m.dir + "/cgroup.events") // only v2 has it
@@ -32,10 +33,15 @@ func (c *Cgroup) Everybody() (pids []int, others bool, err error) {
 
 func (c *Cgroup) procs(tree bool, from func(*member) bool) ([]int, error) {
 	pids, err := c.numbers(tree, from)
-	return slices.DeleteFunc(pids, func(pid int) bool { return pid == 0 }), err
+	return numbered(pids), err
 }
 
-// numbers are pids, with a 0 if there are processes outside our pid namespace.
+// numbered leaves out what stands for processes outside our pid namespace.
+func numbered(pids []int) []int {
+	return slices.DeleteFunc(pids, func(pid int) bool { return pid == 0 })
+}
+
+// numbers are pids, sorted, with a 0 if there are processes outside our pid namespace.
 func (c *Cgroup) numbers(tree bool, from func(*member) bool) ([]int, error) {
 	var pids []int
 	for i := range c.members {
@@ -61,7 +67,7 @@ func (c *Cgroup) numbers(tree bool, from func(*member) bool) ([]int, error) {
 // readProcs appends the processes of dir that have a number here.
 func readProcs(pids []int, dir string, top bool) ([]int, error) {
 	all, err := readNumbers(pids, dir, top)
-	return slices.DeleteFunc(all, func(pid int) bool { return pid == 0 }), err
+	return numbered(all), err
 }
 
 // readNumbers appends the content of dir's cgroup.procs. In a threaded v2 cgroup it cannot be read

@@ -10,12 +10,13 @@ import (
 	"strings"
 
 	"rt/internal/cpulist"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
 
-// ErrChanged says that a file has another value than an update that was interrupted can have left in it.
-var ErrChanged = errors.New("somebody else has changed it since")
+// errChanged says that a file has another value than an update that was interrupted can have left in it.
+var errChanged = errors.New("somebody else has changed it since")
 
 // Restore takes back what an Apply that came to no end may have written, as far as it can be taken back. A file whose
 // value is neither that of before nor the new one is somebody else's by now and stays as it is. done are the changes
@@ -52,26 +53,17 @@ func (c *Cgroup) takeBack(x Change) (wrote bool, err error) {
 	}
 	value, ok := restored(x.Path, x.Old, x.New)
 	if err != nil || !ok {
-		return false, cause(err)
+		return false, sys.Cause(err)
 	}
 	name := path.Base(x.Path)
 	switch now, _ := restored(x.Path, have, x.New); {
 	case now == value:
 		return false, nil
 	case x.Old == x.New && !weightOfIdle(name, firstLine(have)), x.Old != x.New && !holdsValue(name, have, x.New):
-		return false, ErrChanged
+		return false, errChanged
 	}
 	err = writeFile(x.Path, value)
-	return err == nil, cause(err)
-}
-
-// cause leaves out the name of the file, which the caller knows.
-func cause(err error) error {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return err
+	return err == nil, sys.Cause(err)
 }
 
 // weightOfIdle says whether a weight is what the kernel makes of it when cpu.idle is set, and when it is no longer.

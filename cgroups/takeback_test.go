@@ -70,7 +70,7 @@ func TestRestore(t *testing.T) {
 	}
 	writeTestFile(t, memory, "50331648") // by somebody else
 	done, problems := c.Restore(noted)
-	if len(problems) != 1 || !errors.Is(problems[0], ErrChanged) || problems[0].Error() != "restore "+memory+": somebody else has changed it since" {
+	if len(problems) != 1 || !errors.Is(problems[0], errChanged) || problems[0].Error() != "restore "+memory+": somebody else has changed it since" {
 		t.Errorf("problems: %v", problems)
 	}
 	if slices.ContainsFunc(done, func(x Change) bool { return x.Path == memory }) || len(done) != len(noted)-1 {

@@ -25,7 +25,7 @@ func (c *container) mark() string {
 	if view == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s:%d:%s %s", view, pidNamespace(), c.Unit, c.dir)
+	return fmt.Sprintf("%s:%d:%s %s", view, c.PidNamespace, c.Unit, c.dir)
 }
 
 // pidNamespace is the inode of rt's own pid namespace, 0 if it cannot be told.

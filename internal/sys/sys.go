@@ -4,6 +4,7 @@ package sys
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -19,6 +20,15 @@ func Retry(f func() error) error {
 			return err
 		}
 	}
+}
+
+// Cause is the kernel's reason alone, for who names the object by himself; err if there is none.
+func Cause(err error) error {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
 }
 
 // Open opens a path; flags are those of open(2).

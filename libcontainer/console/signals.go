@@ -62,19 +62,18 @@ func (s *Signals) Serve(pidfd int, child func() (ended bool, err error), forward
 		if fds[1].Revents != 0 {
 			fds[1] = unix.PollFd{Fd: -1} // a debugger has its end first, and then there is a SIGCHLD
 		}
-		for again := true; again; {
+		for look := false; !look; {
 			if err := sys.Retry(func() error { _, err := unix.Poll(fds, -1); return err }); err != nil {
 				return fmt.Errorf("wait for signals: %w", err)
 			}
-			again = fds[1].Revents == 0
-			if fds[0].Revents == 0 {
-				continue
+			look = fds[1].Revents != 0
+			if fds[0].Revents != 0 {
+				chld, err := s.read(forward)
+				if err != nil {
+					return err
+				}
+				look = look || chld
 			}
-			chld, err := s.read(forward)
-			if err != nil {
-				return err
-			}
-			again = again && !chld
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package criu
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,7 +42,7 @@ func OpenConfig(path string) (*os.File, error) {
 		next, err := sys.OpenAt(int(at.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 		at.Close()
 		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: resolved, Err: reasonOf(err)}
+			return nil, &os.PathError{Op: "open", Path: resolved, Err: sys.Cause(err)}
 		}
 		at = next
 	}
@@ -71,11 +70,3 @@ func onlyRoots(at *os.File, path, rest string) error {
 }
 
 const configHint = "CRIU runs as root and executes what its configuration names: the file and every directory above it must belong to root, writable by nobody else"
-
-func reasonOf(err error) error {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return err
-}

@@ -16,8 +16,8 @@ type Change struct {
 	New []string `json:"new"`
 }
 
-// ErrChanged says that the schemata are other ones than an update that was interrupted can have left.
-var ErrChanged = errors.New("somebody else has changed it since")
+// errChanged says that the schemata are other ones than an update that was interrupted can have left.
+var errChanged = errors.New("somebody else has changed it since")
 
 // Change says what is to be changed of the group, for Write and Restore.
 func (g Group) Change(lines []string) (Change, error) {
@@ -53,7 +53,7 @@ func (g Group) Restore(c Change) error {
 	case has(c.Old):
 		return nil
 	case !has(c.New):
-		return fmt.Errorf("restore %s: %w", g.schemataFile(), ErrChanged)
+		return fmt.Errorf("restore %s: %w", g.schemataFile(), errChanged)
 	}
 	return g.Write(c.Old)
 }

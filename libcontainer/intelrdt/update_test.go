@@ -18,9 +18,9 @@ func TestChange(t *testing.T) {
 	}{
 		{before: "    L3:0=7;1=f\n    MB:0=50\n", after: "L3:0=3;1=f\nMB:0=50\n", lines: []string{"L3:0=3"}, old: "[L3:0=7;1=f]", want: "L3:0=7;1=f\nMB:0=50\n"},
 		{before: "L3:0=7\n", after: "L3:0=7\n", lines: []string{"L3:0=3"}, old: "[L3:0=7]", want: "L3:0=7\n"},
-		{before: "L3:0=7\n", after: "L3:0=1\n", lines: []string{"L3:0=3"}, old: "[L3:0=7]", want: "L3:0=1\n", err: ErrChanged},
+		{before: "L3:0=7\n", after: "L3:0=1\n", lines: []string{"L3:0=3"}, old: "[L3:0=7]", want: "L3:0=1\n", err: errChanged},
 		{before: "L3:0=7\nMB:0=50\n", after: "L3:0=3\nMB:0=20\n", lines: []string{"L3:0=3", "MB:0=15"}, old: "[L3:0=7 MB:0=50]", want: "L3:0=7\nMB:0=50\n"},
-		{before: "MB:0=50\n", after: "MB:0=30\n", lines: []string{"MB:0=15"}, old: "[MB:0=50]", want: "MB:0=30\n", err: ErrChanged},
+		{before: "MB:0=50\n", after: "MB:0=30\n", lines: []string{"MB:0=15"}, old: "[MB:0=50]", want: "MB:0=30\n", err: errChanged},
 		{before: "MB:0=50\n", after: "MB:0=50\n", lines: []string{"L3:0=3"}, old: "[]", want: "MB:0=50\n"},
 	} {
 		g := Group{Dir: t.TempDir()}
