@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // A place is a set of namespaces that a sleeping process keeps.
@@ -32,18 +31,17 @@ func (l *lab) unshare(flags ...string) *place {
 	}}
 	l.t.Cleanup(p.end)
 	pid := strconv.Itoa(cmd.Process.Pid)
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	l.must(l.eventually("what unshare has started", func() bool {
 		children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children") // with --fork
 		for _, one := range append(strings.Fields(string(children)), pid) {
 			if argv, _ := os.ReadFile("/proc/" + one + "/cmdline"); strings.HasPrefix(string(argv), "/bin/busybox\x00") {
 				p.enter = []string{"nsenter", "--target", one, "--mount", "--pid", "--"}
-				return p
+				return true
 			}
 		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("unshare %v has started nothing", flags)
-		}
-	}
+		return false
+	}))
+	return p
 }
 
 // fixes: what is left is found and removed, its program too.

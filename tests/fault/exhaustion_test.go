@@ -33,35 +33,17 @@ func short(r result) error {
 
 // TestNoDescriptors: RLIMIT_NOFILE from 3 up.
 func TestNoDescriptors(t *testing.T) {
-	l := newLab(t, rich)
-	failed, made := 0, 0
+	var limits []int
 	for n := 3; n <= 40; n += step() {
-		l.under(fmt.Sprintf("ulimit -n %d", n))
-		r := l.rt("create", "--bundle", l.bundle, l.id)
-		l.prefix = nil
-		if r.code == 0 {
-			made++
-		} else {
-			failed++
-			if err := short(r); err != nil {
-				t.Errorf("with %d descriptors: %v", n, err)
-			}
-			if left := l.left(); len(left) > 0 {
-				t.Errorf("with %d descriptors: left: %v", n, left)
-			}
-		}
-		if err := l.sound(nil); err != nil {
-			t.Errorf("with %d descriptors: %v", n, err)
-		}
+		limits = append(limits, n)
 	}
-	t.Logf("%d creates failed for want of descriptors, %d did not", failed, made)
-	if failed == 0 || made == 0 {
-		t.Error("the limits were not chosen well")
-	}
+	l := newLab(t, rich)
+	w := within{what: "descriptors", clean: true, enter: func(n int) string { return fmt.Sprintf("ulimit -n %d", n) }}
+	w.create(l, limits)
 }
 
-// limited makes a cgroup with one limit for rt itself, and gives the script that enters it.
-func (l *lab) limited(v1, v2 string) (script string, set func(value string)) {
+// limited makes a cgroup with one limit for rt itself, and gives what sets it and a script that enters.
+func (l *lab) limited(v1, v2 string) (enter func(n int) string) {
 	l.t.Helper()
 	controller, _, _ := strings.Cut(v1, ".")
 	dir := "/sys/fs/cgroup/" + controller
@@ -75,8 +57,9 @@ func (l *lab) limited(v1, v2 string) (script string, set func(value string)) {
 	l.t.Cleanup(func() {
 		l.must(l.eventually("the caller's cgroup empty", func() bool { return os.Remove(group) == nil }))
 	})
-	return "echo $$ > " + filepath.Join(group, procs), func(value string) {
-		l.must(os.WriteFile(filepath.Join(group, name), []byte(value), 0))
+	return func(n int) string {
+		l.must(os.WriteFile(filepath.Join(group, name), []byte(fmt.Sprint(n)), 0))
+		return "echo $$ > " + filepath.Join(group, procs)
 	}
 }
 
@@ -86,7 +69,9 @@ func TestNoPids(t *testing.T) {
 	for n := 1; n <= 24; n += step() {
 		limits = append(limits, n)
 	}
-	createWithin(t, "pids.max", "pids.max", limits, 0)
+	l := newLab(t)
+	w := within{what: "processes", enter: l.limited("pids.max", "pids.max")}
+	w.create(l, limits)
 }
 
 // TestNoMemory: the caller's cgroup is too small for rt, which the kernel kills.
@@ -95,19 +80,25 @@ func TestNoMemory(t *testing.T) {
 	for kib := 16 << 10; kib >= 256; kib = kib * 3 / 4 {
 		limits = append(limits, kib<<10)
 	}
-	createWithin(t, "memory.limit_in_bytes", "memory.max", limits, 137)
+	l := newLab(t)
+	w := within{what: "bytes of memory", killed: 137, enter: l.limited("memory.limit_in_bytes", "memory.max")}
+	w.create(l, limits)
 }
 
-// createWithin creates a container below each of some limits, which are to be too low and high enough. An exit status of killed,
-// unless that is 0, is the kernel's doing and needs no error.
-func createWithin(t *testing.T, v1, v2 string, limits []int, killed int) {
-	t.Helper()
-	l := newLab(t)
-	script, set := l.limited(v1, v2)
+// within is a limit for rt itself.
+type within struct {
+	what   string
+	enter  func(n int) string // gives a script that sets it for the shell
+	killed int                // an exit status that is the kernel's doing and needs no error, or 0
+	clean  bool               // a create that fails leaves nothing by itself
+}
+
+// create makes a container below each of some limits, which are to be too low and high enough.
+func (w *within) create(l *lab, limits []int) {
+	l.t.Helper()
 	failed, made := 0, 0
 	for _, n := range limits {
-		set(fmt.Sprint(n))
-		l.under(script)
+		l.under(w.enter(n))
 		r := l.rt("create", "--bundle", l.bundle, l.id)
 		l.prefix = nil
 		if r.code == 0 {
@@ -115,18 +106,23 @@ func createWithin(t *testing.T, v1, v2 string, limits []int, killed int) {
 		} else {
 			failed++
 		}
-		if r.code != 0 && r.code != killed {
+		if r.code != 0 && r.code != w.killed {
 			if err := short(r); err != nil {
-				t.Errorf("%s at %d: %v", v2, n, err)
+				l.t.Errorf("%d %s: %v", n, w.what, err)
+			}
+		}
+		if r.code != 0 && w.clean {
+			if left := l.left(); len(left) > 0 {
+				l.t.Errorf("%d %s: left: %v", n, w.what, left)
 			}
 		}
 		if err := l.sound(nil); err != nil {
-			t.Errorf("%s at %d: %v", v2, n, err)
+			l.t.Errorf("%d %s: %v", n, w.what, err)
 		}
 	}
-	t.Logf("%s: %d creates failed for want of it, %d did not", v2, failed, made)
+	l.t.Logf("%d creates failed for want of %s, %d did not", failed, w.what, made)
 	if failed == 0 || made == 0 {
-		t.Error("the limits were not chosen well")
+		l.t.Error("the limits were not chosen well")
 	}
 }
 

@@ -121,6 +121,28 @@ func ops() []op {
 	}
 }
 
+func anyOp(random *rand.Rand) op { return ops()[random.IntN(len(ops()))] }
+
+// someOps are four for each of n who work at the same time.
+func someOps(random *rand.Rand, n int) [][]op {
+	plans := make([][]op, n)
+	for i := range plans {
+		for range 4 {
+			plans[i] = append(plans[i], anyOp(random))
+		}
+	}
+	return plans
+}
+
+// upTo are the numbers from 0 below n.
+func upTo(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
 // rounds is how many interleavings are tried.
 func rounds(quick, all int) int {
 	if n, err := strconv.Atoi(os.Getenv("RT_FAULT_ROUNDS")); err == nil {
@@ -137,19 +159,9 @@ func rounds(quick, all int) int {
 func TestInterleaved(t *testing.T) {
 	n := rounds(40, 10_000)
 	t.Logf("seed %d, %d rounds", seed, n)
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	workers(t, list, &verb{}, func(l *lab, round int) error {
+	workers(t, upTo(n), &verb{}, func(l *lab, round int) error {
 		random := rand.New(rand.NewPCG(seed, uint64(round)))
-		var plans [3][]op
-		for i := range plans {
-			for range 4 {
-				plans[i] = append(plans[i], ops()[random.IntN(len(ops()))])
-			}
-		}
-		if err := l.interleave(plans[:]); err != nil {
+		if err := l.interleave(someOps(random, 3)); err != nil {
 			return fmt.Errorf("seed %d, round %d: %w", seed, round, err)
 		}
 		return nil
@@ -248,16 +260,12 @@ func next(status, op string) (after string, ok bool) {
 func TestSequences(t *testing.T) {
 	n := rounds(20, 1000)
 	t.Logf("seed %d, %d sequences", seed, n)
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	workers(t, list, &verb{}, func(l *lab, round int) error {
+	workers(t, upTo(n), &verb{}, func(l *lab, round int) error {
 		random := rand.New(rand.NewPCG(seed, 1<<32+uint64(round)))
 		status, before := "", ""
 		var done []string
 		for range 12 {
-			o := ops()[random.IntN(len(ops()))]
+			o := anyOp(random)
 			done = append(done, o.name)
 			after, ok := next(status, o.name)
 			if after == "thawed" {
@@ -311,19 +319,9 @@ func TestRaceDetector(t *testing.T) {
 	machine.rt = rt
 	defer func() { machine.rt = was }()
 	n := rounds(0, 300)
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
 	t.Logf("seed %d, %d rounds", seed, n)
-	workers(t, list, &verb{edits: nil}, func(l *lab, round int) error {
+	workers(t, upTo(n), &verb{edits: nil}, func(l *lab, round int) error {
 		random := rand.New(rand.NewPCG(seed, 1<<33+uint64(round)))
-		var plans [2][]op
-		for i := range plans {
-			for range 4 {
-				plans[i] = append(plans[i], ops()[random.IntN(len(ops()))])
-			}
-		}
-		return l.interleave(plans[:])
+		return l.interleave(someOps(random, 2))
 	})
 }
