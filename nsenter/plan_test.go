@@ -24,7 +24,7 @@ func spec() *specs.Spec {
 	return &specs.Spec{
 		Version: specs.Version, Root: &specs.Root{Path: "rootfs", Readonly: true}, Hostname: "rt-test", Domainname: "rt-test",
 		Process: &specs.Process{
-			Terminal: true, Args: []string{"busybox", "true"}, Env: []string{"PATH=/none:/bin", "TERM=xterm"}, Cwd: "/work/dir", NoNewPrivileges: true,
+			Terminal: true, Args: []string{"busybox", "true"}, Env: []string{"PATH=/none:/bin", "TERM=xterm"}, Cwd: "/srv/dir", NoNewPrivileges: true,
 			User:         specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{5}, Umask: &mask},
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
 			Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: 1024, Soft: 1024}},
