@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,11 +51,40 @@ func withMachine(run func() int) int {
 	if err := orphans.Begin(); err != nil {
 		return complain("%v", err)
 	}
+	takeBack := hybridControllers()
 	code := run()
+	if err := takeBack(); err != nil {
+		return complain("%v", err)
+	}
 	if err := checkDevNull(); err != nil {
 		return complain("%v", err)
 	}
 	return code
+}
+
+// hybridControllers notes which controllers the v2 root of a hybrid host hands down; takeBack disables those that have
+// come since. rt enables what a container asks for and leaves it enabled, as on every host; crun refuses such a one.
+func hybridControllers() (takeBack func() error) {
+	const file = "/sys/fs/cgroup/unified/cgroup.subtree_control"
+	before, err := os.ReadFile(file)
+	if err != nil {
+		return func() error { return nil } // not hybrid
+	}
+	return func() error {
+		after, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, name := range strings.Fields(string(after)) {
+			if slices.Contains(strings.Fields(string(before)), name) {
+				continue
+			}
+			if err := os.WriteFile(file, []byte("-"+name), 0); err != nil {
+				return fmt.Errorf("take back controller %s: %w", name, err)
+			}
+		}
+		return nil
+	}
 }
 
 // TestBinary makes go test's cache depend on which binary was tested.
