@@ -20,9 +20,41 @@ type file struct {
 	path string
 }
 
-func openFile(path string, flags int) (file, error) {
+func openFile(path string, flags int) (file, error) { return (*Root)(nil).openFile(path, flags) }
+
+// A Root is a directory that is kept open: who reads the cgroups of a thousand containers below it need not walk there
+// from / each time. Other paths, and all paths with a nil Root, are walked as they are.
+type Root struct {
+	dir string
+	fd  int
+}
+
+// OpenRoot opens the directory that all freezers are below on nearly every host; nil if there is none.
+func OpenRoot() *Root {
+	for _, dir := range []string{"/sys/fs/cgroup/freezer", "/sys/fs/cgroup"} {
+		if fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			return &Root{dir: dir, fd: fd}
+		}
+	}
+	return nil
+}
+
+// Close closes the directory.
+func (r *Root) Close() {
+	if r != nil {
+		_ = unix.Close(r.fd)
+	}
+}
+
+func (r *Root) openFile(path string, flags int) (file, error) {
+	at, below := unix.AT_FDCWD, path
+	if r != nil {
+		if name, found := strings.CutPrefix(path, r.dir+"/"); found {
+			at, below = r.fd, name
+		}
+	}
 	for {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		fd, err := unix.Openat(at, below, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		if err == unix.EINTR {
 			continue
 		}
@@ -62,8 +94,10 @@ func writeFile(path, value string) error {
 }
 
 // readFile reads a whole cgroup file, without its final newline.
-func readFile(path string) (string, error) {
-	f, err := openFile(path, unix.O_RDONLY)
+func readFile(path string) (string, error) { return (*Root)(nil).readFile(path) }
+
+func (r *Root) readFile(path string) (string, error) {
+	f, err := r.openFile(path, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
@@ -88,8 +122,10 @@ func readFile(path string) (string, error) {
 }
 
 // readShort reads a file known to be one short line with one read(2).
-func readShort(path string) (string, error) {
-	f, err := openFile(path, unix.O_RDONLY)
+func readShort(path string) (string, error) { return (*Root)(nil).readShort(path) }
+
+func (r *Root) readShort(path string) (string, error) {
+	f, err := r.openFile(path, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
@@ -104,7 +140,7 @@ func readShort(path string) (string, error) {
 			return "", &os.PathError{Op: "read", Path: path, Err: err}
 		}
 		if n == len(buf) { // longer than thought, for instance a cpu list of a large machine
-			return readFile(path)
+			return r.readFile(path)
 		}
 		return strings.TrimSpace(string(buf[:n])), nil
 	}

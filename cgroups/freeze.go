@@ -61,12 +61,15 @@ func (c *Cgroup) Thaw() error {
 func (c *Cgroup) Frozen() (bool, error) { return Frozen(c.Paths()) }
 
 // Frozen is the same for who has no more than a cgroup's paths (see Paths), and needs no more.
-func Frozen(paths map[string]string) (bool, error) {
+func Frozen(paths map[string]string) (bool, error) { return (*Root)(nil).Frozen(paths) }
+
+// Frozen is the same for who asks about many cgroups.
+func (r *Root) Frozen(paths map[string]string) (bool, error) {
 	if dir := paths["freezer"]; dir != "" {
-		return (&member{dir: dir, controllers: []string{"freezer"}}).frozen()
+		return r.frozen(&member{dir: dir, controllers: []string{"freezer"}})
 	}
 	if dir := paths[""]; dir != "" {
-		return (&member{dir: dir, v2: true}).frozen()
+		return r.frozen(&member{dir: dir, v2: true})
 	}
 	return false, nil
 }
@@ -82,17 +85,19 @@ func (c *Cgroup) FreezerDir() string {
 // frozen reads the member's freezer; false if it has none. Being asked to freeze counts (v1's FREEZING, v2's
 // cgroup.freeze): new processes would be stopped, and a signal to a frozen process makes the v2 events say
 // "frozen 0" for a moment.
-func (m *member) frozen() (bool, error) {
+func (m *member) frozen() (bool, error) { return (*Root)(nil).frozen(m) }
+
+func (r *Root) frozen(m *member) (bool, error) {
 	switch {
 	case m.v2:
-		text, err := readFile(m.dir + "/cgroup.events")
+		text, err := r.readFile(m.dir + "/cgroup.events")
 		if err == nil && !strings.Contains("\n"+text+"\n", "\nfrozen 1\n") { // which an ancestor can cause, too
-			text, err = readShort(m.dir + "/cgroup.freeze")
+			text, err = r.readShort(m.dir + "/cgroup.freeze")
 			return err == nil && text == "1", notGone(err)
 		}
 		return err == nil, notGone(err) // the root has no such file
 	case slices.Contains(m.controllers, "freezer"):
-		state, err := readShort(m.dir + "/freezer.state")
+		state, err := r.readShort(m.dir + "/freezer.state")
 		return err == nil && state != "THAWED", notGone(err)
 	}
 	return false, nil

@@ -9,10 +9,11 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // A Scanner reads one document; it gives up at the first thing it does not expect: then it is at the end of an empty
-// document, where every loop ends. All text is sliced out of src, which stays in memory. What the generated
+// document, where every loop ends. All text is sliced out of src, which is the document itself and stays in memory. What the generated
 // functions call at every property is not inlined: that would make rt 30 KB larger and no faster at its start.
 type Scanner struct {
 	src  string
@@ -21,9 +22,9 @@ type Scanner struct {
 	room []string // shared for lists of strings: see Strings
 }
 
-// New is a scanner at the beginning of a document, which has to be an object.
+// New is a scanner at the beginning of a document, which has to be an object. The document must not change any more.
 func New(document []byte) *Scanner {
-	p := &Scanner{src: string(document)}
+	p := &Scanner{src: unsafe.String(unsafe.SliceData(document), len(document))}
 	if p.peek() != '{' {
 		p.Fail()
 	}
