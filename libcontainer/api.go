@@ -2,7 +2,10 @@
 package libcontainer
 
 import (
+	"os"
 	"time"
+
+	"rt/cgroups"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +20,10 @@ type Runtime struct {
 	Warn          func(format string, args ...any) // where warnings go; never nil
 
 	boot string // see bootID
+
+	// While List reads below them: Root, and that of the freezers.
+	root    *os.File
+	cgroups *cgroups.Root
 }
 
 // CreateOptions are the flags of create, and of run.

@@ -358,9 +358,7 @@ func (c *container) socketAddress() *unix.SockaddrUnix {
 // born notes who the container's process is.
 func (k *making) born() error {
 	c := k.c
-	c.Pid = k.in.pid
-	var err error
-	if c.StartTime, _, err = sys.StartTime(c.Pid); err != nil {
+	if err := c.identify(k.in.pid); err != nil {
 		return err
 	}
 	c.Created = time.Now().UTC()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -68,7 +69,7 @@ func (r *Runtime) killHeld(id string) {
 		r.killHeldEarly(id)
 		return
 	}
-	if p, err := sys.OpenProcess(c.Pid, c.StartTime); err == nil {
+	if p, err := c.init().Open(); err == nil {
 		_ = sys.Signal(p, unix.SIGKILL)
 		p.Close()
 	}
@@ -135,9 +136,12 @@ func (c *container) end() error {
 	if c.Pid == 0 {
 		return nil
 	}
-	p, err := sys.OpenProcess(c.Pid, c.StartTime)
-	if err != nil {
+	p, err := c.init().Open()
+	if errors.Is(err, unix.ESRCH) {
 		return nil // gone
+	}
+	if err != nil {
+		return err
 	}
 	defer p.Close()
 	_ = sys.Signal(p, unix.SIGKILL)
@@ -161,6 +165,9 @@ func (c *container) end() error {
 // poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.
 func (c *container) poststopSpec() *specs.Spec {
 	raw, err := sys.ReadFile(filepath.Join(c.dir, configFile), maxFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.rt.Warn("poststop hooks: %v", err)
+	}
 	if err != nil || !bytes.Contains(raw, []byte("poststop")) {
 		return nil
 	}

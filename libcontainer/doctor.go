@@ -175,7 +175,7 @@ func (c *container) whyOld(stopped bool) string {
 		return "" // whether it lives can be seen only there
 	case c.gone:
 		return "it was made before the machine was started again"
-	case c.alive():
+	case !errors.Is(c.mustRun(), ErrNotRunning):
 		return ""
 	case c.Unit == "" && len(c.Cgroups) > 0 && !c.recorded().Exists():
 		return "its process and its cgroup are gone"

@@ -15,6 +15,7 @@ func (s *state) fields() []plain.Field {
 		{Name: "id", Value: &s.ID},
 		{Name: "pid", Value: &s.Pid},
 		{Name: "startTime", Value: &s.StartTime},
+		{Name: "pidInode", Value: &s.PidInode, OmitEmpty: true},
 		{Name: "bundle", Value: &s.Bundle},
 		{Name: "rootfs", Value: &s.Rootfs},
 		{Name: "created", Value: &s.Created},
@@ -67,10 +68,10 @@ func (j *journal) encode() []byte { return plain.Object(j.fields(), "") }
 
 // decode reads what encode writes; if somebody has edited it, encoding/json does, and says what is wrong with it.
 func (s *state) decode(data []byte) error {
-	var plainly state
-	if plain.Read(data, plainly.fields()) {
-		*s = plainly
+	*s = state{}
+	if plain.Read(data, s.fields()) {
 		return nil
 	}
+	*s = state{}
 	return json.Unmarshal(data, s)
 }

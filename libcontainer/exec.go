@@ -67,7 +67,9 @@ func (c *container) execConfig(o ExecOptions) (*specs.Spec, error) {
 }
 
 func (c *container) mayExec(ignorePaused bool) error {
-	if !c.alive() {
+	if alive, err := c.alive(); err != nil {
+		return err
+	} else if !alive {
 		return errExecStopped
 	}
 	if ignorePaused {

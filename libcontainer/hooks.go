@@ -128,7 +128,7 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, h specs.Hoo
 
 // openInit opens the pidfd that a plan to join the container asks for.
 func (c *container) openInit(in plan.Input) (*os.File, error) {
-	return sys.OpenProcess(c.Pid, c.StartTime)
+	return c.init().Open()
 }
 
 // sendListener hands a seccomp filter's listener to the agent at listenerPath (config-linux.md, The Container

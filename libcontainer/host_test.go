@@ -283,7 +283,7 @@ func TestWritePidFile(t *testing.T) {
 }
 
 func TestSetOOMScore(t *testing.T) {
-	pid, _ := process(t, "sleep", "60")
+	pid := process(t, "sleep", "60").Pid
 	score := 555
 	if err := setOOMScore(pid, &specs.Process{OOMScoreAdj: &score}); err != nil {
 		t.Fatal(err)

@@ -31,15 +31,17 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	if err != nil {
 		return err
 	}
-	if !all && !c.alive() {
-		return ErrNotRunning
+	if !all {
+		if err := c.mustRun(); err != nil {
+			return err
+		}
 	}
 	return cg.Kill(sig)
 }
 
 // signal reaches init through a pidfd, so that a pid that was used again is never hit.
 func (c *container) signal(sig unix.Signal) error {
-	p, err := sys.OpenProcess(c.Pid, c.StartTime)
+	p, err := c.init().Open()
 	if errors.Is(err, unix.ESRCH) {
 		return ErrNotRunning
 	}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
+
+	"rt/cgroups"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +19,17 @@ func (r *Runtime) List() ([]ContainerState, error) {
 	entries, err := os.ReadDir(r.Root)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	if len(entries) > 1 { // each has three files below it
+		if r.root, err = sys.Open(r.Root, unix.O_PATH|unix.O_DIRECTORY); err != nil {
+			return nil, fmt.Errorf("list containers: %w", err)
+		}
+		r.cgroups = cgroups.OpenRoot()
+		defer func() {
+			r.root.Close()
+			r.cgroups.Close()
+			r.root, r.cgroups = nil, nil
+		}()
 	}
 	looks := r.look(entries)
 	var all []ContainerState
@@ -68,12 +81,16 @@ func (r *Runtime) lookAt(entries []os.DirEntry, looks []look, first, step int) {
 
 // owned is the state with the user who has made the container.
 func (r *Runtime) owned(id string) (*ContainerState, error) {
-	v, err := r.State(id)
+	c, err := r.open(id, false)
+	if err != nil {
+		return nil, err
+	}
+	v, err := c.view()
 	if err != nil {
 		return nil, err
 	}
 	var st unix.Stat_t
-	if unix.Stat(filepath.Join(r.Root, id), &st) == nil {
+	if dirfd, path := c.at(""); unix.Fstatat(dirfd, path, &st, 0) == nil {
 		v.OwnerUID = int(st.Uid)
 	}
 	return v, nil

@@ -431,8 +431,8 @@ func (k *making) revived(pid int) (err error) {
 	if err := os.Remove(filepath.Join(c.dir, criuRoot)); err != nil {
 		return err
 	}
-	c.Pid, k.in.pid = pid, pid
-	if c.StartTime, _, err = sys.StartTime(pid); err != nil {
+	k.in.pid = pid
+	if err := c.identify(pid); err != nil {
 		return err
 	}
 	c.Created = time.Now().UTC()

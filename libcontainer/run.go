@@ -93,7 +93,7 @@ func (r *Runtime) removeOwn(c *container) error {
 		return err
 	}
 	defer now.release()
-	if now.Pid != c.Pid || now.StartTime != c.StartTime {
+	if now.init() != c.init() {
 		return nil
 	}
 	return r.remove(now)

@@ -150,7 +150,7 @@ func startError(c *container, err error) error {
 
 // stop kills what is left of a container that could not be started.
 func (c *container) stop() {
-	if p, err := sys.OpenProcess(c.Pid, c.StartTime); err == nil {
+	if p, err := c.init().Open(); err == nil {
 		_ = sys.Signal(p, unix.SIGKILL)
 		_, _ = sys.AwaitExit(p, killTimeout)
 		p.Close()

@@ -38,7 +38,8 @@ type state struct {
 	OCIVersion    string            `json:"ociVersion"`
 	ID            string            `json:"id"`
 	Pid           int               `json:"pid"`
-	StartTime     uint64            `json:"startTime"` // clock ticks since boot: tells a reused pid
+	StartTime     uint64            `json:"startTime"`          // clock ticks since boot: tells a reused pid
+	PidInode      uint64            `json:"pidInode,omitempty"` // of its pidfds, where the kernel tells by that: see sys.Process
 	Bundle        string            `json:"bundle"`
 	Rootfs        string            `json:"rootfs"`
 	Created       time.Time         `json:"created"`
@@ -138,13 +139,22 @@ func (c *container) release() {
 	}
 }
 
+// at names a file of the container for openat(2) and its like.
+func (c *container) at(name string) (dirfd int, path string) {
+	if c.rt == nil || c.rt.root == nil {
+		return unix.AT_FDCWD, filepath.Join(c.dir, name)
+	}
+	return int(c.rt.root.Fd()), filepath.Base(c.dir) + "/" + name
+}
+
 func (c *container) load() error {
-	data, err := sys.ReadFile(filepath.Join(c.dir, stateFile), maxFile)
+	dirfd, path := c.at(stateFile)
+	data, err := sys.ReadFileAt(dirfd, path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return ErrNotExist
 	}
 	if err != nil {
-		return fmt.Errorf("read state: %w", err)
+		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), sys.Cause(err))
 	}
 	if err := c.state.decode(data); err != nil {
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), err)
@@ -200,13 +210,32 @@ func (c *container) cgroup() (*cgroups.Cgroup, error) {
 	return c.cg, nil
 }
 
-// alive says whether init is there: the pid, not a zombie, started when ours was.
-func (c *container) alive() bool {
-	if c.Pid == 0 {
-		return false
+// init is the container's first process.
+func (c *container) init() sys.Process {
+	p := sys.Process{Pid: c.Pid, Start: c.StartTime, Inode: c.PidInode}
+	if c.BootID == "" || c.rt.bootID() == "" { // inodes are counted anew at each boot
+		p.Inode = 0
 	}
-	start, dead, err := sys.StartTime(c.Pid)
-	return err == nil && !dead && start == c.StartTime
+	return p
+}
+
+// identify notes who init is, a child of this process.
+func (c *container) identify(pid int) error {
+	p, err := sys.Identify(pid)
+	c.Pid, c.StartTime, c.PidInode = p.Pid, p.Start, p.Inode
+	return err
+}
+
+// alive says whether init is there and has not ended. On an error that is not known.
+func (c *container) alive() (bool, error) { return c.init().Alive() }
+
+// mustRun is ErrNotRunning if init has ended.
+func (c *container) mustRun() error {
+	alive, err := c.alive()
+	if err == nil && !alive {
+		err = ErrNotRunning
+	}
+	return err
 }
 
 // checkBoot forgets what ended with an earlier boot of the machine, on a --root that has outlived it: pid, cgroups and
@@ -215,7 +244,7 @@ func (c *container) checkBoot() {
 	if now := c.rt.bootID(); c.BootID == "" || now == "" || c.BootID == now {
 		return
 	}
-	c.Pid, c.StartTime, c.Cgroups, c.Unit = 0, 0, nil, ""
+	c.Pid, c.StartTime, c.PidInode, c.Cgroups, c.Unit = 0, 0, 0, nil, ""
 	c.setRdt(intelrdt.Group{})
 	c.rdtShared, c.gone = "", true
 }
@@ -230,19 +259,16 @@ func (r *Runtime) bootID() string {
 	return r.boot
 }
 
-// status is derived from what is there; nothing that is written down can be out of date.
+// status is derived from what is there; nothing that is written down can be out of date. On an error it is not known.
 func (c *container) status() (specs.ContainerState, error) {
-	if !c.alive() {
-		return specs.StateStopped, nil
+	if alive, err := c.alive(); err != nil || !alive {
+		return specs.StateStopped, err
 	}
-	frozen, err := c.frozen()
-	switch {
-	case err != nil:
-		return "", err
-	case frozen:
-		return statePaused, nil
-	case c.awaitsStart():
-		return specs.StateCreated, nil
+	if frozen, err := c.frozen(); err != nil || frozen {
+		return statePaused, err
+	}
+	if waits, err := c.awaitsStart(); err != nil || waits {
+		return specs.StateCreated, err
 	}
 	return specs.StateRunning, nil
 }
@@ -250,8 +276,17 @@ func (c *container) status() (specs.ContainerState, error) {
 // statePaused is no state of the specification; engines know it from runc.
 const statePaused specs.ContainerState = "paused"
 
-func (c *container) awaitsStart() bool {
-	return unix.Access(filepath.Join(c.dir, startSocket), unix.F_OK) == nil
+// awaitsStart says whether init has not been given the word to become the program.
+func (c *container) awaitsStart() (bool, error) {
+	dirfd, path := c.at(startSocket)
+	err := unix.Faccessat(dirfd, path, unix.F_OK, 0)
+	if err == unix.ENOENT {
+		return false, nil
+	}
+	if err != nil {
+		err = fmt.Errorf("look for %s: %w", filepath.Join(c.dir, startSocket), err)
+	}
+	return err == nil, err
 }
 
 // recorded is the container's cgroup for those who only use its directories: the host is not probed for what else is
@@ -263,7 +298,7 @@ func (c *container) recorded() *cgroups.Cgroup {
 	return cgroups.Load(&cgroups.Host{}, c.Cgroups)
 }
 
-func (c *container) frozen() (bool, error) { return cgroups.Frozen(c.Cgroups) }
+func (c *container) frozen() (bool, error) { return c.rt.cgroups.Frozen(c.Cgroups) }
 
 // view is the container as users see it.
 func (c *container) view() (*ContainerState, error) {

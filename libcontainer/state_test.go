@@ -44,7 +44,7 @@ func place(t *testing.T, r *Runtime, id string, files map[string]string) string 
 
 func fullState() state {
 	return state{
-		OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1 << 63, Bundle: "/b", Rootfs: "/b/rootfs",
+		OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1 << 63, PidInode: 1<<63 + 1, Bundle: "/b", Rootfs: "/b/rootfs",
 		Created: time.Date(2026, 11, 23, 9, 0, 0, 123456789, time.UTC), Annotations: map[string]string{"a": "\"\n\u2028", "": "x"},
 		Cgroups: map[string]string{"": "/sys/fs/cgroup/x", "name=systemd": "/y"}, SystemdCgroup: true, Unit: "rt-c.scope", PrivatePid: true, NoKeyring: true,
 	}
@@ -171,7 +171,7 @@ func TestCorruptState(t *testing.T) {
 		`{"pid":99999999999999999999}`, "\x00", `{"created":"yesterday"}`, strings.Repeat("[", 20_000)} {
 		place(t, r, "c", map[string]string{stateFile: text})
 		if c, err := r.open("c", false); err == nil {
-			if c.alive() {
+			if alive, _ := c.alive(); alive {
 				t.Errorf("%.40q: process %d is taken for the container's", text, c.Pid)
 			}
 			if err := c.signal(unix.SIGKILL); err == nil {
@@ -255,32 +255,41 @@ func TestIDs(t *testing.T) {
 }
 
 // process starts a program that does nothing and ends with the test.
-func process(t *testing.T, args ...string) (pid int, start uint64) {
+func process(t *testing.T, args ...string) sys.Process {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	start, _, err := sys.StartTime(cmd.Process.Pid)
+	p, err := sys.Identify(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cmd.Process.Pid, start
+	return p
 }
 
-// TestPidReuse: a process that has the pid and not the start time is somebody else's.
+// TestPidReuse: a process that has the pid and not the start time, or not the inode, is somebody else's. An inode of
+// nobody knows which boot does not count.
 func TestPidReuse(t *testing.T) {
-	pid, start := process(t, "sleep", "60")
+	p := process(t, "sleep", "60")
 	r, _ := newRuntime(t)
-	c := &container{rt: r, dir: place(t, r, "c", nil), state: state{ID: "c", Pid: pid, StartTime: start}}
-	if !c.alive() {
-		t.Error("the process is not recognized")
+	dir, boot := place(t, r, "c", nil), r.bootID()
+	for _, s := range []state{{StartTime: p.Start}, {StartTime: p.Start, PidInode: p.Inode, BootID: boot}, {StartTime: p.Start, PidInode: 1}} {
+		s.ID, s.Pid = "c", p.Pid
+		if err := (&container{rt: r, dir: dir, state: s}).mustRun(); err != nil {
+			t.Errorf("%+v is not recognized: %v", s, err)
+		}
 	}
-	for _, other := range []uint64{start - 1, start + 1, 0} {
-		c.StartTime = other
-		if status, err := c.status(); c.alive() || err != nil || status != specs.StateStopped {
-			t.Errorf("start time %d for %d: %s, %v", other, start, status, err)
+	others := []state{{StartTime: p.Start - 1}, {StartTime: p.Start + 1}, {}}
+	if p.Inode != 0 { // Linux 6.9
+		others = append(others, state{StartTime: p.Start, PidInode: p.Inode - 1, BootID: boot}, state{StartTime: p.Start, PidInode: p.Inode + 1, BootID: boot})
+	}
+	for _, s := range others {
+		s.ID, s.Pid = "c", p.Pid
+		c := &container{rt: r, dir: dir, state: s}
+		if status, err := c.status(); err != nil || status != specs.StateStopped {
+			t.Errorf("%+v for %+v: %s, %v", s, p, status, err)
 		}
 		if err := c.signal(unix.SIGKILL); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("signal: %v", err)
@@ -298,15 +307,15 @@ func TestPidReuse(t *testing.T) {
 	if err := r.Delete("c", true); err != nil {
 		t.Error(err)
 	}
-	if now, dead, err := sys.StartTime(pid); err != nil || dead || now != start {
-		t.Errorf("the stranger was killed: %d %v %v", now, dead, err)
+	if alive, err := p.Alive(); err != nil || !alive {
+		t.Errorf("the stranger was killed: %v", err)
 	}
 }
 
 // TestZombie: an init that nobody has reaped yet has stopped.
 func TestZombie(t *testing.T) {
-	pid, start := process(t, "true")
-	p, err := sys.OpenProcess(pid, start)
+	init := process(t, "true")
+	p, err := init.Open()
 	if err == nil {
 		defer p.Close()
 		if ended, err := sys.AwaitExit(p, 10_000); !ended || err != nil {
@@ -315,8 +324,8 @@ func TestZombie(t *testing.T) {
 	} else if !errors.Is(err, unix.ESRCH) {
 		t.Fatal(err)
 	}
-	c := &container{state: state{Pid: pid, StartTime: start}}
-	if status, err := c.status(); c.alive() || err != nil || status != specs.StateStopped {
+	c := &container{state: state{Pid: init.Pid, StartTime: init.Start}}
+	if status, err := c.status(); err != nil || status != specs.StateStopped {
 		t.Errorf("%s, %v", status, err)
 	}
 }

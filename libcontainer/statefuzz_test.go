@@ -38,7 +38,7 @@ func FuzzState(f *testing.F) {
 			return
 		}
 		defer c.release()
-		if c.Pid <= 0 && c.alive() {
+		if alive, _ := c.alive(); alive && c.Pid <= 0 {
 			t.Errorf("%q: pid %d is alive", text, c.Pid)
 		}
 		if _, err := c.view(); err != nil && strings.Contains(err.Error(), "\x00") {

@@ -81,13 +81,13 @@ func (w *usageWatch) look() (all []ContainerUsage, err error) {
 
 func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
 	l := w.seen[id]
-	if l == nil || !l.c.alive() { // another may have taken its name
+	if l == nil || l.c.mustRun() != nil { // another may have taken its name
 		c, err := w.rt.open(id, false)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !c.alive() {
-			return nil, nil, ErrNotRunning
+		if err := c.mustRun(); err != nil {
+			return nil, nil, err
 		}
 		c.cg = cgroups.Load(w.host, c.Cgroups)
 		l = &lookedAt{c: c}
@@ -97,8 +97,10 @@ func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if usage.Pids == 0 && !l.c.alive() { // it has ended meanwhile, and the rest is zero, too
-		return nil, nil, ErrNotRunning
+	if usage.Pids == 0 { // it may have ended meanwhile, and the rest be zero, too
+		if err := l.c.mustRun(); err != nil {
+			return nil, nil, err
+		}
 	}
 	u.Usage = *usage
 	switch passed := u.At.Sub(l.at); {

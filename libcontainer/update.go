@@ -32,8 +32,8 @@ func (r *Runtime) Update(id string, resources *specs.LinuxResources, rdt *specs.
 		return err
 	}
 	defer c.release()
-	if !c.alive() {
-		return ErrNotRunning
+	if err := c.mustRun(); err != nil {
+		return err
 	}
 	schemata, err := c.rdtChange(rdt)
 	if err != nil {

@@ -5,10 +5,7 @@ package sys
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,10 +81,13 @@ func WriteFile(path, value string) error {
 
 // ReadFile reads a whole file of at most limit bytes. Unlike os.ReadFile it leaves the runtime's poller alone, which
 // costs a short-lived process a dozen system calls.
-func ReadFile(path string, limit int) ([]byte, error) {
+func ReadFile(path string, limit int) ([]byte, error) { return ReadFileAt(unix.AT_FDCWD, path, limit) }
+
+// ReadFileAt is ReadFile from a directory on.
+func ReadFileAt(dir int, path string, limit int) ([]byte, error) {
 	var fd int
 	err := Retry(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err = unix.Openat(dir, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
@@ -143,102 +143,6 @@ func CreateFile(path string, data []byte, mode uint32) error {
 		data = data[n:]
 	}
 	return nil
-}
-
-// Wait reaps a child and returns how it ended.
-func Wait(pid int) (unix.WaitStatus, error) {
-	var ws unix.WaitStatus
-	err := Retry(func() error {
-		_, err := unix.Wait4(pid, &ws, 0, nil)
-		return err
-	})
-	if err != nil {
-		return ws, fmt.Errorf("wait for process %d: %w", pid, err)
-	}
-	return ws, nil
-}
-
-// ReapUntil reaps children, whoever ends, until it has been pid's turn.
-func ReapUntil(pid int) {
-	for {
-		got, err := unix.Wait4(-1, nil, 0, nil)
-		if got == pid || err != nil && err != unix.EINTR {
-			return
-		}
-	}
-}
-
-// OwnChild says whether a process is a child of this one that has not been reaped.
-func OwnChild(pid int) bool {
-	return pid > 0 && Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
-}
-
-// StartTime is when a process started, in clock ticks since boot: with the pid it names a process for good.
-// dead says that it is a zombie. See proc_pid_stat(5).
-func StartTime(pid int) (start uint64, dead bool, err error) {
-	state, rest, err := stat(pid)
-	if err != nil {
-		return 0, true, err
-	}
-	var field string
-	for range 19 { // it is the 22nd
-		field, rest, _ = strings.Cut(rest, " ")
-	}
-	if start, err = strconv.ParseUint(field, 10, 64); err != nil {
-		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it: %w", pid, err)
-	}
-	return start, state == "Z" || state == "X", nil
-}
-
-// Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.
-func Halted(pid int) bool {
-	state, _, err := stat(pid)
-	return err == nil && state == "T"
-}
-
-// stat reads /proc/PID/stat from the third field on, the state.
-func stat(pid int) (state, rest string, err error) {
-	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
-	if err != nil {
-		return "", "", err
-	}
-	// The second field is the command in parentheses, and may hold anything.
-	text := string(data)
-	state, rest, _ = strings.Cut(strings.TrimPrefix(text[strings.LastIndexByte(text, ')')+1:], " "), " ")
-	return state, rest, nil
-}
-
-// OpenProcess returns a pidfd of the process that has this pid and start time; ESRCH if it is gone.
-func OpenProcess(pid int, start uint64) (*os.File, error) {
-	if pid <= 0 { // of a container of an earlier boot
-		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, unix.ESRCH)
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, err)
-	}
-	// Looked at after the pidfd is open: if it is the right one now, the pidfd is of the right one.
-	now, dead, err := StartTime(pid)
-	if err != nil || dead || now != start {
-		unix.Close(fd)
-		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, unix.ESRCH)
-	}
-	return os.NewFile(uintptr(fd), "pidfd"), nil
-}
-
-// Signal sends a signal to a pidfd's process.
-func Signal(pidfd *os.File, sig unix.Signal) error {
-	return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0)
-}
-
-// AwaitExit waits until a pidfd's process has ended, in milliseconds at most; -1 is for ever.
-func AwaitExit(pidfd *os.File, ms int) (ended bool, err error) {
-	var n int
-	err = Retry(func() (err error) {
-		n, err = unix.Poll([]unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}, ms)
-		return err
-	})
-	return n > 0, err
 }
 
 // InFirstUserNamespace says whether this process is in the host's own user namespace, by the inode that the kernel

@@ -2,14 +2,10 @@ package sys
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -145,137 +141,5 @@ func TestWriteFile(t *testing.T) {
 	}
 	if err := WriteFile("/proc/self/oom_score_adj", "nonsense"); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("the kernel's refusal: %v", err)
-	}
-}
-
-// start runs a program that ends with the test.
-func start(t *testing.T, name string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return cmd
-}
-
-func TestWait(t *testing.T) {
-	for script, check := range map[string]func(unix.WaitStatus) bool{
-		"exit 7":       func(ws unix.WaitStatus) bool { return ws.Exited() && ws.ExitStatus() == 7 },
-		"kill -9 $$":   func(ws unix.WaitStatus) bool { return ws.Signaled() && ws.Signal() == unix.SIGKILL },
-		"exec /bin/sh": func(ws unix.WaitStatus) bool { return ws.Exited() && ws.ExitStatus() == 0 },
-	} {
-		cmd := exec.Command("/bin/sh", "-c", script)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if ws, err := Wait(cmd.Process.Pid); err != nil || !check(ws) {
-			t.Errorf("%s: %#x, %v", script, ws, err)
-		}
-		if _, err := Wait(cmd.Process.Pid); !errors.Is(err, unix.ECHILD) {
-			t.Errorf("%s, waited for twice: %v", script, err)
-		}
-		_ = cmd.Process.Release()
-	}
-}
-
-// TestStartTime: the command's name is in the middle of the line, and can look like the rest of it.
-func TestStartTime(t *testing.T) {
-	sleep, err := exec.LookPath("sleep")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := uptime(t)
-	for _, name := range []string{"plain", "a) Z 1 2", "((", "))", "x y\nz", ") R 1 1 1 1 1"} {
-		link := filepath.Join(t.TempDir(), name)
-		if err := os.Symlink(sleep, link); err != nil {
-			t.Fatal(err)
-		}
-		cmd := start(t, link, "60")
-		awaitName(t, cmd.Process.Pid, name)
-		got, dead, err := StartTime(cmd.Process.Pid)
-		if err != nil || dead || got < before || got > uptime(t)+1 {
-			t.Errorf("%q: %d, dead %v, %v; the machine is up since %d ticks", name, got, dead, err, before)
-		}
-		again, _, _ := StartTime(cmd.Process.Pid)
-		if again != got {
-			t.Errorf("%q: %d, then %d", name, got, again)
-		}
-	}
-	if _, dead, err := StartTime(4194304); !errors.Is(err, os.ErrNotExist) || !dead {
-		t.Errorf("no such process: dead %v, %v", dead, err)
-	}
-}
-
-// uptime is in clock ticks, of which there are 100 a second for user space on every architecture of Linux.
-func uptime(t *testing.T) uint64 {
-	t.Helper()
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		t.Fatal(err)
-	}
-	return uint64(ts.Nano()) / 10_000_000
-}
-
-// awaitName waits for execve, which gives the process its name.
-func awaitName(t *testing.T, pid int, name string) {
-	t.Helper()
-	want := name[:min(len(name), 15)]
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.TrimSuffix(string(comm), "\n") == want {
-			return
-		}
-	}
-	t.Fatalf("process %d never became %q", pid, name)
-}
-
-func TestOpenProcess(t *testing.T) {
-	cmd := start(t, "sleep", "60")
-	pid := cmd.Process.Pid
-	began, _, err := StartTime(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, other := range []uint64{0, began - 1, began + 1} {
-		if _, err := OpenProcess(pid, other); !errors.Is(err, unix.ESRCH) {
-			t.Errorf("start time %d for %d: %v", other, began, err)
-		}
-	}
-	for _, none := range []int{0, -1} {
-		if _, err := OpenProcess(none, 0); !errors.Is(err, unix.ESRCH) {
-			t.Errorf("pid %d: %v", none, err)
-		}
-	}
-	p, err := OpenProcess(pid, began)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	closeOnExec(t, p)
-	if ended, err := AwaitExit(p, 0); ended || err != nil {
-		t.Errorf("before its end: %v, %v", ended, err)
-	}
-	if err := Signal(p, 0); err != nil {
-		t.Error(err)
-	}
-	if err := Signal(p, unix.SIGKILL); err != nil {
-		t.Error(err)
-	}
-	if ended, err := AwaitExit(p, 10_000); !ended || err != nil {
-		t.Errorf("killed: %v, %v", ended, err)
-	}
-	// A zombie has its pid and start time still, and is gone all the same.
-	if _, dead, err := StartTime(pid); !dead || err != nil {
-		t.Errorf("zombie: dead %v, %v", dead, err)
-	}
-	if _, err := OpenProcess(pid, began); !errors.Is(err, unix.ESRCH) {
-		t.Errorf("zombie: %v", err)
-	}
-	_ = cmd.Wait()
-	if err := Signal(p, unix.SIGKILL); !errors.Is(err, unix.ESRCH) {
-		t.Errorf("signal to a process that is reaped: %v", err)
-	}
-	if _, err := OpenProcess(pid, began); !errors.Is(err, unix.ESRCH) {
-		t.Errorf("reaped: %v", err)
 	}
 }

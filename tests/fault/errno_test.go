@@ -101,6 +101,36 @@ func clear(l *lab, v *verb, who string, errno syscall.Errno, r result) error {
 	return nil
 }
 
+// TestUnknown: a container that cannot be looked at is not said to be what it is not, nor deleted because it seems to have stopped.
+func TestUnknown(t *testing.T) {
+	for _, v := range []verb{
+		{name: "state", prepare: []string{"create"}, args: id("state")},
+		{name: "state", prepare: []string{"create", "start"}, args: id("state")},
+		{name: "state", prepare: []string{"create", "start", "pause"}, args: id("state")},
+		{name: "delete", prepare: []string{"create", "start"}, args: id("delete")},
+	} {
+		l := newLab(t)
+		l.bring(v.prepare)
+		want, err := l.state()
+		l.must(err)
+		calls := l.inject(job{Who: inRt}, v.args(l)...).Calls
+		t.Run(v.name+" "+want, func(t *testing.T) {
+			workers(t, points(t, calls*len(errnos), 8), &v, func(l *lab, at int) error {
+				if status, err := l.state(); status == "" && err == nil {
+					l.bring(v.prepare)
+				}
+				errno := errnos[at%len(errnos)]
+				r := l.inject(job{Who: inRt, Do: doFail, At: 1 + at/len(errnos), Errno: errno}, v.args(l)...)
+				status, err := l.state()
+				if err != nil || status != want || v.name == "state" && r.code == 0 && !strings.Contains(r.stdout, `"status": "`+want+`"`) {
+					return fmt.Errorf("%s at %s: now %q, %v\nIt had said: %s\n%s", unix.ErrnoName(errno), r.point(), status, err, r, r.stdout)
+				}
+				return nil
+			})
+		})
+	}
+}
+
 func oneError(r result) error {
 	lines := 0
 	for line := range strings.Lines(r.stderr) {

@@ -1,0 +1,196 @@
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Wait reaps a child and returns how it ended.
+func Wait(pid int) (unix.WaitStatus, error) {
+	var ws unix.WaitStatus
+	err := Retry(func() error {
+		_, err := unix.Wait4(pid, &ws, 0, nil)
+		return err
+	})
+	if err != nil {
+		return ws, fmt.Errorf("wait for process %d: %w", pid, err)
+	}
+	return ws, nil
+}
+
+// ReapUntil reaps children, whoever ends, until it has been pid's turn.
+func ReapUntil(pid int) {
+	for {
+		got, err := unix.Wait4(-1, nil, 0, nil)
+		if got == pid || err != nil && err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// OwnChild says whether a process is a child of this one that has not been reaped.
+func OwnChild(pid int) bool {
+	return pid > 0 && Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
+}
+
+// A Process names a process for good, which its pid does not: another one may have that later.
+type Process struct {
+	Pid   int
+	Start uint64 // clock ticks since boot, in one of which the kernel can use a pid twice: see proc_pid_stat(5)
+	Inode uint64 // of its pidfds, which no other process of this boot has (pidfs, Linux 6.9); 0 if it is not known
+}
+
+// Identify names a process that cannot be reaped meanwhile, as a child.
+func Identify(pid int) (Process, error) {
+	p := Process{Pid: pid}
+	var err error
+	if p.Start, _, err = StartTime(pid); err != nil {
+		return p, err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return p, fmt.Errorf("open pidfd of process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.PID_FS_MAGIC {
+		return p, nil // an older kernel: all pidfds are one inode
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return p, fmt.Errorf("look at pidfd of process %d: %w", pid, err)
+	}
+	p.Inode = st.Ino
+	return p, nil
+}
+
+// Alive says whether the process runs: it has not ended, be it reaped or not.
+func (p Process) Alive() (bool, error) {
+	fd, err := p.open()
+	if err == unix.ESRCH {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for process %d: %w", p.Pid, err)
+	}
+	if fd >= 0 {
+		unix.Close(fd)
+	}
+	return true, nil
+}
+
+// Open returns a pidfd; ESRCH if the process has ended.
+func (p Process) Open() (*os.File, error) {
+	fd, err := p.open()
+	if err != nil {
+		return nil, fmt.Errorf("open pidfd of process %d: %w", p.Pid, err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// open looks at the process after the pidfd is open: if it is the right one now, the pidfd is of the right one.
+func (p Process) open() (fd int, err error) {
+	if p.Pid <= 0 { // of a container of an earlier boot
+		return -1, unix.ESRCH
+	}
+	fd, err = unix.PidfdOpen(p.Pid, 0)
+	if err == unix.EINVAL || err == unix.ENOENT { // it is the number of a thread by now
+		err = unix.ESRCH
+	}
+	if err != nil {
+		return -1, err
+	}
+	same := false
+	if p.Inode != 0 {
+		same, err = p.isInode(fd)
+	} else {
+		same, err = p.hasStarted()
+	}
+	if err == nil && !same {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// isInode says whether a pidfd is of this process, which has not ended.
+func (p Process) isInode(pidfd int) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(pidfd, &st); err != nil || st.Ino != p.Inode {
+		return false, err
+	}
+	n, err := poll(pidfd, 0)
+	return n == 0, err
+}
+
+// hasStarted says whether who has the pid has started when this process did, and has not ended.
+func (p Process) hasStarted() (bool, error) {
+	start, dead, err := StartTime(p.Pid)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return false, nil
+	}
+	return !dead && start == p.Start, err
+}
+
+// StartTime is when a process started, in clock ticks since boot. dead says that it has ended and nobody has reaped it.
+// See proc_pid_stat(5).
+func StartTime(pid int) (start uint64, dead bool, err error) {
+	state, rest, err := stat(pid)
+	if err != nil {
+		return 0, true, err
+	}
+	fields := strings.SplitN(rest, " ", 20) // from the 4th on
+	if len(fields) < 19 {
+		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it", pid)
+	}
+	if start, err = strconv.ParseUint(fields[18], 10, 64); err != nil {
+		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it: %w", pid, err)
+	}
+	// A first thread that has ended before the others is shown as a zombie, and the process lives.
+	return start, state == "X" || state == "Z" && fields[16] == "1", nil
+}
+
+// Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.
+func Halted(pid int) bool {
+	state, _, err := stat(pid)
+	return err == nil && state == "T"
+}
+
+// stat reads /proc/PID/stat from the third field on, the state.
+func stat(pid int) (state, rest string, err error) {
+	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
+	if err != nil {
+		return "", "", err
+	}
+	// The second field is the command in parentheses, and may hold anything.
+	text := string(data)
+	state, rest, _ = strings.Cut(strings.TrimPrefix(text[strings.LastIndexByte(text, ')')+1:], " "), " ")
+	return state, rest, nil
+}
+
+// Signal sends a signal to a pidfd's process.
+func Signal(pidfd *os.File, sig unix.Signal) error {
+	return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0)
+}
+
+// AwaitExit waits until a pidfd's process has ended, in milliseconds at most; -1 is for ever.
+func AwaitExit(pidfd *os.File, ms int) (ended bool, err error) {
+	n, err := poll(int(pidfd.Fd()), ms)
+	return n > 0, err
+}
+
+func poll(fd, ms int) (n int, err error) {
+	err = Retry(func() (err error) {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, ms)
+		return err
+	})
+	return n, err
+}
