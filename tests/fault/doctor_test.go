@@ -116,15 +116,12 @@ func (l *lab) cleanCgroups() {
 		l.must(err)
 		_ = unix.Kill(n, unix.SIGKILL)
 	}
-	for range 200 {
-		if len(l.traces()) == 0 {
-			break
-		}
+	l.must(l.eventually("the end of its cgroups", func() bool {
 		for _, mount := range cgroupMounts() {
 			_ = unix.Rmdir(filepath.Join(mount, l.id))
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return len(l.traces()) == 0
+	}))
 }
 
 func (l *lab) loseDirectory() { l.t.Helper(); l.must(os.RemoveAll(filepath.Join(l.root, l.id))) }

@@ -149,7 +149,8 @@ pid=$($rt state $id | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
 kill -9 $pid
 while [ -e /proc/$pid/ns/pid ] && ! grep -q 'State:.Z' /proc/$pid/status; do :; done
 wait 2>/dev/null || :
-usleep 30000 # start times are counted in hundredths of a second (proc(5)): the other's must be another
+# Before Linux 6.9 it is told by its start time, which is counted in hundredths of a second (proc(5)): the other's must be another.
+grep -q pidInode $2/$id/state.json || usleep 30000
 n=0
 while [ $n -lt 500 ]; do
 	echo $((pid - 1)) > ` + last + `
