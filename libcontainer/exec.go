@@ -217,8 +217,9 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (i
 	}
 	defer fg.close() // whatever fails: the caller's terminal must not stay raw
 	if err := in.becomes(o.WaitFIFO != ""); err != nil {
+		err = in.postmortem(execError(c, err))
 		in.abandon()
-		return -1, execError(c, err)
+		return -1, err
 	}
 	if err := c.execOwners(in, spec, o, fg); err != nil {
 		in.abandon()

@@ -342,6 +342,20 @@ func (in *inside) serve() func(point int) error {
 	return func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) }
 }
 
+// postmortem adds to errDied which signal it was that ended the process, a child of this one.
+func (in *inside) postmortem(err error) error {
+	if !errors.Is(err, errDied) || in.pid == 0 {
+		return err
+	}
+	_ = unix.Kill(in.pid, unix.SIGKILL) // which changes nothing if it has said its last, as it has
+	ws, waitErr := sys.Wait(in.pid)
+	in.pid = 0
+	if waitErr == nil && ws.Signaled() {
+		err = fmt.Errorf("%w: %v", err, ws.Signal())
+	}
+	return err
+}
+
 // abandon ends whatever there is of the process.
 func (in *inside) abandon() {
 	if in.master != nil {

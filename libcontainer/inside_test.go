@@ -131,3 +131,29 @@ func TestKilledEarly(t *testing.T) {
 		t.Error("any error is taken for a signal")
 	}
 }
+
+// TestPostmortem: an exec whose process has died says of what, if that was a signal.
+func TestPostmortem(t *testing.T) {
+	for script, want := range map[string]string{"kill -SEGV $$": errDied.Error() + ": segmentation fault", "exit 1": errDied.Error()} {
+		child := exec.Command("sh", "-c", script)
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitEnd(t, child.Process.Pid)
+		in := &inside{pid: child.Process.Pid}
+		if err := in.postmortem(errDied); err.Error() != want || !errors.Is(err, errDied) || in.pid != 0 {
+			t.Errorf("%s: %v, pid %d", script, err, in.pid)
+		}
+	}
+	if err := (&inside{pid: 1}).postmortem(unix.EINVAL); err != unix.EINVAL {
+		t.Errorf("another error: %v", err)
+	}
+}
+
+// awaitEnd waits until a child is a zombie.
+func awaitEnd(t *testing.T, pid int) {
+	t.Helper()
+	if err := sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) }); err != nil {
+		t.Fatal(err)
+	}
+}
