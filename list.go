@@ -32,21 +32,28 @@ func (p *program) listCommand() *cli.Command {
 		}
 		all, err := p.runtime(c).List()
 		// The default root is made by the first container; one that was named by hand is more likely misspelt.
-		if err != nil && (c.IsSet("root") || !errors.Is(err, os.ErrNotExist)) {
+		if !c.IsSet("root") && errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		if err != nil && len(all) == 0 {
 			return err
 		}
 		passwd, _ := os.ReadFile("/etc/passwd") // without it, owners are numbers
 		for i := range all {
 			all[i].Owner = userName(string(passwd), all[i].OwnerUID)
 		}
-		switch {
-		case c.Bool("quiet"):
-			return printIDs(p.stdout, all)
-		case format == "json":
-			return json.NewEncoder(p.stdout).Encode(all)
+		print := printTable
+		if c.Bool("quiet") {
+			print = printIDs
+		} else if format == "json" {
+			print = printStates
 		}
-		return printTable(p.stdout, all)
+		return errors.Join(print(p.stdout, all), err)
 	})
+}
+
+func printStates(w io.Writer, all []libcontainer.ContainerState) error {
+	return json.NewEncoder(w).Encode(all)
 }
 
 func printIDs(w io.Writer, all []libcontainer.ContainerState) error {

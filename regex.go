@@ -28,10 +28,7 @@ func (p *program) eachMatch(c *cli.Context, act func(id string) error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	var failed []error
+	failed := []error{err}
 	for _, s := range list {
 		if !re.MatchString(s.ID) {
 			continue

@@ -19,7 +19,8 @@ type Runtime struct {
 	Criu          string                           // --criu: path of the program, or its name in PATH; "" is criu
 	Warn          func(format string, args ...any) // where warnings go; never nil
 
-	boot string // see bootID
+	boot      string // see bootID
+	bootKnown bool
 
 	// While List reads below them: Root, and that of the freezers.
 	root    *os.File

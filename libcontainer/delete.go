@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -37,11 +36,13 @@ func (r *Runtime) Delete(id string, force bool) error {
 	switch {
 	case err == nil:
 		return c.delete(force)
-	case !force && !errors.Is(err, ErrNotExist):
+	case sys.Unseen(err), !force && !errors.Is(err, ErrNotExist):
 		return err
 	}
-	// Create was killed before there was a state, or the state cannot be read.
-	c.readJournal()
+	// Create was killed before there was a state, or the state is garbage.
+	if err := c.readJournal(); err != nil {
+		return err
+	}
 	if cleanErr := r.remove(c); cleanErr != nil {
 		return cleanErr
 	}
@@ -79,8 +80,10 @@ func (r *Runtime) killHeld(id string) {
 // stopped for one, is in its cgroup. Create then takes back what it has made.
 func (r *Runtime) killHeldEarly(id string) {
 	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
-	c.readJournal()
-	if cg, err := c.cgroup(); err == nil && len(c.Cgroups) > 0 {
+	if c.readJournal() != nil || len(c.Cgroups) == 0 {
+		return
+	}
+	if cg, err := c.cgroup(); err == nil {
 		_ = cg.Kill(unix.SIGKILL)
 	}
 }
@@ -122,7 +125,10 @@ func (r *Runtime) remove(c *container) error {
 		}
 	}
 	c.returnNetDevices()
-	spec := c.poststopSpec()
+	spec, err := c.poststopSpec()
+	if err != nil {
+		return err
+	}
 	if err := removeDir(c.dir); err != nil {
 		return fmt.Errorf("remove container directory: %w", err)
 	}
@@ -163,20 +169,20 @@ func (c *container) end() error {
 }
 
 // poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.
-func (c *container) poststopSpec() *specs.Spec {
+func (c *container) poststopSpec() (*specs.Spec, error) {
 	raw, err := sys.ReadFile(filepath.Join(c.dir, configFile), maxFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.rt.Warn("poststop hooks: %v", err)
+	if sys.Unseen(err) {
+		return nil, fmt.Errorf("look for poststop hooks: %w", err)
 	}
 	if err != nil || !bytes.Contains(raw, []byte("poststop")) {
-		return nil
+		return nil, nil
 	}
 	spec, err := bundle.Decode(raw)
 	if err != nil {
 		c.rt.Warn("poststop hooks: %v", err)
-		return nil
+		return nil, nil
 	}
-	return spec
+	return spec, nil
 }
 
 // removeDir knows what is usually in a container's directory, which saves looking.

@@ -159,15 +159,15 @@ func (c *container) whyOld(stopped bool) string {
 	err := c.load()
 	switch {
 	case errors.Is(err, ErrNotExist):
-		c.readJournal()
-		if len(c.Cgroups) > 0 && !ourPids(c.PidNamespace) {
+		if c.readJournal() != nil || len(c.Cgroups) > 0 && !ourPids(c.PidNamespace) {
 			return ""
 		}
 		return "it has no state: create was killed"
+	case sys.Unseen(err):
+		return ""
 	case err != nil:
 		c.PidNamespace = 0
-		c.readJournal()
-		if !c.gone && !ourPids(c.PidNamespace) {
+		if c.readJournal() != nil || !c.gone && !ourPids(c.PidNamespace) {
 			return ""
 		}
 		return err.Error()
@@ -215,6 +215,9 @@ func isStub(pid int) bool {
 // oldRdtGroups are groups of resctrl with rt's mark and without a container.
 func (r *Runtime) oldRdtGroups(DoctorOptions) (found []Finding, err error) {
 	root, err := intelrdt.Root()
+	if sys.Unseen(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, nil // it is not mounted
 	}

@@ -11,6 +11,7 @@ import (
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,9 @@ import (
 // oldCgroups are cgroups that carry rt's mark and whose container is not there.
 func (r *Runtime) oldCgroups(o DoctorOptions) (found []Finding, err error) {
 	host, err := cgroups.Probe()
+	if sys.Unseen(err) {
+		return nil, fmt.Errorf("look at the cgroups: %w", err)
+	}
 	if err != nil {
 		return nil, nil // none are mounted: there is none
 	}
@@ -74,8 +78,12 @@ func (m mark) named(r *Runtime, at string, dirs []string) bool {
 	if c.held() {
 		return true
 	}
-	if err := c.load(); err != nil {
-		c.readJournal()
+	err := c.load()
+	if err != nil && !sys.Unseen(err) {
+		err = c.readJournal()
+	}
+	if err != nil {
+		return true // it cannot be told
 	}
 	if len(c.Cgroups) == 0 || dirs == nil {
 		_, err := os.Lstat(at)

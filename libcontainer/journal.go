@@ -32,14 +32,18 @@ func (c *container) writeJournal() error {
 	return nil
 }
 
-// readJournal fills in what a container without a state has; no journal means that nothing was made.
-func (c *container) readJournal() {
+// readJournal fills in what a container without a state has; no journal, or half of one, means that nothing was made.
+func (c *container) readJournal() error {
 	var j journal
 	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
-	if err == nil && json.Unmarshal(data, &j) == nil {
-		c.Cgroups, c.Unit, c.RdtMonitor, c.rdtShared, c.BootID = j.Cgroups, j.Unit, j.RdtMonitor, j.RdtShared, j.BootID
-		c.PidNamespace = j.PidNamespace
-		c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
-		c.checkBoot()
+	if sys.Unseen(err) {
+		return fmt.Errorf("read journal: %w", err)
 	}
+	if err != nil || json.Unmarshal(data, &j) != nil {
+		return nil
+	}
+	c.Cgroups, c.Unit, c.RdtMonitor, c.rdtShared, c.BootID = j.Cgroups, j.Unit, j.RdtMonitor, j.RdtShared, j.BootID
+	c.PidNamespace = j.PidNamespace
+	c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
+	return c.checkBoot()
 }

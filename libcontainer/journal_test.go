@@ -162,7 +162,7 @@ func TestJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := &container{rt: r, dir: c.dir}
-	if again.readJournal(); fmt.Sprint(again.Cgroups) != fmt.Sprint(c.Cgroups) {
+	if err := again.readJournal(); err != nil || fmt.Sprint(again.Cgroups) != fmt.Sprint(c.Cgroups) {
 		t.Errorf("wrote %v, read %v", c.Cgroups, again.Cgroups)
 	}
 }

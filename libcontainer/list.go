@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// List tells about every container below the root, by id. One that vanishes meanwhile is left out; one that
-// cannot be read is warned about.
+// List tells about every container below the root, by id. One that vanishes meanwhile is left out; one whose state is
+// garbage is warned about. One that cannot be looked at is an error, beside those that could be.
 func (r *Runtime) List() ([]ContainerState, error) {
 	entries, err := os.ReadDir(r.Root)
 	if err != nil {
@@ -31,17 +31,22 @@ func (r *Runtime) List() ([]ContainerState, error) {
 			r.root, r.cgroups = nil, nil
 		}()
 	}
-	looks := r.look(entries)
+	if err := r.knowBoot(); err != nil { // before there are threads
+		return nil, err
+	}
 	var all []ContainerState
-	for i, l := range looks {
+	var unseen error
+	for i, l := range r.look(entries) {
 		switch {
 		case l.state != nil:
 			all = append(all, *l.state)
+		case sys.Unseen(l.err):
+			unseen = fmt.Errorf("container %s: %w", entries[i].Name(), l.err)
 		case l.err != nil && !errors.Is(l.err, ErrNotExist):
 			r.Warn("container %s: %v", entries[i].Name(), l.err)
 		}
 	}
-	return all, nil
+	return all, unseen
 }
 
 // A look is what was seen of one entry of the root: neither a state nor an error if it is no directory.
@@ -55,7 +60,6 @@ type look struct {
 const listThreads, listBatch = 4, 32
 
 func (r *Runtime) look(entries []os.DirEntry) []look {
-	r.bootID() // is kept, for all
 	looks := make([]look, len(entries))
 	threads := max(1, min(listThreads, runtime.NumCPU(), len(entries)/listBatch))
 	if threads > 1 {

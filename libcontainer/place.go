@@ -27,6 +27,9 @@ func (k *making) reserve() error {
 		return err
 	}
 	k.undo = append(k.undo, k.removeDir)
+	if err := c.rt.knowBoot(); err != nil {
+		return err
+	}
 	c.BootID, c.PidNamespace = c.rt.bootID(), pidNamespace()
 	if err := c.findRdt(k.spec); err != nil {
 		return err

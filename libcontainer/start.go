@@ -150,18 +150,28 @@ func startError(c *container, err error) error {
 
 // stop kills what is left of a container that could not be started.
 func (c *container) stop() {
-	if p, err := c.init().Open(); err == nil {
-		_ = sys.Signal(p, unix.SIGKILL)
-		_, _ = sys.AwaitExit(p, killTimeout)
-		p.Close()
+	p, err := c.init().Open()
+	if err != nil {
+		if !errors.Is(err, unix.ESRCH) {
+			c.rt.Warn("stop the container: %v", err)
+		}
+		return
 	}
+	defer p.Close()
+	_ = sys.Signal(p, unix.SIGKILL)
+	_, _ = sys.AwaitExit(p, killTimeout)
 }
 
 func (c *container) notifyProxy() (*notify.Proxy, error) {
 	host := os.Getenv("NOTIFY_SOCKET")
 	dir := filepath.Join(c.dir, notifyDir)
-	if host == "" || unix.Access(dir, unix.F_OK) != nil {
+	if host == "" {
 		return nil, nil
+	}
+	if err := unix.Access(dir, unix.F_OK); err == unix.ENOENT {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("look for %s: %w", dir, err)
 	}
 	return notify.New(dir, host)
 }

@@ -157,13 +157,13 @@ func (c *container) load() error {
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), sys.Cause(err))
 	}
 	if err := c.state.decode(data); err != nil {
+		c.ID = filepath.Base(c.dir)
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), err)
 	}
 	if c.Pid < 0 { // to kill(2) it would be a group of processes, or all of them
 		return fmt.Errorf("read state %s: %d is no pid", filepath.Join(c.dir, stateFile), c.Pid)
 	}
-	c.checkBoot()
-	return nil
+	return c.checkBoot()
 }
 
 // save writes the state so that it is there as a whole or not at all.
@@ -240,23 +240,39 @@ func (c *container) mustRun() error {
 
 // checkBoot forgets what ended with an earlier boot of the machine, on a --root that has outlived it: pid, cgroups and
 // unit are names that somebody else may have by now.
-func (c *container) checkBoot() {
-	if now := c.rt.bootID(); c.BootID == "" || now == "" || c.BootID == now {
-		return
+func (c *container) checkBoot() error {
+	if c.BootID == "" {
+		return nil
+	}
+	if err := c.rt.knowBoot(); err != nil {
+		return err
+	}
+	if now := c.rt.bootID(); now == "" || c.BootID == now {
+		return nil
 	}
 	c.Pid, c.StartTime, c.PidInode, c.Cgroups, c.Unit = 0, 0, 0, nil, ""
 	c.setRdt(intelrdt.Group{})
 	c.rdtShared, c.gone = "", true
+	return nil
 }
 
-// bootID is a name for this boot of the machine, "" if it cannot be read.
+// bootID is a name for this boot of the machine, "" if there is none.
 func (r *Runtime) bootID() string {
-	if r.boot == "" { // a list asks for every container
-		if id, err := sys.ReadFile("/proc/sys/kernel/random/boot_id", 64); err == nil {
-			r.boot = strings.TrimSpace(string(id))
-		}
-	}
+	_ = r.knowBoot()
 	return r.boot
+}
+
+// knowBoot reads the boot's name, once.
+func (r *Runtime) knowBoot() error {
+	if r.bootKnown {
+		return nil
+	}
+	id, err := sys.ReadFile("/proc/sys/kernel/random/boot_id", 64)
+	if sys.Unseen(err) {
+		return fmt.Errorf("tell this boot of the machine from others: %w", err)
+	}
+	r.boot, r.bootKnown = strings.TrimSpace(string(id)), true
+	return nil
 }
 
 // status is derived from what is there; nothing that is written down can be out of date. On an error it is not known.

@@ -94,8 +94,7 @@ func (c *container) applyResources(r *specs.LinuxResources, schemata *intelrdt.C
 			err = errors.Join(err, back())
 		}
 	}
-	c.endUpdate()
-	return err
+	return errors.Join(err, c.endUpdate())
 }
 
 // withBandwidth adds the quota and period in force to a change of any of a CPU's limits. systemd writes all of these
@@ -139,7 +138,14 @@ func (c *container) noteUpdate(j updateJournal) error {
 	return nil
 }
 
-func (c *container) endUpdate() { _ = unix.Unlink(filepath.Join(c.dir, updateFile)) }
+// endUpdate: as long as the journal is there, the next command takes the update back.
+func (c *container) endUpdate() error {
+	path := filepath.Join(c.dir, updateFile)
+	if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
+		return fmt.Errorf("remove update journal %s: %w", path, err)
+	}
+	return nil
+}
 
 // finishUpdate takes back an update that was killed: a container has the limits of before or those of after. What the
 // kernel or systemd refuses to have back is told, and stays as it is: a container that can no longer be paused or
@@ -169,8 +175,7 @@ func (c *container) finishUpdate() error {
 			c.notTakenBack(err)
 		}
 	}
-	c.endUpdate()
-	return nil
+	return c.endUpdate()
 }
 
 func (c *container) notTakenBack(err error) {

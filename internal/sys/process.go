@@ -154,8 +154,9 @@ func StartTime(pid int) (start uint64, dead bool, err error) {
 	if start, err = strconv.ParseUint(fields[18], 10, 64); err != nil {
 		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it: %w", pid, err)
 	}
-	// A first thread that has ended before the others is shown as a zombie, and the process lives.
-	return start, state == "X" || state == "Z" && fields[16] == "1", nil
+	// A first thread that has ended before the others is shown as a zombie, and the process lives. One that is being reaped
+	// has no thread.
+	return start, state == "X" || state == "Z" && (fields[16] == "1" || fields[16] == "0"), nil
 }
 
 // Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.

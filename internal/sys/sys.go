@@ -28,6 +28,20 @@ func Cause(err error) error {
 	return err
 }
 
+// Unseen says that an error is the kernel's, and not about what there is at a path but that it cannot be looked at now:
+// no descriptor or memory left, a broken disk, no permission. Nothing may be concluded from it.
+func Unseen(err error) bool {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case unix.ENOENT, unix.ENOTDIR, unix.EISDIR, unix.ELOOP, unix.ENXIO, unix.ENAMETOOLONG, unix.EFBIG, unix.ESRCH:
+		return false
+	}
+	return true
+}
+
 // Open opens a path; flags are those of open(2).
 func Open(path string, flags int) (*os.File, error) {
 	return OpenAt(unix.AT_FDCWD, path, flags, 0)

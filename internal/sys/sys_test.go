@@ -143,3 +143,15 @@ func TestWriteFile(t *testing.T) {
 		t.Errorf("the kernel's refusal: %v", err)
 	}
 }
+
+func TestUnseen(t *testing.T) {
+	for err, want := range map[error]bool{
+		nil: false, errors.New("garbage"): false, os.ErrNotExist: false, unix.ENOENT: false, unix.ENOTDIR: false, unix.EISDIR: false, unix.ESRCH: false,
+		unix.EMFILE: true, unix.ENOMEM: true, unix.EIO: true, &os.PathError{Op: "open", Path: "/x", Err: unix.EACCES}: true,
+		&os.PathError{Op: "open", Path: "/x", Err: unix.ENOENT}: false,
+	} {
+		if got := Unseen(err); got != want {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
