@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -107,68 +108,109 @@ func (r *Root) frozen(m *member) (bool, error) {
 // the state at FREEZING; writing FROZEN again mostly helps, and else a thaw and a new start
 // (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
 func (m *member) freezeV1(deadline time.Time) error {
-	path := m.dir + "/freezer.state"
+	state, err := openFile(m.dir+"/freezer.state", unix.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer state.close()
+	if err := state.freeze(deadline); err != nil {
+		return state.unfreeze("THAWED", fmt.Errorf("freeze %s: %w", m.dir, err))
+	}
+	return nil
+}
+
+func (f file) freeze(deadline time.Time) error {
 	for round := 1; time.Now().Before(deadline); round++ {
 		if round%50 == 0 {
-			if err := writeFile(path, "THAWED"); err != nil {
+			if err := f.write("THAWED"); err != nil {
 				return err
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if err := writeFile(path, "FROZEN"); err != nil {
+		if err := f.write("FROZEN"); err != nil {
 			return err
 		}
-		state, err := readShort(path)
-		switch {
+		text, err := f.again()
+		switch state := strings.TrimSpace(text); {
 		case err != nil:
 			return err
 		case state == "FROZEN":
 			return nil
 		case state == "THAWED":
-			return fmt.Errorf("freeze %s: somebody else has thawed it meanwhile", m.dir)
+			return errors.New("somebody else has thawed it meanwhile")
 		case state != "FREEZING":
-			return fmt.Errorf("read %s: unexpected state %q", path, state)
+			return fmt.Errorf("unexpected state %q", state)
 		}
 		time.Sleep(time.Duration(min(round*10, 1000)) * time.Microsecond)
 	}
-	if err := writeFile(path, "THAWED"); err != nil {
-		return err
-	}
-	return fmt.Errorf("freeze %s: %w", m.dir, unix.ETIMEDOUT)
+	return unix.ETIMEDOUT
 }
 
 // freezeV2 writes cgroup.freeze and waits for cgroup.events to say so.
 func (m *member) freezeV2(deadline time.Time) error {
-	path := m.dir + "/cgroup.freeze"
 	events, err := openFile(m.dir+"/cgroup.events", unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer events.close()
-	if err := writeFile(path, "1"); err != nil {
+	state, err := openFile(m.dir+"/cgroup.freeze", unix.O_WRONLY)
+	if err != nil {
 		return err
 	}
-	err = events.await("frozen 1", deadline)
+	defer state.close()
+	if err = state.write("1"); err == nil {
+		err = events.await("frozen 1", deadline)
+	}
 	if err != nil {
-		_ = writeFile(path, "0")
-		return fmt.Errorf("freeze %s: %w", m.dir, err)
+		return state.unfreeze("0", fmt.Errorf("freeze %s: %w", m.dir, err))
 	}
 	return nil
+}
+
+// unfreeze takes a freeze back that has gone wrong. The file is open since before it was begun: no lack of descriptors keeps
+// the cgroup frozen. The error is the one given, and what went wrong here.
+func (f file) unfreeze(value string, why error) error {
+	if err := persist(func() error { return notGone(f.write(value)) }); err != nil {
+		return fmt.Errorf("%w, and then thaw it: %w", why, err)
+	}
+	return why
+}
+
+// persist tries more than once what must not be left undone for a moment's want of memory or descriptors.
+func persist(thaw func() error) (err error) {
+	for range 5 {
+		if err = thaw(); err == nil || isErrno(err, unix.EACCES, unix.EPERM, unix.EROFS) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
+}
+
+// again reads a short file from its start.
+func (f file) again() (string, error) {
+	var buf [512]byte
+	for {
+		n, err := unix.Pread(f.fd, buf[:], 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "read", Path: f.path, Err: err}
+		}
+		return string(buf[:n]), nil
+	}
 }
 
 // await reads f again after each POLLPRI, which kernfs gives after a change since the last read, until it
 // has the line.
 func (f file) await(line string, deadline time.Time) error {
 	for {
-		var buf [512]byte
-		n, err := unix.Pread(f.fd, buf[:], 0)
-		if err == unix.EINTR {
-			continue
-		}
+		text, err := f.again()
 		if err != nil {
 			return err
 		}
-		if strings.Contains("\n"+string(buf[:n]), "\n"+line+"\n") {
+		if strings.Contains("\n"+text, "\n"+line+"\n") {
 			return nil
 		}
 		left := time.Until(deadline)

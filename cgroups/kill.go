@@ -67,14 +67,17 @@ func (c *Cgroup) killAll() error {
 // killFreezeTimeout: a process in an uninterruptible sleep does not freeze, and must not hold up a kill.
 const killFreezeTimeout = 500 * time.Millisecond
 
-// signalFrozen freezes, signals and thaws. A cgroup that cannot be frozen is signalled as it is.
+// signalFrozen freezes, signals and thaws. A cgroup that cannot be frozen is signalled as it is, and thawed all the same: a
+// freeze that went wrong half-way may have left it frozen. Where it may not be thawed, it could not be frozen either.
 func (c *Cgroup) signalFrozen(sig unix.Signal) error {
-	frozen := c.freeze(killFreezeTimeout) == nil
-	err := c.signal(sig, frozen)
-	if frozen {
-		if thawErr := c.Thaw(); err == nil {
-			err = thawErr
-		}
+	freezeErr := c.freeze(killFreezeTimeout)
+	err := c.signal(sig, freezeErr == nil)
+	if freezeErr == errNoFreezer {
+		return err
+	}
+	thawErr := persist(c.Thaw)
+	if err == nil && (freezeErr == nil || !isErrno(thawErr, unix.EACCES, unix.EPERM, unix.EROFS)) {
+		err = thawErr
 	}
 	return err
 }

@@ -1,0 +1,46 @@
+package fault
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestNotLeftFrozen: whatever rt cannot open, read or write on its way, a signal to all and a pause that fails leave the container running.
+func TestNotLeftFrozen(t *testing.T) {
+	for _, args := range [][]string{{"kill", "--all", "ID", "WINCH"}, {"pause", "ID"}} {
+		t.Run(args[0], func(t *testing.T) {
+			l := newLab(t)
+			l.up()
+			for i := range args {
+				if args[i] == "ID" {
+					args[i] = l.id
+				}
+			}
+			hits := 0
+			for _, nr := range []int{unix.SYS_PREAD64, unix.SYS_WRITE, unix.SYS_OPENAT} {
+				for at := 1; ; at++ {
+					r := l.inject(job{Who: inRt, Do: doFail, Only: nr, At: at, Errno: unix.EIO}, args...)
+					if !r.Hit {
+						break
+					}
+					hits++
+					status, err := l.state()
+					paused := args[0] == "pause" && r.code == 0
+					if want := map[bool]string{false: "running", true: "paused"}[paused]; err != nil || status != want {
+						t.Errorf("EIO at %s: %s, want %s: %v\nIt had said: %s", r.point(), status, want, err, r)
+					}
+					if status == "paused" {
+						l.ok("resume", l.id)
+					}
+				}
+				if status, _ := l.state(); status == "paused" { // by the one that met no error
+					l.ok("resume", l.id)
+				}
+			}
+			if hits < 5 {
+				t.Errorf("only %d calls failed", hits)
+			}
+		})
+	}
+}
