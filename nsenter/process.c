@@ -144,8 +144,9 @@ STEP(bounding)
 		if (s->a[0] >> cap & 1)
 			continue;
 		int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
-		if (has < 0) /* the kernel's last one is behind us */
+		if (has < 0 && errno == EINVAL) /* the kernel's last one is behind us */
 			break;
+		TRY(c, "prctl PR_CAPBSET_READ", has);
 		if (has > 0)
 			TRY(c, "prctl PR_CAPBSET_DROP", prctl(PR_CAPBSET_DROP, cap, 0, 0, 0));
 	}

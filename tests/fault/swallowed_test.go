@@ -1,6 +1,9 @@
 package fault
 
 import (
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -42,5 +45,38 @@ func TestNotLeftFrozen(t *testing.T) {
 				t.Errorf("only %d calls failed", hits)
 			}
 		})
+	}
+}
+
+// TestBoundingSet: where the kernel does not say what is in the bounding set, as under a filter of an outer container, nothing
+// starts with more than it may have.
+func TestBoundingSet(t *testing.T) {
+	l := newLab(t)
+	bounding := func() string {
+		data, err := os.ReadFile("/proc/" + strconv.Itoa(l.init()) + "/status")
+		l.must(err)
+		_, rest, _ := strings.Cut(string(data), "CapBnd:")
+		value, _, _ := strings.Cut(rest, "\n")
+		return strings.TrimSpace(value)
+	}
+	l.up()
+	want, hits := bounding(), 0
+	l.ok("delete", "--force", l.id)
+	for at := 1; ; at += 7 {
+		r := l.inject(job{Who: inStub, Do: doFail, Only: unix.SYS_PRCTL, At: at, Errno: unix.EPERM}, "run", "--detach", "--bundle", l.bundle, l.id)
+		if !r.Hit {
+			break
+		}
+		hits++
+		if r.code != 0 {
+			continue
+		}
+		if got := bounding(); got != want {
+			t.Errorf("EPERM at %s: bounding set %s, want %s", r.point(), got, want)
+		}
+		l.ok("delete", "--force", l.id)
+	}
+	if hits < 5 {
+		t.Errorf("only %d calls failed", hits)
 	}
 }
