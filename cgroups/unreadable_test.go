@@ -1,0 +1,28 @@
+package cgroups
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// What cannot be read is not what is not there. A directory in a file's place stands for the first (EISDIR).
+
+func unreadable(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEverybodyUnreadable(t *testing.T) {
+	c := fakeV2(t, map[string]string{"cgroup.procs": ""})
+	if pids, others, err := c.Everybody(); len(pids) != 0 || others || err != nil {
+		t.Errorf("no cgroup.events: %v %v %v", pids, others, err)
+	}
+	unreadable(t, c.BornDir()+"/cgroup.events")
+	if _, _, err := c.Everybody(); !isErrno(err, unix.EISDIR) {
+		t.Errorf("got %v, want %v", err, unix.EISDIR)
+	}
+}
