@@ -73,7 +73,8 @@ static int executable(const char *path)
 	return access(path, X_OK) < 0 ? errno : 0;
 }
 
-/* str: where to look, in order. Chooses what is executed; create fails here, not start. */
+/* str: where to look, in order. Chooses what is executed; create fails here, not start. What cannot be looked at ends the
+ * search, as in execvp(3): behind it may be another program of the same name. */
 STEP(find_exec)
 {
 	int worst = ENOENT;
@@ -86,6 +87,8 @@ STEP(find_exec)
 		}
 		if (err == EACCES || s->nstr == 1)
 			worst = err;
+		else if (err != ENOENT && err != ENOTDIR && err != EISDIR)
+			return -err;
 	}
 	return -worst;
 }

@@ -134,6 +134,8 @@ func TestFindExec(t *testing.T) {
 	start(t, find("/none", "/plain", "/none")).fails(pivoted, unix.EACCES, "find")
 	start(t, find("/dir")).fails(pivoted, unix.EISDIR, "find")
 	start(t, find("/none", "/dir")).fails(pivoted, unix.ENOENT, "find")
+	must(t, os.Symlink("loop", root+"/loop"))
+	start(t, append(find("/plain/echo", "/loop", "/bin/busybox"), run)).fails(pivoted, unix.ELOOP, "find")
 	start(t, find("/plain/x")).fails(pivoted, unix.ENOTDIR, "find")
 	start(t, append(find("/bad"), run)).fails(pivoted+1, unix.ENOEXEC, "execve")
 	start(t, inside(root, nsenter.Exec{Args: []string{"/none"}})).fails(pivoted, unix.ENOENT, "execve")
