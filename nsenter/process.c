@@ -117,9 +117,15 @@ void heed_signals(void)
 STEP(await_start)
 {
 	int conn, listener = slot(c, s->a[0]);
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
 	close(c->sock);
 	c->sock = -1;
-	if ((conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
+	do { /* accept4 takes what it needs before it waits: want of that must not end who is created and waits for days */
+		ppoll(&p, 1, NULL, NULL);
+		conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	} while (conn < 0 && (errno == ENFILE || errno == EMFILE || errno == ENOMEM || errno == ENOBUFS) && ppoll(NULL, 0, &moment, NULL) == 0);
+	if (conn < 0)
 		_exit(1);
 	close(listener);
 	c->sock = conn;

@@ -80,3 +80,15 @@ func TestBoundingSet(t *testing.T) {
 		t.Errorf("only %d calls failed", hits)
 	}
 }
+
+// TestAwaitsStart: a created container outlives a moment without memory or descriptors in which it is started.
+func TestAwaitsStart(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENFILE, unix.ENOMEM} {
+		l := newLab(t)
+		l.create()
+		r := l.inject(job{Who: inStub, Attach: l.init(), Do: doFail, Only: unix.SYS_ACCEPT4, At: 1, Errno: errno}, "start", l.id)
+		if status, err := l.state(); !r.Hit || r.code != 0 || err != nil || status != "running" {
+			t.Errorf("%v at %s: %s, %v\nIt had said: %s", errno, r.point(), status, err, r)
+		}
+	}
+}
