@@ -178,7 +178,7 @@ func has(set []string, name string) bool {
 }
 
 // factsIn are the namespaces of the container that a process is to join, and its cgroup or one below it.
-func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) plan.Facts {
+func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, error) {
 	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
 	if spec.Linux != nil {
 		for _, ns := range spec.Linux.Namespaces {
@@ -191,8 +191,7 @@ func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) plan.Facts {
 	if facts.Namespace&unix.CLONE_NEWNS == 0 {
 		facts.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
 	}
-	c.rights(&facts, cg)
-	return facts
+	return facts, c.rights(&facts, cg)
 }
 
 func (c *container) sameUserNamespace() bool {
@@ -347,20 +346,26 @@ func (c *container) joinCgroup(pid int) error {
 }
 
 // execFacts are the container's, or with --cgroup those of a cgroup below its own.
-func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) plan.Facts {
+func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts, error) {
 	if sub == nil {
 		sub = c.recorded()
 	}
-	facts := c.factsIn(spec, sub)
+	facts, err := c.factsIn(spec, sub)
+	if err != nil {
+		return facts, err
+	}
 	facts.OriginalGroups = c.rt.keepsGroups(spec, ownPrivileges())
 	if needsHome(spec.Process.Env) {
 		facts.Home = c.homeInside(spec.Process.User.UID)
 	}
-	return facts
+	return facts, nil
 }
 
 func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, error) {
-	facts := c.execFacts(spec, sub)
+	facts, err := c.execFacts(spec, sub)
+	if err != nil {
+		return nil, err
+	}
 	filter, err := compileFilter(spec)
 	if err != nil {
 		return nil, err

@@ -101,7 +101,10 @@ func (c *container) insideHooks(ctx context.Context, kind string, spec *specs.Sp
 
 // startHook returns when the hook's program runs. What can hold that up is the container's: its cgroup, its file systems.
 func (c *container) startHook(ctx context.Context, spec *specs.Spec, h specs.Hook, io nsenter.Stdio) (int, func() error, error) {
-	facts := c.factsIn(spec, c.recorded())
+	facts, err := c.factsIn(spec, c.recorded())
+	if err != nil {
+		return 0, nil, err
+	}
 	stub, err := nsenter.Start(io, 0)
 	if err != nil {
 		return 0, nil, err

@@ -56,7 +56,10 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	if spec.Mounts = list; len(list) == 0 {
 		return nil
 	}
-	facts := c.factsIn(spec, c.recorded())
+	facts, err := c.factsIn(spec, c.recorded())
+	if err != nil {
+		return err
+	}
 	facts.OpenInside = !ownPrivileges().mounts
 	p, err := compile(spec, plan.Options{ID: c.ID, Bundle: c.Bundle}, facts)
 	if err != nil {

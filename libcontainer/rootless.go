@@ -161,19 +161,24 @@ func mayNotMake(err error) bool {
 	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 }
 
-// rights fills in what a process that joins the container depends on besides namespaces and cgroups.
-func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) {
+// rights fills in what a process that joins the container depends on besides namespaces and cgroups. Whom the kernel would
+// not let into the container's cgroup stays outside; that it is not known is no reason to escape its limits.
+func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) error {
 	admin := privileges{caps: facts.Bounding}.admin()
 	facts.Unprivileged = !admin
 	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !sys.InFirstUserNamespace() {
 		facts.KeepGroups = setgroupsDenied(strconv.Itoa(c.Pid))
 	}
-	if !admin && facts.BornDir != "" {
-		if err := mayJoin(cg); err != nil {
-			c.rt.Warn("the process stays in the cgroup that rt is in: %v", err)
-			facts.BornDir = ""
-		}
+	if admin || facts.BornDir == "" {
+		return nil
 	}
+	err := mayJoin(cg)
+	if mayNotMake(err) {
+		c.rt.Warn("the process stays in the cgroup that rt is in: %v", err)
+		facts.BornDir = ""
+		return nil
+	}
+	return err
 }
 
 // mayJoin is MayJoin where nobody has looked at the host's hierarchies yet: root's exec does without.

@@ -1,9 +1,13 @@
 package libcontainer
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
+
+	"rt/cgroups"
+	"rt/libcontainer/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -82,4 +86,34 @@ func TestCheckPrivileges(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
+}
+
+// TestRightsUnknown: whether a process may join the container's cgroup cannot be asked. It does not run outside, and so free
+// of the limits.
+func TestRightsUnknown(t *testing.T) {
+	c := &container{rt: &Runtime{Warn: func(string, ...any) {}}, state: state{Pid: os.Getpid()}}
+	facts := plan.Facts{BornDir: "/sys/fs/cgroup/x"}
+	noDescriptors(t, func() {
+		if err := c.rights(&facts, &cgroups.Cgroup{}); !errors.Is(err, unix.EMFILE) || facts.BornDir == "" {
+			t.Errorf("%v, born in %q", err, facts.BornDir)
+		}
+	})
+}
+
+// noDescriptors runs f while nothing can be opened.
+func noDescriptors(t *testing.T, f func()) {
+	t.Helper()
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	f()
 }
