@@ -39,7 +39,9 @@ func (r *Runtime) Create(id string, o CreateOptions) error {
 	} else if err != nil {
 		return k.fail(err)
 	}
-	k.keepMoved()
+	if err := k.keepMoved(); err != nil {
+		return k.fail(err)
+	}
 	_ = k.in.stub.Close()
 	return nil
 }

@@ -124,7 +124,9 @@ func (r *Runtime) remove(c *container) error {
 			return err
 		}
 	}
-	c.returnNetDevices()
+	if err := c.returnNetDevices(); err != nil {
+		return err
+	}
 	spec, err := c.poststopSpec()
 	if err != nil {
 		return err

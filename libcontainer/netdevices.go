@@ -28,12 +28,23 @@ func (k *making) moveNetDevices() error {
 		note = func(r *netdev.Record) error { r.Path = path; return k.c.noteNetDevices(r) }
 	}
 	moved, err := netdev.Move(k.spec.Linux.NetDevices, ns, note)
-	if err != nil {
+	if moved == nil {
 		return err
 	}
 	k.moved = moved
-	k.undo = append(k.undo, func() { moved.Back(); moved.Close() })
-	return nil
+	k.undo = append(k.undo, func() { k.bringBack(note != nil) })
+	return err
+}
+
+// bringBack is create's undo. What is not noted is in a namespace that ends now.
+func (k *making) bringBack(noted bool) {
+	err := k.moved.Back()
+	k.moved.Close()
+	if noted {
+		k.undone(err)
+	} else if err != nil {
+		k.c.rt.Warn("%v", err)
+	}
 }
 
 func joinedNetwork(spec *specs.Spec) string {
@@ -58,31 +69,34 @@ func (c *container) noteNetDevices(r *netdev.Record) error {
 	return nil
 }
 
-// keepMoved: the container has come to be, and the devices stay.
-func (k *making) keepMoved() {
-	if k.moved != nil {
-		_ = unix.Unlink(filepath.Join(k.c.dir, devicesFile))
-		k.moved.Close()
+// keepMoved: the container has come to be, and the devices stay. As long as they are noted they would not.
+func (k *making) keepMoved() error {
+	if k.moved == nil {
+		return nil
 	}
+	if err := unix.Unlink(filepath.Join(k.c.dir, devicesFile)); err != nil && err != unix.ENOENT {
+		return fmt.Errorf("remove journal of network devices: %w", err)
+	}
+	k.moved.Close()
+	return nil
 }
 
-// returnNetDevices brings back what a create that was killed has moved.
-func (c *container) returnNetDevices() {
+// returnNetDevices brings back what a create that was killed has moved. As long as that fails, it is still written down.
+func (c *container) returnNetDevices() error {
 	data, err := sys.ReadFile(filepath.Join(c.dir, devicesFile), maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	var r netdev.Record
-	if err == nil {
-		err = json.Unmarshal(data, &r)
-	}
-	if now := c.rt.bootID(); r.Boot != "" && now != "" && r.Boot != now {
-		return // the namespace has ended with that boot
-	}
-	if err == nil {
-		err = r.Back()
+		return nil
 	}
 	if err != nil {
-		c.rt.Warn("bring network devices back: %v", err)
+		return fmt.Errorf("bring network devices back: %w", err)
 	}
+	var r netdev.Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		c.rt.Warn("bring network devices back: read %s: %v", devicesFile, err) // which no other attempt would make readable
+		return nil
+	}
+	if now := c.rt.bootID(); r.Boot != "" && now != "" && r.Boot != now {
+		return nil // the namespace has ended with that boot
+	}
+	return r.Back()
 }

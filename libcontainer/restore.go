@@ -66,7 +66,9 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (int, error) {
 	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
 	}
-	k.keepMoved()
+	if err := k.keepMoved(); err != nil {
+		return -1, k.fail(err)
+	}
 	k.c.release()
 	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
 		return -1, k.fail(err)

@@ -49,7 +49,9 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 		return r.ended(k.c, o, status)
 	}
 	k.in.stub.Close()
-	k.keepMoved() // else the network namespace would outlive the container for as long as rt is there
+	if err := k.keepMoved(); err != nil { // kept open, the network namespace would outlive the container for as long as rt is there
+		return -1, k.fail(err)
+	}
 	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
 		return -1, k.fail(err)
 	}

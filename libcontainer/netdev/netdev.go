@@ -83,8 +83,8 @@ type device struct {
 	addresses []address
 }
 
-// Move moves the devices into the network namespace at path, in the order of their names. On error they are all
-// back where they were. Close the result, after Back if what follows has failed.
+// Move moves the devices into the network namespace at path, in the order of their names. Close the result, after Back if it,
+// or what follows, has failed: on error too there is one, unless nothing was moved.
 // note, which may be nil, is told what is needed to bring them back after a crash, before anything is moved.
 func Move(devices map[string]specs.LinuxNetDevice, path string, note func(*Record) error) (*Moved, error) {
 	m, err := prepare(path)
@@ -108,9 +108,7 @@ func Move(devices map[string]specs.LinuxNetDevice, path string, note func(*Recor
 	}
 	for _, name := range names {
 		if err := m.take(name, devices[name].Name); err != nil {
-			m.Back()
-			m.Close()
-			return nil, fmt.Errorf("move network device %s (/linux/netDevices/%s): %w", name, name, err)
+			return m, fmt.Errorf("move network device %s (/linux/netDevices/%s): %w", name, name, err)
 		}
 	}
 	return m, nil
@@ -171,10 +169,13 @@ func (m *Moved) take(name, as string) error {
 		}
 		return err
 	}
+	d.now.name = passing
+	m.devices = append(m.devices, d) // from here on it is to be brought back, whatever fails
+	there := &m.devices[len(m.devices)-1].now
 	if d.now, err = m.inside.link(passing); err != nil {
 		return err
 	}
-	m.devices = append(m.devices, d)
+	*there = d.now
 	return m.settle(d, passing, as)
 }
 
@@ -195,29 +196,49 @@ func (m *Moved) settle(d device, passing, as string) error {
 	return nil
 }
 
-// Back takes the devices back to where they were, with their names and addresses, as far as that is possible.
-func (m *Moved) Back() {
+// Back takes the devices back to where they were, with their names and addresses. The error is of all that did not come back
+// whole. A device that is gone by now is none of them.
+func (m *Moved) Back() error {
+	var failed []error
 	for _, d := range m.devices {
-		if m.inside.move(d.now.index, m.host, d.name) != nil {
-			continue
-		}
-		l, err := m.here.link(d.name)
-		if err != nil {
-			continue
-		}
-		_ = m.here.add(l.index, d.addresses)
-		if d.was.up {
-			_ = m.here.up(l.index)
+		if err := m.back(d); err != nil && !errors.Is(err, unix.ENODEV) {
+			failed = append(failed, fmt.Errorf("bring network device %s back: %w", d.name, err))
 		}
 	}
 	m.devices = nil
+	return errors.Join(failed...)
 }
 
-// Close leaves the devices where they are.
+func (m *Moved) back(d device) error {
+	now, err := d.now, error(nil)
+	if now.index == 0 { // it could not be looked at when it had arrived
+		now, err = m.inside.link(now.name)
+	}
+	if err == nil {
+		err = m.inside.move(now.index, m.host, d.name)
+	}
+	if err != nil {
+		return err
+	}
+	l, err := m.here.link(d.name)
+	if err != nil {
+		return err
+	}
+	if err := m.here.add(l.index, d.addresses); err != nil {
+		return err
+	}
+	if d.was.up {
+		return m.here.up(l.index)
+	}
+	return nil
+}
+
+// Close leaves the devices where they are; a Back that comes later, too.
 func (m *Moved) Close() {
 	if m == nil {
 		return
 	}
+	m.devices = nil
 	for _, f := range []*os.File{m.host, m.ns} {
 		if f != nil {
 			f.Close()

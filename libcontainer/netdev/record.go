@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 
+	"rt/internal/hint"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -74,8 +76,11 @@ func (m *Moved) record(names []string, devices map[string]specs.LinuxNetDevice) 
 	}
 	for _, name := range names {
 		l, err := m.here.link(name)
-		if err != nil {
+		if errors.Is(err, unix.ENODEV) {
 			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look at network device %s: %w", name, err)
 		}
 		addresses, err := m.here.addresses(l.index)
 		if err != nil {
@@ -85,9 +90,11 @@ func (m *Moved) record(names []string, devices map[string]specs.LinuxNetDevice) 
 		if err != nil {
 			return nil, err
 		}
-		_, err = m.inside.byIndex(l.index)
+		if _, err = m.inside.byIndex(l.index); err != nil && !errors.Is(err, unix.ENODEV) {
+			return nil, err
+		}
 		r.Devices = append(r.Devices, Noted{
-			Name: name, As: devices[name].Name, Index: l.index, Keeps: errors.Is(err, unix.ENODEV), Taken: taken, Up: l.up, Addresses: note(addresses),
+			Name: name, As: devices[name].Name, Index: l.index, Keeps: err != nil, Taken: taken, Up: l.up, Addresses: note(addresses),
 		})
 	}
 	return r, nil
@@ -116,12 +123,13 @@ func (n *Noted) addresses() (list []address) {
 }
 
 // Back brings the devices back that are in the namespace now and not where they were. A namespace that is gone has taken
-// them with it; another one in its place is not touched.
+// them with it; another one in its place is not touched. As long as a device may be there that could not be looked for, or not
+// be brought back, there is an error.
 func (r *Record) Back() error {
-	m, err := prepare(r.Path)
-	if errors.Is(err, unix.ENOENT) {
-		return nil
+	if gone, err := r.gone(); gone || err != nil {
+		return err
 	}
+	m, err := prepare(r.Path)
 	if err != nil {
 		return err
 	}
@@ -131,38 +139,60 @@ func (r *Record) Back() error {
 	switch err := errors.Join(err1, err2); {
 	case err != nil:
 		return err
-	case !from.is(r.From):
-		return errors.New("rt is in another network namespace than they were")
 	case !to.is(r.To):
 		return nil
 	}
 	for i := range r.Devices {
-		m.find(&r.Devices[i])
+		if err := m.find(&r.Devices[i], from.is(r.From)); err != nil {
+			return fmt.Errorf("look for network device %s: %w", r.Devices[i].Name, err)
+		}
 	}
-	m.Back()
-	return nil
+	if len(m.devices) > 0 && !from.is(r.From) {
+		return hint.With(fmt.Errorf("bring network device %s back: rt is in another network namespace than it was", m.devices[0].name),
+			"run rt in that one, or move the device out of "+r.Path)
+	}
+	return m.Back()
+}
+
+// gone says whether the namespace is no longer at its path, where there may be a plain file that it was mounted on.
+func (r *Record) gone() (bool, error) {
+	var st unix.Stat_t
+	err := unix.Stat(r.Path, &st)
+	switch err {
+	case nil:
+		return st.Dev != r.To.Dev || st.Ino != r.To.Ino, nil
+	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.ESRCH:
+		return true, nil
+	}
+	return false, fmt.Errorf("look at network namespace %s: %w", r.Path, err)
 }
 
 // find looks for a device that was moved. One that keeps its number has it with a name that it may have by then; any other is
-// known by that name alone.
-func (m *Moved) find(n *Noted) {
-	if there, err := m.here.has(n.Name); err != nil || there {
-		return
+// known by that name alone. home says that rt is where they were.
+func (m *Moved) find(n *Noted, home bool) error {
+	if home {
+		if there, err := m.here.has(n.Name); err != nil || there {
+			return err
+		}
 	}
-	now, err := m.inside.byIndex(n.Index)
-	if !n.Keeps {
-		now, err = m.byName(n)
+	now, err := m.lookFor(n)
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return err
 	}
 	if err == nil && n.called(now.name) {
 		m.devices = append(m.devices, device{name: n.Name, was: link{index: n.Index, up: n.Up}, now: now, addresses: n.addresses()})
 	}
+	return nil
 }
 
-func (m *Moved) byName(n *Noted) (now link, err error) {
+func (m *Moved) lookFor(n *Noted) (now link, err error) {
+	if n.Keeps {
+		return m.inside.byIndex(n.Index)
+	}
 	err = unix.ENODEV
 	for _, name := range []string{passingName(n.Index), n.As, n.Name} {
 		if name != "" && n.called(name) {
-			if now, err = m.inside.link(name); err == nil {
+			if now, err = m.inside.link(name); !errors.Is(err, unix.ENODEV) {
 				break
 			}
 		}

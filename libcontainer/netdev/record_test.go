@@ -2,10 +2,13 @@ package netdev
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -114,5 +117,116 @@ func TestBackFromOther(t *testing.T) {
 				}
 			}
 		}()
+	}
+}
+
+// TestBackFails: what could not be looked for, or does not come back whole, is told; what is gone is no error.
+func TestBackFails(t *testing.T) {
+	path := namespaces(t)
+	m, err := prepare(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	file := filepath.Join(t.TempDir(), "ns")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	remove := func(c *conn, name string) {
+		if l, err := c.link(name); err == nil {
+			_ = c.do(linkRequest(unix.RTM_DELLINK, l.index, 0, 0), nil)
+		}
+	}
+	none := func(*Record) {}
+	for _, c := range []struct {
+		name   string
+		change func(*Record)
+		files  bool // there are none left
+		want   string
+	}{
+		{"nothing wrong", none, false, ""},
+		{"no descriptor left", none, true, "too many open files"},
+		{"its address is refused", func(r *Record) { r.Devices[0].Addresses = []notedAddress{{Family: unix.AF_INET, Prefix: 99}} }, false, "bring network device one back: give it the address"},
+		{"rt is elsewhere", func(r *Record) { r.From.Ino++ }, false, "another network namespace"},
+		{"rt is elsewhere, and the device gone", func(r *Record) { r.From.Ino++; remove(m.inside, "one") }, false, ""},
+		{"the device is gone", func(r *Record) { remove(m.inside, "one") }, false, ""},
+		{"no file", func(r *Record) { r.Path = file + "x" }, false, ""},
+		{"a file that it was mounted on", func(r *Record) { r.Path = file }, false, ""},
+	} {
+		for _, n := range []*conn{m.here, m.inside} {
+			remove(n, "one")
+		}
+		add(t, m.here, "one")
+		var r *Record
+		moved, err := Move(map[string]specs.LinuxNetDevice{"one": {}}, path, func(noted *Record) error { r = noted; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved.Close()
+		r.Path = path
+		c.change(r)
+		if c.files {
+			err = withoutFiles(t, r.Back)
+		} else {
+			err = r.Back()
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// withoutFiles runs f while nothing can be opened.
+func withoutFiles(t *testing.T, f func() error) error {
+	t.Helper()
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &was)
+	return f()
+}
+
+// TestMoveFails: what has been moved is brought back also when the kernel did not say what it is called there; and what could
+// not be brought back is told.
+func TestMoveFails(t *testing.T) {
+	path := namespaces(t)
+	m, err := prepare(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	add(t, m.here, "one")
+	if err := m.take("one", ""); err != nil {
+		t.Fatal(err)
+	}
+	was := m.devices[0]
+	m.devices[0].now = link{name: "one"}
+	if err := m.Back(); err != nil {
+		t.Error(err)
+	}
+	if has, err := m.here.has("one"); err != nil || !has {
+		t.Errorf("it is back: %v, %v", has, err)
+	}
+	m.devices = []device{was} // it is there no more
+	if err := m.Back(); err != nil {
+		t.Error(err)
+	}
+	if err := m.take("one", ""); err != nil {
+		t.Fatal(err)
+	}
+	add(t, m.here, "one")
+	if err := m.Back(); !errors.Is(err, unix.EEXIST) {
+		t.Errorf("its name is taken: %v", err)
+	}
+	if _, err := m.record([]string{"one", "none"}, nil); err != nil {
+		t.Error(err)
+	}
+	m.here.fd = -1
+	if _, err := m.record([]string{"one"}, nil); err == nil {
+		t.Error("a device that cannot be looked at is not noted")
 	}
 }
