@@ -112,7 +112,7 @@ func (k *making) placeCgroup() (err error) {
 	}
 	cg, err := cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
 	if err != nil {
-		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" {
+		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" || sys.Unseen(err) && !mayNotMake(err) {
 			return err
 		}
 		cg = cgroups.Load(k.host, nil)
@@ -132,8 +132,8 @@ func (k *making) makeCgroup() error {
 		k.c.rt.Warn("%s", w)
 	}
 	if err == nil && k.c.rt.tolerant(k.priv) {
-		if err = k.c.cg.MayJoin(k.host); err != nil {
-			_ = k.c.cg.Destroy()
+		if err = k.c.cg.MayJoin(k.host); err != nil && !k.removed() {
+			return err
 		}
 	}
 	if mayNotMake(err) {
@@ -158,12 +158,24 @@ func (k *making) withoutCgroup(reason error) error {
 		}
 		return hint.With(reason, delegateHint)
 	}
-	if cg, err := cgroups.Below(k.host, k.c.ID); err == nil {
-		if k.useCgroup(cg) == nil {
+	if k.host.Mode == cgroups.V2 {
+		switch err := k.ownCgroup(); {
+		case err == nil:
 			return nil
+		case k.left || sys.Unseen(err) && !mayNotMake(err):
+			return err
 		}
 	}
 	return k.setCgroup(cgroups.Load(k.host, nil))
+}
+
+// ownCgroup gives the container a cgroup below rt's own.
+func (k *making) ownCgroup() error {
+	cg, err := cgroups.Below(k.host, k.c.ID)
+	if err != nil {
+		return err
+	}
+	return k.useCgroup(cg)
 }
 
 // goWithoutCgroup is --cgroup-manager disabled: what needs a cgroup is refused, but for the path and the device rules,
@@ -190,7 +202,7 @@ func (k *making) useCgroup(cg *cgroups.Cgroup) error {
 		return err
 	}
 	if err := cg.MayJoin(k.host); err != nil {
-		_ = cg.Destroy()
+		k.removed()
 		return err
 	}
 	k.undo = append(k.undo, k.removeCgroup)
@@ -205,6 +217,13 @@ func (k *making) setCgroup(cg *cgroups.Cgroup) error {
 }
 
 func (k *making) removeCgroup() { k.undone(k.c.cg.Destroy()) }
+
+// removed is removeCgroup for a create that may go on without: not if it failed, for no other place may take that of this
+// one in the journal then.
+func (k *making) removed() bool {
+	k.removeCgroup()
+	return !k.left
+}
 
 // undone notes what could not be undone.
 func (k *making) undone(err error) {
