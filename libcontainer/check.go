@@ -190,7 +190,9 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	}
 	facts.Links = linkedSources(b.Spec, b.Dir)
 	if needsHome(b.Spec.Process.Env) {
-		facts.Home = homeIn(passwdOf(b.Spec, rootfs), b.Spec.Process.User.UID)
+		if facts.Home, err = homeOf(b.Spec, rootfs, b.Spec.Process.User.UID); err != nil {
+			return nil, err
+		}
 	}
 	return plan.Create(b.Spec, plan.Options{
 		ID: id, Bundle: b.Dir, Rootfs: rootfs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring, ExtraFds: o.PreserveFds, Await: true, Filter: filter,

@@ -261,7 +261,9 @@ func (k *making) compile() (*plan.Plan, error) {
 		}
 	}
 	if needsHome(k.spec.Process.Env) {
-		facts.Home = homeIn(passwdOf(k.spec, c.Rootfs), k.spec.Process.User.UID)
+		if facts.Home, err = homeOf(k.spec, c.Rootfs, k.spec.Process.User.UID); err != nil {
+			return nil, err
+		}
 	}
 	for _, ns := range k.spec.Linux.Namespaces {
 		c.PrivatePid = c.PrivatePid || ns.Type == specs.PIDNamespace && ns.Path == ""

@@ -356,9 +356,9 @@ func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts
 	}
 	facts.OriginalGroups = c.rt.keepsGroups(spec, ownPrivileges())
 	if needsHome(spec.Process.Env) {
-		facts.Home = c.homeInside(spec.Process.User.UID)
+		facts.Home, err = c.homeInside(spec.Process.User.UID)
 	}
-	return facts, nil
+	return facts, err
 }
 
 func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, error) {
@@ -383,11 +383,15 @@ func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgrou
 }
 
 // homeInside reads the passwd file that the container sees now.
-func (c *container) homeInside(uid uint32) string {
+func (c *container) homeInside(uid uint32) (string, error) {
 	root, err := sys.Open("/proc/"+strconv.Itoa(c.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
-		return "/"
+		return "/", noPasswd(err)
 	}
 	defer root.Close()
-	return homeIn(passwdBelow(root), uid)
+	passwd, err := passwdBelow(root)
+	if err != nil {
+		return "/", err
+	}
+	return homeIn(passwd, uid)
 }

@@ -3,6 +3,8 @@ package libcontainer
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -29,45 +31,57 @@ func ownCapabilities() uint64 {
 	return uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32
 }
 
-// passwdOf finds the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own.
-func passwdOf(spec *specs.Spec, rootfs string) *os.File {
+// passwdOf finds the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own; nil if there
+// is none that could be read.
+func passwdOf(spec *specs.Spec, rootfs string) (*os.File, error) {
 	for _, m := range spec.Mounts {
 		if filepath.Join("/", m.Destination) == "/etc/passwd" {
-			f, _ := sys.Open(m.Source, unix.O_RDONLY|unix.O_NONBLOCK)
-			return f
+			f, err := sys.Open(m.Source, unix.O_RDONLY|unix.O_NONBLOCK)
+			return f, noPasswd(err)
 		}
 	}
 	dir, err := sys.Open(rootfs, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
-		return nil
+		return nil, noPasswd(err)
 	}
 	defer dir.Close()
 	return passwdBelow(dir)
 }
 
-func passwdBelow(root *os.File) *os.File {
+func passwdBelow(root *os.File) (*os.File, error) {
 	f, err := sys.OpenAt(int(root.Fd()), "etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY,
 		unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
-	if err != nil {
-		return nil
+	return f, noPasswd(err)
+}
+
+// noPasswd drops an error that is about the file. It is the container's, which may have made it anything (a device without a
+// driver, one with a lease), and rt may be nobody who may read it. With the errors that are left, nothing is known about it.
+func noPasswd(err error) error {
+	for _, errno := range [...]unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EIO} {
+		if errors.Is(err, errno) {
+			return fmt.Errorf("look for the home directory in the container's /etc/passwd: %w", err)
+		}
 	}
-	return f
+	return nil
 }
 
 // homeIn looks up a user's home directory, "/" if it is not there. The file is the container's: it may be anything,
 // so only a regular file is read, and not without end.
-func homeIn(passwd *os.File, uid uint32) string {
+func homeIn(passwd *os.File, uid uint32) (string, error) {
 	const home = "/"
 	if passwd == nil {
-		return home
+		return home, nil
 	}
 	defer passwd.Close()
 	st, err := passwd.Stat()
 	if err != nil || !st.Mode().IsRegular() {
-		return home
+		return home, noPasswd(err)
 	}
 	buf := make([]byte, min(st.Size()+1, 1<<20))
-	n, _ := io.ReadFull(passwd, buf)
+	n, err := io.ReadFull(passwd, buf)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return home, noPasswd(err)
+	}
 	if n == len(buf) { // cut off: the last line may not be all of it
 		n = bytes.LastIndexByte(buf, '\n') + 1
 	}
@@ -78,10 +92,19 @@ func homeIn(passwd *os.File, uid uint32) string {
 			continue
 		}
 		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil && uint32(id) == uid && fields[5] != "" && !strings.Contains(fields[5], "\x00") {
-			return fields[5]
+			return fields[5], nil
 		}
 	}
-	return home
+	return home, nil
+}
+
+// homeOf is homeIn of the file that passwdOf finds.
+func homeOf(spec *specs.Spec, rootfs string, uid uint32) (string, error) {
+	passwd, err := passwdOf(spec, rootfs)
+	if err != nil {
+		return "", err
+	}
+	return homeIn(passwd, uid)
 }
 
 // needsHome says whether the environment leaves HOME to us.

@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,8 +17,33 @@ import (
 
 const passwd = "root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n"
 
-// homeOf is HOME for a uid in a rootfs with the given etc/passwd.
-func homeOf(rootfs string, uid uint32) string { return homeIn(passwdOf(&specs.Spec{}, rootfs), uid) }
+// rootfsHome is HOME for a uid in a rootfs with the given etc/passwd.
+func rootfsHome(rootfs string, uid uint32) string { return specHome(&specs.Spec{}, rootfs, uid) }
+
+func specHome(spec *specs.Spec, rootfs string, uid uint32) string {
+	home, err := homeOf(spec, rootfs, uid)
+	if err != nil {
+		return err.Error()
+	}
+	return home
+}
+
+// TestHomeUnknown: no home directory was found because none could be looked for.
+func TestHomeUnknown(t *testing.T) {
+	root := rootfsWith(t, passwd)
+	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(root, "etc/passwd")}}}
+	c := &container{state: state{Pid: os.Getpid()}}
+	noDescriptors(t, func() {
+		for _, spec := range []*specs.Spec{{}, mounted} {
+			if home, err := homeOf(spec, root, 0); !errors.Is(err, unix.EMFILE) {
+				t.Errorf("%q, %v", home, err)
+			}
+		}
+		if home, err := c.homeInside(0); !errors.Is(err, unix.EMFILE) {
+			t.Errorf("%q, %v", home, err)
+		}
+	})
+}
 
 func rootfsWith(t *testing.T, text string) string {
 	t.Helper()
@@ -59,7 +85,7 @@ func TestHome(t *testing.T) {
 		if c.name == "no file" {
 			os.Remove(filepath.Join(root, "etc/passwd"))
 		}
-		if got := homeOf(root, c.uid); got != c.want {
+		if got := rootfsHome(root, c.uid); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -82,7 +108,7 @@ func TestHomeHostile(t *testing.T) {
 		if err := make(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := homeOf(root, 0); got != "/" {
+		if got := rootfsHome(root, 0); got != "/" {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
@@ -121,7 +147,7 @@ func TestHomeHostile(t *testing.T) {
 	if err := os.Symlink("/real", file); err != nil {
 		t.Fatal(err)
 	}
-	if got := homeOf(root, 0); got != "/root" {
+	if got := rootfsHome(root, 0); got != "/root" {
 		t.Errorf("link inside: %q", got)
 	}
 }
@@ -134,15 +160,15 @@ func TestHomeOfMount(t *testing.T) {
 	}
 	for destination, want := range map[string]string{"/etc/passwd": "/mounted", "etc/./passwd": "/mounted", "/etc/group": "/root"} {
 		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: destination, Source: mounted, Options: []string{"bind"}}}}
-		if got := homeIn(passwdOf(spec, root), 0); got != want {
+		if got := specHome(spec, root, 0); got != want {
 			t.Errorf("mount at %s: %q", destination, got)
 		}
 	}
 	spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: "/no/such/file", Options: []string{"bind"}}}}
-	if got := homeIn(passwdOf(spec, root), 0); got != "/" {
+	if got := specHome(spec, root, 0); got != "/" {
 		t.Errorf("mount of nothing: %q", got)
 	}
-	if got := homeIn(passwdOf(&specs.Spec{}, "/no/such/rootfs"), 0); got != "/" {
+	if got := rootfsHome("/no/such/rootfs", 0); got != "/" {
 		t.Errorf("no rootfs: %q", got)
 	}
 }

@@ -86,7 +86,7 @@ func FuzzHome(f *testing.F) {
 		if _, err := file.WriteAt(text, 0); err != nil {
 			t.Fatal(err)
 		}
-		if home := homeIn(file, uid); home == "" || strings.ContainsAny(home, "\x00\n:") {
+		if home, err := homeIn(file, uid); err != nil || home == "" || strings.ContainsAny(home, "\x00\n:") {
 			t.Errorf("home %q", home)
 		}
 	})
