@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"rt/internal/hint"
@@ -52,7 +53,11 @@ func labelProblem(spec *specs.Spec) (pointer string, err error) {
 
 // checkAppArmor: what is unconfined everywhere needs no AppArmor, and then no step.
 func checkAppArmor(p *specs.Process) error {
-	if on, err := sys.ReadFile(appArmorEnabled, 64); err != nil || !strings.HasPrefix(string(on), "Y") {
+	on, err := sys.ReadFile(appArmorEnabled, 64)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("ask whether AppArmor is enabled: %w", err)
+	}
+	if !strings.HasPrefix(string(on), "Y") {
 		if p.ApparmorProfile == "unconfined" {
 			p.ApparmorProfile = ""
 			return nil

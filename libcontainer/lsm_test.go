@@ -1,0 +1,21 @@
+package libcontainer
+
+import (
+	"errors"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// TestAppArmorUnknown: that it cannot be asked whether AppArmor is enabled does not mean that it is not.
+func TestAppArmorUnknown(t *testing.T) {
+	for _, name := range []string{"unconfined", "some"} {
+		p := &specs.Process{ApparmorProfile: name}
+		noDescriptors(t, func() {
+			if err := checkAppArmor(p); !errors.Is(err, unix.EMFILE) || p.ApparmorProfile != name {
+				t.Errorf("%s: %v, now %q", name, err, p.ApparmorProfile)
+			}
+		})
+	}
+}
