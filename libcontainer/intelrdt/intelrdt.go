@@ -221,7 +221,10 @@ func RemoveUnused(dir string) error {
 	if err != nil {
 		return fmt.Errorf("remove class of service: %w", err)
 	}
-	groups, _ := os.ReadDir(filepath.Join(dir, "mon_groups"))
+	groups, err := os.ReadDir(filepath.Join(dir, "mon_groups"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // where there is no monitoring
+		return fmt.Errorf("remove class of service: %w", err)
+	}
 	if strings.TrimSpace(string(tasks)) != "" || len(groups) > 0 {
 		return nil
 	}
