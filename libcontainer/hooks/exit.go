@@ -27,7 +27,28 @@ func awaitExit(ctx context.Context, pid int) error {
 	if conn.Read(hasExited) == nil || hasExited(uintptr(fd)) { // it may have ended in time and rt be late
 		return nil
 	}
+	for pause(ctx.Done()) { // the poller could not take it
+		if hasExited(uintptr(fd)) {
+			return nil
+		}
+	}
 	return context.Cause(ctx)
+}
+
+// pause is for what Go's poller does not watch: epoll may have no memory for it, or no room (ENOMEM, ENOSPC in epoll_ctl(2);
+// fs.epoll.max_user_watches). It waits a little, and returns false if it is over instead.
+func pause(over <-chan struct{}) bool {
+	select {
+	case <-over: // also if the time is up as well
+		return false
+	default:
+	}
+	select {
+	case <-over:
+		return false
+	case <-time.After(10 * time.Millisecond):
+		return true
+	}
 }
 
 // hasExited reports whether the process behind a pidfd has ended: pidfd_open(2), it is readable then. If it cannot be

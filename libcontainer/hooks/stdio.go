@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -55,10 +56,17 @@ func (p *pipes) close() {
 // serve writes state to the hook and keeps the end of what it prints. finish is for when the hook has ended: it
 // takes what is left in the pipe and returns at once, whoever still holds the other ends.
 func (p *pipes) serve(state []byte, output *tail) (finish func()) {
-	written, read := make(chan struct{}), make(chan struct{})
+	written, read, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	again := func(err error) bool { return errors.Is(err, unix.EAGAIN) && pause(over) }
 	go func() {
 		defer close(written)
-		p.in.Write(state) // a hook that does not read its stdin is no error (EPIPE; Go turns SIGPIPE into it)
+		for {
+			n, err := p.in.Write(state) // a hook that does not read its stdin is no error (EPIPE; Go turns SIGPIPE into it)
+			if !again(err) {
+				break
+			}
+			state = state[n:]
+		}
 		p.in.Close()
 	}()
 	go func() {
@@ -67,12 +75,13 @@ func (p *pipes) serve(state []byte, output *tail) (finish func()) {
 		for {
 			n, err := p.out.Read(buf)
 			output.add(buf[:n])
-			if err != nil {
+			if err != nil && !again(err) {
 				return
 			}
 		}
 	}()
 	return func() {
+		close(over)
 		p.in.Close()
 		<-written
 		p.out.SetReadDeadline(time.Unix(1, 0))

@@ -87,3 +87,28 @@ func TestNetDevicesNotForgotten(t *testing.T) {
 		t.Error("no delete said that a call had failed")
 	}
 }
+
+// TestHooksUnwatched: epoll has no room for a descriptor of rt (fs.epoll.max_user_watches, of all programs of a user). Timeouts
+// of hooks are kept, a long state is written, and a hook that prints much does not wait for a reader that is gone.
+func TestHooksUnwatched(t *testing.T) {
+	limit := 1
+	l := newLab(t, func(s *specs.Spec) {
+		s.Annotations = map[string]string{"long": strings.Repeat("x", 200_000)}
+		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{
+			{Path: "/bin/busybox", Args: []string{"sh", "-c", "cat >/dev/null; head -c 300000 /dev/zero"}},
+			{Path: "/bin/busybox", Args: []string{"sleep", "100"}, Timeout: &limit},
+		}}
+	})
+	for at := 2; ; at++ { // the first call is the Go runtime's for itself, which ends without it
+		r := l.inject(job{Who: inRt, Do: doFail, Only: unix.SYS_EPOLL_CTL, At: at, Errno: syscall.ENOSPC}, bundle("create")(l)...)
+		if r.Late || !strings.Contains(r.stderr, "run createRuntime hook 1 (/bin/busybox): hook ran past specified timeout of 1.0s") {
+			t.Errorf("call %d: %s", at, r)
+		}
+		if !r.Hit {
+			if at < 4 {
+				t.Errorf("only %d calls of epoll", at-1)
+			}
+			break
+		}
+	}
+}
