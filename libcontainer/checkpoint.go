@@ -309,10 +309,17 @@ func (t *talk) setContents(c *container, spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range c.externals(spec, mounts, view) {
+	list, err := c.externals(spec, mounts, view)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
 		t.opts.ExtMounts = append(t.opts.ExtMounts, criu.Pair{Key: m.Key, Value: m.Key})
 	}
-	keys, external := stdioOf(c.Pid, mounts)
+	keys, external, err := stdioOf(c.Pid, mounts)
+	if err != nil {
+		return err
+	}
 	t.opts.External = append(t.opts.External, external...)
 	return t.images.WriteDescriptors(keys)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,17 +52,23 @@ func readMounts(pid int, dir string) (*mountTable, error) {
 func (t *mountTable) close() { t.root.Close() }
 
 // at is the mount whose root is at a path of the container, links followed as the container would; nil if there is none.
-func (t *mountTable) at(target string) *mountinfo.Info {
+func (t *mountTable) at(target string) (*mountinfo.Info, error) {
 	f, err := sys.OpenAt(int(t.root.Fd()), target, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
-	if err != nil {
-		return nil
+	if err != nil && !sys.Unseen(err) {
+		return nil, nil
 	}
-	defer f.Close()
 	var st unix.Statx_t
-	if unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st) != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
-		return nil
+	if err == nil {
+		defer f.Close()
+		err = unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st)
 	}
-	return t.byID[int(st.Mnt_id)]
+	if err != nil {
+		return nil, fmt.Errorf("look for a mount at %s: %w", target, err)
+	}
+	if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return nil, nil
+	}
+	return t.byID[int(st.Mnt_id)], nil
 }
 
 // name is a mount's point as the container sees it.
@@ -87,23 +94,37 @@ func (t *mountTable) within(m *mountinfo.Info, taken map[int]bool) (list []*moun
 	return list
 }
 
-// externals are the mounts of the host in a container: Key is their name, Value the path on the host.
-func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupView) (list []criu.Pair) {
-	taken := map[int]bool{}
-	add := func(m *mountinfo.Info, source string) { list = append(list, criu.Pair{Key: t.name(m), Value: source}) }
-	mounts := make([]*mountinfo.Info, len(spec.Mounts))
-	for i, m := range spec.Mounts {
-		if mounts[i] = t.at(path.Join("/", m.Destination)); mounts[i] != nil {
-			taken[mounts[i].ID] = true
+// allAt is at for each of a list of paths.
+func (t *mountTable) allAt(targets []string) (list []*mountinfo.Info, err error) {
+	list = make([]*mountinfo.Info, len(targets))
+	for i := range targets {
+		if list[i], err = t.at(targets[i]); err != nil {
+			return nil, err
 		}
 	}
-	for _, p := range spec.Linux.MaskedPaths {
-		if m := t.at(p); m != nil {
+	return list, nil
+}
+
+// externals are the mounts of the host in a container: Key is their name, Value the path on the host.
+func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupView) (list []criu.Pair, err error) {
+	destinations, devices := make([]string, len(spec.Mounts)), plan.DevicePaths(spec)
+	for i, m := range spec.Mounts {
+		destinations[i] = path.Join("/", m.Destination)
+	}
+	found, err := t.allAt(slices.Concat(destinations, spec.Linux.MaskedPaths, devices, []string{notify.ContainerDir}))
+	if err != nil {
+		return nil, err
+	}
+	mounts, rest := found[:len(destinations)], found[len(destinations)+len(spec.Linux.MaskedPaths):]
+	taken := map[int]bool{}
+	for _, m := range found[:len(found)-len(rest)] {
+		if m != nil {
 			taken[m.ID] = true
 		}
 	}
-	for _, p := range plan.DevicePaths(spec) {
-		if m := t.at(p); m != nil && !taken[m.ID] {
+	add := func(m *mountinfo.Info, source string) { list = append(list, criu.Pair{Key: t.name(m), Value: source}) }
+	for i, p := range devices {
+		if m := rest[i]; m != nil && !taken[m.ID] {
 			taken[m.ID] = true
 			add(m, p)
 		}
@@ -123,10 +144,10 @@ func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupV
 			list = append(list, t.cgroupBinds(mounts[i], spec, view)...)
 		}
 	}
-	if m := t.at(notify.ContainerDir); m != nil && !taken[m.ID] {
+	if m := rest[len(devices)]; m != nil && !taken[m.ID] {
 		add(m, path.Join(c.dir, notifyDir))
 	}
-	return list
+	return list, nil
 }
 
 // cgroupBinds are the container's cgroups, where it has no cgroup namespace: then its mounts of them are the host's.
@@ -185,28 +206,37 @@ func externalNamespaces() map[specs.LinuxNamespaceType]string {
 
 // stdioOf says what a process's first descriptors are that come from outside of the container: keys to inherit others by, and
 // which of them CRIU is to leave out as files that no mount of the container has.
-func stdioOf(pid int, t *mountTable) (keys, external []string) {
+func stdioOf(pid int, t *mountTable) (keys, external []string, err error) {
 	keys = make([]string, 3)
 	for fd := range keys {
 		path := "/proc/" + strconv.Itoa(pid) + "/fd/" + strconv.Itoa(fd)
 		var st unix.Stat_t
-		if unix.Stat(path, &st) != nil {
-			continue
+		link, err := os.Readlink(path)
+		if err == nil {
+			err = unix.Stat(path, &st)
 		}
-		link, _ := os.Readlink(path)
+		if errors.Is(err, unix.ENOENT) {
+			continue // it is not open
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("look at descriptor %d of process %d: %w", fd, pid, err)
+		}
 		switch {
 		case link == fmt.Sprintf("pipe:[%d]", st.Ino), link == fmt.Sprintf("socket:[%d]", st.Ino):
 			keys[fd] = link
 		case st.Mode&unix.S_IFMT != unix.S_IFDIR: // a file, a device, a FIFO
 			mount, err := mountOf(pid, fd)
-			if err != nil || t.byID[mount] != nil {
+			if err != nil {
+				return nil, nil, fmt.Errorf("look at descriptor %d of process %d: %w", fd, pid, err)
+			}
+			if t.byID[mount] != nil {
 				continue // the container has the file itself
 			}
 			keys[fd] = fmt.Sprintf("file[%x:%x]", mount, st.Ino)
 			external = append(external, keys[fd])
 		}
 	}
-	return keys, external
+	return keys, external, nil
 }
 
 // mountOf is the id of the mount that an open file is on (proc_pid_fdinfo(5)).

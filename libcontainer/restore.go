@@ -276,7 +276,10 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 		return nil, err
 	}
 	defer mounts.close()
-	list := c.externals(k.spec, mounts, facts.Cgroups)
+	list, err := c.externals(k.spec, mounts, facts.Cgroups)
+	if err != nil {
+		return nil, err
+	}
 	const null = "/dev/null"
 	for _, p := range append([]string{null}, k.spec.Linux.MaskedPaths...) {
 		list = append(list, criu.Pair{Key: path.Clean(p), Value: null})
