@@ -207,3 +207,17 @@ func TestRoot(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRemoveUnusedUnknown: a class whose monitoring groups cannot be listed may be in use.
+func TestRemoveUnusedUnknown(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "tasks"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "mon_groups"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveUnused(dir); err == nil || !strings.Contains(err.Error(), "mon_groups") || !strings.HasPrefix(err.Error(), "remove class of service: ") {
+		t.Errorf("%v", err)
+	}
+}
