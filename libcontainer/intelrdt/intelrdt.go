@@ -208,8 +208,8 @@ func (g Group) Join(pid int) error {
 	return nil
 }
 
-// Exists says whether the class of service is there.
-func (g Group) Exists() bool { return unix.Access(g.Dir, unix.F_OK) == nil }
+// Exists says whether the class of service may be there: only one that surely was not is the container's to remove.
+func (g Group) Exists() bool { return unix.Access(g.Dir, unix.F_OK) != unix.ENOENT }
 
 // RemoveUnused removes a class of service that nobody is in: a create that was killed has made it. The kernel would let a
 // class be removed that is in use.
