@@ -36,10 +36,11 @@ func Unseen(err error) bool {
 		return false
 	}
 	switch errno {
-	case unix.ENOENT, unix.ENOTDIR, unix.EISDIR, unix.ELOOP, unix.ENXIO, unix.ENAMETOOLONG, unix.EFBIG, unix.ESRCH:
-		return false
+	case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOSPC, unix.ENOBUFS, unix.EAGAIN, unix.EINTR, unix.EIO, unix.ESTALE, unix.ETIMEDOUT,
+		unix.EACCES, unix.EPERM:
+		return true
 	}
-	return true
+	return false
 }
 
 // Open opens a path; flags are those of open(2).

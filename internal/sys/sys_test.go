@@ -146,7 +146,7 @@ func TestWriteFile(t *testing.T) {
 
 func TestUnseen(t *testing.T) {
 	for err, want := range map[error]bool{
-		nil: false, errors.New("garbage"): false, os.ErrNotExist: false, unix.ENOENT: false, unix.ENOTDIR: false, unix.EISDIR: false, unix.ESRCH: false,
+		nil: false, errors.New("garbage"): false, os.ErrNotExist: false, unix.ENOENT: false, unix.ENOTDIR: false, unix.EISDIR: false, unix.ESRCH: false, unix.EBUSY: false,
 		unix.EMFILE: true, unix.ENOMEM: true, unix.EIO: true, &os.PathError{Op: "open", Path: "/x", Err: unix.EACCES}: true,
 		&os.PathError{Op: "open", Path: "/x", Err: unix.ENOENT}: false,
 	} {
