@@ -260,7 +260,7 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 		return
 	}
 	nr := int(info.Nr)
-	if tr.Who == inStub && (nr == unix.SYS_ACCEPT4 || nr == unix.SYS_ACCEPT) {
+	if tr.Who == inStub && (nr == unix.SYS_PPOLL || nr == unix.SYS_ACCEPT4) { // waits for the start
 		tr.parked = true
 	}
 	if tr.Only >= 0 && tr.Only != nr {
