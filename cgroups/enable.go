@@ -58,9 +58,13 @@ func enableIn(dir string, names []string) (refused map[string]error) {
 	}
 	path := dir + "/cgroup.subtree_control"
 	refused = make(map[string]error)
-	if populated(dir) {
+	busy, err := populated(dir)
+	if busy {
+		err = &os.PathError{Op: "write", Path: path, Err: unix.EBUSY}
+	}
+	if err != nil {
 		for _, name := range names {
-			refused[name] = &os.PathError{Op: "write", Path: path, Err: unix.EBUSY}
+			refused[name] = err
 		}
 		return refused
 	}
@@ -80,12 +84,12 @@ func enableIn(dir string, names []string) (refused map[string]error) {
 // own. Domain controllers cannot be enabled there (EBUSY); thread controllers such as cpu and pids can, but
 // that would make it a threaded domain and its children invalid: no process could join the container
 // (EOPNOTSUPP).
-func populated(dir string) bool {
+func populated(dir string) (bool, error) {
 	if !exists(dir + "/cgroup.type") {
-		return false
+		return false, nil
 	}
 	pids, err := readProcs(nil, dir, false)
-	return err == nil && len(pids) > 0
+	return len(pids) > 0, err
 }
 
 // lacks explains the ENOENT of a v2 file: is it the whole controller that is not enabled?

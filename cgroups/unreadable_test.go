@@ -26,3 +26,17 @@ func TestEverybodyUnreadable(t *testing.T) {
 		t.Errorf("got %v, want %v", err, unix.EISDIR)
 	}
 }
+
+func TestEnableUnreadable(t *testing.T) {
+	c := fakeV2(t, nil)
+	pod := c.host.Unified + "/pod"
+	writeTestFile(t, pod+"/cgroup.type", "domain\n")
+	writeTestFile(t, pod+"/cgroup.subtree_control", "")
+	unreadable(t, pod+"/cgroup.procs")
+	if refused := enableIn(pod, []string{"memory"}); !isErrno(refused["memory"], unix.EISDIR) {
+		t.Errorf("got %v, want %v", refused, unix.EISDIR)
+	}
+	if got := read(t, pod+"/cgroup.subtree_control"); got != "" {
+		t.Errorf("written all the same: %q", got)
+	}
+}

@@ -21,9 +21,11 @@ static int copy_meta(struct ctx *c, int in, int out, unsigned what)
 	TRY(c, "copy up: fstat", fstat(in, &st));
 	if (what & COPY_OWNER)
 		TRY(c, "copy up: fchown", fchown(out, st.st_uid, st.st_gid));
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; what & COPY_OWNER && i < 3; i++) {
 		ssize_t n = fgetxattr(in, name[i], value, sizeof value);
-		if (n > 0 && what & COPY_OWNER)
+		/* EOVERFLOW: a capability that another user namespace gives. */
+		TRY(c, "copy up: fgetxattr", n < 0 && errno != ENODATA && errno != ENOTSUP && errno != EOVERFLOW ? -1 : 0);
+		if (n > 0)
 			TRY(c, "copy up: fsetxattr", fsetxattr(out, name[i], value, (size_t)n, 0) < 0 && errno != ENOTSUP && errno != EPERM ? -1 : 0);
 	}
 	if (what & COPY_MODE) /* after fchown, which takes set-id bits away */

@@ -64,12 +64,12 @@ static int smuggled(struct ctx *c, int at, const char *path)
 {
 	struct statfs fs;
 	struct stat target, own;
-	if (fstatfs(at, &fs) < 0 || fs.f_type != K_PROC_MAGIC)
+	if (fstatfs(at, &fs) == 0 && fs.f_type != K_PROC_MAGIC)
 		return 0;
 	if (strncmp(path, "/proc", 5) == 0 && (path[5] == '/' || !path[5]))
 		return 0;
 	int proc = path_open(c->root, "proc", O_PATH, 0);
-	int same = fstat(at, &target) == 0 && (fstat(proc, &own) < 0 || own.st_dev == target.st_dev);
+	int same = fstat(at, &target) < 0 || fstat(proc, &own) < 0 || own.st_dev == target.st_dev; /* also what cannot be looked at */
 	close(proc);
 	return same;
 }

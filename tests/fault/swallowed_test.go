@@ -2,10 +2,12 @@ package fault
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,6 +91,39 @@ func TestAwaitsStart(t *testing.T) {
 		r := l.inject(job{Who: inStub, Attach: l.init(), Do: doFail, Only: unix.SYS_ACCEPT4, At: 1, Errno: errno}, "start", l.id)
 		if status, err := l.state(); !r.Hit || r.code != 0 || err != nil || status != "running" {
 			t.Errorf("%v at %s: %s, %v\nIt had said: %s", errno, r.point(), status, err, r)
+		}
+	}
+}
+
+// TestNotSmuggled: a link of the image leads a mount into /proc, and the kernel does not say where the target lies.
+func TestNotSmuggled(t *testing.T) {
+	l := newLab(t, func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/gate/sys", Type: "tmpfs", Source: "tmpfs"})
+	})
+	l.must(os.Symlink("proc", filepath.Join(l.bundle, "rootfs/gate")))
+	for _, nr := range []int{unix.SYS_FSTATFS, unix.SYS_FSTAT, unix.SYS_NEWFSTATAT} {
+		for at := 1; ; at++ {
+			r := l.inject(job{Who: inStub, Do: doFail, Only: nr, At: at, Errno: unix.EIO}, "create", "--bundle", l.bundle, l.id)
+			if r.code == 0 || !r.Hit && !strings.Contains(r.stderr, "inside /proc") {
+				t.Fatalf("EIO at %s: %s", r.point(), r)
+			}
+			if !r.Hit {
+				break
+			}
+		}
+	}
+}
+
+// TestCopyUpWhole: attributes that cannot be read are not left out.
+func TestCopyUpWhole(t *testing.T) {
+	l := newLab(t, func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})
+	})
+	l.must(os.WriteFile(filepath.Join(l.bundle, "rootfs/etc/file"), nil, 0o644))
+	for at := 1; at <= 3; at++ {
+		r := l.inject(job{Who: inStub, Do: doFail, Only: unix.SYS_FGETXATTR, At: at, Errno: unix.ERANGE}, "create", "--bundle", l.bundle, l.id)
+		if !r.Hit || r.code == 0 || !strings.Contains(r.stderr, "fgetxattr") {
+			t.Errorf("ERANGE at %s: %s", r.point(), r)
 		}
 	}
 }
