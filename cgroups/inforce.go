@@ -16,7 +16,10 @@ func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
 	if r == nil {
 		return nil, nil
 	}
-	r1, r2 := c.split(r)
+	r1, r2, err := c.split(r)
+	if err != nil {
+		return nil, err
+	}
 	var list []Setting
 	for _, side := range []struct {
 		r         *specs.LinuxResources

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
 )
 
 // SetMark makes Create and Adopt mark the directories (sys.SetMark) with this text.
@@ -28,7 +30,7 @@ type Marked struct {
 	Trusted bool // by sys.Mark
 }
 
-// FindMarked walks all hierarchies of the host. Directories that cannot be read are left out; those inside of a marked
+// FindMarked walks all hierarchies of the host. Directories that are gone, of others, or deeper than PATH_MAX are left out; those inside of a marked
 // one belong to it.
 func (h *Host) FindMarked() (found []Marked, err error) {
 	var roots []string
@@ -42,7 +44,7 @@ func (h *Host) FindMarked() (found []Marked, err error) {
 	for _, root := range slices.Compact(roots) {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			switch {
-			case err != nil && path != root: // gone, of others, or deeper than PATH_MAX: that hides no other
+			case path != root && (gone(err) || isErrno(err, unix.EACCES, unix.ENAMETOOLONG)): // that hides no other
 				return fs.SkipDir
 			case err != nil:
 				return err

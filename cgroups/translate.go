@@ -30,7 +30,10 @@ func (t *translation) wanted(all bool) ([]string, bool) {
 // rules.
 func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation, err error) {
 	t = &translation{}
-	r1, r2 := c.split(r)
+	r1, r2, err := c.split(r)
+	if err != nil {
+		return t, err
+	}
 	var more []string
 	if r1 != nil {
 		if t.v1, t.warnings, err = SettingsV1(r1); err != nil {
@@ -66,15 +69,15 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 // split divides r between v1 and v2; nil for a side that the host does not have. On a hybrid host a
 // controller is bound to one side only: what v1 lacks is looked for in v2, what neither has stays with v1
 // and is an error when it is written. Device rules go their own way.
-func (c *Cgroup) split(r *specs.LinuxResources) (r1, r2 *specs.LinuxResources) {
+func (c *Cgroup) split(r *specs.LinuxResources) (r1, r2 *specs.LinuxResources, err error) {
 	one := *r
 	one.Devices = nil
 	unified := c.memberOf("")
 	switch {
 	case unified == nil:
-		return &one, nil
+		return &one, nil, nil
 	case c.v1Count() == 0:
-		return nil, &one
+		return nil, &one, nil
 	}
 	two := specs.LinuxResources{Unified: r.Unified}
 	one.Unified = nil
@@ -85,7 +88,7 @@ func (c *Cgroup) split(r *specs.LinuxResources) (r1, r2 *specs.LinuxResources) {
 			return false
 		}
 		if !read {
-			have, _ = readFields(unified.mount + "/cgroup.controllers") // none if it cannot be read
+			have, err = readFields(unified.mount + "/cgroup.controllers")
 			read = true
 		}
 		return slices.Contains(have, v2)
@@ -106,7 +109,7 @@ func (c *Cgroup) split(r *specs.LinuxResources) (r1, r2 *specs.LinuxResources) {
 		one.Rdma, two.Rdma = nil, r.Rdma
 	}
 	one.CPU, two.CPU = splitCPU(r.CPU, inV2)
-	return &one, &two
+	return &one, &two, notGone(err)
 }
 
 // splitCPU: linux.resources.cpu is two controllers.

@@ -40,3 +40,24 @@ func TestEnableUnreadable(t *testing.T) {
 		t.Errorf("written all the same: %q", got)
 	}
 }
+
+func TestSplitUnreadable(t *testing.T) {
+	h := &Host{Mode: Hybrid, Root: t.TempDir()}
+	h.Unified = h.Root + "/unified"
+	h.V1 = map[string]string{"memory": h.Root + "/memory"}
+	c, err := New(h, "/ct", "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const config = `{"pids":{"limit":5}}`
+	if _, err := c.translate(parse(t, config), false); err != nil {
+		t.Errorf("no cgroup.controllers: %v", err)
+	}
+	unreadable(t, h.Unified+"/cgroup.controllers")
+	if _, err := c.translate(parse(t, config), false); !isErrno(err, unix.EISDIR) {
+		t.Errorf("got %v, want %v", err, unix.EISDIR)
+	}
+	if _, err := c.Settings(parse(t, config)); !isErrno(err, unix.EISDIR) {
+		t.Errorf("got %v, want %v", err, unix.EISDIR)
+	}
+}
