@@ -128,13 +128,13 @@ func TestEnableBelowOwn(t *testing.T) {
 }
 
 func TestBandwidth(t *testing.T) {
-	for text, want := range map[string]string{"max 50000\n": "-1 50000 true", "25500 50000\n": "25500 50000 true", "": "0 0 false"} {
+	for text, want := range map[string]string{"max 50000\n": "-1 50000 <nil>", "25500 50000\n": "25500 50000 <nil>", "": "0 0 <nil>"} {
 		files := map[string]string{}
 		if text != "" {
 			files["cpu.max"] = text
 		}
-		quota, period, ok := fakeV2(t, files).Bandwidth()
-		if got := fmt.Sprint(quota, period, ok); got != want {
+		quota, period, err := fakeV2(t, files).Bandwidth()
+		if got := fmt.Sprint(quota, period, err); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}

@@ -55,30 +55,41 @@ func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
 	return list, nil
 }
 
-// Read is what a file of the cgroup holds, in whichever hierarchy has it; "" if none has.
-func (c *Cgroup) Read(file string) string {
+// Read is what a file of the cgroup holds, in whichever hierarchy has it; "" if none has, or it cannot be read.
+func (c *Cgroup) Read(file string) string { text, _ := c.read(file); return text }
+
+func (c *Cgroup) read(file string) (string, error) {
 	for _, m := range c.members {
-		if text, err := readShort(m.dir + "/" + file); err == nil {
-			return text
+		text, err := readShort(m.dir + "/" + file)
+		if err == nil || notGone(err) != nil {
+			return text, err
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // Bandwidth is the CPU time of the cgroup's processes that is in force: microseconds in each period of so many, quota -1
-// for no limit. false: the kernel has no such limits.
-func (c *Cgroup) Bandwidth() (quota int64, period uint64, ok bool) {
-	text := c.Read("cpu.max")
-	if text == "" {
-		text = c.Read("cpu.cfs_quota_us") + " " + c.Read("cpu.cfs_period_us")
+// for no limit; a period of 0 says that the kernel has no such limits.
+func (c *Cgroup) Bandwidth() (quota int64, period uint64, err error) {
+	var words []string
+	for _, file := range []string{"cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"} { // of v2, or of v1
+		text, err := c.read(file)
+		if err != nil {
+			return 0, 0, err
+		}
+		words = append(words, strings.Fields(text)...)
 	}
-	words := strings.Fields(strings.Replace(text, "max", "-1", 1))
 	if len(words) != 2 {
-		return 0, 0, false
+		return 0, 0, nil
 	}
-	quota, err1 := strconv.ParseInt(words[0], 10, 64)
-	period, err2 := strconv.ParseUint(words[1], 10, 64)
-	return quota, period, err1 == nil && err2 == nil
+	if words[0] == "max" {
+		words[0] = "-1"
+	}
+	if quota, err = strconv.ParseInt(words[0], 10, 64); err != nil {
+		return 0, 0, err
+	}
+	period, err = strconv.ParseUint(words[1], 10, 64)
+	return quota, period, err
 }
 
 // Holds says whether a process is in the cgroup where systemd keeps its units: in v2, or v1's name=systemd.

@@ -61,3 +61,11 @@ func TestSplitUnreadable(t *testing.T) {
 		t.Errorf("got %v, want %v", err, unix.EISDIR)
 	}
 }
+
+func TestBandwidthUnreadable(t *testing.T) {
+	c := fakeV2(t, nil)
+	unreadable(t, c.BornDir()+"/cpu.max")
+	if _, _, err := c.Bandwidth(); !isErrno(err, unix.EISDIR) {
+		t.Errorf("got %v, want %v", err, unix.EISDIR)
+	}
+}

@@ -67,7 +67,9 @@ func (c *container) applyResources(r *specs.LinuxResources, schemata *intelrdt.C
 		return err
 	}
 	if c.Unit != "" {
-		r = withBandwidth(cg, r)
+		if r, err = withBandwidth(cg, r); err != nil {
+			return err
+		}
 	}
 	var undo []func() error
 	warnings, err := cg.ApplyNoted(r, func(before []cgroups.Change) error {
@@ -99,13 +101,13 @@ func (c *container) applyResources(r *specs.LinuxResources, schemata *intelrdt.C
 
 // withBandwidth adds the quota and period in force to a change of any of a CPU's limits. systemd writes all of these
 // files when it is told of one, its quota in whole percent of a CPU and, where there is none, its period.
-func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) *specs.LinuxResources {
+func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) (*specs.LinuxResources, error) {
 	if r.CPU == nil {
-		return r
+		return r, nil
 	}
-	quota, period, ok := cg.Bandwidth()
-	if !ok {
-		return r
+	quota, period, err := cg.Bandwidth()
+	if err != nil || period == 0 {
+		return r, err
 	}
 	cpu, all := *r.CPU, *r
 	if cpu.Quota == nil || *cpu.Quota == 0 {
@@ -115,7 +117,7 @@ func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) *specs.LinuxReso
 		cpu.Period = &period
 	}
 	all.CPU = &cpu
-	return &all
+	return &all, nil
 }
 
 // An updateJournal is what an update that is killed leaves to be taken back.
