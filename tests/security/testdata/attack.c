@@ -76,12 +76,12 @@ static void seize(int pid)
 }
 
 /* snoop MARKER: look into every process that comes, as soon as it comes, until /stop is there, and try to take it over;
- * peek MARKER: look for the marker only. */
+ * peek MARKER: look for the marker only. Who is behind, on a busy machine, now and then looks further ahead. */
 static int snoop(const char *marker, int take)
 {
 	int self = getpid(), next = self + 1, stubs = 0;
 	for (unsigned turn = 0; access("/stop", F_OK) != 0; turn++)
-		for (int pid = next; pid < next + 3; pid++) {
+		for (int pid = next, end = next + (turn % 64 ? 3 : 512); pid < end; pid++) {
 			char path[64];
 			snprintf(path, sizeof path, "/proc/%d", pid);
 			if (access(path, F_OK) != 0)
