@@ -2,15 +2,12 @@ package fault
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -102,80 +99,6 @@ func clear(l *lab, v *verb, who string, errno syscall.Errno, r result) error {
 		}
 	}
 	return nil
-}
-
-// TestUnknown: a container that cannot be looked at is not said to be what it is not, nor deleted because it seems to have stopped.
-func TestUnknown(t *testing.T) {
-	for _, v := range []verb{
-		{name: "state", prepare: []string{"create"}, args: id("state")},
-		{name: "state", prepare: []string{"create", "start"}, args: id("state")},
-		{name: "state", prepare: []string{"create", "start", "pause"}, args: id("state")},
-		{name: "delete", prepare: []string{"create", "start"}, args: id("delete")},
-		{name: "list", prepare: []string{"create", "start"}, args: func(*lab) []string { return []string{"list"} }},
-	} {
-		l := newLab(t)
-		l.bring(v.prepare)
-		want, err := l.state()
-		l.must(err)
-		calls := l.inject(job{Who: inRt}, v.args(l)...).Calls
-		t.Run(v.name+" "+want, func(t *testing.T) {
-			workers(t, points(t, calls*len(errnos), 8), &v, func(l *lab, at int) error {
-				if status, err := l.state(); status == "" && err == nil {
-					l.bring(v.prepare)
-				}
-				errno := errnos[at%len(errnos)]
-				r := l.inject(job{Who: inRt, Do: doFail, At: 1 + at/len(errnos), Errno: errno}, v.args(l)...)
-				status, err := l.state()
-				said := map[string]string{"state": `"status": "` + want + `"`, "list": "   " + want + "   "}[v.name]
-				if err != nil || status != want || r.code == 0 && !strings.Contains(r.stdout, said) {
-					return fmt.Errorf("%s at %s: now %q, %v\nIt had said: %s\n%s", unix.ErrnoName(errno), r.point(), status, err, r, r.stdout)
-				}
-				return nil
-			})
-		})
-	}
-}
-
-// TestUnknownStays: what delete cannot look at keeps its directory, so that a second delete finds all of it.
-func TestUnknownStays(t *testing.T) {
-	without := []string{"--cgroup-manager", "disabled", "create"}
-	half := verb{name: "create", args: bundle("create")}
-	calls := half.calls(t, inRt)
-	for name, bring := range map[string]func(l *lab){
-		"no cgroup": func(l *lab) { l.ok(append(without, "--bundle", l.bundle, l.id)...); l.ok("start", l.id) },
-		"half made": func(l *lab) { l.inject(job{Who: inRt, Do: doKill, At: calls * 3 / 5}, half.args(l)...) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			v := verb{name: "delete --force", args: id("delete", "--force")}
-			if name == "no cgroup" {
-				v.edits = []func(*specs.Spec){func(s *specs.Spec) { s.Linux.Resources = nil }}
-			}
-			l := newLab(t, v.edits...)
-			bring(l)
-			n := l.inject(job{Who: inRt}, v.args(l)...).Calls
-			workers(t, points(t, n*len(errnos), 8), &v, func(l *lab, at int) error {
-				bring(l)
-				pid := 0 // without a cgroup nothing else tells that the process is the container's
-				if name == "no cgroup" {
-					pid = l.init()
-				}
-				errno := errnos[at%len(errnos)]
-				r := l.inject(job{Who: inRt, Do: doFail, At: 1 + at/len(errnos), Errno: errno}, v.args(l)...)
-				if _, err := os.Stat(filepath.Join(l.root, l.id)); err == nil {
-					l.ok(v.args(l)...)
-				}
-				left := l.left()
-				if pid != 0 && !dead(pid) {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-					left = append(left, "init")
-				}
-				if len(left) > 0 {
-					return fmt.Errorf("%s at %s: left %v\nIt had said: %s", unix.ErrnoName(errno), r.point(), left, r)
-				}
-				return nil
-			})
-		})
-	}
 }
 
 func oneError(r result) error {

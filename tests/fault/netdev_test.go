@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // network starts a process in a new network namespace and gives its pid.
@@ -41,23 +42,30 @@ func ipIn(pid int, args ...string) (string, error) {
 	return string(said), err
 }
 
+// moving is a container that takes devices of the network namespace that rt is in, host, into one that is there already, box.
+func moving(t *testing.T, devices map[string]specs.LinuxNetDevice) (l *lab, host, box int) {
+	t.Helper()
+	host, box = network(t), network(t)
+	l = newLab(t, func(s *specs.Spec) {
+		s.Linux.NetDevices = devices
+		for i := range s.Linux.Namespaces {
+			if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
+				s.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/net", box)
+			}
+		}
+	})
+	nsenter, err := exec.LookPath("nsenter")
+	l.must(err)
+	l.prefix = []string{nsenter, "--net=/proc/" + strconv.Itoa(host) + "/ns/net"}
+	return l, host, box
+}
+
 // TestNetDevicesReturn: create is killed while it moves devices into a network namespace that was there before. After
 // delete --force they are where they were, with name and address.
 func TestNetDevicesReturn(t *testing.T) {
 	var hits, moved atomic.Int64
 	for _, as := range []string{"", "eth9", "net%d"} {
-		host, box := network(t), network(t)
-		l := newLab(t, func(s *specs.Spec) {
-			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"one": {Name: as}, "two": {}}
-			for i := range s.Linux.Namespaces {
-				if s.Linux.Namespaces[i].Type == specs.NetworkNamespace {
-					s.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/net", box)
-				}
-			}
-		})
-		nsenter, err := exec.LookPath("nsenter")
-		l.must(err)
-		l.prefix = []string{nsenter, "--net=/proc/" + strconv.Itoa(host) + "/ns/net"}
+		l, host, box := moving(t, map[string]specs.LinuxNetDevice{"one": {Name: as}, "two": {}})
 		back(t, host, box)
 		v := verb{args: bundle("create")}
 		r := l.inject(job{Who: inRt}, v.args(l)...)
@@ -112,5 +120,70 @@ func back(t *testing.T, host, box int) {
 		if out, err := ipIn(host, strings.Fields(args)...); err != nil {
 			t.Fatalf("ip %s: %v %s", args, err, out)
 		}
+	}
+}
+
+// TestNetDevicesNotForgotten: create and delete --force cannot speak with the kernel's route netlink, or not open a file. A device
+// is where it was, whole, or rt has said what is wrong; and while it is in the container's namespace, delete --force
+// brings it back.
+func TestNetDevicesNotForgotten(t *testing.T) {
+	l, host, box := moving(t, map[string]specs.LinuxNetDevice{"one": {Name: "eth9"}})
+	there := func() bool {
+		out, _ := ipIn(host, "addr", "show", "one")
+		return strings.Contains(out, "10.99.0.1/24") && strings.Contains(out, ",UP")
+	}
+	create := bundle("create")(l)
+	var sends []int // those of create's calls that a device may be moved before
+	for _, call := range []int{unix.SYS_SENDTO, unix.SYS_UNLINK} {
+		for at := 1; ; at++ {
+			back(t, host, box)
+			r := l.inject(job{Who: inRt, Do: doFail, Only: call, At: at, Errno: syscall.ENOMEM}, create...)
+			if !r.Hit {
+				l.ok("delete", "--force", l.id)
+				break
+			}
+			if r.code == 0 {
+				l.ok("delete", "--force", l.id)
+				continue
+			}
+			if call == unix.SYS_SENDTO {
+				sends = append(sends, at)
+			}
+			if !there() {
+				l.ok("delete", "--force", l.id)
+			}
+			if !there() && !strings.Contains(r.stderr, "bring network device one back") {
+				t.Errorf("create, ENOMEM at call %d of %d: it is not back: %s", at, call, r)
+			}
+		}
+	}
+	if len(sends) == 0 {
+		t.Fatal("no call of create failed")
+	}
+	last := sends[len(sends)-1] // the device has been moved by then
+	said := 0
+	for _, j := range []job{{Only: unix.SYS_SENDTO, Errno: syscall.ENOMEM}, {Only: unix.SYS_OPENAT2, Errno: syscall.EMFILE}, {Only: unix.SYS_OPENAT, Errno: syscall.EMFILE}} {
+		for at := 1; ; at++ {
+			back(t, host, box)
+			l.inject(job{Who: inRt, Do: doKill, Only: unix.SYS_SENDTO, At: last}, create...)
+			if there() {
+				t.Fatal("create was killed before it had moved the device")
+			}
+			j.Who, j.Do, j.At = inRt, doFail, at
+			r := l.inject(j, "delete", "--force", l.id)
+			if r.code != 0 {
+				said++
+				l.ok("delete", "--force", l.id)
+			}
+			if !there() && !strings.Contains(r.stderr, "bring network device one back") {
+				t.Errorf("delete --force, %s at %s: it is not back: %s", unix.ErrnoName(j.Errno), r.point(), r)
+			}
+			if !r.Hit {
+				break
+			}
+		}
+	}
+	if said == 0 {
+		t.Error("no delete said that a call had failed")
 	}
 }
