@@ -23,6 +23,14 @@ func step() int {
 	return 3
 }
 
+// stride: every call of a kind, or every third in a guest.
+func stride() int {
+	if slow(1) > 1 {
+		return 3
+	}
+	return 1
+}
+
 // short wants an error that is clear: few lines, no trace.
 func short(r result) error {
 	if n := strings.Count(r.stderr, "\n"); n > 3 || r.stderr == "" || strings.Contains(r.stderr, "goroutine ") {

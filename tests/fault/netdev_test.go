@@ -163,7 +163,7 @@ func TestNetDevicesNotForgotten(t *testing.T) {
 	last := sends[len(sends)-1] // the device has been moved by then
 	said := 0
 	for _, j := range []job{{Only: unix.SYS_SENDTO, Errno: syscall.ENOMEM}, {Only: unix.SYS_OPENAT2, Errno: syscall.EMFILE}, {Only: unix.SYS_OPENAT, Errno: syscall.EMFILE}} {
-		for at := 1; ; at++ {
+		for at := 1; ; at += stride() {
 			back(t, host, box)
 			l.inject(job{Who: inRt, Do: doKill, Only: unix.SYS_SENDTO, At: last}, create...)
 			if there() {

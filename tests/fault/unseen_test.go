@@ -102,7 +102,7 @@ func TestNotLeftFrozen(t *testing.T) {
 			}
 			hits := 0
 			for _, nr := range []int{unix.SYS_PREAD64, unix.SYS_WRITE, unix.SYS_OPENAT} {
-				for at := 1; ; at++ {
+				for at := 1; ; at += stride() {
 					r := l.inject(job{Who: inRt, Do: doFail, Only: nr, At: at, Errno: unix.EIO}, args...)
 					if !r.Hit {
 						break
@@ -180,7 +180,7 @@ func TestNotSmuggled(t *testing.T) {
 	})
 	l.must(os.Symlink("proc", filepath.Join(l.bundle, "rootfs/gate")))
 	for _, nr := range []int{unix.SYS_FSTATFS, unix.SYS_FSTAT, unix.SYS_NEWFSTATAT} {
-		for at := 1; ; at++ {
+		for at := 1; ; at += stride() {
 			r := l.inject(job{Who: inStub, Do: doFail, Only: nr, At: at, Errno: unix.EIO}, "create", "--bundle", l.bundle, l.id)
 			if r.code == 0 || !r.Hit && !strings.Contains(r.stderr, "inside /proc") {
 				t.Fatalf("EIO at %s: %s", r.point(), r)
