@@ -93,8 +93,9 @@ func TestCheckPrivileges(t *testing.T) {
 func TestRightsUnknown(t *testing.T) {
 	c := &container{rt: &Runtime{Warn: func(string, ...any) {}}, state: state{Pid: os.Getpid()}}
 	facts := plan.Facts{BornDir: "/sys/fs/cgroup/x"}
+	cg := cgroups.Load(&cgroups.Host{Mode: cgroups.V2, Root: "/sys/fs/cgroup", Unified: "/sys/fs/cgroup"}, map[string]string{"": facts.BornDir})
 	noDescriptors(t, func() {
-		if err := c.rights(&facts, &cgroups.Cgroup{}); !errors.Is(err, unix.EMFILE) || facts.BornDir == "" {
+		if err := c.rights(&facts, cg); !errors.Is(err, unix.EMFILE) || facts.BornDir == "" {
 			t.Errorf("%v, born in %q", err, facts.BornDir)
 		}
 	})
