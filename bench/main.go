@@ -15,6 +15,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 type options struct {
@@ -105,7 +107,30 @@ func bench(o options) (err error) {
 	return measureAll(ctx, o, l)
 }
 
+// reread puts a binary into the page cache by reading it from its beginning to its end. What a linker has just written is
+// there in small pieces, and costs a start a fifth more.
+func reread(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		return fmt.Errorf("drop %s from the page cache: %w", path, err)
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{f}, make([]byte, 1<<20))
+	return err
+}
+
 func measureAll(ctx context.Context, o options, l *lab) error {
+	for _, t := range l.targets {
+		if err := reread(t.path); err != nil {
+			return err
+		}
+	}
 	var text strings.Builder
 	w := io.MultiWriter(os.Stdout, &text)
 	fmt.Fprintf(w, "%s\n", l.describe())
