@@ -42,8 +42,7 @@ all: rt ## build ./rt (static, musl)
 
 # Go's cache decides what is to be compiled again.
 rt: toolchain $(STUB)
-	@mkdir -p build && scripts/overlay >build/overlay.json
-	$(GO) build -overlay build/overlay.json -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o rt .
+	scripts/gobuild -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o rt .
 
 $(STUB): $(STUB_SOURCES) $(wildcard nsenter/*.h) Makefile | toolchain
 	$(CC) $(STUB_CFLAGS) -o $@ $(STUB_SOURCES)

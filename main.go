@@ -2,7 +2,7 @@
 //go:debug updatemaxprocs=0
 
 // The two settings above keep the Go runtime from watching cgroup limits: rt lives for milliseconds and needs no tuned
-// GOMAXPROCS. Go 1.26 still looks once at start, whatever they say, unless it is built with scripts/overlay.
+// GOMAXPROCS. Go 1.26 still looks once at start, whatever they say, unless it is built with scripts/gobuild.
 
 // Command rt creates and runs containers from OCI bundles. Its files are its commands: flags become
 // options, options go to one call into libcontainer, and the result becomes an exit code.

@@ -8,7 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// TestPlainBuild: what `make` builds replaces a file of Go's runtime (scripts/overlay), so that rt starts faster. Without that,
+// TestPlainBuild: what `make` builds replaces files of Go's runtime (scripts/gobuild), so that rt starts faster. Without that,
 // as anybody builds it with a plain `go build`, rt makes the very same container.
 func TestPlainBuild(t *testing.T) {
 	t.Parallel()
