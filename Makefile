@@ -116,6 +116,11 @@ bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} a
 	@scripts/deps bench
 	@scripts/bench
 
+layout: rt ## write down which functions rt calls, which the build puts side by side (root); when much of rt or Go has changed
+	scripts/gobuild -tags '$(TAGS)' -trimpath -ldflags '$(filter-out -s -w,$(LDFLAGS))' -o build/rt-symbols .
+	$(GO) build -o build/bench ./bench
+	build/bench -mode layout -rt build/rt-symbols
+
 bench-counts: rt ## write down how many system calls rt makes, with which `make test` compares (root)
 	@scripts/deps all
 	@mkdir -p build && $(GO) build -o build/bench ./bench
@@ -134,4 +139,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-soak test-engines lint fuzz check-clean check-clean-test bench bench-counts install clean distclean help
+.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-soak test-engines lint fuzz check-clean check-clean-test bench bench-counts layout install clean distclean help

@@ -55,7 +55,7 @@ func main() {
 	flag.IntVar(&o.warmup, "warmup", 5, "runs before those, not counted")
 	flag.IntVar(&o.many, "many", 1000, "containers of each runtime in the cases many and run-many")
 	flag.IntVar(&o.probes, "probes", 30, "seconds of 100 execs each, 0: none")
-	flag.StringVar(&o.mode, "mode", "all", "speed, memory, binary, counts, or all")
+	flag.StringVar(&o.mode, "mode", "all", "speed, memory, binary, counts, layout, or all")
 	flag.StringVar(&o.cases, "cases", "", "which of the speed cases (default: all)")
 	flag.BoolVar(&o.update, "update", false, "with -mode counts: write the counts down instead of comparing")
 	flag.StringVar(&o.rt, "rt", "./rt", "the rt binary; none for the peers only")
@@ -82,9 +82,9 @@ func bench(o options) (err error) {
 		o.cases = caseNames(o)
 	}
 	switch o.mode {
-	case "all", "speed", "memory", "counts":
+	case "all", "speed", "memory", "counts", "layout":
 	default:
-		return fmt.Errorf("mode %q: not speed, memory, binary, counts or all", o.mode)
+		return fmt.Errorf("mode %q: not speed, memory, binary, counts, layout or all", o.mode)
 	}
 	if err := ownMounts(); err != nil {
 		return err
@@ -103,6 +103,9 @@ func bench(o options) (err error) {
 	}()
 	if o.mode == "counts" {
 		return l.countCalls(ctx, os.Stdout, o.update)
+	}
+	if o.mode == "layout" {
+		return l.writeLayout(ctx)
 	}
 	return measureAll(ctx, o, l)
 }
