@@ -21,7 +21,7 @@ const layoutFile = "scripts/goruntime/layout.txt"
 // writeLayout finds out which functions rt calls in the usual commands, in which order, and writes them down. rt must have its symbols.
 func (l *lab) writeLayout(ctx context.Context) error {
 	t := l.targets[0]
-	functions, err := goFunctions(t.path)
+	functions, err := functionsOf(t.path)
 	if err != nil {
 		return err
 	}
@@ -46,8 +46,8 @@ func (l *lab) writeLayout(ctx context.Context) error {
 	return os.WriteFile(layoutFile, []byte(strings.Join(called, "\n")+"\n"), 0o644)
 }
 
-// goFunctions are the functions of a program by address, those of C left out, which have no package.
-func goFunctions(path string) (map[uint64]string, error) {
+// functionsOf are the functions of a program by address, those of C as well, which the linker will not find.
+func functionsOf(path string) (map[uint64]string, error) {
 	f, err := elf.Open(path)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func goFunctions(path string) (map[uint64]string, error) {
 	}
 	functions := map[uint64]string{}
 	for _, s := range symbols {
-		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && strings.Contains(s.Name, ".") {
+		if elf.ST_TYPE(s.Info) == elf.STT_FUNC {
 			functions[s.Value] = strings.TrimSuffix(s.Name, ".abi0")
 		}
 	}
