@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"rt/cgroups"
 	"rt/internal/sys"
@@ -66,17 +67,18 @@ func (r *Runtime) look(entries []os.DirEntry) []look {
 		runtime.GOMAXPROCS(threads) // the build makes it one
 	}
 	var all sync.WaitGroup
-	for t := 1; t < threads; t++ {
-		all.Go(func() { r.lookAt(entries, looks, t, threads) })
+	var next atomic.Int64
+	for range threads - 1 {
+		all.Go(func() { r.lookAt(entries, looks, &next) })
 	}
-	r.lookAt(entries, looks, 0, threads)
+	r.lookAt(entries, looks, &next)
 	all.Wait()
 	return looks
 }
 
-// lookAt looks at every step-th entry.
-func (r *Runtime) lookAt(entries []os.DirEntry, looks []look, first, step int) {
-	for i := first; i < len(entries); i += step {
+// lookAt looks at the entries from next on, as many as nobody else does.
+func (r *Runtime) lookAt(entries []os.DirEntry, looks []look, next *atomic.Int64) {
+	for i := next.Add(1) - 1; i < int64(len(entries)); i = next.Add(1) - 1 {
 		if entries[i].IsDir() {
 			looks[i].state, looks[i].err = r.owned(entries[i].Name())
 		}

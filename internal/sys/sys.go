@@ -109,30 +109,38 @@ func ReadFileAt(dir int, path string, limit int) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	var room [1024]byte // on the stack: most files are shorter, and a list reads thousands
-	buf := room[:0]
-	for {
-		var n int
-		err := Retry(func() (err error) {
-			n, err = unix.Read(fd, buf[len(buf):cap(buf)])
-			return err
-		})
-		if err == nil && len(buf)+n > limit {
-			err = unix.EFBIG
-		}
-		if err != nil {
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
-		}
+	var room [1024]byte // stays on the stack: most files are shorter, and a list reads thousands
+	n, err := readFull(fd, room[:])
+	if err == nil && n < len(room) && n <= limit {
+		return bytes.Clone(room[:n]), nil
+	}
+	for buf := append(make([]byte, 0, 4*len(room)), room[:n]...); err == nil; buf = append(buf, 0)[:len(buf)] {
+		n, err = readFull(fd, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		switch {
-		case n == 0 && cap(buf) == len(room):
-			return bytes.Clone(buf), nil
-		case n == 0:
+		case len(buf) > limit:
+			err = unix.EFBIG
+		case err == nil && len(buf) < cap(buf):
 			return buf, nil
-		case len(buf) == cap(buf):
-			buf = append(buf, 0)[:len(buf)]
 		}
 	}
+	return nil, &os.PathError{Op: "read", Path: path, Err: err}
+}
+
+// readFull reads until p is full or the file has ended.
+func readFull(fd int, p []byte) (n int, err error) {
+	for n < len(p) {
+		var more int
+		err := Retry(func() (err error) {
+			more, err = unix.Read(fd, p[n:])
+			return err
+		})
+		if err != nil || more == 0 {
+			return n, err
+		}
+		n += more
+	}
+	return n, nil
 }
 
 // CreateFile makes or empties a file and writes data to it.

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -152,6 +153,25 @@ func TestUnseen(t *testing.T) {
 	} {
 		if got := Unseen(err); got != want {
 			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
+
+// TestReadFile: files around the sizes of its buffers are read as a whole, up to the limit and not beyond.
+func TestReadFile(t *testing.T) {
+	path := t.TempDir() + "/file"
+	for _, size := range []int{0, 1, 1023, 1024, 1025, 4095, 4096, 4097, 20000} {
+		want := bytes.Repeat([]byte("0123456789abcdef!"), size/17+1)[:size]
+		if err := os.WriteFile(path, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, limit := range []int{size, size + 1, 1 << 20} {
+			if got, err := ReadFile(path, limit); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes, limit %d: got %d bytes, %v", size, limit, len(got), err)
+			}
+		}
+		if got, err := ReadFile(path, size-1); !errors.Is(err, unix.EFBIG) {
+			t.Errorf("%d bytes, limit %d: got %d bytes, %v", size, size-1, len(got), err)
 		}
 	}
 }
