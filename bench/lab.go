@@ -306,8 +306,8 @@ func (l *lab) describe() string {
 	// The load of the last minute says whether the machine had something else to do.
 	load, _ := os.ReadFile("/proc/loadavg")
 	minute, _, _ := strings.Cut(string(load), " ")
-	lines := []string{fmt.Sprintf("Linux %s, %s, %d CPUs, cgroup %s, load before %s, %s", release, runtime.GOARCH, runtime.NumCPU(),
-		cgroup, minute, time.Now().UTC().Format("2006-01-02"))}
+	lines := []string{fmt.Sprintf("Linux %s, %s, %d CPUs (%.1f at once), cgroup %s, load before %s, %s", release, runtime.GOARCH, runtime.NumCPU(),
+		cpusAtOnce(), cgroup, minute, time.Now().UTC().Format("2006-01-02"))}
 	for _, t := range l.targets {
 		out, err := exec.Command(t.path, "--version").Output()
 		if err != nil {
