@@ -88,6 +88,8 @@ func main() {
 		ps:             hostPs,
 		keepCollecting: func() { debug.SetGCPercent(100) },
 	}
+	builtin := named([]cli.Flag{cli.HelpFlag, cli.VersionFlag})
+	cli.HelpFlag, cli.VersionFlag = builtin[0], builtin[1]
 	os.Exit(p.run(os.Args))
 }
 
