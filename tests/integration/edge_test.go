@@ -15,12 +15,35 @@ func (c *container) caller(script string) {
 	c.prefix = []string{"sh", "-c", script + `; exec "$@"`, "sh"}
 }
 
+// ignoreSIGCHLD is no trap: dash does not ignore this signal for others.
+const ignoreSIGCHLD = `set -- env --ignore-signal=CHLD "$@"`
+
+// TestSIGCHLDIgnored: children of a process that ignores SIGCHLD leave no exit status, and a program inherits that. Each command that has
+// children still learns what became of them.
+func TestSIGCHLDIgnored(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "1.1 cannot wait for its child then")
+	c := newContainer(t, script("sleep 1000"), func(s *specs.Spec) {
+		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "exit 0"}}}}
+	})
+	c.caller(ignoreSIGCHLD)
+	c.up()
+	c.exec("sh", "-c", "exit 7").exits(7)
+	if r := c.rt("ps", c.id).ok(); !strings.Contains(r.stdout, "sleep") {
+		t.Errorf("ps: %s", r)
+	}
+	c.delete("--force").ok()
+	c.spec.Hooks.CreateRuntime[0].Args[2] = "exit 3"
+	c.write()
+	c.run().fails("exit status 3")
+}
+
 // TestOddCallers: what the caller leaves to its children must not change the container.
 func TestOddCallers(t *testing.T) {
 	t.Parallel()
 	probe := script("umask; stat -c '%n %a' /dev /dev/null /dev/shm /dev/pts/ptmx /made /made/deep; pwd; exit 7")
 	for name, before := range map[string]string{
-		"plain": ":", "umask 077": "umask 077", "umask 0777": "umask 0777", "SIGCHLD ignored": "trap '' CHLD", "SIGTERM and SIGPIPE ignored": "trap '' TERM PIPE HUP INT",
+		"plain": ":", "umask 077": "umask 077", "umask 0777": "umask 0777", "SIGCHLD ignored": ignoreSIGCHLD, "SIGTERM and SIGPIPE ignored": "trap '' TERM PIPE HUP INT",
 		"stdin closed": "exec <&-", "nice": "renice -n 5 $$ > /dev/null", "a low limit of files": "ulimit -S -n 64",
 		"removed cwd": "mkdir gone && cd gone && rmdir ../gone", "core limit": "ulimit -c 0",
 	} {
