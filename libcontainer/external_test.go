@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"rt/tests/nofiles"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +22,7 @@ func TestMountUnknown(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, m, err)
 		}
 	}
-	noDescriptors(t, func() {
+	nofiles.Run(t, func() {
 		if m, err := table.at("/proc"); !errors.Is(err, unix.EMFILE) {
 			t.Errorf("%v, %v", m, err)
 		}
@@ -42,7 +44,7 @@ func TestMountUnknown(t *testing.T) {
 	if _, _, err := stdioOf(os.Getpid(), table); err != nil {
 		t.Error(err)
 	}
-	noDescriptors(t, func() {
+	nofiles.Run(t, func() {
 		if keys, _, err := stdioOf(os.Getpid(), table); !errors.Is(err, unix.EMFILE) {
 			t.Errorf("%q, %v", keys, err)
 		}

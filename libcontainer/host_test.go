@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rt/libcontainer/plan"
+	"rt/tests/nofiles"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ func TestHomeUnknown(t *testing.T) {
 	root := rootfsWith(t, passwd)
 	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(root, "etc/passwd")}}}
 	c := &container{state: state{Pid: os.Getpid()}}
-	noDescriptors(t, func() {
+	nofiles.Run(t, func() {
 		for _, spec := range []*specs.Spec{{}, mounted} {
 			if home, err := homeOf(spec, root, 0); !errors.Is(err, unix.EMFILE) {
 				t.Errorf("%q, %v", home, err)

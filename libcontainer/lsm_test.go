@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"rt/tests/nofiles"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -12,7 +14,7 @@ import (
 func TestAppArmorUnknown(t *testing.T) {
 	for _, name := range []string{"unconfined", "some"} {
 		p := &specs.Process{ApparmorProfile: name}
-		noDescriptors(t, func() {
+		nofiles.Run(t, func() {
 			if err := checkAppArmor(p); !errors.Is(err, unix.EMFILE) || p.ApparmorProfile != name {
 				t.Errorf("%s: %v, now %q", name, err, p.ApparmorProfile)
 			}

@@ -112,7 +112,7 @@ func (k *making) placeCgroup() (err error) {
 	}
 	cg, err := cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
 	if err != nil {
-		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" || sys.Unseen(err) && !mayNotMake(err) {
+		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" || unseen(err) {
 			return err
 		}
 		cg = cgroups.Load(k.host, nil)
@@ -162,7 +162,7 @@ func (k *making) withoutCgroup(reason error) error {
 		switch err := k.ownCgroup(); {
 		case err == nil:
 			return nil
-		case k.left || sys.Unseen(err) && !mayNotMake(err):
+		case k.left || unseen(err):
 			return err
 		}
 	}

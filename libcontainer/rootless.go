@@ -161,6 +161,9 @@ func mayNotMake(err error) bool {
 	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 }
 
+// unseen says that an error leaves open what there is: that this user may not is an answer.
+func unseen(err error) bool { return sys.Unseen(err) && !mayNotMake(err) }
+
 // rights fills in what a process that joins the container depends on besides namespaces and cgroups. Whom the kernel would
 // not let into the container's cgroup stays outside; that it is not known is no reason to escape its limits.
 func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) error {

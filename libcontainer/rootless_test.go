@@ -8,6 +8,7 @@ import (
 
 	"rt/cgroups"
 	"rt/libcontainer/plan"
+	"rt/tests/nofiles"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -94,27 +95,9 @@ func TestRightsUnknown(t *testing.T) {
 	c := &container{rt: &Runtime{Warn: func(string, ...any) {}}, state: state{Pid: os.Getpid()}}
 	facts := plan.Facts{BornDir: "/sys/fs/cgroup/x"}
 	cg := cgroups.Load(&cgroups.Host{Mode: cgroups.V2, Root: "/sys/fs/cgroup", Unified: "/sys/fs/cgroup"}, map[string]string{"": facts.BornDir})
-	noDescriptors(t, func() {
+	nofiles.Run(t, func() {
 		if err := c.rights(&facts, cg); !errors.Is(err, unix.EMFILE) || facts.BornDir == "" {
 			t.Errorf("%v, born in %q", err, facts.BornDir)
 		}
 	})
-}
-
-// noDescriptors runs f while nothing can be opened.
-func noDescriptors(t *testing.T, f func()) {
-	t.Helper()
-	var was unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: was.Max}); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-			t.Fatal(err)
-		}
-	}()
-	f()
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"rt/tests/nofiles"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -244,22 +246,12 @@ func TestFirstThreadEnds(t *testing.T) {
 // TestProcessUnknown: what cannot be looked at is not said to have ended.
 func TestProcessUnknown(t *testing.T) {
 	ways := both(t, start(t, "sleep", "60").Process.Pid)
-	var was unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	none := was
-	none.Cur = 0
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
-		t.Fatal(err)
-	}
 	errs := map[string]error{}
-	for name, p := range ways {
-		_, errs[name] = p.Alive()
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
+	nofiles.Run(t, func() {
+		for name, p := range ways {
+			_, errs[name] = p.Alive()
+		}
+	})
 	for name, err := range errs {
 		if !errors.Is(err, unix.EMFILE) {
 			t.Errorf("%s: %v", name, err)

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"rt/tests/nofiles"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -166,7 +168,7 @@ func TestBackFails(t *testing.T) {
 		r.Path = path
 		c.change(r)
 		if c.files {
-			err = withoutFiles(t, r.Back)
+			nofiles.Run(t, func() { err = r.Back() })
 		} else {
 			err = r.Back()
 		}
@@ -174,20 +176,6 @@ func TestBackFails(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-}
-
-// withoutFiles runs f while nothing can be opened.
-func withoutFiles(t *testing.T, f func() error) error {
-	t.Helper()
-	var was unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: was.Max}); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &was)
-	return f()
 }
 
 // TestMoveFails: what has been moved is brought back also when the kernel did not say what it is called there; and what could
