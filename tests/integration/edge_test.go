@@ -73,6 +73,20 @@ func TestOddCallers(t *testing.T) {
 	}
 }
 
+// TestFileSizeLimit: a limit of the caller on the size of files is an error like another, not a signal that ends rt in the middle.
+func TestFileSizeLimit(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	c.prefix = []string{"sh", "-c", `{ (ulimit -f 0; exec "$@") 2>&1; echo "exit $?"; } | cat`, "sh"} // what cat writes has no limit
+	if out := c.create().stdout; !strings.Contains(out, "file too large") || !strings.HasSuffix(out, "exit 1\n") {
+		t.Errorf("create: %s", out)
+	}
+	c.prefix = nil
+	if left := c.leftovers(false); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
 // TestClosedStdio: with any of the three closed, nothing of the runtime's own takes their numbers in the container.
 func TestClosedStdio(t *testing.T) {
 	t.Parallel()
