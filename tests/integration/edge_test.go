@@ -3,8 +3,11 @@ package integration
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -15,8 +18,28 @@ func (c *container) caller(script string) {
 	c.prefix = []string{"sh", "-c", script + `; exec "$@"`, "sh"}
 }
 
-// ignoreSIGCHLD is no trap: dash does not ignore this signal for others.
-const ignoreSIGCHLD = `set -- env --ignore-signal=CHLD "$@"`
+// ignoreSIGCHLD is the first argument with which this program becomes another that ignores SIGCHLD. A shell's trap will not do: dash does
+// not ignore this signal for others; nor does every env have --ignore-signal.
+const ignoreSIGCHLD = "ignore-SIGCHLD"
+
+func withoutSIGCHLD(argv []string) error {
+	signal.Ignore(syscall.SIGCHLD)
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(path, argv, os.Environ())
+}
+
+// ignoringSIGCHLD is the script of a caller that ignores the signal.
+func ignoringSIGCHLD(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf(`set -- %s %s "$@"`, self, ignoreSIGCHLD)
+}
 
 // TestSIGCHLDIgnored: children of a process that ignores SIGCHLD leave no exit status, and a program inherits that. Each command that has
 // children still learns what became of them.
@@ -26,7 +49,7 @@ func TestSIGCHLDIgnored(t *testing.T) {
 	c := newContainer(t, script("sleep 1000"), func(s *specs.Spec) {
 		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "exit 0"}}}}
 	})
-	c.caller(ignoreSIGCHLD)
+	c.caller(ignoringSIGCHLD(t))
 	c.up()
 	c.exec("sh", "-c", "exit 7").exits(7)
 	if r := c.rt("ps", c.id).ok(); !strings.Contains(r.stdout, "sleep") {
@@ -43,7 +66,7 @@ func TestOddCallers(t *testing.T) {
 	t.Parallel()
 	probe := script("umask; stat -c '%n %a' /dev /dev/null /dev/shm /dev/pts/ptmx /made /made/deep; pwd; exit 7")
 	for name, before := range map[string]string{
-		"plain": ":", "umask 077": "umask 077", "umask 0777": "umask 0777", "SIGCHLD ignored": ignoreSIGCHLD, "SIGTERM and SIGPIPE ignored": "trap '' TERM PIPE HUP INT",
+		"plain": ":", "umask 077": "umask 077", "umask 0777": "umask 0777", "SIGCHLD ignored": ignoringSIGCHLD(t), "SIGTERM and SIGPIPE ignored": "trap '' TERM PIPE HUP INT",
 		"stdin closed": "exec <&-", "nice": "renice -n 5 $$ > /dev/null", "a low limit of files": "ulimit -S -n 64",
 		"removed cwd": "mkdir gone && cd gone && rmdir ../gone", "core limit": "ulimit -c 0",
 	} {

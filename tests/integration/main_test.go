@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if isFakeCriu() {
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == ignoreSIGCHLD {
+		os.Exit(complain("%v", withoutSIGCHLD(os.Args[2:])))
+	}
 	os.Exit(withMachine(m.Run))
 }
 
