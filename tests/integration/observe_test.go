@@ -138,7 +138,8 @@ func (c *container) processes() (found []process) {
 		if !strings.Contains(string(cgroup), c.id) && !strings.Contains(string(cmdline), c.id) && root != c.rootfs {
 			continue
 		}
-		if dead(pid) {
+		// The kernel starts it, on a host whose systemd has v1 hierarchies, when a cgroup is empty, and names that.
+		if strings.Contains(string(cmdline), "/systemd-cgroups-agent\x00") || dead(pid) {
 			continue
 		}
 		found = append(found, process{pid, fmt.Sprintf("process %d (%s)", pid, strings.ReplaceAll(string(cmdline), "\x00", " "))})
