@@ -136,22 +136,21 @@ func (d *debugger) run() (unix.WaitStatus, error) {
 
 // resume lets a process go on from where it has stopped.
 func (d *debugger) resume(pid int, status unix.WaitStatus) error {
-	switch {
+	switch cause := status.TrapCause(); {
 	case !status.Stopped():
 		return nil
-	case status.TrapCause() == unix.PTRACE_EVENT_EXEC:
+	case cause == unix.PTRACE_EVENT_EXEC:
 		return unix.PtraceDetach(pid)
-	case status.StopSignal() == unix.SIGSTOP:
-		return unix.PtraceCont(pid, 0)
-	case status.StopSignal() != unix.SIGTRAP:
-		return unix.PtraceCont(pid, int(status.StopSignal()))
-	case status.TrapCause() > 0:
-		return unix.PtraceCont(pid, 0)
+	case cause == 0:
+		if err := d.meet(pid); err != nil {
+			return err
+		}
 	}
-	if err := d.meet(pid); err != nil {
-		return err
+	signal := status.StopSignal()
+	if signal == unix.SIGTRAP || signal == unix.SIGSTOP { // the tracer's own
+		signal = 0
 	}
-	return unix.PtraceCont(pid, 0)
+	return unix.PtraceCont(pid, int(signal))
 }
 
 // meet takes the breakpoint away at which a process has stopped, and notes its function.

@@ -110,8 +110,8 @@ func bench(o options) (err error) {
 	return measureAll(ctx, o, l)
 }
 
-// reread puts a binary into the page cache by reading it from its beginning to its end. What a linker has just written is
-// there in small pieces, and costs a start a fifth more.
+// reread puts a binary into the page cache by reading it from its beginning to its end, so that all of them are there in the same way: in
+// how large pieces changes a start by a fifth.
 func reread(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

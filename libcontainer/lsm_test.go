@@ -4,9 +4,9 @@ import (
 	"errors"
 	"testing"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"rt/tests/nofiles"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 

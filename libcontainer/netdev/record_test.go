@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"testing"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"rt/tests/nofiles"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
