@@ -35,12 +35,14 @@ func TestParseSample(t *testing.T) {
 
 func TestParseInitTrace(t *testing.T) {
 	trace := "init internal/bytealg @0.008 ms, 0.001 ms clock, 0 bytes, 0 allocs\n" +
-		"init runtime @0.13 ms, 0.047 ms clock, 0 bytes, 0 allocs\nrt: a warning\n"
-	total, slowest, err := parseInitTrace(trace)
-	if err != nil || total != 48*time.Microsecond || slowest != "runtime (0.047)" {
-		t.Errorf("parseInitTrace = %v, %q, %v", total, slowest, err)
+		"init runtime @0.13 ms, 0.047 ms clock, 0 bytes, 0 allocs\n" +
+		"init unicode @0.17 ms, 0.018 ms clock, 11400 bytes, 16 allocs\nrt: a warning\n"
+	got, err := parseInitTrace(trace)
+	want := packageInit{packages: 3, allocs: 16, bytes: 11400, time: 66 * time.Microsecond, largest: "unicode (11400)", slowest: "runtime (0.047)"}
+	if err != nil || got != want {
+		t.Errorf("parseInitTrace = %+v, %v, want %+v", got, err, want)
 	}
-	if _, _, err := parseInitTrace("rt version 0.1.0\n"); err == nil {
+	if _, err := parseInitTrace("rt version 0.1.0\n"); err == nil {
 		t.Error("parseInitTrace of no trace: no error")
 	}
 }

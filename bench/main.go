@@ -76,7 +76,7 @@ func bench(o options) (err error) {
 		return err
 	}
 	if o.mode == "binary" {
-		return reportBinary(os.Stdout, targets)
+		return reportBinary(os.Stdout, targets, false)
 	}
 	if o.cases == "" {
 		o.cases = caseNames(o)
@@ -156,7 +156,7 @@ func measureAll(ctx context.Context, o options, l *lab) error {
 	var limits error
 	if o.mode == "all" {
 		// Over a limit is reported with everything else and fails the run at the end.
-		limits = reportBinary(w, l.targets)
+		limits = reportBinary(w, l.targets, true)
 	}
 	return errors.Join(limits, save(o, text.String(), results))
 }
