@@ -101,10 +101,24 @@ func (s *target) hears(what string, messages ...message) (replies []nsenter.Repl
 	return replies
 }
 
-// memfd is a file of its own for every plan, closed when the test ends.
+const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+
+// memfd is a sealed file of its own for every plan, closed when the test ends.
 func memfd(t *testing.T, data []byte) int {
 	t.Helper()
-	fd, err := unix.MemfdCreate("test-plan", unix.MFD_CLOEXEC)
+	return sealed(t, unsealed(t, data), allSeals)
+}
+
+func sealed(t *testing.T, fd, seals int) int {
+	t.Helper()
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+	must(t, err)
+	return fd
+}
+
+func unsealed(t *testing.T, data []byte) int {
+	t.Helper()
+	fd, err := unix.MemfdCreate("test-plan", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	must(t, err)
 	t.Cleanup(func() { unix.Close(fd) })
 	for len(data) > 0 {
@@ -137,10 +151,13 @@ func TestMalformedMessages(t *testing.T) {
 		many[i] = good
 	}
 	null, dir := open(t, os.DevNull, os.O_RDWR), open(t, "/", os.O_RDONLY)
-	huge := memfd(t, nil)
+	huge := unsealed(t, nil)
 	must(t, unix.Ftruncate(huge, 64<<20+1))
-	holes := memfd(t, nil)
+	sealed(t, huge, allSeals)
+	holes := unsealed(t, nil)
 	must(t, unix.Ftruncate(holes, 64<<20))
+	sealed(t, holes, allSeals)
+	without := func(seal int) int { return sealed(t, unsealed(t, harmless(t)), allSeals&^seal) }
 	file := t.TempDir() + "/plan"
 	must(t, os.WriteFile(file, harmless(t), 0o600))
 	ok := word(magic)
@@ -150,7 +167,12 @@ func TestMalformedMessages(t *testing.T) {
 		runs     bool
 	}{
 		"a plan":                      {messages: []message{{ok, []int{good}}}, runs: true},
-		"a plan in a file":            {messages: []message{{ok, []int{int(open(t, file, os.O_RDONLY).Fd())}}}, runs: true},
+		"a plan in a file":            {messages: []message{{ok, []int{int(open(t, file, os.O_RDONLY).Fd())}}}},
+		"a plan without seals":        {messages: []message{{ok, []int{unsealed(t, harmless(t))}}}},
+		"one that can be written":     {messages: []message{{ok, []int{without(unix.F_SEAL_WRITE)}}}},
+		"one that can grow":           {messages: []message{{ok, []int{without(unix.F_SEAL_GROW)}}}},
+		"one that can shrink":         {messages: []message{{ok, []int{without(unix.F_SEAL_SHRINK)}}}},
+		"one without F_SEAL_SEAL":     {messages: []message{{ok, []int{without(unix.F_SEAL_SEAL)}}}},
 		"nothing":                     {silent: true},
 		"an empty message":            {messages: []message{{nil, nil}}, silent: true},
 		"no descriptor":               {messages: []message{{ok, nil}}, silent: true},

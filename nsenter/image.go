@@ -18,6 +18,9 @@ var image embed.FS
 // MFD_EXEC asks for a memfd that may be executed even where vm.memfd_noexec is 1; Linux 6.3.
 const mfdExec = 0x10
 
+// allSeals keep a memfd as it is for good, its seals included.
+const allSeals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+
 // Image returns a sealed, private, in-memory copy of the stub, ready to be executed. Nothing that a container does
 // to the file it runs from can reach a file of the host, by writing (CVE-2019-5736) or through shared page cache
 // (CVE-2022-0847): no page is shared with one. Without an embedded image it is a copy of rt itself.
@@ -34,8 +37,7 @@ func Image() (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("copy the stub: %w", err)
 	}
-	seals := unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, allSeals); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("seal the stub: %w", err)
 	}

@@ -4,5 +4,5 @@
 // conversation with the stub. This is the only package that uses cgo.
 package nsenter
 
-// #cgo CFLAGS: -D_GNU_SOURCE -Os -Wall -Wextra -Werror
+// #cgo CFLAGS: -D_GNU_SOURCE -Os -Wall -Wextra -Werror -fstack-protector-strong -fstack-clash-protection
 import "C"

@@ -160,7 +160,7 @@ func (s *Stub) SendPlan(steps []Step, total int, early []*os.File) error {
 	if len(early) >= mostFds {
 		return fmt.Errorf("send the plan: %d descriptors are too many for its first steps", len(early))
 	}
-	mem, err := unix.MemfdCreate("rt-plan", unix.MFD_CLOEXEC)
+	mem, err := unix.MemfdCreate("rt-plan", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return fmt.Errorf("create memfd for the plan: %w", err)
 	}
@@ -168,6 +168,10 @@ func (s *Stub) SendPlan(steps []Step, total int, early []*os.File) error {
 	defer plan.Close()
 	if _, err := plan.Write(data); err != nil {
 		return fmt.Errorf("write the plan: %w", err)
+	}
+	// The stub refuses a plan that could still change after its check.
+	if _, err := unix.FcntlInt(plan.Fd(), unix.F_ADD_SEALS, allSeals); err != nil {
+		return fmt.Errorf("seal the plan: %w", err)
 	}
 	return s.sendFiles(append([]*os.File{plan}, early...))
 }

@@ -151,6 +151,14 @@ func TestSendPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got == 0 { // the plan: nobody who has it can change it
+				if _, err := unix.Pwrite(fds[0], word, 0); err != unix.EPERM {
+					t.Errorf("write to the plan: %v, want EPERM", err)
+				}
+				if err := unix.Ftruncate(fds[0], 0); err != unix.EPERM {
+					t.Errorf("truncate the plan: %v, want EPERM", err)
+				}
+			}
 			got += len(fds)
 			for _, fd := range fds {
 				unix.Close(fd)

@@ -106,7 +106,13 @@ static int receive_fds(int sock, int *got, unsigned max)
 	return (int)count;
 }
 
-/* Receives the plan (a memfd, the very first descriptor) and those descriptors that come with it. */
+/*
+ * The plan is mapped privately, and a private mapping shows what is written to the file later, page by page, until the
+ * stub itself writes to that page. A file with all of these seals can no longer change: what is checked is what is executed.
+ */
+enum { PLAN_SEALS = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL };
+
+/* Receives the plan (a sealed memfd, the very first descriptor) and those descriptors that come with it. */
 static const struct step *receive_plan(struct ctx *c)
 {
 	int first[250];
@@ -114,6 +120,9 @@ static const struct step *receive_plan(struct ctx *c)
 	if (n < 1)
 		_exit(1); /* rt is gone */
 	struct stat st;
+	int seals = fcntl(first[0], F_GET_SEALS); /* EINVAL: no memfd */
+	if (seals < 0 || (seals & PLAN_SEALS) != PLAN_SEALS)
+		return NULL;
 	if (fstat(first[0], &st) < 0 || st.st_size <= 0 || st.st_size > 64 << 20)
 		return NULL;
 	size_t len = (size_t)st.st_size;
