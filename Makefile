@@ -67,14 +67,14 @@ test: ## everything: build, lint, unit and integration tests, fuzz smoke, nothin
 	@scripts/test
 
 unit: toolchain $(STUB) ## unit tests only
-	$(GO) test -tags '$(TAGS)' $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/') ./tests/arch ./tests/vm
+	$(GO) test -tags '$(TAGS)' -timeout 1h $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/') ./tests/arch ./tests/vm
 
 test-security: rt ## the attacks of tests/security at full length, and against weakened builds (root, some minutes)
-	RT_SECURITY=full $(GO) test -count=1 -timeout 40m -v ./tests/security
+	RT_SECURITY=full $(GO) test -count=1 -timeout 6h -v ./tests/security
 
 integration: rt ## integration tests only (root)
-	$(GO) test -tags '$(TAGS)' -count=1 -timeout 20m ./tests/integration/... ./tests/security
-	cd tests/gorunc && RT=$(CURDIR)/rt $(GO) test -count=1 -timeout 2m .
+	$(GO) test -tags '$(TAGS)' -count=1 -timeout 3h ./tests/integration/... ./tests/security
+	cd tests/gorunc && RT=$(CURDIR)/rt $(GO) test -count=1 -timeout 1h .
 
 test-many: rt ## 1,000 containers at once: what one more costs, nothing left (root, minutes; RT_MANY=N)
 	$(GO) test -tags '$(TAGS)' -count=1 -v -timeout 30m ./tests/many

@@ -177,7 +177,7 @@ func TestApplyDevicesV1(t *testing.T) {
 	for _, config := range []string{`[{"allow":true,"access":"rwm"}]`, `[` + denyAllRule + `]`} {
 		_, err := cg.Apply(parse(t, `{"devices":`+config+`}`))
 		// The child is one until an RCU grace period is over.
-		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); err != nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			_, err = cg.Apply(parse(t, `{"devices":`+config+`}`))
 		}
 		if err != nil {

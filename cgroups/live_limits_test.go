@@ -132,7 +132,7 @@ func mounted(t *testing.T, controllers ...string) *Host {
 		err := unix.Mount("cgroup", dir, "cgroup", 0, name)
 		// Another test on this machine may have the controller for a moment; an engine's cgroups may have it for long.
 		inUse, _ := readFields(unified + "/cgroup.subtree_control")
-		inV2, patience := slices.Contains(inUse, name), time.Minute
+		inV2, patience := slices.Contains(inUse, name), 2*time.Minute
 		if inV2 {
 			patience = time.Second
 		}
@@ -145,10 +145,28 @@ func mounted(t *testing.T, controllers ...string) *Host {
 		if err != nil {
 			t.Fatalf("mount %s: %v", name, err)
 		}
-		t.Cleanup(func() { unmount(t, name, dir, bound) })
+		t.Cleanup(func() {
+			unmount(t, name, dir, bound)
+			if inV2 {
+				giveBack(t, unified, name)
+			}
+		})
 		h.V1[name] = dir
 	}
 	return h
+}
+
+// giveBack makes v2's root hand down a controller again: it stops when a v1 hierarchy takes the controller, which it can
+// as long as no cgroup of v2 has it.
+func giveBack(t *testing.T, unified, controller string) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if err = writeFile(unified+"/cgroup.subtree_control", "+"+controller); err == nil {
+			return
+		}
+	}
+	t.Errorf("v2's root handed down %s before: %v", controller, err)
 }
 
 // unmount unmounts a v1 hierarchy so that it goes away and its controller is free for v2 again, which the
@@ -157,7 +175,7 @@ func mounted(t *testing.T, controllers ...string) *Host {
 // unmount. A hierarchy that was there before the test is left to whoever made it.
 func unmount(t *testing.T, controller, dir string, before bool) {
 	t.Helper()
-	for range 10 {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		if err := unix.Unmount(dir, 0); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 			return

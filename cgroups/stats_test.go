@@ -226,7 +226,7 @@ func TestStatsLive(t *testing.T) {
 	create(t, c, `{"pids":{"limit":17}}`)
 	cmd := sh(t, c, "echo ready; while :; do :; done")
 	s, err := c.Stats()
-	for deadline := time.Now().Add(20 * time.Second); err == nil && s.CPU.Usage.Total == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); err == nil && s.CPU.Usage.Total == 0 && time.Now().Before(deadline); {
 		s, err = c.Stats() // what runs is accounted for at the next tick
 	}
 	if err != nil || s.Pids.Limit != 17 || s.Pids.Current == 0 || s.CPU.Usage.Total == 0 {

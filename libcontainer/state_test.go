@@ -375,7 +375,7 @@ func awaitLockWaiter(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	inode := fmt.Sprintf(":%d ", st.Ino)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		locks, err := os.ReadFile("/proc/locks")
 		if err != nil {
 			t.Fatal(err)

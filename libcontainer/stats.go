@@ -107,12 +107,15 @@ func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
 	case l.at.IsZero():
 		l.cpu, l.at = u.CPU, u.At
 	case passed >= leastMeasure && u.CPU >= l.cpu:
-		l.percent, l.measured = float64(u.CPU-l.cpu)/float64(passed)*100, true
+		l.percent, l.measured = percent(u.CPU-l.cpu, passed), true
 		l.cpu, l.at = u.CPU, u.At
 	}
 	u.Measured, u.CPUPercent = l.measured, l.percent
 	return u, l, nil
 }
+
+// percent is how much of one cpu so many nanoseconds are in the time that has passed.
+func percent(used uint64, passed time.Duration) float64 { return float64(used) / float64(passed) * 100 }
 
 // ids are the names in the root's directory, sorted.
 func (r *Runtime) ids() ([]string, error) {

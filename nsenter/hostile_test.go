@@ -72,7 +72,7 @@ func (s *target) hears(what string, messages ...message) (replies []nsenter.Repl
 		}
 	}
 	must(s.t, unix.Shutdown(s.conv, unix.SHUT_WR))
-	must(s.t, unix.SetsockoptTimeval(s.conv, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20}))
+	must(s.t, unix.SetsockoptTimeval(s.conv, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 120}))
 	stub := nsenter.Connect(os.NewFile(uintptr(s.conv), "conv"))
 	defer stub.Close()
 	pids := []int{s.cmd.Process.Pid}

@@ -138,7 +138,7 @@ func (b *box) next() *nsenter.Reply {
 
 func (b *box) receive() *nsenter.Reply {
 	b.t.Helper()
-	hung := time.AfterFunc(30*time.Second, func() {
+	hung := time.AfterFunc(2*time.Minute, func() {
 		for _, pid := range []int{b.stub.Pid, b.pid} {
 			if pid != 0 {
 				_ = unix.Kill(pid, unix.SIGKILL)

@@ -27,7 +27,7 @@ func newFake(t *testing.T) *fake {
 
 func (f *fake) manager(t *testing.T, bus bool) *Manager {
 	t.Helper()
-	m, err := connect([]endpoint{{"unix:path=/nonexistent", false}, {f.Address, bus}}, 300*time.Millisecond)
+	m, err := connect([]endpoint{{"unix:path=/nonexistent", false}, {f.Address, bus}}, 2*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,11 @@ func TestStartFails(t *testing.T) {
 	} {
 		f := newFake(t)
 		c.set(f)
-		err := f.manager(t, false).Start("a.scope", nil)
+		m := f.manager(t, false)
+		if name == "silence" {
+			m.timeout = 300 * time.Millisecond
+		}
+		err := m.Start("a.scope", nil)
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}

@@ -23,8 +23,8 @@ func init() {
 	if os.Getenv(firstThreadEnds) == "" {
 		return
 	}
-	runtime.LockOSThread() // in init that is the first thread
-	go time.Sleep(time.Minute)
+	runtime.LockOSThread()   // in init that is the first thread
+	go time.Sleep(time.Hour) // killed by the test
 	_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 }
 
@@ -101,7 +101,7 @@ func uptime(t *testing.T) uint64 {
 func awaitName(t *testing.T, pid int, name string) {
 	t.Helper()
 	want := name[:min(len(name), 15)]
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.TrimSuffix(string(comm), "\n") == want {
 			return
 		}
@@ -223,7 +223,7 @@ func TestFirstThreadEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		state, _, err := stat(cmd.Process.Pid)
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("the first thread is %q, %v", state, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"syscall"
 	"testing"
@@ -78,7 +79,7 @@ func expect(t *testing.T, want []string, prefix []string, list ...unix.Signal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startWithDefaults(cmd); err != nil {
 		t.Fatal(err)
 	}
 	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
@@ -108,6 +109,15 @@ func expect(t *testing.T, want []string, prefix []string, list ...unix.Signal) {
 	}
 }
 
+// startWithDefaults starts a process that ignores no signal, whatever this one was started with: nohup ignores SIGHUP, and a shell
+// SIGINT and SIGQUIT of what it has in the background. What has a handler here is SIG_DFL behind execve.
+func startWithDefaults(cmd *exec.Cmd) error {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught)
+	defer signal.Stop(caught)
+	return cmd.Start()
+}
+
 func TestSignalsAreKeptAndForwarded(t *testing.T) {
 	expect(t, []string{"1", "10", "2", "20", "3", "37", "64"}, nil,
 		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGTSTP, 37, 64)
@@ -125,7 +135,10 @@ func TestNohupIsRespected(t *testing.T) {
 func TestStopGivesDefaultActionsBack(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), "RT_CONSOLE_TEST=stopped")
-	err := cmd.Run()
+	err := startWithDefaults(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != unix.SIGTERM {
 		t.Errorf("end: %v, %v", status, err)
 	}

@@ -160,7 +160,7 @@ func TestReadyAfterForwardHasBegun(t *testing.T) {
 
 func awaitEmpty(t *testing.T, p *Proxy) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(p.sock), Events: unix.POLLIN}}, 0); n == 0 {
 			return
 		}

@@ -53,8 +53,12 @@ test_exit_codes() {
 }
 
 test_terminal() {
-	# The sleep: ctr does not wait for the last output of a terminal, with any runtime.
-	exits 3 script -qefc "ctr run --runtime io.containerd.runc.v2 --runc-binary $RUNTIME --rm -t $image tty1 sh -c 'tty; sleep 0.5; exit 3'" /dev/null
+	# The sleep: ctr does not wait for the last output of a terminal, with any runtime; on a busy machine it may be too short.
+	local pause
+	for pause in 0.5 5 50; do
+		exits 3 script -qefc "ctr run --runtime io.containerd.runc.v2 --runc-binary $RUNTIME --rm -t $image tty1 sh -c 'tty; sleep $pause; exit 3'" /dev/null
+		[[ $output != */dev/pts/0* ]] || break
+	done
 	has "$output" /dev/pts/0
 }
 
@@ -81,8 +85,8 @@ test_pause_and_kill() {
 	ctr tasks kill -s KILL one
 	eventually task_is one STOPPED
 	has "$(ctr tasks rm one 2>&1)" 'exit code 137'
-	up two sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.1; done' >"$SCRATCH/two"
-	ctr tasks exec --exec-id e1 two sleep 0.3
+	up two sh -c 'trap "exit 9" TERM; touch /tmp/ready; while :; do sleep 0.1; done'
+	eventually ctr tasks exec --exec-id e1 two test -e /tmp/ready
 	ctr tasks kill -s TERM two
 	eventually task_is two STOPPED
 	up three sh -c 'sleep 100 & sleep 100 & wait'

@@ -123,7 +123,7 @@ test_limits() {
 	is "$(docker exec one cat /proc/1/oom_score_adj)" 500
 	has "$(docker exec one df -k /dev/shm)" 8192
 	exits 0 docker exec one grep Cpus_allowed_list:.0 /proc/self/status
-	exits 2 run --pids-limit 3 box sh -c 'sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait'
+	exits 2 run --pids-limit 3 box sh -c 'sleep 100 & sleep 100 & sleep 100 & sleep 100 & wait'
 	has "$output" "can't fork"
 }
 

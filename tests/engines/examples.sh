@@ -65,7 +65,7 @@ test_network_by_hooks() {
 	eventually busybox wget -qO- "http://$(address two)/passwd"
 	has "$("$RT" exec one wget -qO- "http://$(address two)/passwd")" root
 	has "$("$RT" exec two wget -qO- "http://$(address one)/passwd")" root
-	"$RT" exec one ping -c 1 -W 5 10.77.0.1
+	"$RT" exec one ping -c 1 -W 120 10.77.0.1
 	"$RT" delete --force one
 	eventually devices_and_leases 1 1
 	"$RT" delete --force two
@@ -78,7 +78,7 @@ test_network_by_a_script() {
 	local script=$!
 	wrote() { grep -q "one is 10.77.0." "$SCRATCH/one.log" && grep -q "eth0 .*$(address one)/24" "$SCRATCH/one.log"; }
 	eventually wrote
-	busybox ping -c 1 -W 5 "$(address one)"
+	busybox ping -c 1 -W 120 "$(address one)"
 	"$RT" exec one touch /dev/shm/end
 	wait "$script"
 	eventually devices_and_leases 0 0
@@ -118,7 +118,7 @@ test_job() {
 	exits 7 job sh -c 'exit 7'
 	exits 137 job sh -c 'sh -c "kill -9 \$\$"; exit $?'
 	MEMORY=16 exits 137 job tail /dev/zero
-	PIDS=3 exits 2 job sh -c 'sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait'
+	PIDS=3 exits 2 job sh -c 'sleep 100 & sleep 100 & sleep 100 & sleep 100 & wait'
 	is "$(job ls /sys/class/net)" lo
 	exits 1 job no-such-program
 	has "$output" 'no-such-program'

@@ -19,8 +19,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// patience is how long one call of rt may take; only a hang reaches it.
-var patience = slow(20 * time.Second)
+// patience is how long one call of rt, or one wait, may take; only a hang reaches it.
+var patience = max(2*time.Minute, slow(20*time.Second))
 
 // A lab is one id with a bundle and a --root directory of its own, in which things go wrong again and again.
 type lab struct {
@@ -288,9 +288,9 @@ func (l *lab) state() (string, error) {
 	return string(s.Status), err
 }
 
-// left lists what the machine has of this container. Processes get a moment: a killed one ends by and by.
+// left lists what the machine has of this container. Processes get time: a killed one ends by and by.
 func (l *lab) left() (left []string) {
-	for deadline := time.Now().Add(slow(3 * time.Second)); ; time.Sleep(3 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(3 * time.Millisecond) {
 		if left = l.traces(); len(left) == 0 || time.Now().After(deadline) {
 			return left
 		}

@@ -208,26 +208,25 @@ func TestTerminalGone(t *testing.T) {
 	tty.Close()
 	l.must(l.eventually("the container", func() bool { status, _ := l.state(); return status == "running" }))
 	master.Close()
-	before := cpuOf(cmd.Process.Pid)
-	time.Sleep(slow(500 * time.Millisecond)) // how long rt could spin
-	if used := cpuOf(cmd.Process.Pid) - before; used > 20 {
-		t.Errorf("without its terminal rt has used %d ticks in half a second", used)
-	}
+	l.must(l.eventually("rt asleep without its terminal", func() bool { return asleep(cmd.Process.Pid) }))
 	if err := l.sound0(); err != nil {
 		t.Error(err)
 	}
 	_ = orphans.Wait(cmd)
 }
 
-// cpuOf is what a process has used, in ticks of 10 ms.
-func cpuOf(pid int) (ticks int) {
-	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	_, rest, _ := strings.Cut(string(data), ") ")
-	if f := strings.Fields(rest); len(f) > 12 {
-		for _, x := range f[11:13] {
-			n, _ := strconv.Atoi(x)
-			ticks += n
-		}
+// asleep says that a process sleeps and does not run at all while it is looked at twenty times: one that spins runs or wants to.
+func asleep(pid int) bool {
+	ran := func() string {
+		text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/schedstat") // time on a CPU, time waited for one, turns
+		return string(text)
 	}
-	return ticks
+	before := ran()
+	for range 20 {
+		if stateOf(pid) != "S" || ran() != before {
+			return false
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return before != ""
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -154,11 +155,10 @@ func (l *lab) sound(after func(*lab) error) error {
 }
 
 func (l *lab) eventually(what string, cond func() bool) error {
-	for range int(slow(1000)) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); pausing() {
 		if cond() {
 			return nil
 		}
-		pausing()
 	}
 	return fmt.Errorf("waited in vain for: %s; there are %v", what, l.processes())
 }

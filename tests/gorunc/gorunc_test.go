@@ -44,7 +44,7 @@ func newBox(t *testing.T, args ...string) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	b := &box{T: t, ctx: ctx, dir: dir, bundle: filepath.Join(dir, "b"), rt: &runc.Runc{
 		Command: binary, Root: filepath.Join(dir, "r"), Log: filepath.Join(dir, "log.json"), LogFormat: runc.JSON, PdeathSignal: syscall.SIGKILL,
 	}}
@@ -98,7 +98,7 @@ func (b *box) ok(err error) {
 
 func (b *box) status(want string) *runc.Container {
 	b.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		c, err := b.rt.State(b.ctx, id)
 		b.ok(err)

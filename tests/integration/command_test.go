@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// patience is how long one call of the runtime may take; only a hang reaches it.
-var patience = slow(20 * time.Second)
+// patience is how long one call of the runtime, or one wait, may take; only a hang reaches it.
+var patience = max(2*time.Minute, slow(20*time.Second))
 
 // A call is one call of the runtime binary. Only args must be set.
 type call struct {

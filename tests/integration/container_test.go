@@ -246,10 +246,10 @@ func (c *container) cleanup() {
 	}
 }
 
-// leftovers lists what the machine still has of this container. Processes get a moment: a killed one ends
+// leftovers lists what the machine still has of this container. Processes get time: a killed one ends
 // asynchronously, and its cgroup with it.
 func (c *container) leftovers(sweep bool) (left []string) {
-	for deadline := time.Now().Add(slow(2 * time.Second)); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		left = c.traces()
 		if len(left) == 0 || time.Now().After(deadline) {
 			break

@@ -1,8 +1,10 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -104,7 +106,7 @@ func TestHookTimeout(t *testing.T) {
 			}
 			began := time.Now()
 			c.create().fails("hook ran past specified timeout of 1")
-			if took := time.Since(began); took < time.Second || took > slow(10*time.Second) {
+			if took := time.Since(began); took < time.Second { // the hook itself would take an hour, and create be killed
 				t.Errorf("took %v", took)
 			}
 		})
@@ -129,10 +131,22 @@ func TestHookTimeoutOnTheWay(t *testing.T) {
 	if _, err := unix.FcntlInt(held.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
 		t.Skipf("this file system has no leases: %v", err)
 	}
-	began := time.Now()
-	c.create().fails("run createContainer hook 0 (" + program + "): hook ran past specified timeout of 1.0s").oneError()
-	if took := time.Since(began); took < time.Second || took > slow(20*time.Second) {
-		t.Errorf("took %v", took)
+	var st unix.Stat_t
+	c.must(unix.Fstat(int(held.Fd()), &st))
+	breaking := regexp.MustCompile(fmt.Sprintf(`(?m)LEASE +BREAKING .*:%d `, st.Ino)) // proc_locks(5)
+	// Once the kernel has given up waiting, nothing was tested: a machine that stands still may do that to it, not five times.
+	for tries := 5; ; tries-- {
+		c.create().fails("run createContainer hook 0 (" + program + "): hook ran past specified timeout of 1.0s").oneError()
+		locks, err := os.ReadFile("/proc/locks")
+		c.must(err)
+		if breaking.Match(locks) {
+			break
+		}
+		if tries == 1 {
+			t.Fatalf("create returned only after the kernel had given up on the lease:\n%s", locks)
+		}
+		_, err = unix.FcntlInt(held.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+		c.must(err)
 	}
 	c.rt("state", c.id).fails("does not exist")
 }

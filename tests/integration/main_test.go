@@ -66,7 +66,8 @@ func withMachine(run func() int) int {
 }
 
 // hybridControllers notes which controllers the v2 root of a hybrid host hands down; takeBack disables those that have
-// come since. rt enables what a container asks for and leaves it enabled, as on every host; crun refuses such a one.
+// come since, and enables those that have gone. rt enables what a container asks for and leaves it enabled, as on every host;
+// crun refuses such a one.
 func hybridControllers() (takeBack func() error) {
 	const file = "/sys/fs/cgroup/unified/cgroup.subtree_control"
 	before, err := os.ReadFile(file)
@@ -78,12 +79,19 @@ func hybridControllers() (takeBack func() error) {
 		if err != nil {
 			return err
 		}
-		for _, name := range strings.Fields(string(after)) {
-			if slices.Contains(strings.Fields(string(before)), name) {
+		was, is := strings.Fields(string(before)), strings.Fields(string(after))
+		for _, name := range slices.Concat(was, is) {
+			sign := ""
+			switch {
+			case !slices.Contains(was, name):
+				sign = "-"
+			case !slices.Contains(is, name):
+				sign = "+"
+			default:
 				continue
 			}
-			if err := os.WriteFile(file, []byte("-"+name), 0); err != nil {
-				return fmt.Errorf("take back controller %s: %w", name, err)
+			if err := os.WriteFile(file, []byte(sign+name), 0); err != nil {
+				return fmt.Errorf("put back controller %s%s of the v2 root: %w", sign, name, err)
 			}
 		}
 		return nil

