@@ -3,7 +3,8 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
+
+	"rt/internal/sys"
 )
 
 // maxInput is far more than any linux.resources or list of mounts has.
@@ -11,16 +12,10 @@ const maxInput = 16 << 20
 
 // readInput reads a document that a command is given: a file, or - for standard input.
 func (p *program) readInput(path string) ([]byte, error) {
-	in := p.stdin
 	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+		return sys.ReadNamed(path, sys.Regular|sys.FIFO, maxInput)
 	}
-	raw, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	raw, err := io.ReadAll(io.LimitReader(p.stdin, maxInput+1))
 	if err == nil && len(raw) > maxInput {
 		err = errors.New("more than the limit of 16 MiB")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/sys"
 	"rt/libcontainer"
 )
 
@@ -38,7 +39,7 @@ func (p *program) listCommand() *cli.Command {
 		if err != nil && len(all) == 0 {
 			return err
 		}
-		passwd, _ := os.ReadFile("/etc/passwd") // without it, owners are numbers
+		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
 		for i := range all {
 			all[i].Owner = userName(string(passwd), all[i].OwnerUID)
 		}

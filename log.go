@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"rt/internal/sys"
 )
 
 type level int
@@ -106,7 +108,7 @@ func (l *logger) failure(err error) {
 func (l *logger) append(at level, text string) {
 	var err error
 	if l.file == nil {
-		l.file, err = os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o644)
+		l.file, err = sys.AppendFile(l.path, 0o644)
 	}
 	if err == nil {
 		_, err = l.file.Write(l.record(at, text))

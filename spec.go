@@ -10,6 +10,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+
+	"rt/internal/sys"
 )
 
 func (p *program) specCommand() *cli.Command {
@@ -36,19 +38,12 @@ func (p *program) specCommand() *cli.Command {
 // writeNew writes config.json in dir, unless there is one.
 func writeNew(dir string, text []byte) error {
 	path := filepath.Join(dir, "config.json")
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	err := sys.CreateFile(path, text, 0o666)
 	if errors.Is(err, os.ErrExist) {
 		//lint:ignore ST1005 runc's words, which scripts match
 		return fmt.Errorf("File %s exists. Remove it first", filepath.Base(path))
 	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
+	return err
 }
 
 // onCgroup2 reports whether /sys/fs/cgroup is the cgroup v2 hierarchy; v1 and hybrid hosts have a tmpfs there.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/sys"
 	"rt/libcontainer"
 )
 
@@ -43,7 +43,7 @@ func (p *program) topCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
-		passwd, _ := os.ReadFile("/etc/passwd") // without it, owners are numbers
+		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
 		list := make([]topProcess, len(all))
 		for i := range all {
 			list[i] = topOf(&all[i], string(passwd))

@@ -3,10 +3,11 @@ package cgroups
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
+
+	"rt/internal/sys"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -138,16 +139,7 @@ func (m *member) ancestors() func(yield func(string) bool) {
 }
 
 func mkdir(dir string) error {
-	for {
-		err := unix.Mkdir(dir, 0o755)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return &os.PathError{Op: "mkdir", Path: dir, Err: err}
-		}
-		return nil
-	}
+	return sys.MakeDir(dir, 0o755)
 }
 
 // checkUnused refuses a cgroup that already existed and is in use: limits, signals and the removal of one

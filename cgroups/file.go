@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +34,7 @@ type Root struct {
 // OpenRoot opens the directory that all freezers are below on nearly every host; nil if there is none.
 func OpenRoot() *Root {
 	for _, dir := range []string{"/sys/fs/cgroup/freezer", "/sys/fs/cgroup"} {
-		if fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		if fd, err := sys.OpenKernelFd(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY); err == nil {
 			return &Root{dir: dir, fd: fd}
 		}
 	}
@@ -53,16 +55,11 @@ func (r *Root) openFile(path string, flags int) (file, error) {
 			at, below = r.fd, name
 		}
 	}
-	for {
-		fd, err := unix.Openat(at, below, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return file{}, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		return file{fd, path}, nil
+	fd, err := sys.OpenKernelFd(at, below, flags|unix.O_NOFOLLOW)
+	if err != nil {
+		return file{}, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	return file{fd, path}, nil
 }
 
 func (f file) close() { _ = unix.Close(f.fd) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,8 +91,8 @@ func (c *Cgroup) delegate(uid int, list string) error {
 		}
 		file := path.Join(dir, name)
 		// Not every controller's files are in every cgroup.
-		if err := unix.Lchown(file, uid, -1); err != nil && (name == "" || err != unix.ENOENT) {
-			return &os.PathError{Op: "chown", Path: file, Err: err}
+		if err := sys.ChownEntry(file, uid); err != nil && (name == "" || !isErrno(err, unix.ENOENT)) {
+			return err
 		}
 	}
 	return nil

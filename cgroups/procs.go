@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -109,7 +111,7 @@ func eachChild(dir string, before, after func(dir string) error) error {
 		return err
 	}
 	if len(dir) > longPath {
-		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		fd, err := sys.OpenKernelFd(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
 		if gone(err) {
 			return nil
 		}
@@ -145,7 +147,7 @@ func childDirs(dir string) ([]string, error) {
 	if err := unix.Lstat(dir, &st); err == nil && st.Nlink == 2 {
 		return nil, nil
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := sys.ReadDir(dir)
 	if gone(err) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

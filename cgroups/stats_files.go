@@ -2,9 +2,10 @@ package cgroups
 
 import (
 	"math"
-	"os"
 	"strconv"
 	"strings"
+
+	"rt/internal/sys"
 )
 
 // nsPerTick: cpuacct.stat counts in units of 1/100 s on every architecture (USER_HZ, times(2)).
@@ -178,7 +179,7 @@ func (rs *readings) hugetlb(sizes map[string]HugetlbStat) {
 	if v1 == nil && v2 == nil {
 		return
 	}
-	entries, _ := os.ReadDir("/sys/kernel/mm/hugepages") // none in a kernel without huge pages
+	entries, _ := sys.ReadDir("/sys/kernel/mm/hugepages") // none in a kernel without huge pages
 	for _, e := range entries {
 		size, ok := pageSize(e.Name())
 		if !ok {

@@ -8,6 +8,7 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/names"
+	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
 
@@ -110,7 +111,7 @@ func (h *hostCheck) linux(s *specs.Spec) {
 	if err == nil && s.Linux.Resources != nil {
 		h.controllers(host, s.Linux.Resources)
 	}
-	if fs, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+	if fs, err := sys.ReadKernelFile("/proc/sys/kernel/osrelease", 256); err == nil {
 		h.kernel(string(fs))
 	}
 }

@@ -106,7 +106,7 @@ func (c *container) dump(o CheckpointOptions) error {
 	} else if err := t.setContents(c, spec); err != nil {
 		return err
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := sys.OpenNull()
 	if err != nil {
 		return err
 	}

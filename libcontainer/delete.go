@@ -54,7 +54,7 @@ func (r *Runtime) Delete(id string, force bool) error {
 
 // held says whether another rt has the lock.
 func (c *container) held() bool {
-	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return false
 	}

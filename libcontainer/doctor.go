@@ -65,12 +65,12 @@ func (r *Runtime) Doctor(o DoctorOptions) (found []Finding, err error) {
 // rtsFiles are all the names that rt gives to what it makes in a container's directory.
 func rtsFiles() []string {
 	return []string{stateFile, configFile, journalFile, startSocket, notifyDir, updateFile, devicesFile, criuRoot,
-		"." + stateFile, "." + updateFile, "." + devicesFile}
+		"." + stateFile, "." + journalFile, "." + updateFile, "." + devicesFile}
 }
 
 // oldDirectories are containers below the root that cannot be used any more.
 func (r *Runtime) oldDirectories(o DoctorOptions) (found []Finding, err error) {
-	entries, err := os.ReadDir(r.Root)
+	entries, err := sys.ReadDir(r.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -89,7 +89,7 @@ func (r *Runtime) oldDirectories(o DoctorOptions) (found []Finding, err error) {
 
 // onlyRts says whether a directory holds only what rt has made. One that somebody else has put there may not be removed.
 func onlyRts(dir string) bool {
-	entries, err := os.ReadDir(dir)
+	entries, err := sys.ReadDir(dir)
 	if err == nil && len(entries) == 0 {
 		return emptyRts(dir)
 	}

@@ -107,7 +107,7 @@ func sameFile(a, b string) bool {
 
 // inUse says whether a process is in a mount namespace; true where that cannot be seen of every process.
 func inUse(mounts uint64) bool {
-	entries, err := os.ReadDir("/proc")
+	entries, err := sys.ReadDir("/proc")
 	if err != nil || unix.Access("/proc/1", unix.F_OK) != nil { // processes are hidden (hidepid)
 		return true
 	}

@@ -34,7 +34,7 @@ type mountTable struct {
 
 func readMounts(pid int, dir string) (*mountTable, error) {
 	proc := "/proc/" + strconv.Itoa(pid)
-	text, err := sys.ReadFile(proc+"/mountinfo", maxFile)
+	text, err := sys.ReadKernelFile(proc+"/mountinfo", maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +241,7 @@ func stdioOf(pid int, t *mountTable) (keys, external []string, err error) {
 
 // mountOf is the id of the mount that an open file is on (proc_pid_fdinfo(5)).
 func mountOf(pid, fd int) (int, error) {
-	text, err := sys.ReadFile("/proc/"+strconv.Itoa(pid)+"/fdinfo/"+strconv.Itoa(fd), 4096)
+	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/fdinfo/"+strconv.Itoa(fd), 4096)
 	if err != nil {
 		return 0, err
 	}

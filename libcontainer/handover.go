@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 
+	"rt/internal/sys"
 	"rt/libcontainer/console"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +46,7 @@ func writePidFile(path string, pid int) error {
 	if path == "" {
 		return nil
 	}
-	if err := writeAtomic(path, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+	if err := sys.ReplaceFile(path, []byte(strconv.Itoa(pid)), 0o644); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil

@@ -36,7 +36,7 @@ func ownCapabilities() uint64 {
 func passwdOf(spec *specs.Spec, rootfs string) (*os.File, error) {
 	for _, m := range spec.Mounts {
 		if filepath.Join("/", m.Destination) == "/etc/passwd" {
-			f, err := sys.Open(m.Source, unix.O_RDONLY|unix.O_NONBLOCK)
+			f, err := sys.OpenFile(unix.AT_FDCWD, m.Source, sys.Regular, unix.O_RDONLY, 0)
 			return f, noPasswd(err)
 		}
 	}
@@ -49,7 +49,7 @@ func passwdOf(spec *specs.Spec, rootfs string) (*os.File, error) {
 }
 
 func passwdBelow(root *os.File) (*os.File, error) {
-	f, err := sys.OpenAt(int(root.Fd()), "etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY,
+	f, err := sys.OpenFile(int(root.Fd()), "etc/passwd", sys.Regular, unix.O_RDONLY,
 		unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	return f, noPasswd(err)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
@@ -84,7 +83,7 @@ func (c *container) mayMount() error {
 
 // runInside has a stub carry out a plan in the container that ends at SyncReady.
 func (c *container) runInside(p *plan.Plan) error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := sys.OpenNull()
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func makeUserNamespace(maps *specs.Linux) (ns *os.File, err error) {
 	if err := ownPrivileges().mapIDs(in.pid, maps); err != nil {
 		return nil, err
 	}
-	return sys.Open("/proc/"+strconv.Itoa(in.pid)+"/ns/user", unix.O_RDONLY)
+	return sys.OpenKernelFile("/proc/"+strconv.Itoa(in.pid)+"/ns/user", unix.O_RDONLY)
 }
 
 // newFS makes a file system outside, as the host's root.

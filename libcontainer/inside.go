@@ -108,7 +108,7 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 		case plan.CgroupDir:
 			return openCgroup(in.Path)
 		case plan.Tasks:
-			return sys.Open(in.Path, unix.O_WRONLY)
+			return sys.OpenKernelFile(in.Path, unix.O_WRONLY)
 		case plan.FIFO:
 			return openFIFO(in.Path)
 		default:
@@ -149,7 +149,7 @@ func openCgroup(path string) (*os.File, error) {
 }
 
 func openNamespace(in plan.Input) (*os.File, error) {
-	f, err := sys.Open(in.Path, unix.O_RDONLY|unix.O_NONBLOCK)
+	f, err := sys.OpenNamespace(in.Path)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package libcontainer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"rt/internal/sys"
@@ -26,7 +28,7 @@ func (c *container) writeJournal() error {
 	if c.RdtOwn {
 		j.RdtGroup = c.RdtGroup
 	}
-	if err := sys.CreateFile(filepath.Join(c.dir, journalFile), j.encode(), 0o600); err != nil {
+	if err := sys.ReplaceFile(filepath.Join(c.dir, journalFile), j.encode(), 0o600); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil
@@ -36,7 +38,7 @@ func (c *container) writeJournal() error {
 func (c *container) readJournal() error {
 	var j journal
 	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
-	if sys.Unseen(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read journal: %w", err)
 	}
 	if err != nil || json.Unmarshal(data, &j) != nil {

@@ -17,7 +17,7 @@ import (
 // List tells about every container below the root, by id. One that vanishes meanwhile is left out; one whose state is
 // garbage is warned about. One that cannot be looked at is an error, beside those that could be.
 func (r *Runtime) List() ([]ContainerState, error) {
-	entries, err := os.ReadDir(r.Root)
+	entries, err := sys.ReadDir(r.Root)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}

@@ -53,7 +53,7 @@ func labelProblem(spec *specs.Spec) (pointer string, err error) {
 
 // checkAppArmor: what is unconfined everywhere needs no AppArmor, and then no step.
 func checkAppArmor(p *specs.Process) error {
-	on, err := sys.ReadFile(appArmorEnabled, 64)
+	on, err := sys.ReadKernelFile(appArmorEnabled, 64)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("ask whether AppArmor is enabled: %w", err)
 	}
@@ -64,7 +64,7 @@ func checkAppArmor(p *specs.Process) error {
 		}
 		return hint.With(errors.New("AppArmor is not enabled on this host"), "remove process.apparmorProfile, or boot with AppArmor")
 	}
-	list, err := sys.ReadFile(appArmorProfiles, 64<<20)
+	list, err := sys.ReadKernelFile(appArmorProfiles, 64<<20)
 	if err != nil || profileLoaded(string(list), p.ApparmorProfile) {
 		return nil // the kernel has the last word when the stub writes the name
 	}

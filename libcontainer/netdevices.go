@@ -61,7 +61,7 @@ func (c *container) noteNetDevices(r *netdev.Record) error {
 	r.Boot = c.rt.bootID()
 	data, err := json.Marshal(r)
 	if err == nil {
-		err = writeAtomic(filepath.Join(c.dir, devicesFile), data, 0o600)
+		err = sys.ReplaceFile(filepath.Join(c.dir, devicesFile), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write journal of network devices: %w", err)
@@ -87,11 +87,14 @@ func (c *container) returnNetDevices() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
+	if sys.Unseen(err) {
 		return fmt.Errorf("bring network devices back: %w", err)
 	}
 	var r netdev.Record
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err == nil {
+		err = json.Unmarshal(data, &r)
+	}
+	if err != nil {
 		c.rt.Warn("bring network devices back: read %s: %v", devicesFile, err) // which no other attempt would make readable
 		return nil
 	}

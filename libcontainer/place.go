@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -63,7 +62,7 @@ func (k *making) takeLimits() error {
 func (k *making) takeDir() error {
 	c := k.c
 	for range 100 {
-		err := os.Mkdir(c.dir, 0o711)
+		err := sys.MakeDir(c.dir, 0o711)
 		if errors.Is(err, fs.ErrExist) {
 			return ErrExists
 		}

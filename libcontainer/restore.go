@@ -139,7 +139,7 @@ func (k *making) protectRoot() (err error) {
 	if !k.spec.Root.Readonly || k.protected || !hasNamespace(k.spec.Linux, specs.MountNamespace) {
 		return nil
 	}
-	ns, err := sys.Open("/proc/"+strconv.Itoa(k.c.Pid)+"/ns/mnt", unix.O_RDONLY)
+	ns, err := sys.OpenKernelFile("/proc/"+strconv.Itoa(k.c.Pid)+"/ns/mnt", unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -290,7 +290,7 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 // startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if
 // rt is killed meanwhile. Mounts that the host makes later reach the container all the same: the namespace is a slave.
 func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
-	if err := os.Mkdir(t.opts.Root, 0o755); err != nil {
+	if err := sys.MakeDir(t.opts.Root, 0o755); err != nil {
 		return fmt.Errorf("make a mount point for the rootfs: %w", err)
 	}
 	done := make(chan struct{})
@@ -343,7 +343,7 @@ func (k *making) moveCriu(t *talk) error {
 	if err := c.cg.JoinAll(t.Pid); err != nil {
 		return err
 	}
-	text, err := sys.ReadFile("/proc/"+strconv.Itoa(t.Pid)+"/cgroup", maxFile)
+	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(t.Pid)+"/cgroup", maxFile)
 	if err != nil {
 		return err
 	}
@@ -380,7 +380,7 @@ func (k *making) serveCriu(n criu.Notification) error {
 
 // lookForNoNewPrivs: CRIU before 4 forgets the flag, and nobody can set it for another process.
 func (k *making) lookForNoNewPrivs() {
-	status, err := sys.ReadFile("/proc/"+strconv.Itoa(k.c.Pid)+"/status", maxFile)
+	status, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(k.c.Pid)+"/status", maxFile)
 	if err == nil && k.spec.Process.NoNewPrivileges && strings.Contains(string(status), "\nNoNewPrivs:\t0\n") {
 		k.c.rt.Warn("/process/noNewPrivileges: this CRIU does not restore it: the container's processes can gain privileges by set-user-ID programs")
 	}

@@ -39,7 +39,7 @@ func (p privileges) admin() bool              { return p.has(unix.CAP_SYS_ADMIN)
 // ownsMounts says whether rt's mount namespace belongs to rt's user namespace or one below it. It does not after
 // `unshare -Ur`, whose root has every capability and may mount nothing (NS_GET_USERNS is EPERM then, ioctl_ns(2)).
 func ownsMounts() bool {
-	f, err := sys.Open("/proc/self/ns/mnt", unix.O_RDONLY)
+	f, err := sys.OpenKernelFile("/proc/self/ns/mnt", unix.O_RDONLY)
 	if err != nil {
 		return false
 	}
@@ -100,7 +100,7 @@ func (p privileges) deniesSetgroups(l *specs.Linux) bool {
 }
 
 func setgroupsDenied(pid string) bool {
-	text, err := sys.ReadFile("/proc/"+pid+"/setgroups", 64)
+	text, err := sys.ReadKernelFile("/proc/"+pid+"/setgroups", 64)
 	return err == nil && strings.HasPrefix(string(text), "deny")
 }
 
@@ -208,9 +208,9 @@ func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {
 // makeRoot makes the directory of the containers. A user's lies in $XDG_RUNTIME_DIR, where old files may be cleaned
 // away but for the sticky bit (XDG Base Directory Specification).
 func (r *Runtime) makeRoot() error {
-	err := os.MkdirAll(r.Root, 0o700)
+	err := sys.MakeDirs(r.Root, 0o700)
 	if xdg := os.Getenv("XDG_RUNTIME_DIR"); err == nil && xdg != "" && r.Root == filepath.Join(xdg, "rt") {
-		_ = unix.Chmod(r.Root, unix.S_ISVTX|0o700)
+		_ = sys.ChmodDir(r.Root, unix.S_ISVTX|0o700)
 	}
 	if err != nil {
 		return rootHint(fmt.Errorf("make root directory: %w", err))
@@ -234,7 +234,7 @@ func namespaceHint() string {
 		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
 			"AppArmor keeps capabilities from user namespaces: give rt a profile with `userns,`, or set sysctl kernel.apparmor_restrict_unprivileged_userns to 0"},
 	} {
-		if text, err := sys.ReadFile(f.path, 64); err == nil && strings.TrimSpace(string(text)) == f.forbids {
+		if text, err := sys.ReadKernelFile(f.path, 64); err == nil && strings.TrimSpace(string(text)) == f.forbids {
 			return f.text
 		}
 	}

@@ -94,8 +94,8 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 }
 
 func (c *container) acquire() error {
-	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) { // a link is none of rt's
 		return ErrNotExist
 	}
 	if err != nil {
@@ -168,21 +168,8 @@ func (c *container) load() error {
 
 // save writes the state so that it is there as a whole or not at all.
 func (c *container) save() error {
-	if err := writeAtomic(filepath.Join(c.dir, stateFile), c.state.encode(), 0o600); err != nil {
+	if err := sys.ReplaceFile(filepath.Join(c.dir, stateFile), c.state.encode(), 0o600); err != nil {
 		return fmt.Errorf("write state: %w", err)
-	}
-	return nil
-}
-
-func writeAtomic(path string, data []byte, mode uint32) error {
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	err := sys.CreateFile(tmp, data, mode)
-	if err == nil {
-		err = unix.Rename(tmp, path)
-	}
-	if err != nil {
-		_ = unix.Unlink(tmp)
-		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
@@ -267,7 +254,7 @@ func (r *Runtime) knowBoot() error {
 	if r.bootKnown {
 		return nil
 	}
-	id, err := sys.ReadFile("/proc/sys/kernel/random/boot_id", 64)
+	id, err := sys.ReadKernelFile("/proc/sys/kernel/random/boot_id", 64)
 	if sys.Unseen(err) {
 		return fmt.Errorf("tell this boot of the machine from others: %w", err)
 	}

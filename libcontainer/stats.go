@@ -3,11 +3,13 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"rt/cgroups"
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
 )
 
 // A ContainerUsage is how a container is doing.
@@ -119,7 +121,7 @@ func percent(used uint64, passed time.Duration) float64 { return float64(used) /
 
 // ids are the names in the root's directory, sorted.
 func (r *Runtime) ids() ([]string, error) {
-	d, err := os.Open(r.Root)
+	d, err := sys.Open(r.Root, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}

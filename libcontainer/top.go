@@ -58,7 +58,7 @@ const perTick = time.Second / 100
 
 func readProcess(pid int, now time.Duration) (*Process, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
-	stat, err := sys.ReadFile(dir+"/stat", maxFile)
+	stat, err := sys.ReadKernelFile(dir+"/stat", maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func readProcess(pid int, now time.Duration) (*Process, error) {
 		return nil, err
 	}
 	// statm, because the kernel adds all processors' counters up for it (Linux 6.17), and not for stat.
-	statm, err := sys.ReadFile(dir+"/statm", maxFile)
+	statm, err := sys.ReadKernelFile(dir+"/statm", maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func readProcess(pid int, now time.Duration) (*Process, error) {
 		pages, _ := strconv.ParseUint(f[1], 10, 63)
 		p.RSS = pages * uint64(os.Getpagesize())
 	}
-	cmdline, err := sys.ReadFile(dir+"/cmdline", maxFile)
+	cmdline, err := sys.ReadKernelFile(dir+"/cmdline", maxFile)
 	if err != nil {
 		return nil, err
 	}

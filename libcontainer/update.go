@@ -132,7 +132,7 @@ func (c *container) noteUpdate(j updateJournal) error {
 	}
 	data, err := json.Marshal(j)
 	if err == nil {
-		err = writeAtomic(filepath.Join(c.dir, updateFile), data, 0o600)
+		err = sys.ReplaceFile(filepath.Join(c.dir, updateFile), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write update journal: %w", err)

@@ -1,11 +1,9 @@
 package libcontainer
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 
 	"rt/internal/sys"
 	"rt/libcontainer/console"
@@ -21,21 +19,9 @@ import (
 // openFIFO opens a FIFO of the host for the stub, with room for a single write: that there is room again says that the byte
 // was read.
 func openFIFO(path string) (*os.File, error) {
-	at, err := sys.Open(path, unix.O_PATH) // a device might do something on being opened
+	f, err := sys.OpenFile(unix.AT_FDCWD, path, sys.FIFO, unix.O_RDWR|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("exec-wait-fifo: %w", err)
-	}
-	defer at.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(at.Fd()), &st); err != nil {
-		return nil, fmt.Errorf("exec-wait-fifo: %w", os.NewSyscallError("fstat", err))
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFIFO {
-		return nil, fmt.Errorf("exec-wait-fifo: %s is not a FIFO", path)
-	}
-	f, err := sys.Open("/proc/self/fd/"+strconv.Itoa(int(at.Fd())), unix.O_RDWR|unix.O_NONBLOCK)
-	if err != nil {
-		return nil, fmt.Errorf("exec-wait-fifo: open %s: %w", path, errors.Unwrap(err))
 	}
 	if err := oneWrite(f); err != nil {
 		f.Close()

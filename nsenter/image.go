@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -49,7 +51,7 @@ func fill(f *os.File) error {
 		_, err = f.Write(data)
 		return err
 	}
-	self, err := os.Open("/proc/self/exe")
+	self, err := sys.OpenKernelFile("/proc/self/exe", unix.O_RDONLY)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(file, unix.O_RDONLY)
+	f, err := OpenFile(unix.AT_FDCWD, file, Regular, unix.O_RDONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestOpen(t *testing.T) {
 	if text, err := io.ReadAll(f); err != nil || string(text) != "text" || f.Name() != file {
 		t.Errorf("%s: %q, %v", f.Name(), text, err)
 	}
-	_, err = Open(file+"x", unix.O_RDONLY)
+	_, err = Open(file+"x", unix.O_PATH)
 	var pe *os.PathError
 	if !errors.Is(err, os.ErrNotExist) || !errors.As(err, &pe) || pe.Path != file+"x" || pe.Op != "open" {
 		t.Errorf("%#v", err)
@@ -57,7 +57,7 @@ func TestOpen(t *testing.T) {
 	if _, err = Open(file, unix.O_RDONLY|unix.O_DIRECTORY); !errors.Is(err, unix.ENOTDIR) {
 		t.Error(err)
 	}
-	if _, err := Open("a\x00b", unix.O_RDONLY); !errors.Is(err, unix.EINVAL) {
+	if _, err := Open("a\x00b", unix.O_PATH); !errors.Is(err, unix.EINVAL) {
 		t.Error(err)
 	}
 }

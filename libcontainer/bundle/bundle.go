@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"rt/internal/sys"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -50,7 +52,7 @@ func LoadFile(dir, file string) (*Bundle, error) {
 	case !filepath.IsAbs(file):
 		file = filepath.Join(resolved, file)
 	}
-	raw, err := readBounded(file, regularOnly)
+	raw, err := readBounded(file, sys.Regular)
 	if errors.Is(err, fs.ErrNotExist) && file == filepath.Join(resolved, "config.json") {
 		return nil, missingConfig{}
 	}
@@ -67,7 +69,7 @@ func LoadFile(dir, file string) (*Bundle, error) {
 // LoadProcess reads a process.json, the `process` object of config.md, from a regular file or a pipe
 // (as the shell's <(...) makes it) of at most 16 MiB. It does not check it: that is CheckProcess.
 func LoadProcess(path string) (*specs.Process, error) {
-	raw, err := readBounded(path, pipeToo)
+	raw, err := readBounded(path, sys.Regular|sys.FIFO)
 	if err != nil {
 		return nil, err
 	}

@@ -74,9 +74,9 @@ func TestLoadErrors(t *testing.T) {
 		{empty + "/nowhere", `open bundle "` + empty + `/nowhere": no such file or directory`, os.ErrNotExist},
 		{filepath.Join(huge, "config.json"), "open " + huge + "/config.json/config.json: not a directory", syscall.ENOTDIR},
 		{"a\x00b", `open bundle "a\x00b": invalid argument`, syscall.EINVAL},
-		{fifo, "read " + fifo + "/config.json: not a regular file", nil},
-		{folder, "read " + folder + "/config.json: not a regular file", nil},
-		{huge, "read " + huge + "/config.json: 104857600 bytes is more than the limit of 16 MiB", nil},
+		{fifo, "open " + fifo + "/config.json: not a regular file", nil},
+		{folder, "open " + folder + "/config.json: not a regular file", nil},
+		{huge, "read " + huge + "/config.json: more than the limit of 16 MiB", nil},
 		{config(t, nil), "decode config.json: line 1 column 1 (byte 0): the file is empty", io.ErrUnexpectedEOF},
 	} {
 		b, err := Load(c.dir)
@@ -182,8 +182,8 @@ func TestLoadProcess(t *testing.T) {
 	}
 	for path, text := range map[string]string{
 		file + "x":  "open " + file + "x: no such file or directory",
-		"/dev/null": "read /dev/null: not a regular file or a pipe",
-		"/dev":      "read /dev: not a regular file or a pipe",
+		"/dev/null": "open /dev/null: not a regular file or a pipe",
+		"/dev":      "open /dev: not a regular file or a pipe",
 	} {
 		if _, err := LoadProcess(path); err == nil || err.Error() != text {
 			t.Errorf("%s: %v", path, err)

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -56,12 +58,12 @@ func connect(path string) (sock int, err error) {
 
 // connectLong goes through a magic link: unlike the path itself it always fits into an address.
 func connectLong(sock int, path string) error {
-	target, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	target, err := sys.Open(path, unix.O_PATH)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(target)
-	return connectTo(sock, "/proc/self/fd/"+strconv.Itoa(target))
+	defer target.Close()
+	return connectTo(sock, "/proc/self/fd/"+strconv.Itoa(int(target.Fd())))
 }
 
 func connectTo(sock int, path string) error {

@@ -176,7 +176,7 @@ func TestDescriptors(t *testing.T) {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.ReadDescriptors(); err == nil || !strings.Contains(err.Error(), "it is no regular file") {
+	if _, err := d.ReadDescriptors(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a FIFO: %v", err)
 	}
 }

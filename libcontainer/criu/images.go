@@ -35,7 +35,7 @@ func OpenDirectory(path string, make bool) (*Directory, error) {
 	if make {
 		_, err := os.Stat(path)
 		made = errors.Is(err, os.ErrNotExist)
-		if err := os.MkdirAll(path, 0o700); err != nil {
+		if err := sys.MakeDirs(path, 0o700); err != nil {
 			return nil, err
 		}
 	}
@@ -79,41 +79,16 @@ func (d *Directory) Within(name string) string { return filepath.Join(d.path, na
 
 // open opens a regular file of the directory.
 func (d *Directory) open(name string) (*os.File, error) {
-	f, err := sys.OpenAt(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+	f, err := sys.OpenFile(int(d.Fd()), name, sys.Regular, unix.O_RDONLY|unix.O_NOFOLLOW, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 	if err != nil {
-		return nil, err
-	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = &os.PathError{Op: "open", Path: d.Within(name), Err: errors.New("it is no regular file")}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", d.path, err)
 	}
 	return f, nil
 }
 
 // write makes a file of the directory anew, whole or not at all. What had the name, be it a link, is replaced.
 func (d *Directory) write(name string, data []byte) error {
-	dir, tmp := int(d.Fd()), "."+name
-	if err := unix.Unlinkat(dir, tmp, 0); err != nil && err != unix.ENOENT {
-		return &os.PathError{Op: "remove", Path: d.Within(tmp), Err: err}
-	}
-	fd, err := unix.Openat(dir, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: d.Within(tmp), Err: err}
-	}
-	f := os.NewFile(uintptr(fd), d.Within(tmp))
-	_, err = f.Write(data)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = unix.Renameat(dir, tmp, dir, name)
-	}
-	if err != nil {
-		_ = unix.Unlinkat(dir, tmp, 0)
+	if err := sys.ReplaceFileAt(int(d.Fd()), name, data, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", d.Within(name), err)
 	}
 	return nil

@@ -19,6 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxFile bounds what is read of the kernel's files: tasks may be a list of all threads of the host.
+const maxFile = 64 << 20
+
 // Root is where resctrl is mounted. Only a configuration that has intelRdt makes anybody look.
 func Root() (string, error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("resctrl"))
@@ -54,7 +57,7 @@ func For(root, id string, c *specs.LinuxIntelRdt) Group {
 // Create makes what there is to make of the group, by the rules of the specification. made is what Remove may take
 // away again, also with an error.
 func (g Group) Create(c *specs.LinuxIntelRdt) (made Group, err error) {
-	return g.create(c, func(dir string) error { return os.Mkdir(dir, 0o755) })
+	return g.create(c, func(dir string) error { return sys.MakeDir(dir, 0o755) })
 }
 
 // create is Create with its own mkdir: in resctrl a new directory has files.
@@ -141,7 +144,7 @@ func (g Group) compare(c *specs.LinuxIntelRdt) error {
 		if want == "" {
 			continue
 		}
-		have, err := os.ReadFile(g.schemataFile())
+		have, err := sys.ReadKernelFile(g.schemataFile(), maxFile)
 		if err != nil {
 			return fmt.Errorf("/linux/intelRdt/%s: %w", field, err)
 		}
@@ -184,7 +187,7 @@ func domains(list string) map[string]string {
 // withReason adds what the kernel has to say about the last command that failed.
 func withReason(err error, dir string) error {
 	for ; len(dir) > 1; dir = filepath.Dir(dir) {
-		text, readErr := os.ReadFile(filepath.Join(dir, "info/last_cmd_status"))
+		text, readErr := sys.ReadKernelFile(filepath.Join(dir, "info/last_cmd_status"), maxFile)
 		if readErr == nil {
 			if reason := strings.TrimSpace(string(text)); reason != "" && reason != "ok" {
 				return hint.With(err, "resctrl says: "+reason)
@@ -214,14 +217,14 @@ func (g Group) Exists() bool { return unix.Access(g.Dir, unix.F_OK) != unix.ENOE
 // RemoveUnused removes a class of service that nobody is in: a create that was killed has made it. The kernel would let a
 // class be removed that is in use.
 func RemoveUnused(dir string) error {
-	tasks, err := os.ReadFile(filepath.Join(dir, "tasks"))
+	tasks, err := sys.ReadKernelFile(filepath.Join(dir, "tasks"), maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("remove class of service: %w", err)
 	}
-	groups, err := os.ReadDir(filepath.Join(dir, "mon_groups"))
+	groups, err := sys.ReadDir(filepath.Join(dir, "mon_groups"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // where there is no monitoring
 		return fmt.Errorf("remove class of service: %w", err)
 	}

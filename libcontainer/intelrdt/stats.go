@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -87,7 +86,7 @@ func (g Group) Stats() (Stats, error) {
 type reader struct{ err error }
 
 func (r *reader) text(path string) string {
-	data, err := sys.ReadFile(path, 1<<20)
+	data, err := sys.ReadKernelFile(path, 1<<20)
 	if err != nil && r.err == nil {
 		r.err = err
 	}
@@ -96,7 +95,7 @@ func (r *reader) text(path string) string {
 
 // optional is a file that not every processor and kernel has.
 func (r *reader) optional(path string) string {
-	data, err := sys.ReadFile(path, 1<<20)
+	data, err := sys.ReadKernelFile(path, 1<<20)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && r.err == nil {
 		r.err = err
 	}
@@ -127,7 +126,7 @@ func (r *reader) memBw(dir string) *MemBwInfo {
 
 // monitored reads the cache domains, in the order of their numbers.
 func (r *reader) monitored(dir string, s *Stats) {
-	entries, err := os.ReadDir(dir)
+	entries, err := sys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && r.err == nil {
 		r.err = err
 	}

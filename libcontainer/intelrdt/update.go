@@ -3,11 +3,12 @@ package intelrdt
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"rt/internal/sys"
 )
 
 // A Change is an update of schemata that can be taken back.
@@ -21,7 +22,7 @@ var errChanged = errors.New("somebody else has changed it since")
 
 // Change says what is to be changed of the group, for Write and Restore.
 func (g Group) Change(lines []string) (Change, error) {
-	text, err := os.ReadFile(g.schemataFile())
+	text, err := sys.ReadKernelFile(g.schemataFile(), maxFile)
 	if err != nil {
 		return Change{}, fmt.Errorf("read schemata: %w", err)
 	}
@@ -42,7 +43,7 @@ func resource(line string) string {
 
 // Restore writes what the group had before a change that may have been made.
 func (g Group) Restore(c Change) error {
-	text, err := os.ReadFile(g.schemataFile())
+	text, err := sys.ReadKernelFile(g.schemataFile(), maxFile)
 	if err != nil {
 		return fmt.Errorf("read schemata: %w", err)
 	}

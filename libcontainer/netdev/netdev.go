@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/sys"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -121,10 +122,10 @@ func prepare(path string) (m *Moved, err error) {
 			m.Close()
 		}
 	}()
-	if m.host, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+	if m.host, err = sys.OpenKernelFile("/proc/thread-self/ns/net", unix.O_RDONLY); err != nil {
 		return m, err
 	}
-	if m.ns, err = os.Open(path); err != nil {
+	if m.ns, err = sys.OpenNamespace(path); err != nil {
 		return m, err
 	}
 	var a, b unix.Stat_t
@@ -253,7 +254,7 @@ func (m *Moved) Close() {
 
 // LoopbackUp brings up lo in the network namespace at path.
 func LoopbackUp(path string) error {
-	ns, err := os.Open(path)
+	ns, err := sys.OpenNamespace(path)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -36,10 +38,10 @@ type Proxy struct {
 // MakeDir makes the directory that is bind-mounted, mode 0755. create needs no more than that: the socket may
 // come later, with start.
 func MakeDir(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := sys.MakeDir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make notify directory: %w", err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask is, the container's user must get through
+	if err := sys.ChmodDir(dir, 0o755); err != nil { // whatever the umask is, the container's user must get through
 		return fmt.Errorf("make notify directory: %w", err)
 	}
 	return nil
@@ -64,11 +66,12 @@ func New(dir, hostSocket string) (*Proxy, error) {
 
 // bind goes through a descriptor of the directory, because dir may be longer than an address can be (107 bytes).
 func bind(dir string) (sock int, err error) {
-	d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	at, err := sys.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(d)
+	defer at.Close()
+	d := int(at.Fd())
 	sock, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, err
@@ -76,7 +79,7 @@ func bind(dir string) (sock int, err error) {
 	unix.Unlinkat(d, socketName, 0) // if it matters that this fails, bind will say so
 	err = unix.Bind(sock, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(d) + "/" + socketName})
 	if err == nil {
-		err = unix.Fchmodat(d, socketName, 0o777, 0) // any user of the container may send (unix(7))
+		err = sys.ChmodSocket(d, socketName, 0o777) // any user of the container may send (unix(7))
 	}
 	if err != nil {
 		unix.Close(sock)

@@ -219,7 +219,7 @@ func TestExecWaitFIFOErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, text := range map[string]string{
-		c.file("file", "", 0o600): "is not a FIFO", "/dev/null": "is not a FIFO", c.dir: "is not a FIFO",
+		c.file("file", "", 0o600): "not a FIFO", "/dev/null": "not a FIFO", c.dir: "not a FIFO",
 		filepath.Join(c.dir, "none"): "no such file or directory", full: "somebody has written 100 bytes into it",
 	} {
 		c.execWith([]string{"--exec-wait-fifo", path}, "true").exits(255).says(text).oneError()

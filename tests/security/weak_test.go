@@ -37,6 +37,9 @@ var flaws = []flaw{
 	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
 	{"unmount behind links", "nsenter/mounts.c", "path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, K_NO_SYMLINKS));\n\tTRY(c, \"fstatfs\", fstatfs(dir, &fs));",
 		"path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0));\n\tfs.f_type = 0;", "TestHotplugLinks"},
+	{"devices are opened like files", "internal/sys/open.go", "if !kinds.has(st.Mode) {", "if st.Mode&unix.S_IFMT == unix.S_IFLNK {", "TestDeviceAsPasswd"},
+	{"FIFOs are opened like files", "internal/sys/open.go", "if !kinds.has(st.Mode) {", "if st.Mode&unix.S_IFMT == unix.S_IFLNK {", "TestOddStateFiles"},
+	{"files are written through links", "internal/sys/write.go", "unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW", "unix.O_CREAT|unix.O_TRUNC", "TestPidFileThroughLink"},
 }
 
 // TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each

@@ -1,0 +1,226 @@
+package security
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// What rt opens: a file that others have made is looked at first. A device node is never opened, for its driver would be
+// called with the rights of the host's root and outside of the container's device rules; a FIFO is not waited for.
+
+// A watch tells of files that are opened, whoever does it and whatever they are. O_PATH opens nothing.
+type watch struct {
+	t  *testing.T
+	fd int
+}
+
+func newWatch(t *testing.T, files ...string) *watch {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	for _, file := range files {
+		_, err := unix.InotifyAddWatch(fd, file, unix.IN_OPEN|unix.IN_DONT_FOLLOW)
+		must(t, err)
+	}
+	return &watch{t, fd}
+}
+
+// opened says whether one of the files was opened since the last look.
+func (w *watch) opened() bool {
+	w.t.Helper()
+	var buf [4096]byte
+	n, err := unix.Read(w.fd, buf[:])
+	if err == unix.EAGAIN {
+		return false
+	}
+	must(w.t, err)
+	for at := 0; at+unix.SizeofInotifyEvent <= n; {
+		e := (*unix.InotifyEvent)(unsafe.Pointer(&buf[at]))
+		if e.Mask&unix.IN_OPEN != 0 { // and not IN_IGNORED, of a file that is removed
+			return true
+		}
+		at += unix.SizeofInotifyEvent + int(e.Len)
+	}
+	return false
+}
+
+// zero makes a node of /dev/zero: one that does nothing when it is opened, so that the tests harm no machine.
+func zero(t *testing.T, path string) {
+	t.Helper()
+	must(t, os.RemoveAll(path))
+	must(t, unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))))
+}
+
+// TestWatchSees: the watch that the other tests rely on does see a device being opened, and not being looked at.
+func TestWatchSees(t *testing.T) {
+	node := filepath.Join(t.TempDir(), "node")
+	zero(t, node)
+	w := newWatch(t, node)
+	fd, err := unix.Open(node, unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	unix.Close(fd)
+	if w.opened() {
+		t.Error("O_PATH is seen")
+	}
+	fd, err = unix.Open(node, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	unix.Close(fd)
+	if !w.opened() {
+		t.Error("an open is not seen")
+	}
+}
+
+// TestDeviceAsPasswd: HOME is looked up in a passwd file that is a device node, which containers may make by default.
+func TestDeviceAsPasswd(t *testing.T) {
+	v := newVictim(t, capable(strongCaps), args("true"))
+	passwd := v.rootfs + "/etc/passwd"
+	zero(t, passwd)
+	w := newWatch(t, passwd)
+	v.run().ok(t)
+	if w.opened() {
+		t.Error("run opens a device of the image as /etc/passwd")
+	}
+	v.spec.Process.Args = []string{"sleep", "1000"}
+	v.write()
+	v.up()
+	w.opened()
+	v.exec("true").ok(t)
+	if w.opened() {
+		t.Error("exec opens a device of the image as /etc/passwd")
+	}
+	v.remove()
+	must(t, os.Remove(passwd))
+	v.file("bundle/rootfs/etc/passwd", "", 0o644)
+	source := v.dir + "/node"
+	zero(t, source)
+	w = newWatch(t, source)
+	v.spec.Process.Args = []string{"true"}
+	v.spec.Mounts = append(v.spec.Mounts, specs.Mount{Destination: "/etc/passwd", Type: "bind", Source: source, Options: []string{"bind"}})
+	v.write()
+	v.run().ok(t)
+	if w.opened() {
+		t.Error("run opens a device that a volume has as /etc/passwd")
+	}
+}
+
+// TestOddStateFiles: what lies in the state directory under the names of rt's own files is a FIFO or a device, as of a --root that
+// others can write to, or a container that was given its state directory. No command waits for it or opens it.
+func TestOddStateFiles(t *testing.T) {
+	for _, name := range []string{"state.json", "config.json", "journal", "update", "netdevs"} {
+		for kind, make := range map[string]func(path string) error{
+			"a FIFO":   func(path string) error { return unix.Mkfifo(path, 0o600) },
+			"a device": func(path string) error { return unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))) },
+		} {
+			t.Run(name+" is "+kind, func(t *testing.T) {
+				v := newVictim(t, args("sleep", "1000")).up()
+				dir := v.dir + "/root/" + v.id + "/"
+				aside := v.dir + "/aside"
+				must(t, os.CopyFS(aside, os.DirFS(dir)))
+				t.Cleanup(func() { // so that the container can be deleted whatever has failed
+					if os.Remove(dir+name) == nil {
+						for _, f := range []string{"state.json", "config.json", "journal"} {
+							data, err := os.ReadFile(aside + "/" + f)
+							must(t, err)
+							must(t, os.WriteFile(dir+f, data, 0o600))
+						}
+					}
+				})
+				if name == "journal" { // which is read where there is no state
+					must(t, os.Remove(dir+"state.json"))
+				}
+				must(t, os.RemoveAll(dir+name))
+				must(t, make(dir+name))
+				w := newWatch(t, dir+name)
+				for _, args := range [][]string{{"list"}, {"state", v.id}, {"ps", v.id}, {"doctor"}, {"kill", v.id, "CONT"}, {"exec", v.id, "true"},
+					{"pause", v.id}, {"resume", v.id}, {"delete", v.id}, {"delete", "--force", v.id}} {
+					if r := v.do(call{args: args, limit: patience / 6}); w.opened() && !r.hung {
+						t.Errorf("%s opens it", strings.Join(args, " "))
+					} else if r.hung {
+						break
+					}
+				}
+				// Only what the journal names cannot be known without it.
+				if _, err := os.Stat(dir); (err == nil) != (name == "journal") {
+					t.Errorf("after delete --force: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// TestOddNamedFiles: files that a configuration or a command line names are devices.
+func TestOddNamedFiles(t *testing.T) {
+	v := newVictim(t, args("true"))
+	node := v.dir + "/node"
+	zero(t, node)
+	w := newWatch(t, node)
+	v.spec.Linux.Namespaces = append(v.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UTSNamespace, Path: node})
+	for i, ns := range v.spec.Linux.Namespaces {
+		if ns.Type == specs.UTSNamespace {
+			v.spec.Linux.Namespaces[i].Path = node
+			v.spec.Linux.Namespaces = v.spec.Linux.Namespaces[:len(v.spec.Linux.Namespaces)-1]
+			break
+		}
+	}
+	v.spec.Hostname = ""
+	v.write()
+	for _, args := range [][]string{v.with("run"), {"check", v.dir + "/bundle"}} {
+		if r := v.rt(args...); r.code == 0 || w.opened() {
+			t.Errorf("a device as a namespace is opened, or taken for one: %s", r)
+		}
+	}
+	must(t, os.Remove(v.dir+"/bundle/config.json"))
+	must(t, os.Link(node, v.dir+"/bundle/config.json"))
+	for _, args := range [][]string{v.with("run"), {"check", v.dir + "/bundle"}, {"plan", v.dir + "/bundle"}} {
+		if r := v.rt(args...); r.code == 0 || w.opened() {
+			t.Errorf("a device as config.json is opened, or taken for one: %s", r)
+		}
+	}
+	v.spec.Linux.Namespaces = v.spec.Linux.Namespaces[:0:0]
+	must(t, os.Remove(v.dir+"/bundle/config.json"))
+	v.spec = defaultSpec(v.id)
+	args("sleep", "1000")(v)
+	v.write()
+	v.up()
+	for _, args := range [][]string{{"exec", "--process", node, v.id}, {"update", "--resources", node, v.id}, {"mounts", "add", v.id, node},
+		{"exec", "--exec-wait-fifo", node, v.id, "true"}} {
+		if r := v.rt(args...); r.code == 0 || w.opened() {
+			t.Errorf("a device on the command line is opened, or taken for a file: %s", r)
+		}
+	}
+}
+
+// TestPidFileThroughLink: the pid file goes to a directory that others can write to. They have put something there under the
+// name by which rt writes it first. Succeeds against rt before it made new files only.
+func TestPidFileThroughLink(t *testing.T) {
+	for name, put := range map[string]func(v *victim, path string) error{
+		"a link to a file": func(v *victim, path string) error { return os.Symlink(v.outside+"/secret", path) },
+		"a link to none":   func(v *victim, path string) error { return os.Symlink(v.outside+"/new", path) },
+		"a second name":    func(v *victim, path string) error { return os.Link(v.outside+"/secret", path) },
+		"a FIFO":           func(v *victim, path string) error { return unix.Mkfifo(path, 0o666) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("sleep", "1000"))
+			dir := v.dir + "/others"
+			must(t, os.Mkdir(dir, 0o777))
+			must(t, put(v, dir+"/.pid"))
+			must(t, put(v, dir+"/pid"))
+			r := v.do(call{args: []string{"create", "--bundle", v.dir + "/bundle", "--pid-file", dir + "/pid", v.id}, limit: patience / 6})
+			v.untouched()
+			if r.hung {
+				return
+			}
+			r.ok(t)
+			if st, err := os.Lstat(dir + "/pid"); err != nil || !st.Mode().IsRegular() {
+				t.Errorf("the pid file: %v, %v", st, err)
+			}
+		})
+	}
+}
