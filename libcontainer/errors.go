@@ -80,6 +80,8 @@ const namespacesHint = "a limit on namespaces is reached: see /proc/sys/user/max
 
 func noMoreNamespaces(errno unix.Errno) bool { return errno == unix.ENOSPC || errno == unix.EUSERS }
 
+const mountsHint = "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max"
+
 const filesHint = "the hard limit on open files of rt's caller is too low for so many mounts: ulimit -Hn shows it"
 
 // Hint says what usually helps.

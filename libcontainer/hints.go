@@ -10,14 +10,32 @@ import (
 
 const lockedFlags = "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
 
+const belowHint = "other file systems are mounted below it, which cannot be left out in a user namespace: bind it with rbind"
+
+func treeHint(s nsenter.RequestTree, e *StepError) string {
+	switch {
+	case e.Call == "mount_setattr":
+		return idMapHint(e.Errno, fsTypeAt(s.Path), s.Recursive && s.MapAll)
+	case e.Errno == unix.EINVAL && !s.Recursive:
+		return belowHint
+	case e.Errno == unix.ENOSPC: // a detached mount has a mount namespace
+		return mountsHint
+	case e.Errno == unix.EMFILE:
+		return filesHint
+	}
+	return ""
+}
+
 // userNamespaceHint is for the refusals that user namespaces bring with them (user_namespaces(7),
 // mount_namespaces(7)): the kernel says EPERM or EINVAL to most.
 func userNamespaceHint(e *StepError) string {
 	switch s := e.Item.Step.(type) {
 	case nsenter.OpenTree:
 		if e.Errno == unix.EINVAL {
-			return "other file systems are mounted below it, which cannot be left out in a user namespace: bind it with rbind"
+			return belowHint
 		}
+	case nsenter.RequestTree:
+		return treeHint(s, e)
 	case nsenter.JoinNS:
 		if e.Errno == unix.EPERM {
 			return "a namespace is joined with the rights in the user namespace that it belongs to"
@@ -39,8 +57,8 @@ func userNamespaceHint(e *StepError) string {
 			return lockedFlags
 		}
 	case nsenter.Mknod:
-		if e.Errno == unix.EPERM {
-			return "in a user namespace no device can be made; the host's are bound, if they have the same path below /dev"
+		if e.Errno == unix.EPERM || e.Errno == unix.ENODEV {
+			return "in a user namespace no device can be made; the host's are bound, if they have the same path and number below /dev"
 		}
 	case nsenter.MountFS:
 		return mountHint(s, e)

@@ -52,15 +52,26 @@ func explainIDMap(err error, in plan.Input) error {
 		fstype = fsTypeAt(in.Path)
 	}
 	failed := fmt.Errorf("id-map %s (%s): %w", in.Path, fstype, err)
-	switch {
-	case errors.Is(err, unix.EINVAL) && in.IDMap.Recursive && in.Recursive:
-		return hint.With(failed, "the file system, or one of those mounted below it, does not support id-mapped mounts; idmap instead of ridmap maps the top only")
-	case errors.Is(err, unix.EINVAL):
-		return hint.With(failed, "file systems of type "+fstype+" do not support id-mapped mounts on this kernel")
-	case errors.Is(err, unix.EPERM):
-		return hint.With(failed, "it takes root outside of any user namespace, and a mount that is not id-mapped already")
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return failed
+	}
+	if text := idMapHint(errno, fstype, in.IDMap.Recursive && in.Recursive); text != "" {
+		return hint.With(failed, text)
 	}
 	return failed
+}
+
+func idMapHint(errno unix.Errno, fstype string, recursive bool) string {
+	switch {
+	case errno == unix.EINVAL && recursive:
+		return "the file system, or one of those mounted below it, does not support id-mapped mounts; idmap instead of ridmap maps the top only"
+	case errno == unix.EINVAL:
+		return "file systems of type " + fstype + " do not support id-mapped mounts on this kernel"
+	case errno == unix.EPERM:
+		return "it takes root outside of any user namespace, and a mount that is not id-mapped already"
+	}
+	return ""
 }
 
 // fsTypeAt is for an error: mountinfo is not read otherwise.

@@ -101,6 +101,8 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 			return sys.OpenTree(in.Path, in.Recursive)
 		case plan.NewFS:
 			return newFS(in.FS)
+		case plan.MapOfIDs:
+			return maps.namespace(in.IDMap)
 		case plan.Namespace:
 			return openNamespace(in)
 		case plan.Directory:
@@ -115,7 +117,7 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 			return own(in)
 		}
 	}()
-	if err == nil && in.IDMap != nil {
+	if err == nil && in.IDMap != nil && in.Kind != plan.MapOfIDs {
 		if err = maps.apply(f, in); err != nil {
 			f.Close()
 		}
@@ -127,7 +129,7 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 	case errors.Is(err, unix.EMFILE):
 		err = hint.With(err, filesHint)
 	case in.Kind == plan.Tree && errors.Is(err, unix.ENOSPC): // a detached mount has a mount namespace
-		err = hint.With(err, "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max")
+		err = hint.With(err, mountsHint)
 	}
 	return f, err
 }
@@ -366,9 +368,11 @@ func (in *inside) abandon() {
 		return
 	}
 	in.stub.Close()
-	in.reapCloner()
 	if in.pid != 0 {
 		_ = unix.Kill(in.pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
+	}
+	in.reapCloner() // which waits for its opener, and that for the container's process
+	if in.pid != 0 {
 		// A dead child in its pid namespace that nobody knows, as a hook's stub was killed before it could tell, would
 		// keep it from ending.
 		sys.ReapUntil(in.pid)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -52,16 +53,33 @@ static int same_node(int node, const struct step *s)
 	return (st.st_mode & S_IFMT) == (s->a[0] & S_IFMT) && (S_ISFIFO(st.st_mode) || st.st_rdev == s->a[1]);
 }
 
-/* Binds the host's node, where the kernel lets nobody make one (a user namespace). */
+/* Says which device the host has, and which one was asked for. */
+static int wrong_node(struct ctx *c, const struct stat *st, const struct step *s)
+{
+	const char *want = S_ISBLK(s->a[0]) ? "b" : "c";
+	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
+		snprintf(c->note, sizeof c->note, "the host's node is %s %u:%u, not %s %u:%u", S_ISBLK(st->st_mode) ? "b" : "c",
+			 major(st->st_rdev), minor(st->st_rdev), want, major(s->a[1]), minor(s->a[1]));
+	else
+		snprintf(c->note, sizeof c->note, "what the host has there is not device %s %u:%u", want, major(s->a[1]), minor(s->a[1]));
+	c->what = c->note;
+	return -ENODEV;
+}
+
+/* Binds the host's node, where the kernel lets nobody make one (a user namespace). It must be the device that was asked for. */
 static int bind_node(struct ctx *c, const struct step *s)
 {
+	struct stat st;
 	int tree = slot(c, s->a[4]);
 	int at = open_target(c, s->str[0], 0, 0644, 0);
 	if (at < 0)
 		return at;
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE));
-	return attach(c, tree, at, 0, 0);
+	TRY(c, "fstat", fstat(tree, &st));
+	if (!same_node(tree, s))
+		return wrong_node(c, &st, s);
+	return attach(c, state(c, tree, MS_PRIVATE), at, 0, 0);
 }
 
 /*
@@ -130,7 +148,7 @@ STEP(console)
 		if (at < 0)
 			return at;
 		TRY(c, "open_tree", tree = k_open_tree(slave, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
-		int r = attach(c, tree, at, 0, 0);
+		int r = attach(c, state(c, tree, MS_PRIVATE), at, 0, 0);
 		if (r < 0)
 			return r;
 	}

@@ -22,7 +22,7 @@ struct k_open_how { uint64_t flags, mode, resolve; };
 enum { K_NO_XDEV = 1, K_NO_MAGICLINKS = 2, K_NO_SYMLINKS = 4, K_BENEATH = 8, K_IN_ROOT = 16 };
 
 struct k_mount_attr { uint64_t attr_set, attr_clr, propagation, userns_fd; };
-enum { K_ATTR_RDONLY = 1, K_ATTR_NOSUID = 2, K_ATTR_NODEV = 4, K_ATTR_NOEXEC = 8 };
+enum { K_ATTR_RDONLY = 1, K_ATTR_NOSUID = 2, K_ATTR_NODEV = 4, K_ATTR_NOEXEC = 8, K_ATTR_IDMAP = 0x100000 };
 
 struct k_clone_args {
 	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,

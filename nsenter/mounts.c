@@ -49,12 +49,12 @@ STEP(attach_root)
 	c->what = "rootfs changed while it was opened";
 	if (want.st_dev != have.st_dev || want.st_ino != have.st_ino)
 		return -ESTALE;
-	int r = set_attr(c, tree, K_RECURSIVE, 0, 0, s->a[1]);
-	if (r < 0)
-		return r;
-	TRY(c, "move_mount", k_move_mount(tree, at));
+	struct tree t = state(c, tree, s->a[1]);
+	if (t.fd < 0)
+		return t.fd;
+	TRY(c, "move_mount", k_move_mount(t.fd, at));
 	close(at);
-	c->root = tree;
+	c->root = t.fd;
 	return 0;
 }
 
@@ -121,24 +121,47 @@ static int open_protected(struct ctx *c, const char *path)
 	return path_open(c->root, path, O_PATH, 0);
 }
 
+/* The mount of a new file system is nobody's peer. */
+struct tree fresh(int fd)
+{
+	return (struct tree){fd};
+}
+
+/*
+ * States the propagation of a whole detached clone: MS_PRIVATE, MS_SLAVE, or MS_SHARED where the configuration asks that it
+ * stays what its source is. A clone is its source's peer until then: what a container mounts over it appears on the host.
+ */
+struct tree state(struct ctx *c, int fd, uint64_t propagation)
+{
+	int r = 0;
+	c->what = "the tree's propagation is not stated";
+	if (propagation != MS_PRIVATE && propagation != MS_SLAVE && propagation != MS_SHARED)
+		return (struct tree){-EINVAL};
+	if (propagation != MS_SHARED)
+		r = set_attr(c, fd, K_RECURSIVE, 0, 0, propagation);
+	return (struct tree){r < 0 ? r : fd};
+}
+
 /* Moves a tree onto its target, gives it the propagation that was asked for, and closes both. A directory over a file or
  * the reverse is EINVAL (do_move_mount), which says nothing; mount(2) says ENOTDIR, and by that engines explain it. */
-int attach(struct ctx *c, int tree, int at, int recursive, uint64_t propagation)
+int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t propagation)
 {
 	struct stat what, where;
+	if (tree.fd < 0)
+		return tree.fd;
 	c->what = "move_mount";
-	if (k_move_mount(tree, at) < 0) {
+	if (k_move_mount(tree.fd, at) < 0) {
 		int err = errno;
-		if (err == EINVAL && fstat(tree, &what) == 0 && fstat(at, &where) == 0 && !S_ISDIR(what.st_mode) != !S_ISDIR(where.st_mode))
+		if (err == EINVAL && fstat(tree.fd, &what) == 0 && fstat(at, &where) == 0 && !S_ISDIR(what.st_mode) != !S_ISDIR(where.st_mode))
 			err = ENOTDIR;
 		return -err;
 	}
-	int r = set_attr(c, tree, recursive ? K_RECURSIVE : 0, 0, 0, propagation);
+	int r = set_attr(c, tree.fd, recursive ? K_RECURSIVE : 0, 0, 0, propagation);
 	close(at);
 	if (c->undo >= 0 && c->nplaced < MAX_UNDO)
-		c->placed[c->nplaced++] = tree;
+		c->placed[c->nplaced++] = tree.fd;
 	else
-		close(tree);
+		close(tree.fd);
 	return r;
 }
 
@@ -254,7 +277,7 @@ STEP(mount_fs)
 		close(at);
 		return 0;
 	}
-	return attach(c, mnt, at, (int)s->a[3], s->a[2]);
+	return attach(c, fresh(mnt), at, (int)s->a[3], s->a[2]);
 }
 
 /*
@@ -271,15 +294,16 @@ STEP(mount_tree)
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE | rec));
 	/* Propagation: what a mount has by its place, then what was asked for: a slave may be shared again below. */
-	if ((r = set_attr(c, tree, 0, s->a[1], s->a[2], 0)) < 0 ||
-	    (r = set_attr(c, tree, K_RECURSIVE, s->a[3], s->a[4], 0)) < 0 ||
-	    (r = set_attr(c, tree, K_RECURSIVE, 0, 0, s->a[5] >> 32)) < 0)
+	if ((r = set_attr(c, tree, 0, s->a[1], s->a[2], 0)) < 0 || (r = set_attr(c, tree, K_RECURSIVE, s->a[3], s->a[4], 0)) < 0)
 		return r;
+	struct tree t = state(c, tree, s->a[5] >> 32);
+	if (t.fd < 0)
+		return t.fd;
 	TRY(c, "fstat", fstat(tree, &st));
 	if ((r = remember(c, tree, s->str[0])) < 0)
 		return r;
 	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7]);
-	return at < 0 ? at : attach(c, tree, at, s->a[6] & 2, s->a[5] & 0xffffffff);
+	return at < 0 ? at : attach(c, t, at, s->a[6] & 2, s->a[5] & 0xffffffff);
 }
 
 /* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system, 1 if it is
@@ -344,7 +368,8 @@ STEP(readonly_path)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
 	int r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
-	return r < 0 ? r : attach(c, tree, at, 0, 0);
+	/* What is mounted later where its source gets it appears below it; nothing goes the other way. */
+	return r < 0 ? r : attach(c, state(c, tree, MS_SLAVE), at, 0, 0);
 }
 
 /* The container's /dev/null, if it is one: a forged one would unmask what it is mounted over (CVE-2025-31133). */
@@ -391,5 +416,5 @@ STEP(mask_path)
 			return r;
 		TRY(c, "open_tree", tree = k_open_tree(c->null, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	}
-	return tree < 0 ? tree : attach(c, tree, at, 0, 0);
+	return tree < 0 ? tree : attach(c, state(c, tree, MS_PRIVATE), at, 0, 0);
 }

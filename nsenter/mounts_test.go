@@ -86,7 +86,8 @@ func TestAttachRoot(t *testing.T) {
 	start(t, attach(none(root+"/link/../real"))).fails(2, unix.ELOOP, "open rootfs")
 	start(t, attach(nsenter.AttachRoot{Tree: 0, Path: root}), openTree(t, other)).
 		fails(2, unix.ESTALE, "rootfs changed while it was opened")
-	start(t, attach(nsenter.AttachRoot{Tree: 0, Path: root}), open(t, root, os.O_RDONLY)).fails(2, unix.EINVAL, "move_mount")
+	start(t, attach(nsenter.AttachRoot{Tree: 0, Path: root}), openTree(t, root)).fails(2, unix.EINVAL, "the tree's propagation is not stated")
+	start(t, attach(nsenter.AttachRoot{Tree: 0, Path: root, Propagation: unix.MS_SHARED}), open(t, root, os.O_RDONLY)).fails(2, unix.EINVAL, "move_mount")
 }
 
 func TestMountFS(t *testing.T) {
@@ -172,6 +173,10 @@ func TestMountTree(t *testing.T) {
 	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = src, "/file" }))).fails(before, unix.ENOTDIR, "move_mount")
 	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = root+"/file", "/dir" }))).fails(before, unix.ENOTDIR, "move_mount")
 	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Set = src, "/t", 1<<40 }))).fails(before, unix.EINVAL, "mount_setattr")
+	for _, place := range []uint64{0, unix.MS_UNBINDABLE, unix.MS_REC | unix.MS_PRIVATE} {
+		start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Place = src, "/t", place }))).
+			fails(before, unix.EINVAL, "the tree's propagation is not stated")
+	}
 }
 
 func TestRemount(t *testing.T) {

@@ -33,7 +33,7 @@ static int refused(int err)
 /*
  * a: CLONE_NEW* flags, slot of a cgroup v2 directory or NO_FD; if it is refused there, rt moves it. The child is
  * rt's child (CLONE_PARENT, which wants exit_signal 0 and inherits ours) and goes on with the next step; this process
- * tells rt its pid and ends.
+ * tells rt its pid and ends, after the opener if it has one.
  */
 STEP(clone)
 {
@@ -49,8 +49,11 @@ STEP(clone)
 		pid = syscall(NR_clone3, &args, sizeof args);
 	}
 	TRY(c, "clone3", pid);
-	if (pid > 0)
-		_exit(talk_send(c, R_PID, (int32_t)pid, NULL, -1) < 0);
+	if (pid > 0) {
+		int lost = talk_send(c, R_PID, (int32_t)pid, NULL, -1) < 0;
+		reap_opener(c);
+		_exit(lost);
+	}
 	if (s->a[1] != NO_FD)
 		close(slot(c, s->a[1]));
 	if (!outside)

@@ -142,7 +142,7 @@ func TestUserNamespace(t *testing.T) {
 	plan := func(n nsenter.Mknod) steps {
 		n.Mode, n.Dev, n.HostNode = unix.S_IFCHR|0o666, unix.Mkdev(1, 3), nsenter.NoSlot
 		return steps{userClone, mapIDs, nsenter.SetIDs{}, nsenter.Propagation{Flags: unix.MS_REC | unix.MS_PRIVATE},
-			nsenter.AttachRoot{Tree: nsenter.NoSlot, Path: root},
+			nsenter.AttachRoot{Tree: nsenter.NoSlot, Path: root, Propagation: unix.MS_PRIVATE},
 			nsenter.MountFS{Type: "tmpfs", Target: "/tmp", Source: "tmpfs"}, n, stop}
 	}
 	for _, bind := range []bool{false, true} {
@@ -153,6 +153,8 @@ func TestUserNamespace(t *testing.T) {
 	}
 	mapped(plan(nsenter.Mknod{Path: "/tmp/null"})).fails(6, unix.EPERM, "mknodat")
 	mapped(plan(nsenter.Mknod{Path: "/tmp/null", HostPath: "/dev/rt-test-none"})).fails(6, unix.ENOENT, "open_tree")
+	mapped(plan(nsenter.Mknod{Path: "/tmp/null", HostPath: "/dev/zero"})).fails(6, unix.ENODEV, "the host's node is c 1:5, not c 1:3")
+	mapped(plan(nsenter.Mknod{Path: "/tmp/null", HostPath: "/etc/passwd"})).fails(6, unix.ENODEV, "what the host has there is not device c 1:3")
 }
 
 // cgroup makes a cgroup in the first hierarchy of a type.

@@ -220,7 +220,7 @@ STEP(close_fds)
 		kept = next_kept(c, at);
 		TRY(c, "close_range", close_from_to(at, kept == ~0u ? kept : kept - 1));
 	}
-	c->proc = c->null = c->mask = -1;
+	c->proc = c->null = c->mask = c->opener = -1;
 	c->nfds = 0;
 	return 0;
 }

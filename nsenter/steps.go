@@ -75,6 +75,21 @@ type (
 		Path      string
 		Recursive bool
 	}
+	// Opener forks the process that opens the trees of RequestTree with the credentials that the stub has now, in the mount
+	// namespace of OpenerJoin, or in a copy of the host's mounts that belongs to the user namespace User.
+	Opener struct{ User Slot }
+	// OpenerJoin takes the opener into the mount namespace of this process.
+	OpenerJoin struct{}
+	// RequestTree has the opener clone the mount at a path of the host into Tree.
+	RequestTree struct {
+		Tree      Slot
+		Path      string
+		Recursive bool
+		Map       Slot // a user namespace by which the ids of the tree are mapped
+		MapAll    bool // of every mount of the tree
+	}
+	// OpenerEnd waits until the opener has ended.
+	OpenerEnd struct{}
 	// SetIDs makes the process uid and gid of the user namespace it has entered.
 	SetIDs struct{ UID, GID uint32 }
 	// CgroupJoin enters a cgroup v1 directory by its tasks file.
@@ -118,7 +133,7 @@ type (
 		Target, Source string
 		Set, Clear     uint64 // MOUNT_ATTR_* of the top
 		SetAll, ClrAll uint64 // of every mount of the tree
-		Place          uint64 // propagation by where it is mounted, for the whole tree
+		Place          uint64 // propagation by where it is mounted, for the whole tree: MS_PRIVATE, MS_SLAVE, or MS_SHARED for its source's own
 		Propagation    uint64 // propagation that was asked for
 		PropagateAll   bool   // of Propagation
 		Recursive      bool   // the tree includes what is mounted below Source
@@ -304,6 +319,10 @@ func (Inputs) Name() string       { return "inputs" }
 func (Sync) Name() string         { return "sync" }
 func (Dumpable) Name() string     { return "dumpable" }
 func (OpenTree) Name() string     { return "open-tree" }
+func (Opener) Name() string       { return "opener" }
+func (OpenerJoin) Name() string   { return "opener-join" }
+func (RequestTree) Name() string  { return "request-tree" }
+func (OpenerEnd) Name() string    { return "opener-end" }
 func (SetIDs) Name() string       { return "set-ids" }
 func (CgroupJoin) Name() string   { return "join-cgroup" }
 func (Setsid) Name() string       { return "setsid" }
@@ -367,6 +386,15 @@ func (Inputs) String() string     { return "wait for cgroups and trees of mounts
 func (s Sync) String() string     { return "let rt " + syncNames[s.Point] }
 func (Dumpable) String() string   { return "let rt look into the process until it is the program" }
 func (s OpenTree) String() string { return "open " + s.Path }
+func (s Opener) String() string {
+	if s.User != NoSlot {
+		return "start a process that opens trees of mounts in a copy of the host's mount namespace"
+	}
+	return "start a process that opens trees of mounts"
+}
+func (OpenerJoin) String() string    { return "take the opener into this mount namespace" }
+func (s RequestTree) String() string { return "open " + s.Path }
+func (OpenerEnd) String() string     { return "wait for the end of the opener" }
 func (s SetIDs) String() string {
 	return fmt.Sprintf("become uid %d gid %d of the user namespace", s.UID, s.GID)
 }

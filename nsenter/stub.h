@@ -28,7 +28,8 @@
 	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
 	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
-	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 2, 0) X(call, 2, 0) X(inputs, 0, 0)
+	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 2, 0) \
+	X(opener, 0, 1) X(opener_join, 0, 0) X(request_tree, 1, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
 
@@ -64,6 +65,8 @@ struct ctx {
 	int proc;		/* a private procfs, -1 until needed */
 	int api[2];		/* the mounts on /proc and /sys, -1 before there are any */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
+	int opener;		/* the conversation with the opener, -1 if there is none */
+	pid_t opener_pid;	/* 0 if this process has not forked it */
 	int gate;		/* a FIFO that holds up execve, -1 if none */
 	int undo;		/* a procfs by which mounts can be undone, -1 if they need not be */
 	int placed[MAX_UNDO];
@@ -76,6 +79,7 @@ struct ctx {
 	void *plan;
 	size_t plan_size;
 	const char *what;	/* the system call in hand, for the error */
+	char note[96];		/* text of an error that what may point to */
 	int detail_fd;		/* an fs context whose log explains the error, -1 if none */
 	uint32_t nfds, have;	/* slots, and how many of them are filled */
 	int fd[MAX_FDS];
@@ -93,6 +97,9 @@ int talk_wait(struct ctx *c);
 int talk_listener(struct ctx *c, int fd);
 int slot(const struct ctx *c, uint64_t n);
 
+/* opener.c */
+void reap_opener(struct ctx *c);
+
 /* process.c */
 void heed_signals(void);
 
@@ -107,7 +114,10 @@ int path_parent(struct ctx *c, const char *path, const char **base);
 /* mounts.c */
 int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);
 int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_links);
-int attach(struct ctx *c, int tree, int at, int recursive, uint64_t propagation);
+struct tree { int fd; }; /* a detached tree of stated propagation, or -errno: only fresh and state make one */
+struct tree fresh(int fd);
+struct tree state(struct ctx *c, int fd, uint64_t propagation);
+int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t propagation);
 void undo_mounts(struct ctx *c);
 
 /* copyup.c: what of a hidden directory goes into the file system that hides it. */

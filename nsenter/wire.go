@@ -57,6 +57,10 @@ const (
 	kGate
 	kUndo
 	kUnmount
+	kOpener
+	kOpenerJoin
+	kRequestTree
+	kOpenerEnd
 	kCall
 	kInputs
 )
@@ -175,9 +179,16 @@ func (s Clone) encode(r *record)     { r.set(kClone, s.Flags, slot(s.Cgroup)) }
 func (Inputs) encode(r *record)      { r.set(kInputs) }
 func (s Sync) encode(r *record)      { r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed)) }
 func (s OpenTree) encode(r *record)  { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
-func (s SetIDs) encode(r *record)    { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
-func (s Keyring) encode(r *record)   { r.set(kKeyring); r.str(s.Keyring) }
-func (LoopbackUp) encode(r *record)  { r.set(kLoopbackUp) }
+func (s Opener) encode(r *record)    { r.set(kOpener, slot(s.User)) }
+func (OpenerJoin) encode(r *record)  { r.set(kOpenerJoin) }
+func (OpenerEnd) encode(r *record)   { r.set(kOpenerEnd) }
+func (s RequestTree) encode(r *record) {
+	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
+	r.str(s.Path)
+}
+func (s SetIDs) encode(r *record)   { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
+func (s Keyring) encode(r *record)  { r.set(kKeyring); r.str(s.Keyring) }
+func (LoopbackUp) encode(r *record) { r.set(kLoopbackUp) }
 func (s AttachRoot) encode(r *record) {
 	r.set(kAttachRoot, slot(s.Tree), s.Propagation)
 	r.str(s.Path)

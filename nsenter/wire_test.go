@@ -58,6 +58,7 @@ func samples() []Step {
 		CloseFds{First: 3},
 		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true}, Gate{FIFO: 2, Path: "/f"},
 		Undo{Proc: 1}, Unmount{Target: "/a/b", Check: true},
+		Opener{User: 1}, OpenerJoin{}, RequestTree{Tree: 1, Path: "/src", Recursive: true, Map: 2, MapAll: true}, OpenerEnd{},
 		JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"},
 		Dumpable{},
 		CgroupJoin{Tasks: 2, Path: "/t"},
@@ -193,6 +194,9 @@ func TestArguments(t *testing.T) {
 	}{
 		{MountTree{Tree: NoSlot, Place: 5, Propagation: 6, PropagateAll: true}, []uint64{noSlot, 0, 0, 0, 0, 5<<32 | 6, 2, 0}},
 		{MountTree{Recursive: true, NoLinks: true}, []uint64{0, 0, 0, 0, 0, 0, 1, 1}},
+		{Opener{User: NoSlot}, []uint64{noSlot}},
+		{RequestTree{Tree: 3, Map: NoSlot, Recursive: true}, []uint64{3, 1, noSlot, 0}},
+		{RequestTree{Map: 2, MapAll: true}, []uint64{0, 0, 2, 1}},
 		{JoinNS{File: 1, Type: 2}, []uint64{unix.SYS_SETNS, 1, 2, 0, 0, 0, 0, 1 << 8}},
 		{CgroupJoin{Tasks: NoSlot}, []uint64{unix.SYS_WRITE, noSlot, 0, 1, 0, 0, 0, 1<<8 | 2}},
 		{Umask{Mask: 0o22}, []uint64{unix.SYS_UMASK, 0o22, 0, 0, 0, 0, 0, 0}},
@@ -282,6 +286,12 @@ func limits(t *testing.T, program string) {
 	}
 }
 
+func damagedTree(t *testing.T) []byte {
+	data := encode(t, []Step{RequestTree{Map: NoSlot, Path: "x"}}, 2)
+	binary.NativeEndian.PutUint32(data[headerSize+recordSize:], 0)
+	return data
+}
+
 func badPlansAreRefused(t *testing.T, program string) {
 	damaged := func(at int, v uint32) []byte {
 		data := encode(t, []Step{Keyring{"abc"}, Exec{Args: []string{"x"}, Env: []string{"E=1"}}}, 2)
@@ -317,6 +327,10 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no program":                 damaged(second+80, 0),
 		"slot past the end":          encode(t, []Step{JoinNS{File: 2}}, 2),
 		"console slot":               encode(t, []Step{Mknod{HostNode: 7, HostPath: "x", Path: "y"}}, 7),
+		"opener's user namespace":    encode(t, []Step{Opener{User: 2}}, 2),
+		"tree past the end":          encode(t, []Step{RequestTree{Tree: 2, Map: NoSlot}}, 2),
+		"id map past the end":        encode(t, []Step{RequestTree{Map: 2}}, 2),
+		"tree without a path":        damagedTree(t),
 		"no candidate":               encode(t, []Step{FindExec{Arg: "x"}}, 0),
 		"groups without their bytes": func() []byte {
 			data := encode(t, []Step{Credentials{Groups: []uint32{1}}}, 0)

@@ -21,6 +21,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	}
 	for _, stage := range []func() error{
 		// Still in the host's namespaces, as rt's own identity.
+		b.startOpener,
 		b.joinNamespaces,
 		b.newNamespaces,
 		// A process of the container: ids, cgroups, session.
@@ -31,6 +32,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.root,
 		b.mounts,
 		b.devices,
+		b.endOpener,
 		b.hooks,
 		b.switchRoot,
 		// In the container's root.

@@ -106,7 +106,7 @@ func (b *builder) node(n nsenter.Mknod, host, pointer string) {
 	n.HostNode, n.HostPath = nsenter.NoSlot, host
 	if b.has(specs.UserNamespace) && host != "" {
 		n.Bind = true
-		n.HostNode = b.input(Input{Kind: Tree, Path: host, Pointer: pointer})
+		n.HostNode = b.tree(Input{Path: host, Pointer: pointer})
 	}
 	b.add(pointer, n)
 }

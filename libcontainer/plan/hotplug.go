@@ -27,6 +27,11 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		}
 	}
 	b.facts.Namespace &^= unix.CLONE_NEWPID // out of it nobody of the container sees the process
+	binds := slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { _, ok := BindOf(m, ""); return ok })
+	if binds && facts.Namespace&unix.CLONE_NEWUSER != 0 && !facts.OpenInside { // as startOpener, in a copy of the host's mounts
+		b.opener = true
+		b.add("", nsenter.Opener{User: b.input(Input{Kind: Process})})
+	}
 	b.join(b.ownTree)
 	b.add("", nsenter.Undo{Proc: b.input(Input{Kind: Directory, Path: "/proc"})})
 	before := len(b.Items)
@@ -35,9 +40,16 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 			return nil, err
 		}
 	}
-	if len(b.Items)-before > nsenter.MaxUndo {
+	made := 0
+	for _, it := range b.Items[before:] {
+		if _, ok := it.Step.(nsenter.RequestTree); !ok {
+			made++
+		}
+	}
+	if made > nsenter.MaxUndo {
 		return nil, fmt.Errorf("more than %d mounts at once cannot be undone", nsenter.MaxUndo)
 	}
+	_ = b.endOpener() // never fails
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
 	b.openInside()
 	return &b.Plan, nil

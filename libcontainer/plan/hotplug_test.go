@@ -47,6 +47,7 @@ func TestHotplugGolden(t *testing.T) {
 			}
 			golden(t, filepath.Join("testdata/hotplug", name+".txt"), []byte(p.Text()))
 			slotViolations(p, t.Errorf)
+			treeViolations(p, t.Errorf)
 			textViolations(p, t.Errorf)
 			if _, err := nsenter.Encode(p.Steps(), len(p.Inputs)); err != nil {
 				t.Error(err)

@@ -27,7 +27,10 @@ func (b *builder) root() error {
 		return errors.New("rootfsPropagation of [r]private is not safe without pivot_root (/linux/rootfsPropagation)")
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
-	tree := b.input(Input{Kind: Tree, Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
+	if b.opener && b.isNew(specs.MountNamespace) {
+		b.add("", nsenter.OpenerJoin{})
+	}
+	tree := b.tree(Input{Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
 	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs})
 	return nil
 }
@@ -45,12 +48,13 @@ func (b *builder) hostPropagation() uint64 {
 	return unix.MS_REC | unix.MS_SLAVE
 }
 
-// place is the propagation of what comes from the host: a detached clone is its source's peer until told otherwise,
-// which a volume may be if the configuration says shared.
+// place is the propagation of what comes from the host. A detached clone is its source's peer until told otherwise,
+// which a volume may stay if the configuration says shared, and there is no user namespace: to its copy of the mounts the host's
+// are masters (mount_namespaces(7)).
 func (b *builder) place() uint64 {
 	switch p := b.rootfsPropagation(); p {
 	case unix.MS_SHARED:
-		return 0
+		return unix.MS_SHARED
 	case unix.MS_PRIVATE, unix.MS_UNBINDABLE:
 		return unix.MS_PRIVATE
 	default:
@@ -109,7 +113,7 @@ func (b *builder) mounts() error {
 	case !b.has(specs.MountNamespace):
 		b.warn("NOTIFY_SOCKET is not passed on: without a mount namespace it would be a mount of the host")
 	default:
-		tree := b.input(Input{Kind: Tree, Path: b.opts.NotifyDir})
+		tree := b.tree(Input{Path: b.opts.NotifyDir})
 		b.add("", nsenter.MountTree{Tree: tree, Target: notifyTarget, Source: b.opts.NotifyDir,
 			Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Place: unix.MS_PRIVATE})
 	}
@@ -268,7 +272,7 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 	}
 	recursive := f.rbind || m.Type == "rbind"
 	step := nsenter.MountTree{
-		Tree:   b.input(Input{Kind: Tree, Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
+		Tree:   b.tree(Input{Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
 		Target: target, Source: source, Set: f.set, Clear: f.clear, SetAll: f.setAll, ClrAll: f.clrAll,
 		Place: b.place(), Recursive: recursive,
 	}
@@ -348,7 +352,7 @@ func (b *builder) idMappedFS(m *specs.Mount, f *flags, ids *IDMap, target, point
 	fs.Options = like.Options
 	step := nsenter.MountTree{
 		Tree:   b.input(Input{Kind: NewFS, Path: m.Source, FS: fs, IDMap: ids, Pointer: pointer}),
-		Target: target, Source: m.Source, SetAll: f.setAll, ClrAll: f.clrAll,
+		Target: target, Source: m.Source, SetAll: f.setAll, ClrAll: f.clrAll, Place: unix.MS_PRIVATE,
 	}
 	step.Propagation, step.PropagateAll = f.firstPropagation()
 	b.add(pointer, step)
@@ -412,7 +416,7 @@ func (b *builder) cgroupDir(fs nsenter.MountFS, dir string, f *flags, pointer st
 		b.add(pointer, fs)
 		return
 	}
-	tree := b.input(Input{Kind: Tree, Path: dir, Pointer: pointer})
+	tree := b.tree(Input{Path: dir, Pointer: pointer})
 	b.add(pointer, nsenter.MountTree{Tree: tree, Source: dir, Target: fs.Target, Set: f.set, Clear: f.clear, Place: unix.MS_PRIVATE})
 }
 

@@ -20,6 +20,7 @@ func violations(p *Plan) []string {
 	var found []string
 	complain := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	slotViolations(p, complain)
+	treeViolations(p, complain)
 	orderViolations(programs(p, complain), complain)
 	textViolations(p, complain)
 	return found
@@ -87,11 +88,46 @@ func slotViolations(p *Plan, complain func(string, ...any)) {
 	}
 }
 
+// treeViolations: no tree of the host's mounts is attached before its propagation is stated; with a user namespace all of them are
+// opened where the kernel has locked them.
+func treeViolations(p *Plan, complain func(string, ...any)) {
+	user := false
+	for i, it := range p.Items {
+		stated := uint64(unix.MS_PRIVATE)
+		switch s := it.Step.(type) {
+		case nsenter.Clone:
+			user = user || s.Flags&unix.CLONE_NEWUSER != 0
+		case nsenter.Unshare:
+			user = user || s.Flags&unix.CLONE_NEWUSER != 0
+		case nsenter.JoinNS:
+			user = user || s.Type == unix.CLONE_NEWUSER
+		case nsenter.JoinPidfd:
+			user = user || s.Flags&unix.CLONE_NEWUSER != 0
+		case nsenter.AttachRoot:
+			stated = s.Propagation
+		case nsenter.MountTree:
+			stated = s.Place
+		}
+		if stated != unix.MS_PRIVATE && stated != unix.MS_SLAVE && stated != unix.MS_SHARED {
+			complain("step %d, %s: propagation %#x", i, it.Step, stated)
+		}
+	}
+	for i, in := range p.Inputs {
+		if user && in.Kind == Tree && !in.Inside {
+			complain("input %d, %s %s: opened outside of the user namespace", i, in.Kind, in.Path)
+		}
+	}
+}
+
 // before lists pairs of which the first, where both are there, must be done before the second.
 var before = [...][2]string{
 	{"join-namespace", "await-start"}, {"unshare", "await-start"}, {"clone", "set-ids"}, {"clone", "setsid"},
 	{"dumpable", "join-namespace"}, {"dumpable", "unshare"}, {"dumpable", "clone"},
 	{"clone", "open-tree"}, {"open-tree", "set-ids"}, {"open-tree", "propagation"}, // by the rights of rt's user
+	// The opener is in none of the namespaces that the container sees, and gone before anything of the image runs.
+	{"opener", "join-namespace"}, {"opener", "join-process"}, {"opener", "unshare"}, {"opener", "clone"},
+	{"clone", "opener-join"}, {"propagation", "opener-join"}, {"opener-join", "request-tree"}, {"request-tree", "opener-end"},
+	{"opener-end", "pivot-root"}, {"opener-end", "move-root"}, {"opener-end", "find-executable"},
 	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"join-cgroup", "keyring"},
 	{"propagation", "attach-root"}, {"attach-root", "mount"}, {"attach-root", "bind"}, {"attach-root", "mkdir"},
 	// Nothing of the host's tree is reached any more once the root has been switched.
@@ -110,7 +146,7 @@ var before = [...][2]string{
 
 // once are the steps that a plan has once at most.
 var once = []string{"clone", "exec", "find-executable", "await-start", "close-fds", "seccomp", "credentials", "capabilities",
-	"bounding-set", "no-new-privileges", "pivot-root", "move-root", "chroot", "attach-root", "console", "setsid", "umask"}
+	"bounding-set", "no-new-privileges", "pivot-root", "move-root", "chroot", "attach-root", "opener", "opener-join", "opener-end", "console", "setsid", "umask"}
 
 func orderViolations(p *Plan, complain func(string, ...any)) {
 	first, last, count := map[string]int{}, map[string]int{}, map[string]int{}

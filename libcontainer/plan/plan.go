@@ -44,6 +44,7 @@ const (
 	CgroupDir InputKind = "cgroup"    // a cgroup v2 directory
 	Listener  InputKind = "listener"  // the container's start socket
 	FIFO      InputKind = "fifo"      // open for reading and writing, with room for one write
+	MapOfIDs  InputKind = "id-map"    // a user namespace with the mapping IDMap
 	NewFS     InputKind = "new-fs"    // a detached mount of the new file system FS, for which Path is a name
 )
 
@@ -53,7 +54,7 @@ type Input struct {
 	Path      string    `json:"path,omitempty"`
 	Type      uint64    `json:"type,omitempty"`
 	Recursive bool      `json:"recursive,omitempty"`
-	Inside    bool      `json:"inside,omitempty"` // a Tree that the stub opens, by a step OpenTree
+	Inside    bool      `json:"inside,omitempty"` // a Tree that the stub opens, by a step OpenTree or RequestTree
 	FS        *NewMount `json:"fs,omitempty"`
 	IDMap     *IDMap    `json:"idmap,omitempty"`
 	Pointer   string    `json:"at,omitempty"`
@@ -144,6 +145,7 @@ type builder struct {
 	Plan
 	hot    bool // the container runs: what a path leads to may change
 	openAt int  // where the steps that open trees belong
+	opener bool // trees are opened by the opener
 	spec   *specs.Spec
 	opts   Options
 	facts  Facts

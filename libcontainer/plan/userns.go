@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 
 	"rt/nsenter"
@@ -55,6 +56,48 @@ func rootOr(maps []specs.LinuxIDMapping, id uint32) uint32 {
 		return 0
 	}
 	return id
+}
+
+// startOpener: a container with a user namespace has its trees opened in its own mount namespace, for only there the kernel has
+// locked what the host has set and covered, and by a process with rt's credentials, which reaches every source. It comes
+// before all namespaces, so that it is in none that the container sees. In a mount namespace that is joined the host's mounts
+// are not: they are opened in a copy.
+func (b *builder) startOpener() error {
+	if !b.has(specs.UserNamespace) || !b.has(specs.MountNamespace) || b.facts.OpenInside {
+		return nil
+	}
+	b.opener = true
+	user := nsenter.NoSlot
+	if i, isNew, _ := b.namespace(specs.UserNamespace); !isNew && !b.isNew(specs.MountNamespace) {
+		pointer := fmt.Sprintf("/linux/namespaces/%d/path", i)
+		user = b.input(Input{Kind: Namespace, Path: b.spec.Linux.Namespaces[i].Path, Type: unix.CLONE_NEWUSER, Pointer: pointer})
+	}
+	b.add("", nsenter.Opener{User: user})
+	return nil
+}
+
+// endOpener comes after the last tree, before hooks and the container's root.
+func (b *builder) endOpener() error {
+	if b.opener {
+		b.add("", nsenter.OpenerEnd{})
+	}
+	return nil
+}
+
+// tree is an input for the next step: a tree of mounts that rt opens, or the stub (openInside), or the opener.
+func (b *builder) tree(in Input) nsenter.Slot {
+	in.Kind = Tree
+	if !b.opener {
+		return b.input(in)
+	}
+	request := nsenter.RequestTree{Path: in.Path, Recursive: in.Recursive, Map: nsenter.NoSlot}
+	if ids := in.IDMap; ids != nil {
+		request.Map, request.MapAll = b.input(Input{Kind: MapOfIDs, Path: in.Path, IDMap: ids, Pointer: in.Pointer}), ids.Recursive
+	}
+	in.Inside, in.IDMap = true, nil
+	request.Tree = b.input(in)
+	b.add(in.Pointer, request)
+	return request.Tree
 }
 
 // openInside adds the steps that open the trees: in the new mount namespace, where the mounts are the stub's, and

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // newMapped makes a container in a user namespace, whose root file system belongs to its root, 100000 on the host.
@@ -128,5 +129,63 @@ func TestUserNamespaceConfinement(t *testing.T) {
 	}
 	if r := c.exec("mknod", "/node", "b", "254", "0"); r.code == 0 {
 		t.Fatalf("a device node was made: %s", r)
+	}
+}
+
+// TestUserNamespaceSources: what the container's root may not enter on the host can be bound all the same, and id-mapped; what
+// lies below an earlier mount as well.
+func TestUserNamespaceSources(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "1.1 knows no id-mapped mounts")
+	pod := newMapped(t).up()
+	for name, edit := range map[string]func(*specs.Spec){"new": func(*specs.Spec) {}, "joined": namespace(specs.UserNamespace, pod.nsPath("user"))} {
+		t.Run(name, func(t *testing.T) {
+			c := newMapped(t, edit)
+			c.file("closed/dir/file", "found\n", 0o644)
+			c.file("other/file", "below\n", 0o644)
+			closed := filepath.Join(c.dir, "closed")
+			c.must(os.Chown(closed, 5000, 5000))
+			c.must(os.Chmod(closed, 0o700))
+			mounted("/mnt/vol", "bind", closed+"/dir", "bind", "ro")(c.spec)
+			mounted("/mnt/mapped", "bind", closed+"/dir", "bind", "idmap")(c.spec)
+			mounted("/mnt/first", "bind", filepath.Join(c.dir, "other"), "rbind")(c.spec)
+			mounted("/mnt/second", "bind", c.rootfs+"/mnt/first", "rbind")(c.spec)
+			if name == "joined" { // whose mapping it must say itself
+				ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
+				c.spec.Mounts[len(c.spec.Mounts)-3].UIDMappings, c.spec.Mounts[len(c.spec.Mounts)-3].GIDMappings = ids, ids
+			}
+			c.write()
+			c.up()
+			if got := c.sh("cat /mnt/vol/file /mnt/mapped/file /mnt/second/file; stat -c %u /mnt/mapped/file"); got != "found\nfound\nbelow\n0" {
+				t.Errorf("seen inside: %q", got)
+			}
+		})
+	}
+}
+
+// TestUserNamespaceLocks: what the kernel has locked in the container's mount namespace cannot be asked for; errors say what to do.
+func TestUserNamespaceLocks(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "the words")
+	c := newMapped(t)
+	dir := filepath.Join(c.dir, "host")
+	c.must(os.MkdirAll(dir+"/below", 0o755))
+	c.must(unix.Mount("tmpfs", dir+"/below", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, ""))
+	t.Cleanup(func() { _ = unix.Unmount(dir+"/below", unix.MNT_DETACH) })
+	for option, want := range map[string][]string{
+		dir + " bind":         {"open " + dir + ": open_tree: invalid argument (/mounts/", "hint: ", "rbind"},
+		dir + "/below suid":   {"bind " + dir + "/below at /mnt: mount_setattr: operation not permitted (/mounts/", "hint: ", "nosuid"},
+		dir + "/none rbind":   {"open " + dir + "/none: open_tree: no such file or directory (/mounts/"},
+		dir + "/below rbind":  nil,
+		dir + " rbind":        nil,
+		dir + "/below noexec": nil,
+	} {
+		source, word, _ := strings.Cut(option, " ")
+		m := newMapped(t, mounted("/mnt", "bind", source, "bind", word), args("true"))
+		if r := m.run(); want == nil {
+			r.ok()
+		} else {
+			r.fails(want...).oneError()
+		}
 	}
 }

@@ -92,6 +92,7 @@ type victim struct {
 	rootfs  string
 	outside string // a directory of the host
 	spec    *specs.Spec
+	exe     string // what starts the runtime, if not its path
 	before  string
 }
 
@@ -282,6 +283,9 @@ func (v *victim) do(c call) result {
 	v.t.Helper()
 	if c.limit == 0 {
 		c.limit = patience
+	}
+	if c.exe == "" {
+		c.exe = v.exe
 	}
 	if c.exe == "" {
 		c.exe = host.rt

@@ -19,7 +19,7 @@ func (v *victim) mounts(verb string, list ...specs.Mount) result {
 	v.t.Helper()
 	data, err := json.Marshal(list)
 	must(v.t, err)
-	v.file("mounts.json", string(data), 0o600)
+	v.file("mounts.json", string(data), 0o644)
 	return v.rt("mounts", verb, v.id, v.dir+"/mounts.json")
 }
 

@@ -1,0 +1,298 @@
+package security
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// What of the host's mounts a container gets: no peer of them that was not asked for, with the flags and covers that the host
+// has locked, and the device that was asked for. The host is a copy of the mount namespace, all of it shared, with a /dev of its
+// own: what a container breaks there is gone with it.
+
+// A hostCopy is the mount namespace of a process that waits.
+type hostCopy struct {
+	t   *testing.T
+	pid int
+}
+
+// newHost makes a copy. It must outlive the victims in it, so it comes before them.
+func newHost(t *testing.T) *hostCopy {
+	t.Helper()
+	const setup = `set -e
+mount -t tmpfs -o mode=755 tmpfs /dev
+for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
+	IFS=: read -r name major minor <<-END
+	$node
+	END
+	mknod -m 666 /dev/$name c $major $minor
+done
+mount --make-rshared /
+echo ready
+exec sleep 100000
+`
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", setup)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("copy of the host's mounts: %q, %v", line, err)
+	}
+	return &hostCopy{t: t, pid: cmd.Process.Pid}
+}
+
+// do runs a script in the copy.
+func (h *hostCopy) do(script string) {
+	h.t.Helper()
+	out, err := exec.Command("nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", h.pid), "--", "sh", "-e", "-c", script).CombinedOutput()
+	if err != nil {
+		h.t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+}
+
+// at is a path in the copy.
+func (h *hostCopy) at(path string) string { return fmt.Sprintf("/proc/%d/root%s", h.pid, path) }
+
+// runs has the runtime of a victim run in the copy, behind prefix.
+func (h *hostCopy) runs(v *victim, prefix ...string) {
+	h.t.Helper()
+	copyFile(h.t, host.rt, v.dir+"/rt") // where an ordinary user can execute it
+	v.exe = v.dir + "/in-copy"
+	words := append([]string{"exec", "nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", h.pid), "--"}, prefix...)
+	script := "#!/bin/sh\n" + strings.Join(append(words, v.dir+"/rt"), " ") + ` "$@"` + "\n"
+	must(h.t, os.WriteFile(v.exe, []byte(script), 0o755))
+}
+
+// A mountLine is a line of mountinfo.
+type mountLine struct{ root, point, peers, line string }
+
+func mountLines(t *testing.T, pid int) (list []mountLine) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		m := mountLine{root: f[3], point: f[4], line: strings.TrimSpace(line)}
+		for _, word := range f[6:] {
+			if word == "-" {
+				break
+			}
+			if group, ok := strings.CutPrefix(word, "shared:"); ok {
+				m.peers = group
+			}
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// peers are the mounts of a container that are in a peer group of the copy's.
+func (h *hostCopy) peers(pid int) (found []mountLine) {
+	h.t.Helper()
+	groups := map[string]bool{}
+	for _, m := range mountLines(h.t, h.pid) {
+		groups[m.peers] = m.peers != ""
+	}
+	for _, m := range mountLines(h.t, pid) {
+		if groups[m.peers] {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// user is the ordinary user of rootless victims.
+const user = 64321
+
+// give makes id the owner of directories of the victim.
+func (v *victim) give(id int, dirs ...string) {
+	v.t.Helper()
+	for _, dir := range dirs {
+		must(v.t, filepath.WalkDir(filepath.Join(v.dir, dir), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(path, id, id)
+		}))
+	}
+}
+
+// The ways to come by a container's user namespace.
+var kinds = map[string]func(t *testing.T, h *hostCopy, v *victim){
+	"root": func(t *testing.T, h *hostCopy, v *victim) { h.runs(v) },
+	"root with a user namespace": func(t *testing.T, h *hostCopy, v *victim) {
+		mapped(v)
+		v.give(200000, "bundle/rootfs")
+		h.runs(v)
+	},
+	"joined user namespace": func(t *testing.T, h *hostCopy, v *victim) {
+		pod := newVictim(t, mapped)
+		pod.give(200000, "bundle/rootfs")
+		v.give(200000, "bundle/rootfs")
+		h.runs(pod)
+		pod.up()
+		mapped(v)
+		v.spec.Linux.Namespaces[len(v.spec.Linux.Namespaces)-1].Path = fmt.Sprintf("/proc/%d/ns/user", pod.pid())
+		h.runs(v)
+	},
+	"rootless": func(t *testing.T, h *hostCopy, v *victim) {
+		mapped(v)
+		ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: user, Size: 1}}
+		v.spec.Linux.UIDMappings, v.spec.Linux.GIDMappings, v.spec.Linux.CgroupsPath = ids, ids, ""
+		v.give(user, "root", "bundle")
+		id := strconv.Itoa(user)
+		h.runs(v, "setpriv", "--reuid="+id, "--regid="+id, "--clear-groups")
+	},
+}
+
+// TestPeersOfTheHost: every mount that rt makes, for each kind of container and propagation. None is a peer of the host's but
+// volumes of a container without a user namespace whose rootfsPropagation is shared.
+func TestPeersOfTheHost(t *testing.T) {
+	for kind, prepare := range kinds {
+		for _, propagation := range []string{"", "private", "rprivate", "slave", "rslave", "shared", "rshared"} {
+			t.Run(kind+" "+propagation, func(t *testing.T) {
+				h, v := newHost(t), newVictim(t)
+				dir := v.dir + "/host"
+				must(t, os.MkdirAll(dir+"/below", 0o755))
+				h.do("mount -t tmpfs tmpfs " + dir + "/below")
+				bind := func(source, point string) specs.Mount {
+					return specs.Mount{Destination: point, Type: "bind", Source: source, Options: []string{"rbind"}}
+				}
+				must(t, os.MkdirAll(v.rootfs+"/masked", 0o755))
+				v.spec.Linux.RootfsPropagation = propagation
+				v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/masked", "/etc/masked", "/dev/full")
+				v.file("bundle/rootfs/etc/masked", "", 0o644)
+				v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, "/etc", "/dev/zero")
+				v.spec.Mounts = append(v.spec.Mounts, bind(dir, "/vol"), bind(v.outside+"/secret", "/one"),
+					specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro"}})
+				prepare(t, h, v)
+				v.write()
+				v.do(call{args: v.with("create"), env: []string{"NOTIFY_SOCKET=" + v.dir + "/manager"}}).ok(t)
+				v.mounts("add", bind(dir, "/added"), specs.Mount{Destination: "/new", Type: "tmpfs", Source: "tmpfs"}).ok(t)
+				asked := kind == "root" && strings.HasSuffix(propagation, "shared")
+				volumes, seen := 0, map[string]bool{}
+				for _, m := range mountLines(t, v.pid()) {
+					seen[m.point] = true
+				}
+				for _, m := range h.peers(v.pid()) {
+					volume := m.point == "/one"
+					for _, point := range []string{"/vol", "/added"} {
+						volume = volume || m.point == point || m.point == point+"/below"
+					}
+					if volume && asked {
+						volumes++
+					} else {
+						t.Errorf("a peer of the host's: %s", m.line)
+					}
+				}
+				if asked && volumes != 5 {
+					t.Errorf("%d of 5 volumes are the peers that were asked for", volumes)
+				}
+				for _, point := range []string{"/", "/vol", "/vol/below", "/one", "/masked", "/etc", "/etc/masked", "/dev/zero", "/dev/full", "/run/notify", "/added", "/added/below", "/new"} {
+					if !seen[point] {
+						t.Errorf("nothing is mounted at %s: it was not tested", point)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestDevicesOfTheHost: root of a user namespace with CAP_SYS_ADMIN mounts over its devices and masks, which are the host's
+// /dev/null.
+func TestDevicesOfTheHost(t *testing.T) {
+	for _, kind := range []string{"root with a user namespace", "joined user namespace"} {
+		t.Run(kind, func(t *testing.T) {
+			h := newHost(t)
+			v := newVictim(t, capable(strongCaps), args("sh", "-c", `for at in /dev/urandom /dev/tty /proc/keys /dev/null; do mount -o bind /bin/busybox $at; done; echo tried`))
+			kinds[kind](t, h, v)
+			v.write()
+			if r := v.run(); r.code != 0 || r.stdout != "tried\n" {
+				t.Fatal(r)
+			}
+			for _, name := range []string{"null", "urandom", "tty"} {
+				if st, err := os.Stat(h.at("/dev/" + name)); err != nil || st.Mode()&fs.ModeCharDevice == 0 {
+					t.Errorf("the host's /dev/%s is %v, %v", name, st, err)
+				}
+			}
+		})
+	}
+}
+
+// TestHostLocks: what the host has set read-only, nosuid, nodev, noexec, or has covered by a mount, root of a user namespace does
+// not undo, be it a volume from the start or one that is added.
+func TestHostLocks(t *testing.T) {
+	for _, kind := range []string{"root with a user namespace", "joined user namespace", "rootless"} {
+		for _, added := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s added %v", kind, added), func(t *testing.T) {
+				h, v := newHost(t), newVictim(t, capable(strongCaps))
+				dir := v.dir + "/host"
+				must(t, os.MkdirAll(dir+"/vol", 0o755))
+				must(t, os.MkdirAll(dir+"/covered/below", 0o755))
+				v.file("host/covered/below/hidden", "what the host has hidden\n", 0o644)
+				h.do("cd " + dir + `
+mount -t tmpfs -o mode=777 tmpfs vol
+mount -o remount,bind,ro,nosuid,nodev,noexec vol
+mount -t tmpfs tmpfs covered/below
+`)
+				volumes := []specs.Mount{
+					{Destination: "/vol", Type: "bind", Source: dir + "/vol", Options: []string{"rbind"}},
+					{Destination: "/covered", Type: "bind", Source: dir + "/covered", Options: []string{"rbind"}},
+				}
+				if !added {
+					v.spec.Mounts = append(v.spec.Mounts, volumes...)
+				}
+				kinds[kind](t, h, v)
+				v.write()
+				v.up()
+				if added {
+					v.mounts("add", volumes...).ok(t)
+				}
+				v.exec("sh", "-c", `for at in /vol /covered; do grep " $at " /proc/self/mountinfo; done`).ok(t)
+				r := v.exec("sh", "-c", `
+mount -o remount,bind,rw,nosuid,nodev,noexec /vol && echo got rw
+mount -o remount,bind,ro,suid,nodev,noexec /vol && echo got suid
+mount -o remount,bind,ro,nosuid,dev,noexec /vol && echo got dev
+mount -o remount,bind,ro,nosuid,nodev,exec /vol && echo got exec
+mount -o remount,bind,rw /vol; echo mine >/vol/mine && echo got a file
+busybox umount /covered/below && echo got a cover
+mount -o bind /covered /bin && echo got a part
+cat /covered/below/hidden`)
+				if strings.Contains(r.stdout, "got ") || strings.Contains(r.stdout, "hidden") {
+					t.Errorf("the host's locks: %s", r)
+				}
+				if _, err := os.Stat(h.at(dir + "/vol/mine")); err == nil {
+					t.Error("a read-only volume of the host was written")
+				}
+			})
+		}
+	}
+}
+
+// TestOtherDevice: where a user namespace has the host's nodes bound, the one at the path is not always the device that the
+// configuration allows.
+func TestOtherDevice(t *testing.T) {
+	h := newHost(t)
+	h.do("mknod -m 666 /dev/other c 1 5\n: >/dev/file\n")
+	for name, want := range map[string]string{
+		"/dev/other": "the host's node is c 1:5, not c 1:3", "/dev/file": "what the host has there is not device c 1:3",
+	} {
+		v := newVictim(t, args("true"))
+		kinds["root with a user namespace"](t, h, v)
+		v.spec.Linux.Devices = []specs.LinuxDevice{{Path: name, Type: "c", Major: 1, Minor: 3}}
+		v.write()
+		if r := v.run(); r.code == 0 || !strings.Contains(r.stderr, name) || !strings.Contains(r.stderr, want) {
+			t.Errorf("wanted %q: %s", want, r)
+		}
+	}
+}
