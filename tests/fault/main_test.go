@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"rt/tests/reaper"
+
+	"golang.org/x/sys/unix"
 )
 
 // machine is what TestMain found; set once, before any test runs.
@@ -29,6 +31,7 @@ func withMachine(run func() int) int {
 	if os.Geteuid() != 0 {
 		return complain("these tests start containers: run them as root")
 	}
+	unix.Umask(0o022) // a container's root may be an ordinary user, who reads what the tests make
 	rt := os.Getenv("RT")
 	if rt == "" {
 		rt = "../../rt"

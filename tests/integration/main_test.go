@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 
 // withMachine prepares the machine, runs the tests, and checks that the host is as it was.
 func withMachine(run func() int) int {
+	unix.Umask(0o022) // other users read what the tests make; TestOddCallers gives rt another umask
 	if err := leaveCgroup(); err != nil {
 		return complain("%v (these tests start containers: run them as root)", err)
 	}
@@ -45,6 +46,9 @@ func withMachine(run func() int) int {
 	defer os.RemoveAll(work)
 	machine.work = work
 	if err := os.Chmod(work, 0o755); err != nil {
+		return complain("%v", err)
+	}
+	if machine.rt, err = forOthers(machine.rt); err != nil {
 		return complain("%v", err)
 	}
 	if err := buildProbe(); err != nil {
@@ -128,6 +132,24 @@ func findRuntime() error {
 	}
 	machine.rt, machine.name = path, filepath.Base(path)
 	return nil
+}
+
+// forOthers gives a program where an ordinary user can execute it: a clone may be in somebody's own directory, or may have been
+// made with another umask.
+func forOthers(program string) (string, error) {
+	for p := program; ; p = filepath.Dir(p) {
+		info, err := os.Stat(p)
+		if err != nil {
+			return "", err
+		}
+		if info.Mode().Perm()&0o001 == 0 {
+			copied := filepath.Join(machine.work, filepath.Base(program))
+			return copied, copyFile(program, copied, 0o755)
+		}
+		if p == "/" {
+			return program, nil
+		}
+	}
 }
 
 // buildProbe: where there is no compiler, RT_PROBE names a probe that is ready.

@@ -48,6 +48,7 @@ func prepare() (err error) {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("these tests start containers: run them as root")
 	}
+	unix.Umask(0o022) // other users read what the tests make
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err
 	}
