@@ -76,6 +76,8 @@ func findExecError(s nsenter.FindExec, errno unix.Errno) string {
 	}
 }
 
+const processesHint = "a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.pid_max"
+
 const namespacesHint = "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
 
 func noMoreNamespaces(errno unix.Errno) bool { return errno == unix.ENOSPC || errno == unix.EUSERS }
@@ -102,7 +104,11 @@ func (e *StepError) Hint() string {
 		case noMoreNamespaces(e.Errno):
 			return namespacesHint
 		case e.Errno == unix.EAGAIN:
-			return "a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.pid_max"
+			return processesHint
+		}
+	case nsenter.Opener:
+		if e.Errno == unix.EAGAIN {
+			return processesHint
 		}
 	case nsenter.Pivot:
 		if e.Errno == unix.EINVAL {

@@ -36,6 +36,10 @@ func userNamespaceHint(e *StepError) string {
 		}
 	case nsenter.RequestTree:
 		return treeHint(s, e)
+	case nsenter.Opener, nsenter.OpenerJoin:
+		if e.Errno == unix.EPERM {
+			return "to enter the container's mount namespace takes CAP_SYS_ADMIN and CAP_SYS_CHROOT"
+		}
 	case nsenter.JoinNS:
 		if e.Errno == unix.EPERM {
 			return "a namespace is joined with the rights in the user namespace that it belongs to"

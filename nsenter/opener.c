@@ -21,8 +21,8 @@ struct answer {
 	int32_t err;
 	uint32_t call;
 };
-static const char *const calls[] = {"open_tree", "mount_setattr", "setns", "fchdir", "chroot", "clone3", "unshare", "open mount namespace"};
-enum { OPEN_TREE, SETATTR, SETNS, FCHDIR, CHROOT, CLONE3, UNSHARE, OPEN_NS, CALLS };
+static const char *const calls[] = {"open_tree", "mount_setattr", "setns", "fchdir", "chroot", "clone3", "unshare", "open mount namespace", "open /"};
+enum { OPEN_TREE, SETATTR, SETNS, FCHDIR, CHROOT, CLONE3, UNSHARE, OPEN_NS, OPEN_ROOT, CALLS };
 
 /* Sends len bytes and n descriptors. */
 static int put(int sock, const void *data, size_t len, const int *fds, unsigned n)
@@ -80,17 +80,40 @@ static int tell(int sock, uint32_t call, int failed, int fd)
 	return failed || sent < 0 ? -1 : 0;
 }
 
+/* Opens this process's mount namespace, and its root, which need not be the namespace's. Returns 0, or -1 and which call. */
+static int open_own(int fds[2], uint32_t *call)
+{
+	*call = OPEN_NS;
+	if ((fds[0] = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)) < 0)
+		return -1;
+	*call = OPEN_ROOT;
+	return (fds[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 ? -1 : 0;
+}
+
+/* Enters a mount namespace and a root in it, and says so. */
+static int enter(int sock, const int fds[2])
+{
+	if (setns(fds[0], CLONE_NEWNS) < 0)
+		return tell(sock, SETNS, 1, -1);
+	if (fchdir(fds[1]) < 0)
+		return tell(sock, FCHDIR, 1, -1);
+	int failed = chroot(".") < 0;
+	close(fds[0]);
+	close(fds[1]);
+	return tell(sock, CHROOT, failed, -1);
+}
+
 /* Makes a copy of this mount namespace that belongs to a user namespace, and sends it on sock. For a process of its own. */
 static __attribute__((noreturn)) void copy_mounts(int sock, int user)
 {
-	if (setns(user, CLONE_NEWUSER) < 0) {
-		tell(sock, SETNS, 1, -1);
-	} else if (unshare(CLONE_NEWNS) < 0) {
-		tell(sock, UNSHARE, 1, -1);
-	} else {
-		int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-		tell(sock, OPEN_NS, ns < 0, ns);
+	struct answer a = {0, SETNS};
+	int fds[2], done = 0;
+	if (setns(user, CLONE_NEWUSER) == 0) {
+		a.call = UNSHARE;
+		done = unshare(CLONE_NEWNS) == 0 && open_own(fds, &a.call) == 0;
 	}
+	a.err = done ? 0 : -errno;
+	put(sock, &a, sizeof a, fds, done ? 2 : 0);
 	_exit(0);
 }
 
@@ -98,7 +121,7 @@ static __attribute__((noreturn)) void copy_mounts(int sock, int user)
 static int enter_copy(int sock, int user)
 {
 	struct k_clone_args args = {.exit_signal = SIGCHLD};
-	struct answer a;
+	struct answer a = {0, 0};
 	int pair[2], fds[MOST_FDS];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return tell(sock, CLONE3, 1, -1);
@@ -111,30 +134,18 @@ static int enter_copy(int sock, int user)
 	int n = get(pair[0], &a, sizeof a, fds);
 	close(pair[0]);
 	waitpid((pid_t)pid, NULL, 0);
-	if (n != 1) {
-		errno = n < 0 ? -n : -a.err;
-		return tell(sock, n < 0 || a.call >= CALLS ? CLONE3 : a.call, 1, -1);
-	}
-	int failed = setns(fds[0], CLONE_NEWNS) < 0;
-	close(fds[0]);
-	return tell(sock, SETNS, failed, -1);
+	if (n == 2)
+		return enter(sock, fds);
+	errno = n < 0 ? -n : -a.err;
+	return tell(sock, a.call < CALLS ? a.call : CLONE3, 1, -1);
 }
 
-/* Enters the mount namespace that the container's process has sent, and its root, which need not be the namespace's. */
-static int enter(int sock)
+/* Enters the mount namespace and root that the container's process has sent. */
+static int join(int sock)
 {
 	int fds[MOST_FDS];
 	uint32_t word;
-	if (get(sock, &word, sizeof word, fds) != 2)
-		return -1;
-	if (setns(fds[0], CLONE_NEWNS) < 0)
-		return tell(sock, SETNS, 1, -1);
-	if (fchdir(fds[1]) < 0)
-		return tell(sock, FCHDIR, 1, -1);
-	int failed = chroot(".") < 0;
-	close(fds[0]);
-	close(fds[1]);
-	return tell(sock, CHROOT, failed, -1);
+	return get(sock, &word, sizeof word, fds) == 2 ? enter(sock, fds) : -1;
 }
 
 /* Opens the tree of a step request_tree, and maps its ids by the user namespace that comes with the request. */
@@ -168,7 +179,7 @@ static __attribute__((noreturn)) void serve(struct ctx *c, const struct step *s,
 	for (uint32_t i = c->step + 1; r == 0 && i < c->nsteps; i++) {
 		s = plan_next(s);
 		if (s->kind == K_opener_join)
-			r = enter(sock);
+			r = join(sock);
 		else if (s->kind == K_request_tree)
 			r = serve_tree(sock, s);
 		else if (s->kind == K_opener_end)
@@ -218,12 +229,14 @@ STEP(opener)
 STEP(opener_join)
 {
 	(void)s;
-	uint32_t word = PLAN_MAGIC;
-	int fds[MOST_FDS];
-	TRY(c, "open mount namespace", fds[0] = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
-	TRY(c, "open /", fds[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	uint32_t word = PLAN_MAGIC, call;
+	int fds[2];
+	int r = open_own(fds, &call);
+	c->what = calls[call];
+	if (r < 0)
+		return -errno;
 	c->what = "ask the opener";
-	int r = put(c->opener, &word, sizeof word, fds, 2);
+	r = put(c->opener, &word, sizeof word, fds, 2);
 	close(fds[0]);
 	close(fds[1]);
 	return r < 0 ? r : await_answer(c, NULL);

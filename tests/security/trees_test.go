@@ -179,15 +179,23 @@ func TestPeersOfTheHost(t *testing.T) {
 				v.write()
 				v.do(call{args: v.with("create"), env: []string{"NOTIFY_SOCKET=" + v.dir + "/manager"}}).ok(t)
 				v.mounts("add", bind(dir, "/added"), specs.Mount{Destination: "/new", Type: "tmpfs", Source: "tmpfs"}).ok(t)
+				h.do("mkdir " + dir + "/below/late; mount -t tmpfs tmpfs " + dir + "/below/late")
 				asked := kind == "root" && strings.HasSuffix(propagation, "shared")
 				volumes, seen := 0, map[string]bool{}
 				for _, m := range mountLines(t, v.pid()) {
 					seen[m.point] = true
+					seen["a cgroup"] = seen["a cgroup"] || strings.HasPrefix(m.point, "/sys/fs/cgroup")
+				}
+				// What the host mounts later reaches a volume, unless it is private.
+				for _, point := range []string{"/vol/below/late", "/added/below/late"} {
+					if seen[point] == strings.HasSuffix(propagation, "private") {
+						t.Errorf("%s is mounted: %v", point, seen[point])
+					}
 				}
 				for _, m := range h.peers(v.pid()) {
 					volume := m.point == "/one"
 					for _, point := range []string{"/vol", "/added"} {
-						volume = volume || m.point == point || m.point == point+"/below"
+						volume = volume || m.point == point || strings.HasPrefix(m.point, point+"/below")
 					}
 					if volume && asked {
 						volumes++
@@ -195,10 +203,10 @@ func TestPeersOfTheHost(t *testing.T) {
 						t.Errorf("a peer of the host's: %s", m.line)
 					}
 				}
-				if asked && volumes != 5 {
-					t.Errorf("%d of 5 volumes are the peers that were asked for", volumes)
+				if asked && volumes != 7 {
+					t.Errorf("%d of 7 volumes are the peers that were asked for", volumes)
 				}
-				for _, point := range []string{"/", "/vol", "/vol/below", "/one", "/masked", "/etc", "/etc/masked", "/dev/zero", "/dev/full", "/run/notify", "/added", "/added/below", "/new"} {
+				for _, point := range []string{"/", "/vol", "/vol/below", "/one", "/masked", "/etc", "/etc/masked", "/dev/zero", "/dev/full", "/run/notify", "/added", "/added/below", "/new", "a cgroup"} {
 					if !seen[point] {
 						t.Errorf("nothing is mounted at %s: it was not tested", point)
 					}
