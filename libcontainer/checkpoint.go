@@ -87,6 +87,11 @@ func (c *container) dump(o CheckpointOptions) error {
 	if err != nil {
 		return err
 	}
+	init, err := c.openInit(spec) // CRIU knows it by its pid
+	if err != nil {
+		return err
+	}
+	init.close()
 	t, err := c.talk(&o.CriuOptions, dumpLog, true)
 	if err != nil {
 		return err

@@ -197,6 +197,9 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		return k.explain(err)
 	}
 	k.endAnchor()
+	if err := c.recordNamespaces(); err != nil {
+		return err
+	}
 	return c.save()
 }
 
@@ -252,6 +255,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
 		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Links: linkedSources(k.spec, c.Bundle),
 	}
+	facts.DropGroups = !facts.OriginalGroups && k.priv.mayDropGroups()
 	if k.outside {
 		facts.BornDir = ""
 	}
@@ -399,6 +403,9 @@ func (k *making) serve(point int) error {
 	case nsenter.SyncHooks:
 		k.endAnchor() // hooks see the container's processes alone
 		k.hooked = true
+		if err := k.c.recordNamespaces(); err != nil {
+			return err
+		}
 		return k.c.createHooks(k.spec)
 	}
 	return fmt.Errorf("the stub waits at sync point %d", point)

@@ -30,6 +30,8 @@ func (s *state) fields() []plain.Field {
 		{Name: "rdtMonitor", Value: &s.RdtMonitor, OmitEmpty: true},
 		{Name: "rdtOwn", Value: &s.RdtOwn, OmitEmpty: true},
 		{Name: "pidNamespace", Value: &s.PidNamespace, OmitEmpty: true},
+		{Name: "namespaces", Value: &s.Namespaces, OmitEmpty: true},
+		{Name: "mountNamespaceId", Value: &s.MountNamespaceID, OmitEmpty: true},
 		{Name: "bootId", Value: &s.BootID, OmitEmpty: true},
 	}
 }

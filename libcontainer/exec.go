@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"rt/cgroups"
-	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
 	"rt/libcontainer/plan"
@@ -178,26 +177,21 @@ func has(set []string, name string) bool {
 }
 
 // factsIn are the namespaces of the container that a process is to join, and its cgroup or one below it.
-func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, error) {
+func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, *initFiles, error) {
 	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
-	if spec.Linux != nil {
-		for _, ns := range spec.Linux.Namespaces {
-			if ns.Type == specs.UserNamespace && c.sameUserNamespace() {
-				continue // a process cannot enter the user namespace it is in (setns(2))
-			}
-			facts.Namespace |= plan.NamespaceFlag(ns.Type)
-		}
+	init, err := c.openInit(spec)
+	if err != nil {
+		return facts, nil, err
 	}
+	facts.Namespace = init.flags()
 	if facts.Namespace&unix.CLONE_NEWNS == 0 {
 		facts.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
 	}
-	return facts, c.rights(&facts, cg)
-}
-
-func (c *container) sameUserNamespace() bool {
-	var own, theirs unix.Stat_t
-	return unix.Stat("/proc/self/ns/user", &own) == nil &&
-		unix.Stat("/proc/"+strconv.Itoa(c.Pid)+"/ns/user", &theirs) == nil && own.Ino == theirs.Ino
+	if err := c.rights(&facts, cg); err != nil {
+		init.close()
+		return facts, nil, err
+	}
+	return facts, init, nil
 }
 
 func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (int, error) {
@@ -289,11 +283,12 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 		soon.Abandon()
 		return nil, err
 	}
-	p, err := c.execPlan(spec, o, sub)
+	p, init, err := c.execPlan(spec, o, sub)
 	if err != nil {
 		soon.Abandon()
 		return nil, err
 	}
+	defer init.close()
 	stub, err := soon.Stub()
 	if err != nil {
 		return nil, err
@@ -302,7 +297,7 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 		stub.Abandon()
 		return nil, err
 	}
-	in, err := enter(stub, p, c.openInit)
+	in, err := enter(stub, p, init.open)
 	if err != nil {
 		return nil, err
 	}
@@ -346,45 +341,51 @@ func (c *container) joinCgroup(pid int) error {
 }
 
 // execFacts are the container's, or with --cgroup those of a cgroup below its own.
-func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts, error) {
+func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts, *initFiles, error) {
 	if sub == nil {
 		sub = c.recorded()
 	}
-	facts, err := c.factsIn(spec, sub)
+	facts, init, err := c.factsIn(spec, sub)
 	if err != nil {
-		return facts, err
+		return facts, nil, err
 	}
 	facts.OriginalGroups = c.rt.keepsGroups(spec, ownPrivileges())
+	facts.DropGroups = facts.DropGroups && !facts.OriginalGroups
 	if needsHome(spec.Process.Env) {
-		facts.Home, err = c.homeInside(spec.Process.User.UID)
+		if facts.Home, err = init.home(spec.Process.User.UID); err != nil {
+			init.close()
+			return facts, nil, err
+		}
 	}
-	return facts, err
+	return facts, init, nil
 }
 
-func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, error) {
-	facts, err := c.execFacts(spec, sub)
-	if err != nil {
-		return nil, err
-	}
+// execPlan compiles the plan, and opens what of the container's init it refers to.
+func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, *initFiles, error) {
 	filter, err := compileFilter(spec)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	facts, init, err := c.execFacts(spec, sub)
+	if err != nil {
+		return nil, nil, err
 	}
 	opts := plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, ListenFds: listenFds(), Filter: filter}
 	opts.ExtraFds, opts.WaitFIFO = opts.ListenFds+o.PreserveFds, o.WaitFIFO
 	p, err := plan.Exec(spec, opts, facts)
 	if err != nil {
-		return nil, err
+		init.close()
+		return nil, nil, err
 	}
 	for _, w := range p.Warnings {
 		c.rt.Warn("%s", w)
 	}
-	return p, nil
+	return p, init, nil
 }
 
-// homeInside reads the passwd file that the container sees now.
-func (c *container) homeInside(uid uint32) (string, error) {
-	root, err := sys.Open("/proc/"+strconv.Itoa(c.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY)
+// home reads the passwd file that the container sees now.
+func (f *initFiles) home(uid uint32) (string, error) {
+	root, err := f.root()
 	if err != nil {
 		return "/", noPasswd(err)
 	}

@@ -101,16 +101,17 @@ func (c *container) insideHooks(ctx context.Context, kind string, spec *specs.Sp
 
 // startHook returns when the hook's program runs. What can hold that up is the container's: its cgroup, its file systems.
 func (c *container) startHook(ctx context.Context, spec *specs.Spec, h specs.Hook, io nsenter.Stdio) (int, func() error, error) {
-	facts, err := c.factsIn(spec, c.recorded())
+	facts, init, err := c.factsIn(spec, c.recorded())
 	if err != nil {
 		return 0, nil, err
 	}
+	defer init.close()
 	stub, err := nsenter.Start(io, 0)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer context.AfterFunc(ctx, stub.Interrupt)()
-	in, err := enter(stub, plan.Hook(spec, h, facts), c.openInit)
+	in, err := enter(stub, plan.Hook(spec, h, facts), init.open)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -127,11 +128,6 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, h specs.Hoo
 		}
 		return err
 	}, nil
-}
-
-// openInit opens the pidfd that a plan to join the container asks for.
-func (c *container) openInit(in plan.Input) (*os.File, error) {
-	return c.init().Open()
 }
 
 // sendListener hands a seccomp filter's listener to the agent at listenerPath (config-linux.md, The Container

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"rt/internal/sys"
 	"rt/libcontainer/plan"
 	"rt/tests/nofiles"
 
@@ -33,14 +34,19 @@ func specHome(spec *specs.Spec, rootfs string, uid uint32) string {
 func TestHomeUnknown(t *testing.T) {
 	root := rootfsWith(t, passwd)
 	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(root, "etc/passwd")}}}
-	c := &container{state: state{Pid: os.Getpid()}}
+	proc, err := sys.Open("/proc/self", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	init := &initFiles{proc: proc}
+	defer init.close()
 	nofiles.Run(t, func() {
 		for _, spec := range []*specs.Spec{{}, mounted} {
 			if home, err := homeOf(spec, root, 0); !errors.Is(err, unix.EMFILE) {
 				t.Errorf("%q, %v", home, err)
 			}
 		}
-		if home, err := c.homeInside(0); !errors.Is(err, unix.EMFILE) {
+		if home, err := init.home(0); !errors.Is(err, unix.EMFILE) {
 			t.Errorf("%q, %v", home, err)
 		}
 	})

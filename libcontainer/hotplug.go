@@ -55,16 +55,17 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	if spec.Mounts = list; len(list) == 0 {
 		return nil
 	}
-	facts, err := c.factsIn(spec, c.recorded())
+	facts, init, err := c.factsIn(spec, c.recorded())
 	if err != nil {
 		return err
 	}
+	defer init.close()
 	facts.OpenInside = !ownPrivileges().mounts
 	p, err := compile(spec, plan.Options{ID: c.ID, Bundle: c.Bundle}, facts)
 	if err != nil {
 		return err
 	}
-	return c.runInside(p)
+	return c.runInside(p, init)
 }
 
 func (c *container) mayMount() error {
@@ -82,7 +83,7 @@ func (c *container) mayMount() error {
 }
 
 // runInside has a stub carry out a plan in the container that ends at SyncReady.
-func (c *container) runInside(p *plan.Plan) error {
+func (c *container) runInside(p *plan.Plan, init *initFiles) error {
 	null, err := sys.OpenNull()
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func (c *container) runInside(p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	in, err := enter(stub, p, c.openInit)
+	in, err := enter(stub, p, init.open)
 	if err != nil {
 		return err
 	}

@@ -440,6 +440,9 @@ func (k *making) revived(pid int) (err error) {
 	if err := c.identify(pid); err != nil {
 		return err
 	}
+	if err := c.recordNamespaces(); err != nil {
+		return err
+	}
 	c.Created = time.Now().UTC()
 	return c.save()
 }

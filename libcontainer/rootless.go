@@ -99,6 +99,11 @@ func (p privileges) deniesSetgroups(l *specs.Linux) bool {
 	return !p.first && setgroupsDenied("self")
 }
 
+// mayDropGroups says whether rt may call setgroups(2) where it is.
+func (p privileges) mayDropGroups() bool {
+	return p.admin() && p.has(unix.CAP_SETGID) && (p.first || !setgroupsDenied("self"))
+}
+
 func setgroupsDenied(pid string) bool {
 	text, err := sys.ReadKernelFile("/proc/"+pid+"/setgroups", 64)
 	return err == nil && strings.HasPrefix(string(text), "deny")
@@ -167,9 +172,10 @@ func unseen(err error) bool { return sys.Unseen(err) && !mayNotMake(err) }
 // rights fills in what a process that joins the container depends on besides namespaces and cgroups. Whom the kernel would
 // not let into the container's cgroup stays outside; that it is not known is no reason to escape its limits.
 func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) error {
-	admin := privileges{caps: facts.Bounding}.admin()
-	facts.Unprivileged = !admin
-	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !sys.InFirstUserNamespace() {
+	p := privileges{caps: facts.Bounding, first: sys.InFirstUserNamespace()}
+	admin := p.admin()
+	facts.Unprivileged, facts.DropGroups = !admin, p.mayDropGroups()
+	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !p.first {
 		facts.KeepGroups = setgroupsDenied(strconv.Itoa(c.Pid))
 	}
 	if admin || facts.BornDir == "" {

@@ -54,7 +54,10 @@ type state struct {
 	RdtMonitor    string            `json:"rdtMonitor,omitempty"`   // of the monitoring group
 	RdtOwn        bool              `json:"rdtOwn,omitempty"`       // the class of service ends with the container
 	PidNamespace  uint64            `json:"pidNamespace,omitempty"` // inode of rt's own, in which pid is a number
-	BootID        string            `json:"bootId,omitempty"`       // of the boot that pid, cgroups and unit are of
+	// Namespaces of init, those that it shares with the host included: type -> inode.
+	Namespaces       map[string]string `json:"namespaces,omitempty"`
+	MountNamespaceID uint64            `json:"mountNamespaceId,omitempty"` // the kernel's, which is never used again
+	BootID           string            `json:"bootId,omitempty"`           // of the boot that pid, cgroups and unit are of
 }
 
 // A container is one that exists on disk.

@@ -41,6 +41,8 @@ func (s JoinNS) encode(r *record) {
 // A new user namespace clears nothing of it, and nobody is in there who could look.
 func (Dumpable) encode(r *record) { r.call("prctl", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1) }
 
+func (DropGroups) encode(r *record) { r.call("setgroups", unix.SYS_SETGROUPS, 0, 0) }
+
 func (Undumpable) encode(r *record) { r.call("prctl", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0) }
 
 // Writing 0 moves the caller's own, only thread; the kernel then skips the global cgroup_threadgroup_rwsem and with it

@@ -163,14 +163,27 @@ STEP(console)
 	return 0;
 }
 
+/* The procfs of the host, which this process has not left yet. */
+static int host_proc(struct ctx *c)
+{
+	struct statfs fs;
+	int fd;
+	TRY(c, "open /proc", fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	TRY(c, "statfs /proc", fstatfs(fd, &fs));
+	return fs.f_type == K_PROC_MAGIC ? fd : -EINVAL;
+}
+
 /*
- * str: directory of /proc, path below it, value. It goes through a procfs of our own, mounted nowhere: it cannot be redirected by
- * anything in the container's tree (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881). self is a link of the kernel's.
+ * a: 1 for a process that is still outside. str: directory of /proc, path below it, value. It goes through the host's procfs, or
+ * one of our own that is mounted nowhere: it cannot be redirected by anything in the container's tree (CVE-2019-16884,
+ * CVE-2019-19921, CVE-2025-52881). self is a link of the kernel's.
  */
 STEP(proc_write)
 {
 	int dir, fd;
-	if (c->proc < 0)
+	if (c->proc < 0 && s->a[0])
+		c->proc = host_proc(c);
+	else if (c->proc < 0)
 		c->proc = new_fs(c, "proc", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
 	if (c->proc < 0)
 		return c->proc;

@@ -15,7 +15,7 @@
 enum {
 	NR_open_tree = 428, NR_move_mount = 429, NR_fsopen = 430, NR_fsconfig = 431, NR_fsmount = 432,
 	NR_fspick = 433, NR_clone3 = 435, NR_close_range = 436, NR_openat2 = 437,
-	NR_mount_setattr = 442,
+	NR_faccessat2 = 439, NR_mount_setattr = 442,
 };
 
 struct k_open_how { uint64_t flags, mode, resolve; };
@@ -32,6 +32,7 @@ struct k_clone_args {
 #define K_CLONE_INTO_CGROUP 0x200000000ull
 
 #define K_OPEN_TREE_CLONE 1u
+#define K_AT_EACCESS 0x200
 #define K_EMPTY_PATH 0x1000u
 #define K_RECURSIVE 0x8000u
 #define K_MOVE_F_EMPTY 0x4u

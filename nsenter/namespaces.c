@@ -11,12 +11,10 @@
 
 #include "stub.h"
 
-/* a: slot of a pidfd, CLONE_NEW* flags: all of that process's namespaces at once (Linux 5.8). */
-STEP(join_pidfd)
+/* The mount namespace has been joined, which makes its root this process's. */
+STEP(take_root)
 {
-	TRY(c, "setns", setns(slot(c, s->a[0]), (int)s->a[1]));
-	/* The root of before, perhaps the host's, must not stay open: the container's user would find it in /proc/self/fd. */
-	close(c->root);
+	(void)s;
 	TRY(c, "open /", c->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	return 0;
 }
@@ -33,10 +31,14 @@ static int refused(int err)
 /*
  * a: CLONE_NEW* flags, slot of a cgroup v2 directory or NO_FD; if it is refused there, rt moves it. The child is
  * rt's child (CLONE_PARENT, which wants exit_signal 0 and inherits ours) and goes on with the next step; this process
- * tells rt its pid and ends, after the opener if it has one.
+ * tells rt its pid and ends, after the opener if it has one. A procfs of the host's, by which labels were
+ * written, does not go with the child.
  */
 STEP(clone)
 {
+	if (c->proc >= 0)
+		close(c->proc);
+	c->proc = -1;
 	struct k_clone_args args = {.flags = s->a[0] | K_CLONE_PARENT};
 	if (s->a[1] != NO_FD) {
 		args.flags |= K_CLONE_INTO_CGROUP;

@@ -59,22 +59,25 @@ func TestJoinNS(t *testing.T) {
 	start(t, steps{nsenter.JoinNS{File: nsenter.NoSlot, Type: unix.CLONE_NEWNET}}).fails(0, unix.EBADF, "setns")
 }
 
-func TestJoinPidfd(t *testing.T) {
+// TestTakeRoot: in a container's namespaces its tree is the one that steps work on, and its procfs the one that labels miss.
+func TestTakeRoot(t *testing.T) {
 	root := rootfs(t)
 	other := start(t, inside(root, stop)).sync(nsenter.SyncReady)
-	other.proc("")
-	fd, err := unix.PidfdOpen(other.pid, 0)
-	must(t, err)
-	pidfd := os.NewFile(uintptr(fd), "pidfd")
-	t.Cleanup(func() { pidfd.Close() })
-	b := start(t, steps{
-		nsenter.JoinPidfd{Pidfd: 0, Flags: unix.CLONE_NEWPID},
+	kinds := map[string]uint64{"uts": unix.CLONE_NEWUTS, "ipc": unix.CLONE_NEWIPC, "mnt": unix.CLONE_NEWNS, "pid": unix.CLONE_NEWPID}
+	var plan steps
+	var files []*os.File
+	for kind, flag := range kinds {
+		plan = append(plan, nsenter.JoinNS{File: nsenter.Slot(len(files)), Type: flag, Kind: kind})
+		files = append(files, open(t, other.proc("ns/"+kind), os.O_RDONLY))
+	}
+	b := start(t, append(plan,
+		nsenter.TakeRoot{},
+		nsenter.Undumpable{},
 		nsenter.Clone{Cgroup: nsenter.NoSlot},
-		nsenter.JoinPidfd{Pidfd: 0, Flags: unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC},
 		nsenter.Mkdir{Path: "/made/by/exec", Mode: 0o750},
 		stop,
-	}, pidfd).sync(nsenter.SyncReady)
-	for _, kind := range []string{"mnt", "pid", "uts", "ipc"} {
+	), files...).sync(nsenter.SyncReady)
+	for kind := range kinds {
 		if have, want := link(t, b.proc("ns/"+kind)), link(t, other.proc("ns/"+kind)); have != want {
 			t.Errorf("%s: in %s, not in %s", kind, have, want)
 		}
@@ -82,8 +85,6 @@ func TestJoinPidfd(t *testing.T) {
 	if mode := stat(t, root+"/made/by/exec").Mode; mode != unix.S_IFDIR|0o750 {
 		t.Errorf("made with mode %o", mode)
 	}
-	start(t, steps{nsenter.JoinPidfd{Pidfd: 0, Flags: unix.CLONE_VM}}, pidfd).fails(0, unix.EINVAL, "setns")
-	start(t, steps{nsenter.JoinPidfd{Pidfd: nsenter.NoSlot, Flags: unix.CLONE_NEWNS}}).fails(0, unix.EBADF, "setns")
 }
 
 func TestUnshare(t *testing.T) {

@@ -70,7 +70,8 @@ static int executable(const char *path)
 		return errno;
 	if (S_ISDIR(st.st_mode))
 		return EISDIR;
-	return access(path, X_OK) < 0 ? errno : 0;
+	/* By the effective ids and capabilities: exec is the user already, access(2) would ask for the real ones' rights. */
+	return syscall(NR_faccessat2, AT_FDCWD, path, X_OK, K_AT_EACCESS) < 0 ? errno : 0;
 }
 
 /* str: where to look, in order. Chooses what is executed; create fails here, not start. What cannot be looked at ends the
@@ -162,7 +163,22 @@ STEP(bounding)
 	return 0;
 }
 
-/* a: uid, gid, 1 to leave the supplementary groups alone, number of groups. str: the groups. */
+/* A change of uid from 0 to another clears the effective capabilities; the permitted ones are there (PR_SET_KEEPCAPS). */
+static int raise_capabilities(struct ctx *c)
+{
+	struct k_cap_header h = {K_CAP_VERSION_3, 0};
+	struct k_cap_data d[2];
+	TRY(c, "capget", syscall(SYS_capget, &h, d));
+	for (int i = 0; i < 2; i++)
+		d[i].effective = d[i].permitted;
+	TRY(c, "capset", syscall(SYS_capset, &h, d));
+	return 0;
+}
+
+/*
+ * a: uid, gid, 1 to leave the supplementary groups alone, number of groups, 1 to go on with all capabilities. str: the groups.
+ * The change of uid makes this process what fs.suid_dumpable says, and it may be one that the container sees.
+ */
 STEP(credentials)
 {
 	gid_t gid = (gid_t)s->a[1];
@@ -173,7 +189,8 @@ STEP(credentials)
 		TRY(c, "setgroups", syscall(SYS_setgroups, (size_t)s->a[3], s->str[0]));
 	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
 	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
-	return 0;
+	TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+	return s->a[4] ? raise_capabilities(c) : 0;
 }
 
 /* a: effective, permitted, inheritable, ambient. */

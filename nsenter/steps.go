@@ -39,12 +39,10 @@ type (
 		Kind string
 		Path string
 	}
-	// JoinPidfd enters several namespaces of one process at once.
-	JoinPidfd struct {
-		Pidfd Slot
-		Flags uint64
-		Kinds string
-	}
+	// TakeRoot makes the root of the mount namespace just joined the one below which paths are looked for.
+	TakeRoot struct{}
+	// DropGroups gives up the supplementary groups of rt's caller.
+	DropGroups struct{}
 	// Unshare makes new namespaces for this process.
 	Unshare struct {
 		Flags uint64
@@ -192,8 +190,12 @@ type (
 	}
 	// Sysctl writes a file below /proc/sys.
 	Sysctl struct{ Path, Value string }
-	// Label writes a security attribute of the process: Text to File below /proc/self/attr.
-	Label struct{ Kind, Value, File, Text string }
+	// Label writes a security attribute of the process: Text to File below /proc/self/attr. Outside says that the process has
+	// not left the host's mount namespace yet, whose /proc will do.
+	Label struct {
+		Kind, Value, File, Text string
+		Outside                 bool `json:",omitempty"`
+	}
 	// ReadonlyPath makes a path read-only.
 	ReadonlyPath struct{ Path string }
 	// MaskPath hides a path.
@@ -257,6 +259,8 @@ type (
 		Groups     []uint32
 		KeepGroups bool
 	}
+	// SetUser is Credentials for a process that goes on setting things up: its capabilities stay, all of them effective.
+	SetUser Credentials
 	// Capabilities sets the other four sets.
 	Capabilities struct{ Effective, Permitted, Inheritable, Ambient uint64 }
 	// CloseFds hides every descriptor from First on from the program.
@@ -273,7 +277,7 @@ type (
 		FIFO Slot
 		Path string
 	}
-	// Undumpable undoes what a change of user may have done to it (proc(5), /proc/sys/fs/suid_dumpable).
+	// Undumpable undoes what a change of ids or of the user namespace may have done (proc(5), /proc/sys/fs/suid_dumpable).
 	Undumpable struct{}
 	// Exec becomes the program.
 	Exec struct{ Args, Env []string }
@@ -312,7 +316,8 @@ func (o Option) String() string {
 }
 
 func (JoinNS) Name() string       { return "join-namespace" }
-func (JoinPidfd) Name() string    { return "join-process" }
+func (TakeRoot) Name() string     { return "take-root" }
+func (DropGroups) Name() string   { return "drop-groups" }
 func (Unshare) Name() string      { return "unshare" }
 func (Clone) Name() string        { return "clone" }
 func (Inputs) Name() string       { return "inputs" }
@@ -361,6 +366,7 @@ func (NoNewPrivs) Name() string   { return "no-new-privileges" }
 func (Seccomp) Name() string      { return "seccomp" }
 func (Bounding) Name() string     { return "bounding-set" }
 func (Credentials) Name() string  { return "credentials" }
+func (SetUser) Name() string      { return "set-user" }
 func (Capabilities) Name() string { return "capabilities" }
 func (CloseFds) Name() string     { return "close-fds" }
 func (Undo) Name() string         { return "undo" }
@@ -370,9 +376,10 @@ func (Undumpable) Name() string   { return "undumpable" }
 func (Exec) Name() string         { return "exec" }
 func (Init) Name() string         { return "init" }
 
-func (s JoinNS) String() string    { return "join " + s.Kind + " namespace " + s.Path }
-func (s JoinPidfd) String() string { return "join the container's namespaces " + s.Kinds }
-func (s Unshare) String() string   { return "make new namespaces " + s.Kinds }
+func (s JoinNS) String() string   { return "join " + s.Kind + " namespace " + s.Path }
+func (TakeRoot) String() string   { return "take the root of the mount namespace" }
+func (DropGroups) String() string { return "give up supplementary groups" }
+func (s Unshare) String() string  { return "make new namespaces " + s.Kinds }
 func (s Clone) String() string {
 	if s.Kinds == "" {
 		return "clone a process"
@@ -444,6 +451,9 @@ func (s Bounding) String() string {
 }
 func (s Credentials) String() string {
 	return fmt.Sprintf("become uid %d gid %d groups %v", s.UID, s.GID, s.Groups)
+}
+func (s SetUser) String() string {
+	return fmt.Sprintf("become uid %d gid %d groups %v with all capabilities", s.UID, s.GID, s.Groups)
 }
 func (Capabilities) String() string { return "apply caps" }
 func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }

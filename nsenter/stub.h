@@ -22,7 +22,7 @@
  * slots (bit i: a[i]).
  */
 #define KINDS(X) \
-	X(join_pidfd, 0, 1) X(clone, 0, 2) X(sync, 0, 0) X(open_tree, 1, 1) X(set_ids, 0, 0) \
+	X(take_root, 0, 0) X(clone, 0, 2) X(sync, 0, 0) X(open_tree, 1, 1) X(set_ids, 0, 0) \
 	X(keyring, 1, 0) X(loopback_up, 0, 0) X(attach_root, 1, 1) X(mount_fs, 5, 0) X(mount_tree, 2, 1) \
 	X(remount, 1, 0) X(mkdir, 1, 0) X(symlink, 2, 0) X(mknod, 2, 16) X(console, 0, 0) X(pivot, 0, 0) \
 	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \

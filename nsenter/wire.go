@@ -22,7 +22,7 @@ const (
 
 // The kinds, in the order of KINDS in stub.h.
 const (
-	kJoinPidfd = iota + 1
+	kTakeRoot = iota + 1
 	kClone
 	kSync
 	kOpenTree
@@ -174,14 +174,14 @@ func b2u(b bool) uint64 {
 	return 0
 }
 
-func (s JoinPidfd) encode(r *record) { r.set(kJoinPidfd, slot(s.Pidfd), s.Flags) }
-func (s Clone) encode(r *record)     { r.set(kClone, s.Flags, slot(s.Cgroup)) }
-func (Inputs) encode(r *record)      { r.set(kInputs) }
-func (s Sync) encode(r *record)      { r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed)) }
-func (s OpenTree) encode(r *record)  { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
-func (s Opener) encode(r *record)    { r.set(kOpener, slot(s.User)) }
-func (OpenerJoin) encode(r *record)  { r.set(kOpenerJoin) }
-func (OpenerEnd) encode(r *record)   { r.set(kOpenerEnd) }
+func (TakeRoot) encode(r *record)   { r.set(kTakeRoot) }
+func (s Clone) encode(r *record)    { r.set(kClone, s.Flags, slot(s.Cgroup)) }
+func (Inputs) encode(r *record)     { r.set(kInputs) }
+func (s Sync) encode(r *record)     { r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed)) }
+func (s OpenTree) encode(r *record) { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
+func (s Opener) encode(r *record)   { r.set(kOpener, slot(s.User)) }
+func (OpenerJoin) encode(r *record) { r.set(kOpenerJoin) }
+func (OpenerEnd) encode(r *record)  { r.set(kOpenerEnd) }
 func (s RequestTree) encode(r *record) {
 	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
 	r.str(s.Path)
@@ -232,8 +232,11 @@ func (s RootAttr) encode(r *record) {
 	r.set(kRemount, s.Set, 0, s.Propagation, b2u(s.Recursive))
 	r.str("/")
 }
-func (s Sysctl) encode(r *record)       { r.set(kProcWrite); r.str("sys", s.Path, s.Value) }
-func (s Label) encode(r *record)        { r.set(kProcWrite); r.str("self/attr", s.File, s.Text) }
+func (s Sysctl) encode(r *record) { r.set(kProcWrite); r.str("sys", s.Path, s.Value) }
+func (s Label) encode(r *record) {
+	r.set(kProcWrite, b2u(s.Outside))
+	r.str("self/attr", s.File, s.Text)
+}
 func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
 func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path, s.Label) }
 func (s ChownStdio) encode(r *record)   { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
@@ -245,9 +248,12 @@ func (s Seccomp) encode(r *record) {
 	r.blob = true
 	r.str(string(s.Program))
 }
-func (s Bounding) encode(r *record) { r.set(kBounding, s.Keep) }
-func (s Credentials) encode(r *record) {
-	r.set(kCredentials, uint64(s.UID), uint64(s.GID), b2u(s.KeepGroups), uint64(len(s.Groups)))
+func (s Bounding) encode(r *record)    { r.set(kBounding, s.Keep) }
+func (s Credentials) encode(r *record) { s.become(r, false) }
+func (s SetUser) encode(r *record)     { Credentials(s).become(r, true) }
+
+func (s Credentials) become(r *record, keepCaps bool) {
+	r.set(kCredentials, uint64(s.UID), uint64(s.GID), b2u(s.KeepGroups), uint64(len(s.Groups)), b2u(keepCaps))
 	var groups []byte
 	for _, g := range s.Groups {
 		groups = binary.NativeEndian.AppendUint32(groups, g)

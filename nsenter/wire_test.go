@@ -22,7 +22,7 @@ func ptr(s string) *string { return &s }
 // samples has a step of every type, in the order of the kinds, with every field set to something that is not zero.
 func samples() []Step {
 	return []Step{
-		JoinPidfd{Pidfd: 2, Flags: 0x4000000, Kinds: "uts"},
+		TakeRoot{},
 		Clone{Flags: 0x20000000, Kinds: "pid", Cgroup: 0},
 		Sync{Point: SyncReady, GoOn: true},
 		OpenTree{Tree: 1, Path: "/t", Recursive: true},
@@ -44,7 +44,7 @@ func samples() []Step {
 		MoveRoot{},
 		Chroot{Dir: 0, Path: "/r"},
 		Sysctl{Path: "kernel/x", Value: "1"},
-		Label{Kind: "k", Value: "n", File: "exec", Text: "u:r:t:s0"},
+		Label{Kind: "k", Value: "n", File: "exec", Text: "u:r:t:s0", Outside: true},
 		ReadonlyPath{Path: "/p"},
 		MaskPath{Path: "/m", Label: "l"},
 		ChownStdio{UID: 8, GID: 9},
@@ -75,6 +75,7 @@ func samples() []Step {
 		Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20},
 		NoNewPrivs{},
 		Undumpable{},
+		DropGroups{},
 		Inputs{Early: 1},
 	}
 }

@@ -93,6 +93,29 @@ func (p Process) Open() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
+// Dir opens the process's directory in /proc; ESRCH if it has ended. What is opened below is the process's: when it has ended, and
+// another has its pid, there is nothing below any more.
+func (p Process) Dir() (*os.File, error) {
+	fd, err := p.open()
+	if err != nil {
+		return nil, fmt.Errorf("open pidfd of process %d: %w", p.Pid, err)
+	}
+	defer unix.Close(fd)
+	dir, err := Open("/proc/"+strconv.Itoa(p.Pid), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	// It has the pid until it is reaped, and so had it when the directory was opened.
+	if n, err := poll(fd, 0); err != nil || n > 0 {
+		dir.Close()
+		if err == nil {
+			err = unix.ESRCH
+		}
+		return nil, fmt.Errorf("open /proc/%d: %w", p.Pid, err)
+	}
+	return dir, nil
+}
+
 // open looks at the process after the pidfd is open: if it is the right one now, the pidfd is of the right one.
 func (p Process) open() (fd int, err error) {
 	if p.Pid <= 0 { // of a container of an earlier boot

@@ -258,3 +258,60 @@ func TestProcessUnknown(t *testing.T) {
 		}
 	}
 }
+
+// TestDir: a directory of /proc stays its process's. When that has ended there is nothing below it, whoever has the pid; and that of
+// another process is not opened in the first place.
+func TestDir(t *testing.T) {
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Identify(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := p.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if _, err := NamespaceInode(int(dir.Fd()), "ns/mnt"); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if _, err := NamespaceInode(int(dir.Fd()), "ns/mnt"); !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENOENT) {
+		t.Errorf("below the directory of a process that has ended: %v", err)
+	}
+	if _, err := OpenAt(int(dir.Fd()), "root", unix.O_PATH, 0); err == nil {
+		t.Error("its root is there")
+	}
+	for _, other := range []Process{p, {Pid: os.Getpid(), Start: p.Start}, {Pid: os.Getpid(), Start: p.Start, Inode: p.Inode}} {
+		if p.Inode == 0 && other.Inode != 0 {
+			continue
+		}
+		if dir, err := other.Dir(); !errors.Is(err, unix.ESRCH) {
+			dir.Close()
+			t.Errorf("%+v: %v", other, err)
+		}
+	}
+}
+
+// TestMountNamespaceOf: an id, where the kernel has them, and each namespace has another.
+func TestMountNamespaceOf(t *testing.T) {
+	f, err := OpenKernelFile("/proc/self/ns/mnt", unix.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	own, err := MountNamespaceOf(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inode, err := NamespaceInode(unix.AT_FDCWD, "/proc/self/ns/mnt"); err != nil || inode != own.Inode || inode == 0 {
+		t.Errorf("inode %d by path, %v; %d by descriptor", inode, err, own.Inode)
+	}
+	if again, err := MountNamespaceOf(f); err != nil || again != own {
+		t.Errorf("%+v, then %+v, %v", own, again, err)
+	}
+}

@@ -27,7 +27,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		// A process of the container: ids, cgroups, session.
 		b.enterUser,
 		b.enterCgroups,
-		b.session,
+		b.newSession,
 		// The tree of mounts, every path below the rootfs through a descriptor.
 		b.root,
 		b.mounts,
@@ -80,6 +80,7 @@ func AfterStart(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 const afterClone = unix.CLONE_NEWCGROUP
 
 func (b *builder) joinNamespaces() error {
+	b.dropGroups()
 	b.beforeOthers()
 	for _, t := range b.joinOrder() {
 		i, isNew, ok := b.namespace(t.kind)
@@ -87,6 +88,9 @@ func (b *builder) joinNamespaces() error {
 			continue
 		}
 		b.joinNamespace(i, t)
+	}
+	if b.earlyIDs() { // before anybody in a pid namespace that is joined sees the process: see join
+		b.add("", b.insideIDs())
 	}
 	return nil
 }
@@ -139,11 +143,14 @@ func (b *builder) joinedUser() bool {
 	return b.has(specs.UserNamespace) && !b.isNew(specs.UserNamespace)
 }
 
+// earlyIDs: a stub that opens the trees itself does so by the rights of rt's user.
+func (b *builder) earlyIDs() bool { return b.joinedUser() && !b.facts.OpenInside }
+
 func (b *builder) enterUser() error {
 	if b.isNew(specs.UserNamespace) {
 		b.add("/linux/uidMappings", nsenter.Sync{Point: nsenter.SyncMapIDs})
 	}
-	if b.has(specs.UserNamespace) {
+	if b.has(specs.UserNamespace) && !b.earlyIDs() {
 		b.add("", b.insideIDs())
 	}
 	if flags := b.afterIDs(); flags != 0 {
@@ -185,16 +192,25 @@ func (b *builder) joinTasks() {
 	}
 }
 
-func (b *builder) session() error {
-	b.labels()
-	b.add("", nsenter.Setsid{})
-	if !b.opts.NoNewKeyring {
-		b.add("", nsenter.Keyring{Keyring: "_ses." + b.opts.ID})
-	}
+func (b *builder) newSession() error {
+	b.labels(false)
+	_ = b.session() // never fails
+	b.keyring()
 	if b.isNew(specs.NetworkNamespace) {
 		b.add("", nsenter.LoopbackUp{})
 	}
 	return nil
+}
+
+func (b *builder) session() error {
+	b.add("", nsenter.Setsid{})
+	return nil
+}
+
+func (b *builder) keyring() {
+	if !b.opts.NoNewKeyring {
+		b.add("", nsenter.Keyring{Keyring: "_ses." + b.opts.ID})
+	}
 }
 
 // hooks: prestart, createRuntime and createContainer see the mounts and the limits, and the old root.

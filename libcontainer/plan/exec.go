@@ -17,9 +17,9 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.spec.Linux = &specs.Linux{}
 	}
 	for _, stage := range []func() error{
-		b.joinContainer,
+		b.joinAsUser,
 		b.finalAffinity,
-		b.execSession,
+		b.session,
 		b.execConsole,
 		b.beforeStart,
 		b.callerFiles,
@@ -32,58 +32,122 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	return &b.Plan, nil
 }
 
-// joinContainer enters by the pidfd of init: first what only children see, then, already in the container's
-// cgroup, the rest, user namespace included.
-func (b *builder) joinContainer() error {
-	b.join(b.labels)
+// joinAsUser brings the process into the container as the user that it is to be.
+func (b *builder) joinAsUser() error {
+	p := b.spec.Process
+	groups, keep, err := b.groups()
+	if err != nil {
+		return err
+	}
+	nproc, err := b.processLimit()
+	if err != nil {
+		return err
+	}
+	b.isUser = true
+	b.join(func() {
+		b.keyring() // the container's own, which belongs to who set it up
+		b.Items = append(b.Items, nproc...)
+		b.add("/process/user", nsenter.SetUser{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep})
+	})
 	return nil
 }
 
-// join is joinContainer with something to be done in the cgroup, still in the host's tree.
-func (b *builder) join(before func()) {
-	pidfd := b.input(Input{Kind: Process})
-	children := b.facts.Namespace & (unix.CLONE_NEWPID | unix.CLONE_NEWTIME)
-	if b.facts.Namespace&unix.CLONE_NEWUSER == 0 && !b.facts.OpenInside {
-		// A process that may ptrace sees what is in its pid namespace through /proc/PID/root, and only a user namespace
-		// keeps it from this one: it must not be there with the host's root. (Hotplug opens its trees outside.)
-		children |= b.facts.Namespace & unix.CLONE_NEWNS
-	}
-	children = b.withUser(b.facts.Namespace, children)
-	if children != 0 {
-		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: children, Kinds: kinds(children)})
-	}
-	born := nsenter.NoSlot
-	if b.facts.BornDir != "" {
-		born = b.input(Input{Kind: CgroupDir, Path: b.facts.BornDir})
-	}
-	b.add("", nsenter.Clone{Cgroup: born})
-	b.joinTasks()
+// join brings the process into the container. Until it is cloned the container does not see it; from then on all that can be
+// seen of it without any right (/proc/PID/net, mountinfo, status) is the container's, and nobody there may trace it: ids do not
+// change any more, for such a change makes a process what fs.suid_dumpable says. ids are the last steps before that.
+func (b *builder) join(ids func()) {
+	b.labels(true)
+	b.dropGroups()
+	b.joinInit(b.facts.Namespace &^ afterClone)
+	b.takeRoot()
+	b.setupIDs()
+	ids()
+	b.add("", nsenter.Undumpable{})
+	b.cloneInto(b.facts.Namespace&unix.CLONE_NEWUSER != 0)
+	b.joinInit(b.facts.Namespace & afterClone)
+}
+
+// joinUnseen is join for a process that stays out of the container's pid namespace, so that it may be cloned first; before is
+// what it has to do with the host's mounts.
+func (b *builder) joinUnseen(before func()) {
+	b.dropGroups()
+	user := b.withUser(b.facts.Namespace, 0)
+	b.joinInit(user)
+	b.cloneInto(false)
 	before()
-	rest := b.facts.Namespace &^ children
-	if rest != 0 { // else setns(2) would refuse
-		b.add("", nsenter.JoinPidfd{Pidfd: pidfd, Flags: rest, Kinds: kinds(rest)})
+	b.joinInit(b.facts.Namespace &^ user)
+	b.takeRoot()
+	b.setupIDs()
+}
+
+// joinInit joins namespaces that the container's init is in.
+func (b *builder) joinInit(flags uint64) {
+	for _, t := range b.joinOrder() {
+		if flags&t.flag == 0 {
+			continue
+		}
+		b.add("", nsenter.JoinNS{File: b.initNamespace(t.kind), Type: t.flag, Kind: string(t.kind), Path: "of the container"})
 	}
-	if b.facts.Root != "" {
-		dir := b.input(Input{Kind: Directory, Path: b.facts.Root})
-		b.add("", nsenter.Chroot{Dir: dir, Path: b.facts.Root})
+}
+
+func (b *builder) initNamespace(kind specs.LinuxNamespaceType) nsenter.Slot {
+	flag := NamespaceFlag(kind)
+	slot, there := b.init[flag]
+	if !there {
+		slot = b.input(Input{Kind: InitNamespace, Path: NamespaceFile(kind), Type: flag})
+		if b.init == nil {
+			b.init = map[uint64]nsenter.Slot{}
+		}
+		b.init[flag] = slot
 	}
+	return slot
+}
+
+// takeRoot: the mount namespace's root, or that of an init which is in the host's mount namespace.
+func (b *builder) takeRoot() {
+	if b.facts.Root == "" {
+		b.add("", nsenter.TakeRoot{})
+		return
+	}
+	b.add("", nsenter.Chroot{Dir: b.input(Input{Kind: InitRoot, Path: b.facts.Root}), Path: b.facts.Root})
+}
+
+func (b *builder) setupIDs() {
 	if b.facts.Namespace&unix.CLONE_NEWUSER != 0 {
 		b.add("", b.insideIDs())
 	}
+}
+
+// cloneInto makes the process in the container's cgroup. As the container's user it must not open that directory, where it is
+// root's: rt moves it.
+func (b *builder) cloneInto(asUser bool) {
+	moved := asUser && !b.facts.Unprivileged && b.facts.BornDir != ""
+	born := nsenter.NoSlot
+	if b.facts.BornDir != "" && !moved {
+		born = b.input(Input{Kind: CgroupDir, Path: b.facts.BornDir})
+	}
+	b.add("", nsenter.Clone{Cgroup: born})
+	if moved {
+		b.add("", nsenter.Sync{Point: nsenter.SyncCgroup})
+	}
+	b.joinTasks()
+}
+
+// processLimit is RLIMIT_NPROC, which the kernel looks at when the user is set and when that user clones.
+func (b *builder) processLimit() (steps []Item, err error) {
+	all, err := b.rlimits()
+	for _, it := range all {
+		if it.Step.(nsenter.Rlimit).Number == unix.RLIMIT_NPROC {
+			steps = append(steps, it)
+		}
+	}
+	return steps, err
 }
 
 // finalAffinity stops where the process is in its cgroup and its pid is known: rt sets the affinity.
 func (b *builder) finalAffinity() error {
 	if a := b.spec.Process.ExecCPUAffinity; a != nil && strings.TrimSpace(a.Final) != "" {
 		b.add("/process/execCPUAffinity/final", nsenter.Sync{Point: nsenter.SyncAffinity})
-	}
-	return nil
-}
-
-func (b *builder) execSession() error {
-	b.add("", nsenter.Setsid{})
-	if !b.opts.NoNewKeyring {
-		b.add("", nsenter.Keyring{Keyring: "_ses." + b.opts.ID})
 	}
 	return nil
 }
@@ -98,7 +162,7 @@ func (b *builder) execConsole() error {
 // Hook compiles a createContainer or startContainer hook: a process in the namespaces of the container that spec is of.
 func Hook(spec *specs.Spec, h specs.Hook, facts Facts) *Plan {
 	b := &builder{spec: spec, facts: facts}
-	_ = b.joinContainer() // never fails
+	b.join(func() {})
 	args := h.Args
 	if len(args) == 0 {
 		args = []string{h.Path}

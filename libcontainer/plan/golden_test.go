@@ -64,7 +64,7 @@ func readSample(t testing.TB, dir string) *sample {
 		t.Fatalf("%s: not what a container can be made of: %v", dir, err)
 	}
 	s.with.Options = Options{ID: "ID", Bundle: "/bundle", Rootfs: "/bundle/rootfs", Await: true}
-	s.with.Facts = Facts{Bounding: everything, Home: "/"}
+	s.with.Facts = Facts{Bounding: everything, Home: "/", DropGroups: true}
 	with, err := os.ReadFile(filepath.Join(dir, "with.json"))
 	if err == nil {
 		d := json.NewDecoder(bytes.NewReader(with))

@@ -30,9 +30,9 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	binds := slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { _, ok := BindOf(m, ""); return ok })
 	if binds && facts.Namespace&unix.CLONE_NEWUSER != 0 && !facts.OpenInside { // as startOpener, in a copy of the host's mounts
 		b.opener = true
-		b.add("", nsenter.Opener{User: b.input(Input{Kind: Process})})
+		b.add("", nsenter.Opener{User: b.initNamespace(specs.UserNamespace)})
 	}
-	b.join(b.ownTree)
+	b.joinUnseen(b.ownTree)
 	b.add("", nsenter.Undo{Proc: b.input(Input{Kind: Directory, Path: "/proc"})})
 	before := len(b.Items)
 	for i := range spec.Mounts {
@@ -62,7 +62,7 @@ func RemoveMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		return nil, err
 	}
 	b.facts.Namespace &= unix.CLONE_NEWNS | unix.CLONE_NEWUSER
-	b.join(func() {})
+	b.joinUnseen(func() {})
 	for _, check := range []bool{true, false} {
 		for i, m := range slices.Backward(spec.Mounts) {
 			target := path.Join("/", m.Destination)

@@ -68,8 +68,8 @@ func TestHotplugGolden(t *testing.T) {
 					if !undo {
 						t.Errorf("%s cannot be undone", s)
 					}
-				case nsenter.JoinPidfd:
-					if s.Flags&(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) != 0 {
+				case nsenter.JoinNS:
+					if s.Type&(unix.CLONE_NEWPID|unix.CLONE_NEWTIME) != 0 {
 						t.Errorf("%s: nobody in there is to see it", s)
 					}
 				}

@@ -5,25 +5,26 @@ import (
 	"rt/nsenter"
 )
 
-// labels are written first of all that makes the process the user's, by a process that is in the container's pid
-// namespace and not yet in its user namespace: there the stub could not have a procfs of its own, once the container's
-// is masked. They take effect at execve; so does what becomes of them (apparmor(7), setexeccon(3)).
-func (b *builder) labels() {
+// labels are written first of all that makes the process the user's: by one that is still outside through the host's procfs,
+// and its child inherits them, by a new container's through one of its own. Where the container's procfs is masked, the stub could
+// have none of its own in the container's user namespace. They take effect at execve; so does what becomes of them (apparmor(7),
+// setexeccon(3)).
+func (b *builder) labels(outside bool) {
 	p := b.spec.Process
 	if p == nil {
 		return
 	}
 	if p.ApparmorProfile != "" {
 		b.add("/process/apparmorProfile", nsenter.Label{Kind: "apparmor profile", File: "apparmor/exec",
-			Value: p.ApparmorProfile, Text: "exec " + p.ApparmorProfile})
+			Value: p.ApparmorProfile, Text: "exec " + p.ApparmorProfile, Outside: outside})
 	}
 	if p.SelinuxLabel == "" {
 		return
 	}
-	b.add("/process/selinuxLabel", nsenter.Label{Kind: "selinux label", File: "exec", Value: p.SelinuxLabel, Text: p.SelinuxLabel})
+	b.add("/process/selinuxLabel", nsenter.Label{Kind: "selinux label", File: "exec", Value: p.SelinuxLabel, Text: p.SelinuxLabel, Outside: outside})
 	if !b.opts.NoNewKeyring {
 		// The session keyring is the next key to be made; execve resets this (setkeycreatecon(3)).
-		b.add("/process/selinuxLabel", nsenter.Label{Kind: "selinux label of keys", File: "keycreate", Value: p.SelinuxLabel, Text: p.SelinuxLabel})
+		b.add("/process/selinuxLabel", nsenter.Label{Kind: "selinux label of keys", File: "keycreate", Value: p.SelinuxLabel, Text: p.SelinuxLabel, Outside: outside})
 	}
 }
 

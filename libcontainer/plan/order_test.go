@@ -76,13 +76,13 @@ func slotViolations(p *Plan, complain func(string, ...any)) {
 		}
 	}
 	for i, n := range used {
-		// Init's pidfd is looked at twice: by what children see and by the rest. Nothing else survives its step.
-		// A tree that the stub opens is filled in by one step and used by another.
-		most := map[InputKind]int{Process: 2}[p.Inputs[i].Kind]
-		if p.Inputs[i].Inside {
+		// Nothing survives its step, but a tree that the stub opens is filled in by one step and used by another, and the user
+		// namespace is joined by the opener as well.
+		most := 1
+		if in := p.Inputs[i]; in.Inside || in.Kind == InitNamespace && in.Type == unix.CLONE_NEWUSER {
 			most = 2
 		}
-		if n > max(most, 1) || n == 0 && p.Inputs[i].Kind != Process {
+		if n > most || n == 0 {
 			complain("input %d, %s %s: used %d times", i, p.Inputs[i].Kind, p.Inputs[i].Path, n)
 		}
 	}
@@ -101,8 +101,6 @@ func treeViolations(p *Plan, complain func(string, ...any)) {
 			user = user || s.Flags&unix.CLONE_NEWUSER != 0
 		case nsenter.JoinNS:
 			user = user || s.Type == unix.CLONE_NEWUSER
-		case nsenter.JoinPidfd:
-			user = user || s.Flags&unix.CLONE_NEWUSER != 0
 		case nsenter.AttachRoot:
 			stated = s.Propagation
 		case nsenter.MountTree:
@@ -121,14 +119,15 @@ func treeViolations(p *Plan, complain func(string, ...any)) {
 
 // before lists pairs of which the first, where both are there, must be done before the second.
 var before = [...][2]string{
-	{"join-namespace", "await-start"}, {"unshare", "await-start"}, {"clone", "set-ids"}, {"clone", "setsid"},
+	{"join-namespace", "await-start"}, {"unshare", "await-start"}, {"clone", "setsid"},
 	{"dumpable", "join-namespace"}, {"dumpable", "unshare"}, {"dumpable", "clone"},
 	{"clone", "open-tree"}, {"open-tree", "set-ids"}, {"open-tree", "propagation"}, // by the rights of rt's user
 	// The opener is in none of the namespaces that the container sees, and gone before anything of the image runs.
-	{"opener", "join-namespace"}, {"opener", "join-process"}, {"opener", "unshare"}, {"opener", "clone"},
+	{"opener", "join-namespace"}, {"opener", "unshare"}, {"opener", "clone"},
 	{"clone", "opener-join"}, {"propagation", "opener-join"}, {"opener-join", "request-tree"}, {"request-tree", "opener-end"},
 	{"opener-end", "pivot-root"}, {"opener-end", "move-root"}, {"opener-end", "find-executable"},
-	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"join-cgroup", "keyring"},
+	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"set-ids", "keyring"}, {"keyring", "set-user"},
+	{"drop-groups", "join-namespace"}, {"drop-groups", "unshare"}, {"drop-groups", "clone"},
 	{"propagation", "attach-root"}, {"attach-root", "mount"}, {"attach-root", "bind"}, {"attach-root", "mkdir"},
 	// Nothing of the host's tree is reached any more once the root has been switched.
 	{"mount", "pivot-root"}, {"bind", "pivot-root"}, {"remount", "pivot-root"}, {"mknod", "pivot-root"},
@@ -141,12 +140,13 @@ var before = [...][2]string{
 	{"scheduler", "credentials"}, {"io-priority", "credentials"}, {"rlimit", "credentials"}, // while there are privileges
 	{"rlimit", "no-new-privileges"}, {"no-new-privileges", "credentials"},
 	{"bounding-set", "credentials"}, {"credentials", "capabilities"}, {"capabilities", "exec"},
-	{"gate", "close-fds"}, {"capabilities", "undumpable"}, {"undumpable", "exec"},
+	{"gate", "close-fds"}, {"set-user", "undumpable"}, {"undumpable", "clone"},
 }
 
 // once are the steps that a plan has once at most.
 var once = []string{"clone", "exec", "find-executable", "await-start", "close-fds", "seccomp", "credentials", "capabilities",
-	"bounding-set", "no-new-privileges", "pivot-root", "move-root", "chroot", "attach-root", "opener", "opener-join", "opener-end", "console", "setsid", "umask"}
+	"set-user", "undumpable", "set-ids", "keyring", "drop-groups", "bounding-set", "no-new-privileges", "pivot-root", "move-root",
+	"chroot", "attach-root", "opener", "opener-join", "opener-end", "console", "setsid", "umask"}
 
 func orderViolations(p *Plan, complain func(string, ...any)) {
 	first, last, count := map[string]int{}, map[string]int{}, map[string]int{}
@@ -181,7 +181,39 @@ func orderViolations(p *Plan, complain func(string, ...any)) {
 			complain("seccomp at %d, when the privilege for it is gone", s)
 		}
 	}
+	if count["undumpable"] > 0 {
+		joinViolations(p, complain)
+	} else if count["set-user"] > 0 {
+		complain("the process is not made undumpable")
+	}
 	checkSync(p, complain)
+}
+
+// joinViolations: what joins a container changes its ids, and leaves all of the host that the container could see, before the clone
+// by which the container sees it. Right before it nobody can trace it any more.
+func joinViolations(p *Plan, complain func(string, ...any)) {
+	born := slices.IndexFunc(p.Items, func(it Item) bool { return it.Step.Name() == "clone" })
+	if born < 1 || p.Items[born-1].Step.Name() != "undumpable" {
+		complain("what comes before the clone is not that it cannot be traced")
+	}
+	for i, it := range p.Items {
+		name := it.Step.Name()
+		if ns, ok := it.Step.(nsenter.JoinNS); ok && ns.Type == unix.CLONE_NEWCGROUP { // by a process in the cgroup
+			name = "join-cgroup"
+		}
+		switch name {
+		case "drop-groups", "join-namespace", "label", "take-root", "chroot", "set-ids", "keyring", "set-user", "undumpable":
+			if i > born {
+				complain("%s (step %d) comes when the container sees the process (step %d)", name, i, born)
+			}
+		case "credentials":
+			complain("step %d changes the ids of a process that joins", i)
+		case "join-cgroup":
+			if i < born {
+				complain("%s (step %d) comes before the clone (step %d)", name, i, born)
+			}
+		}
+	}
 }
 
 // checkSync: rt waits for these points, in this order.

@@ -36,16 +36,17 @@ type InputKind string
 
 // The kinds of inputs.
 const (
-	Tree      InputKind = "tree"      // open_tree(2) clone of Path, with what is mounted below if Recursive
-	Namespace InputKind = "namespace" // a namespace file of type Type
-	Process   InputKind = "process"   // a pidfd of the container's init
-	Directory InputKind = "directory" // O_PATH
-	Tasks     InputKind = "tasks"     // a cgroup v1 tasks file, for writing
-	CgroupDir InputKind = "cgroup"    // a cgroup v2 directory
-	Listener  InputKind = "listener"  // the container's start socket
-	FIFO      InputKind = "fifo"      // open for reading and writing, with room for one write
-	MapOfIDs  InputKind = "id-map"    // a user namespace with the mapping IDMap
-	NewFS     InputKind = "new-fs"    // a detached mount of the new file system FS, for which Path is a name
+	Tree          InputKind = "tree"           // open_tree(2) clone of Path, with what is mounted below if Recursive
+	Namespace     InputKind = "namespace"      // a namespace file of type Type
+	InitNamespace InputKind = "init-namespace" // the namespace of type Type that the container's init is in
+	InitRoot      InputKind = "init-root"      // the root directory of the container's init, O_PATH
+	Directory     InputKind = "directory"      // O_PATH
+	Tasks         InputKind = "tasks"          // a cgroup v1 tasks file, for writing
+	CgroupDir     InputKind = "cgroup"         // a cgroup v2 directory
+	Listener      InputKind = "listener"       // the container's start socket
+	FIFO          InputKind = "fifo"           // open for reading and writing, with room for one write
+	MapOfIDs      InputKind = "id-map"         // a user namespace with the mapping IDMap
+	NewFS         InputKind = "new-fs"         // a detached mount of the new file system FS, for which Path is a name
 )
 
 // An Input is a descriptor that is opened outside and handed to the stub.
@@ -93,11 +94,12 @@ type Facts struct {
 	Tasks     []string // cgroup v1 tasks files to join
 	Cgroups   CgroupView
 	Home      string // HOME from the container's passwd
-	Namespace uint64 // exec: CLONE_NEW* flags of the namespaces in which init differs from rt
+	Namespace uint64 // exec: CLONE_NEW* flags of the namespaces of init that are joined
 	Root      string // exec: init's root directory, if the container has no mount namespace to take it from
 
 	Unprivileged bool // rt may do nothing in its own user namespace: that of the container comes first
 	OpenInside   bool // rt may not clone mounts of its mount namespace
+	DropGroups   bool // rt may give up its own supplementary groups
 	KeepGroups   bool // the container's user namespace does not allow setgroups(2)
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
@@ -143,9 +145,11 @@ type Options struct {
 
 type builder struct {
 	Plan
-	hot    bool // the container runs: what a path leads to may change
-	openAt int  // where the steps that open trees belong
-	opener bool // trees are opened by the opener
+	hot    bool                    // the container runs: what a path leads to may change
+	init   map[uint64]nsenter.Slot // init's namespaces among the inputs
+	isUser bool                    // the process has the program's ids already
+	openAt int                     // where the steps that open trees belong
+	opener bool                    // trees are opened by the opener
 	spec   *specs.Spec
 	opts   Options
 	facts  Facts

@@ -114,13 +114,11 @@ func (b *builder) credentials() error {
 	}
 	b.add("", nsenter.CloseFds{First: 3 + b.opts.ExtraFds})
 	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
-	for i, l := range p.Rlimits {
-		n := names.Rlimit(l.Type)
-		if n < 0 {
-			return fmt.Errorf("/process/rlimits/%d/type: wrong rlimit value: %s", i, l.Type)
-		}
-		b.add(fmt.Sprintf("/process/rlimits/%d", i), nsenter.Rlimit{Type: l.Type, Number: n, Soft: l.Soft, Hard: l.Hard})
+	limits, err := b.rlimits()
+	if err != nil {
+		return err
 	}
+	b.Items = append(b.Items, limits...)
 	if p.NoNewPrivileges {
 		b.add("/process/noNewPrivileges", nsenter.NoNewPrivs{})
 	} else {
@@ -130,29 +128,46 @@ func (b *builder) credentials() error {
 	if caps != nil {
 		b.add("/process/capabilities/bounding", nsenter.Bounding{Keep: caps.bounding})
 	}
-	groups, keep := p.User.AdditionalGids, b.facts.KeepGroups
-	if b.facts.OriginalGroups {
-		groups, keep = nil, true
+	if !b.isUser {
+		groups, keep, err := b.groups()
+		if err != nil {
+			return err
+		}
+		b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep})
 	}
-	if keep && len(groups) > 0 {
-		return hint.With(errors.New("/process/user/additionalGids: cannot set any additional groups in a rootless container: its user namespace denies setgroups(2)"),
-			"a gid mapping with a range of /etc/subgid allows it")
-	}
-	b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep})
 	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd)})
 	if caps != nil {
 		b.add("/process/capabilities", caps.Capabilities)
-	}
-	// The change of user has made the stub what fs.suid_dumpable says. By default that is not dumpable, as before; where it is 1
-	// the user could look into it for as long as it waits, and without the filter it would be a way around it. Without a wait
-	// execve is next, which sets it anew; an init's own process has closed everything before it makes itself dumpable.
-	if b.opts.WaitFIFO != "" {
-		b.add("", nsenter.Undumpable{})
 	}
 	if p.NoNewPrivileges {
 		b.filter()
 	}
 	return nil
+}
+
+// groups are the program's supplementary ones; keep says that those which the process has stay.
+func (b *builder) groups() (list []uint32, keep bool, err error) {
+	list, keep = b.spec.Process.User.AdditionalGids, b.facts.KeepGroups
+	if b.facts.OriginalGroups {
+		list, keep = nil, true
+	}
+	if keep && len(list) > 0 {
+		err = hint.With(errors.New("/process/user/additionalGids: cannot set any additional groups in a rootless container: its user namespace denies setgroups(2)"),
+			"a gid mapping with a range of /etc/subgid allows it")
+	}
+	return list, keep, err
+}
+
+func (b *builder) rlimits() (steps []Item, err error) {
+	for i, l := range b.spec.Process.Rlimits {
+		n := names.Rlimit(l.Type)
+		if n < 0 {
+			return nil, fmt.Errorf("/process/rlimits/%d/type: wrong rlimit value: %s", i, l.Type)
+		}
+		step := nsenter.Rlimit{Type: l.Type, Number: n, Soft: l.Soft, Hard: l.Hard}
+		steps = append(steps, Item{step, fmt.Sprintf("/process/rlimits/%d", i)})
+	}
+	return steps, nil
 }
 
 func (b *builder) filter() {

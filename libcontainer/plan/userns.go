@@ -19,6 +19,13 @@ func (b *builder) beforeOthers() {
 	}
 }
 
+// dropGroups keeps the groups of the host's root out of the container: its user namespace may deny setgroups(2).
+func (b *builder) dropGroups() {
+	if b.facts.DropGroups {
+		b.add("", nsenter.DropGroups{})
+	}
+}
+
 // joinOrder is that of nsTypes; who is nobody outside of the user namespace can enter the others only from within.
 func (b *builder) joinOrder() []nsType {
 	last := len(nsTypes) - 1

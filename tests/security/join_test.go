@@ -1,48 +1,165 @@
 package security
 
 import (
+	"net"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
 // The process that joins a container is the runtime's until it is the user's, and the container sees it.
 
+// spies are containers that look at what joins them.
+var spies = map[string][]func(*victim){
+	"engine":         {capable(engineCaps)},
+	"user namespace": {mapped, capable(append([]string{"CAP_SYS_PTRACE"}, strongCaps...))},
+	// Nothing that any program could not read.
+	"nobody":                   {capable(nil), asUser(65534)},
+	"nobody in user namespace": {capable(nil), asUser(65534), mapped},
+}
+
 // TestSnoop: a process of the container looks into each process that comes: its root, working directory, descriptors,
-// memory, executable, and by ptrace. With an engine's capabilities, and with all of them in a user namespace. The second
-// succeeds against a stub that stays dumpable (CVE-2016-9962).
+// memory, executable, and by ptrace; and at what of it needs no right: network, mounts, ids. With an engine's capabilities, with all
+// of them in a user namespace, and with none; whatever fs.suid_dumpable is on the host. It succeeds against a stub that is in the
+// container's pid namespace before it is in its other ones, that keeps the groups of the host's root, or that becomes the user there
+// (CVE-2016-9962).
 func TestSnoop(t *testing.T) {
-	for name, edits := range map[string][]func(*victim){
-		"engine":         {capable(engineCaps)},
-		"user namespace": {mapped, capable(append([]string{"CAP_SYS_PTRACE"}, strongCaps...))},
-		// It could take the process over (SECURITY.md, What is not promised); the host's files do not lie open for a mere look.
-		"peek": {capable(append([]string{"CAP_SYS_PTRACE"}, engineCaps...))},
-	} {
+	for _, dumpable := range []string{"0", "1", "2"} {
+		for name, edits := range spies {
+			t.Run(name+" "+dumpable, func(t *testing.T) {
+				suidDumpable(t, dumpable)
+				v := spied(t, "snoop", edits)
+				for i := range runs(12, 300) {
+					uid := v.spec.Process.User.UID
+					if i%2 == 1 {
+						uid = 1000
+					}
+					v.rt("exec", "--user", strconv.Itoa(int(uid)), v.id, "true").ok(t)
+				}
+				v.spiedOn()
+			})
+		}
+	}
+	// It could take the process over (SECURITY.md, What is not promised); the host's files do not lie open for a mere look.
+	t.Run("peek", func(t *testing.T) {
+		v := spied(t, "peek", []func(*victim){capable(append([]string{"CAP_SYS_PTRACE"}, engineCaps...))})
+		for range runs(40, 1000) {
+			v.exec("true").ok(t)
+		}
+		v.spiedOn()
+	})
+}
+
+// TestSnoopNeighbour: as TestSnoop, by a container whose pid namespace another one is given: it sees how that is created, its hooks, and
+// what joins it. Until its root is switched, the other one has a copy of the host's mounts (SECURITY.md).
+func TestSnoopNeighbour(t *testing.T) {
+	for name, edits := range spies {
 		t.Run(name, func(t *testing.T) {
-			verb := "snoop"
-			if name == "peek" {
-				verb = name
-			}
-			v := spied(t, verb, edits)
-			for range runs(40, 1000) {
+			spy := spied(t, "snoop", edits)
+			for range runs(4, 40) {
+				spy.file("bundle/rootfs/no-mounts", "", 0o644)
+				v := newVictim(t, edits...)
+				for i, ns := range v.spec.Linux.Namespaces { // as in a pod
+					if ns.Type == specs.PIDNamespace || ns.Type == specs.UserNamespace {
+						v.spec.Linux.Namespaces[i].Path = "/proc/" + strconv.Itoa(spy.pid()) + "/ns/" + string(ns.Type)
+					}
+				}
+				v.spec.Linux.UIDMappings, v.spec.Linux.GIDMappings = nil, nil
+				v.spec.Process.User = specs.User{}
+				v.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/true"}, {Path: "/bin/true"}}}
+				if !strings.Contains(name, "user namespace") { // else who may trace there may trace the hook's program, which has the host's root
+					v.spec.Hooks.CreateContainer = []specs.Hook{{Path: "/bin/true"}}
+				}
+				v.write()
+				v.create().ok(t)
+				must(t, os.Remove(spy.rootfs+"/no-mounts"))
 				v.exec("true").ok(t)
+				v.rt("start", v.id).ok(t)
+				v.exec("true").ok(t)
+				v.remove()
 			}
-			v.spiedOn()
+			spy.spiedOn()
 		})
 	}
 }
 
-// spied is a container that looks at every process that comes into its pid namespace.
+// TestJoinWhatWasCreated: a container's init goes into namespaces of its own, in which it has chosen what is executed. Nothing of the
+// host's administrator follows it there: exec, mounts add and remove, and checkpoint are refused, with a reason. It succeeds against a
+// runtime that joins what init is in now: exec ran the program of uid 1000 as root of the host.
+func TestJoinWhatWasCreated(t *testing.T) {
+	for name, c := range map[string]struct {
+		edits []func(*victim)
+		kind  string
+	}{
+		"leave": {[]func(*victim){capable(nil), asUser(1000), func(v *victim) { v.spec.Process.NoNewPrivileges = true }}, ""},
+		"cycle": {[]func(*victim){mapped, capable(strongCaps)}, "mount"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, append(c.edits, args("sh", "-c", "exec attack "+name+" >/tmp/left 2>&1"))...)
+			must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
+			copyFile(t, v.rootfs+"/bin/busybox", v.rootfs+"/bin/bb")
+			must(t, os.Remove(v.rootfs+"/bin/id"))
+			must(t, os.Symlink("bb", v.rootfs+"/bin/id"))
+			v.create().ok(t)
+			v.exec("true").ok(t)
+			v.rt("start", v.id).ok(t)
+			eventually(t, "init leaves", func() bool { text, _ := os.ReadFile(v.rootfs + "/tmp/left"); return len(text) > 0 })
+			if text, _ := os.ReadFile(v.rootfs + "/tmp/left"); string(text) != "left\n" {
+				t.Fatalf("init: %s", text)
+			}
+			for _, r := range []result{
+				v.rt("exec", "--user", "0", v.id, "id", "where"),
+				v.mounts("add", specs.Mount{Destination: "/tmp/m", Type: "tmpfs", Source: "tmpfs"}),
+				v.mounts("remove", specs.Mount{Destination: "/dev/pts"}),
+				v.rt("checkpoint", "--image-path", v.dir+"/images", v.id),
+			} {
+				if r.code == 0 || !strings.Contains(r.stderr, c.kind+" namespace: init is not in the one that it was created in") {
+					t.Errorf("init was followed: %s", r)
+				}
+			}
+			v.rt("kill", v.id, "KILL").ok(t)
+		})
+	}
+}
+
+// suidDumpable sets fs.suid_dumpable until the test ends; if the test is killed, another process puts it back.
+func suidDumpable(t *testing.T, value string) {
+	t.Helper()
+	const file = "/proc/sys/fs/suid_dumpable"
+	old, err := os.ReadFile(file)
+	must(t, err)
+	keeper := exec.Command("sh", "-c", "cat; echo "+strings.TrimSpace(string(old))+" >"+file)
+	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	alive, err := keeper.StdinPipe()
+	must(t, err)
+	must(t, keeper.Start())
+	t.Cleanup(func() {
+		alive.Close()
+		if err := keeper.Wait(); err != nil {
+			t.Errorf("put %s back: %v", file, err)
+		}
+	})
+	must(t, os.WriteFile(file, []byte(value), 0))
+}
+
+// spied is a container that looks at every process that comes into its pid namespace. The host is in a group that the container is
+// not in, and has an abstract socket.
 func spied(t *testing.T, verb string, edits []func(*victim)) *victim {
 	t.Helper()
 	v := newVictim(t, append(edits, args("sh", "-c", "attack "+verb+" $MARKER >/tmp/snooped; sleep 1000"))...)
 	v.spec.Process.Env = append(v.spec.Process.Env, "MARKER="+v.outside)
 	v.write()
 	must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
+	l, err := net.Listen("unix", "@"+v.outside)
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
 	v.up()
 	eventually(t, "the spy", func() bool { _, err := os.Stat(v.rootfs + "/tmp/snooped"); return err == nil })
 	return v
@@ -132,6 +249,7 @@ func TestExhausted(t *testing.T) {
 		v.spec.Linux.Resources = resources(&pids, nil)
 		v.write()
 		v.up()
+		eventually(t, "six processes", func() bool { return strings.Count(v.rt("ps", v.id).stdout, "sleep") == 6 })
 		for range 20 {
 			r := v.exec("true")
 			if r.code == 0 {
@@ -213,8 +331,11 @@ func TestSnoopHeld(t *testing.T) {
 			must(t, err)
 			pid, err := strconv.Atoi(string(text))
 			must(t, err)
-			time.Sleep(300 * time.Millisecond) // the spy looks forty times, all of them at the one process
-			v.spiedOn()
+			eventually(t, "the spy sees it", func() bool {
+				text, _ := os.ReadFile(v.rootfs + "/tmp/snooped")
+				return strings.Contains(string(text), "saw ")
+			})
+			v.spiedOn() // it looks forty times, all of them at the one process
 			must(t, unix.Kill(pid, unix.SIGKILL))
 			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil { // init ends after all that is in its namespace
 				t.Error(err)

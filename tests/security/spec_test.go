@@ -47,6 +47,10 @@ func capable(caps []string) func(*victim) {
 	}
 }
 
+func asUser(uid uint32) func(*victim) {
+	return func(v *victim) { v.spec.Process.User = specs.User{UID: uid, GID: uid} }
+}
+
 // mapped gives the container a user namespace of its own, in which its root is somebody else outside.
 func mapped(v *victim) {
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 200000, Size: 65536}}

