@@ -85,7 +85,7 @@ func (h *hostCheck) linux(s *specs.Spec) {
 	for i, ns := range s.Linux.Namespaces {
 		pointer := fmt.Sprintf("/linux/namespaces/%d", i)
 		if ns.Path != "" {
-			f, err := openNamespace(plan.Input{Kind: plan.Namespace, Path: ns.Path, Type: plan.NamespaceFlag(ns.Type)})
+			f, err := openNamespace(plan.Input{Kind: plan.Namespace, Path: ns.Path, Type: plan.NamespaceFlag(ns.Type), NotHosts: plan.NotHosts(s, ns.Type)})
 			h.fail(pointer+"/path", err)
 			if f != nil {
 				f.Close()

@@ -165,6 +165,17 @@ func openNamespace(in plan.Input) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("join namespace %s: %w", in.Path, err)
 	}
+	if in.NotHosts == "" {
+		return f, nil
+	}
+	hosts, err := sys.IsHostNamespace(f, in.Type)
+	if err == nil && hosts {
+		err = errors.New(in.NotHosts)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
 	return f, nil
 }
 

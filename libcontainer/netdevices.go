@@ -27,7 +27,8 @@ func (k *making) moveNetDevices() error {
 	if path := joinedNetwork(k.spec); path != "" { // one of the container's own ends with it, and the devices with that
 		note = func(r *netdev.Record) error { r.Path = path; return k.c.noteNetDevices(r) }
 	}
-	moved, err := netdev.Move(k.spec.Linux.NetDevices, ns, note)
+	shared := note != nil || namespacePath(k.spec.Linux, specs.UserNamespace) != "" // whose root has rights in a new one, too
+	moved, err := netdev.Move(k.spec.Linux.NetDevices, ns, shared, note)
 	if moved == nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (k *making) moveNetDevices() error {
 func (k *making) bringBack(noted bool) {
 	err := k.moved.Back()
 	k.moved.Close()
-	if noted {
+	if noted && err != nil && !netdev.OnlyStay(err) {
 		k.undone(err)
 	} else if err != nil {
 		k.c.rt.Warn("%v", err)
@@ -101,5 +102,10 @@ func (c *container) returnNetDevices() error {
 	if now := c.rt.bootID(); r.Boot != "" && now != "" && r.Boot != now {
 		return nil // the namespace has ended with that boot
 	}
-	return r.Back()
+	err = r.Back()
+	if err != nil && netdev.OnlyStay(err) {
+		c.rt.Warn("%v", err)
+		return nil
+	}
+	return err
 }

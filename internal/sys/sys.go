@@ -55,6 +55,51 @@ func OpenTree(path string, recursive bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// A hostNamespace is one that the kernel makes at boot.
+type hostNamespace struct {
+	file  string // below /proc/PID/ns
+	inode uint64 // of the one of the machine; network and mount namespaces have a fixed one since Linux 6.18
+}
+
+func hostNamespaceOf(kind uint64) (ns hostNamespace, known bool) {
+	switch kind {
+	case unix.CLONE_NEWNET:
+		return hostNamespace{"net", 0xEFFFFFF9}, true
+	case unix.CLONE_NEWNS:
+		return hostNamespace{"mnt", 0xEFFFFFF8}, true
+	case unix.CLONE_NEWIPC:
+		return hostNamespace{"ipc", 0xEFFFFFFF}, true
+	case unix.CLONE_NEWUTS:
+		return hostNamespace{"uts", 0xEFFFFFFE}, true
+	}
+	return hostNamespace{}, false
+}
+
+// IsHostNamespace says whether an open namespace of this kind (CLONE_NEW*) is the host's: rt's own, which is what the host is to
+// rt's caller, that of the first process in sight, or the machine's. It compares inodes, which the namespace's file keeps under
+// every name.
+func IsHostNamespace(f *os.File, kind uint64) (bool, error) {
+	ns, known := hostNamespaceOf(kind)
+	if !known {
+		return false, &os.PathError{Op: "compare namespace", Path: f.Name(), Err: unix.EINVAL}
+	}
+	var it, own, first unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &it); err != nil {
+		return false, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	path := "/proc/self/ns/" + ns.file
+	if err := unix.Stat(path, &own); err != nil {
+		return false, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if it.Ino == ns.inode || sameInode(&it, &own) {
+		return true, nil
+	}
+	// An ordinary user may not look at it, and may not write to it either.
+	return unix.Stat("/proc/1/ns/"+ns.file, &first) == nil && sameInode(&it, &first), nil
+}
+
+func sameInode(a, b *unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }
+
 // InFirstUserNamespace says whether this process is in the host's own user namespace, by the inode that the kernel
 // gives it alone: PROC_USER_INIT_INO, since Linux 3.8. False if there is no /proc.
 func InFirstUserNamespace() bool {

@@ -22,6 +22,7 @@ type link struct {
 	index int32
 	name  string
 	up    bool
+	id    identity
 }
 
 // link looks a device up by its name.
@@ -39,12 +40,14 @@ func (c *conn) find(r *request) (l link, err error) {
 		if len(msg) < unix.SizeofIfInfomsg {
 			return
 		}
+		l.id.LinkNS = noNS
 		l.index = int32(binary.NativeEndian.Uint32(msg[4:]))
 		l.up = binary.NativeEndian.Uint32(msg[8:])&unix.IFF_UP != 0
 		attributes(msg[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) {
 			if kind == unix.IFLA_IFNAME {
 				l.name = strings.TrimRight(string(value), "\x00")
 			}
+			l.id.attribute(kind, value)
 		})
 	})
 	return l, err
@@ -76,6 +79,8 @@ type Moved struct {
 	host, ns     *os.File
 	here, inside *conn
 	devices      []device
+	shared       bool   // others may be in the container's namespace
+	path         string // of the container's namespace, for messages, if it is shared
 }
 
 type device struct {
@@ -86,12 +91,14 @@ type device struct {
 
 // Move moves the devices into the network namespace at path, in the order of their names. Close the result, after Back if it,
 // or what follows, has failed: on error too there is one, unless nothing was moved.
-// note, which may be nil, is told what is needed to bring them back after a crash, before anything is moved.
-func Move(devices map[string]specs.LinuxNetDevice, path string, note func(*Record) error) (*Moved, error) {
+// shared says that others may be in that namespace; then only what can be told from a device of theirs is brought back. note,
+// which may be nil, is told what is needed to bring them back after a crash, before anything is moved.
+func Move(devices map[string]specs.LinuxNetDevice, path string, shared bool, note func(*Record) error) (*Moved, error) {
 	m, err := prepare(path)
 	if err != nil {
 		return nil, err
 	}
+	m.shared = shared
 	names := make([]string, 0, len(devices))
 	for name := range devices {
 		names = append(names, name)
@@ -101,6 +108,7 @@ func Move(devices map[string]specs.LinuxNetDevice, path string, note func(*Recor
 		r, err := m.record(names, devices)
 		if err == nil {
 			err = note(r)
+			m.path = r.Path
 		}
 		if err != nil {
 			m.Close()
@@ -176,6 +184,9 @@ func (m *Moved) take(name, as string) error {
 	if d.now, err = m.inside.link(passing); err != nil {
 		return err
 	}
+	if _, err := m.ours(d, d.now.index); err != nil && err != errUnknown {
+		return err
+	}
 	*there = d.now
 	return m.settle(d, passing, as)
 }
@@ -198,11 +209,16 @@ func (m *Moved) settle(d device, passing, as string) error {
 }
 
 // Back takes the devices back to where they were, with their names and addresses. The error is of all that did not come back
-// whole. A device that is gone by now is none of them.
+// whole, some of which may stay for good (OnlyStay). A device that is gone by now is none of them.
 func (m *Moved) Back() error {
 	var failed []error
 	for _, d := range m.devices {
-		if err := m.back(d); err != nil && !errors.Is(err, unix.ENODEV) {
+		var stays *StaysError
+		switch err := m.back(d); {
+		case err == nil, errors.Is(err, unix.ENODEV):
+		case errors.As(err, &stays):
+			failed = append(failed, err)
+		default:
 			failed = append(failed, fmt.Errorf("bring network device %s back: %w", d.name, err))
 		}
 	}
@@ -211,19 +227,24 @@ func (m *Moved) Back() error {
 }
 
 func (m *Moved) back(d device) error {
-	now, err := d.now, error(nil)
-	if now.index == 0 { // it could not be looked at when it had arrived
-		now, err = m.inside.link(now.name)
+	index := d.now.index
+	if index == 0 { // it could not be looked at when it had arrived
+		l, err := m.inside.link(d.now.name)
+		if err != nil {
+			return err
+		}
+		index = l.index
 	}
-	if err == nil {
-		err = m.inside.move(now.index, m.host, d.name)
+	now, err := m.ours(d, index)
+	if err != nil {
+		return m.stays(d, err)
 	}
+	l, err := m.fetch(d, now)
 	if err != nil {
 		return err
 	}
-	l, err := m.here.link(d.name)
-	if err != nil {
-		return err
+	if err := m.here.rename(l.index, d.name); err != nil {
+		return fmt.Errorf("rename it from %s: %w", l.name, err)
 	}
 	if err := m.here.add(l.index, d.addresses); err != nil {
 		return err
@@ -232,6 +253,32 @@ func (m *Moved) back(d device) error {
 		return m.here.up(l.index)
 	}
 	return nil
+}
+
+// fetch moves a device to the host under a passing name, down and without addresses, and looks at it again: between the first
+// look and the move another may have taken its number. Such a one goes back.
+func (m *Moved) fetch(d device, now link) (link, error) {
+	passing := passingName(d.was.index)
+	for _, name := range []string{d.name, passing} {
+		if taken, err := m.here.has(name); err != nil {
+			return now, err
+		} else if taken {
+			return now, fmt.Errorf("there is a device %s on the host: %w", name, unix.EEXIST)
+		}
+	}
+	if err := m.inside.move(now.index, m.host, passing); err != nil {
+		return now, err
+	}
+	l, err := m.here.link(passing)
+	if err == nil && m.shared {
+		err = l.is(d.was, noNS)
+	}
+	if err == errOther || err == errUnknown {
+		if back := m.here.move(l.index, m.ns, now.name); back != nil {
+			return l, fmt.Errorf("another device has come in its place and is called %s now: move it back: %w", passing, back)
+		}
+	}
+	return l, m.stays(d, err)
 }
 
 // Close leaves the devices where they are; a Back that comes later, too.

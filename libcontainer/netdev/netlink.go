@@ -85,12 +85,16 @@ func (c *conn) do(r *request, take func(msg []byte)) error {
 		return err
 	}
 	for {
-		n, _, err := unix.Recvfrom(c.fd, c.buf, 0)
+		n, from, err := unix.Recvfrom(c.fd, c.buf, 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
 			return err
+		}
+		// Who has CAP_NET_ADMIN in the namespace may send to the socket as well (netlink(7)); the kernel is port 0.
+		if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
+			continue
 		}
 		if done, err := c.messages(c.buf[:n], take); done || err != nil {
 			return err

@@ -34,6 +34,7 @@ type Noted struct {
 	Taken     bool   // its name is that of another device there
 	Up        bool
 	Addresses []notedAddress
+	Identity  identity
 }
 
 type notedAddress struct {
@@ -95,6 +96,7 @@ func (m *Moved) record(names []string, devices map[string]specs.LinuxNetDevice) 
 		}
 		r.Devices = append(r.Devices, Noted{
 			Name: name, As: devices[name].Name, Index: l.index, Keeps: err != nil, Taken: taken, Up: l.up, Addresses: note(addresses),
+			Identity: l.id,
 		})
 	}
 	return r, nil
@@ -134,6 +136,7 @@ func (r *Record) Back() error {
 		return err
 	}
 	defer m.Close()
+	m.shared, m.path = true, r.Path
 	from, err1 := idOf(m.host, m.here)
 	to, err2 := idOf(m.ns, m.inside)
 	switch err := errors.Join(err1, err2); {
@@ -179,10 +182,19 @@ func (m *Moved) find(n *Noted, home bool) error {
 	if err != nil && !errors.Is(err, unix.ENODEV) {
 		return err
 	}
-	if err == nil && n.called(now.name) {
-		m.devices = append(m.devices, device{name: n.Name, was: link{index: n.Index, up: n.Up}, now: now, addresses: n.addresses()})
+	d := device{name: n.Name, was: link{index: n.Index, up: n.Up, id: n.Identity}, now: now, addresses: n.addresses()}
+	if err == nil {
+		_, err = m.ours(d, now.index)
 	}
-	return nil
+	// Another device that has the number only is none of rt's; one with the name too may be meant to pass for it.
+	if err == nil || (err == errOther || err == errUnknown) && n.called(now.name) {
+		m.devices = append(m.devices, d)
+		return nil
+	}
+	if errors.Is(err, unix.ENODEV) || err == errOther || err == errUnknown {
+		return nil
+	}
+	return err
 }
 
 func (m *Moved) lookFor(n *Noted) (now link, err error) {

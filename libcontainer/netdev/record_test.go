@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"rt/tests/nofiles"
 
@@ -40,10 +41,23 @@ func namespaces(t *testing.T) (path string) {
 
 func add(t *testing.T, c *conn, name string) {
 	t.Helper()
-	r := newRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, make([]byte, unix.SizeofIfInfomsg))
+	addAt(t, c, name, 0)
+}
+
+// addAt makes a device with a number, any if that is 0.
+func addAt(t *testing.T, c *conn, name string, index int32) {
+	t.Helper()
+	m := unix.IfInfomsg{Index: index}
+	r := newRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, (*[unix.SizeofIfInfomsg]byte)(unsafe.Pointer(&m))[:])
 	kind := (&request{}).text(unix.IFLA_INFO_KIND, "veth")
 	if err := c.do(r.text(unix.IFLA_IFNAME, name).attr(unix.IFLA_LINKINFO, kind.buf), nil); err != nil {
 		t.Fatalf("add %s: %v", name, err)
+	}
+}
+
+func remove(c *conn, name string) {
+	if l, err := c.link(name); err == nil {
+		_ = c.do(linkRequest(unix.RTM_DELLINK, l.index, 0, 0), nil)
 	}
 }
 
@@ -71,7 +85,11 @@ func TestBackFromOther(t *testing.T) {
 		{name: "a kernel without cookies", back: true, change: func(r *Record, m *Moved) { r.From.Cookie, r.To.Cookie = 0, 0 }},
 		{name: "another with its number", change: func(r *Record, m *Moved) { r.To.Cookie++ }},
 		{name: "another with its cookie's place", change: func(r *Record, m *Moved) { r.To.Ino++ }},
-		{name: "the number of another device", change: func(r *Record, m *Moved) { _ = m.inside.rename(r.Devices[0].Index, "foreign") }},
+		{name: "the number of another device", change: func(r *Record, m *Moved) {
+			remove(m.inside, r.Devices[0].Name)
+			addAt(t, m.inside, "foreign", r.Devices[0].Index)
+		}},
+		{name: "renamed by another", back: true, change: func(r *Record, m *Moved) { _ = m.inside.rename(r.Devices[0].Index, "foreign") }},
 		{name: "its number is taken there", other: []string{"a", "b", "c", "d", "e", "f"}, back: true},
 		{name: "its name is taken there", other: []string{"a", "b", "c", "d", "e", "f", "one"}, as: "eth9", back: true},
 	} {
@@ -85,7 +103,7 @@ func TestBackFromOther(t *testing.T) {
 				add(t, m.here, "one")
 			}
 			var r *Record
-			moved, err := Move(map[string]specs.LinuxNetDevice{"one": {Name: c.as}}, path, func(noted *Record) error { r = noted; return nil })
+			moved, err := Move(map[string]specs.LinuxNetDevice{"one": {Name: c.as}}, path, true, func(noted *Record) error { r = noted; return nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,11 +152,6 @@ func TestBackFails(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	remove := func(c *conn, name string) {
-		if l, err := c.link(name); err == nil {
-			_ = c.do(linkRequest(unix.RTM_DELLINK, l.index, 0, 0), nil)
-		}
-	}
 	none := func(*Record) {}
 	for _, c := range []struct {
 		name   string
@@ -160,7 +173,7 @@ func TestBackFails(t *testing.T) {
 		}
 		add(t, m.here, "one")
 		var r *Record
-		moved, err := Move(map[string]specs.LinuxNetDevice{"one": {}}, path, func(noted *Record) error { r = noted; return nil })
+		moved, err := Move(map[string]specs.LinuxNetDevice{"one": {}}, path, true, func(noted *Record) error { r = noted; return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

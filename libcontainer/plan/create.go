@@ -98,7 +98,7 @@ func (b *builder) joinNamespaces() error {
 func (b *builder) joinNamespace(i int, t nsType) {
 	path := b.spec.Linux.Namespaces[i].Path
 	pointer := fmt.Sprintf("/linux/namespaces/%d/path", i)
-	file := b.input(Input{Kind: Namespace, Path: path, Type: t.flag, Pointer: pointer})
+	file := b.input(Input{Kind: Namespace, Path: path, Type: t.flag, NotHosts: NotHosts(b.spec, t.kind), Pointer: pointer})
 	b.add(pointer, nsenter.JoinNS{File: file, Type: t.flag, Kind: string(t.kind), Path: path})
 }
 

@@ -58,6 +58,7 @@ type Input struct {
 	Inside    bool      `json:"inside,omitempty"` // a Tree that the stub opens, by a step OpenTree or RequestTree
 	FS        *NewMount `json:"fs,omitempty"`
 	IDMap     *IDMap    `json:"idmap,omitempty"`
+	NotHosts  string    `json:"notHosts,omitempty"` // a Namespace: the error if it is the host's own
 	Pointer   string    `json:"at,omitempty"`
 }
 

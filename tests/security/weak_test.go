@@ -37,6 +37,8 @@ var flaws = []flaw{
 	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
 	{"unmount behind links", "nsenter/mounts.c", "path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, K_NO_SYMLINKS));\n\tTRY(c, \"fstatfs\", fstatfs(dir, &fs));",
 		"path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0));\n\tfs.f_type = 0;", "TestHotplugLinks"},
+	{"the host's namespaces pass for a container's", "libcontainer/inside.go", "hosts, err := sys.IsHostNamespace(f, in.Type)", "hosts, err := false, error(nil)", "TestHostByPath"},
+	{"the host's mounts pass for a container's", "libcontainer/inside.go", "hosts, err := sys.IsHostNamespace(f, in.Type)", "hosts, err := false, error(nil)", "TestHostMountsByPath"},
 	{"devices are opened like files", "internal/sys/open.go", "if !kinds.has(st.Mode) {", "if st.Mode&unix.S_IFMT == unix.S_IFLNK {", "TestDeviceAsPasswd"},
 	{"FIFOs are opened like files", "internal/sys/open.go", "if !kinds.has(st.Mode) {", "if st.Mode&unix.S_IFMT == unix.S_IFLNK {", "TestOddStateFiles"},
 	{"files are written through links", "internal/sys/write.go", "unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW", "unix.O_CREAT|unix.O_TRUNC", "TestPidFileThroughLink"},
@@ -53,6 +55,12 @@ var flaws = []flaw{
 var peersOfTheHost = []flaw{
 	{"trees stay peers of the host's", "nsenter/mounts.c", "if (propagation != MS_SHARED)", "if (0)", ""},
 	{"trees are opened in the host's mount namespace", "libcontainer/plan/userns.go", "|| b.facts.OpenInside {\n\t\treturn nil", "|| true {\n\t\treturn nil", ""},
+}
+
+// anyDevice: so they do for network devices.
+var anyDevice = []flaw{
+	{"any device comes back", "libcontainer/netdev/identity.go", "if err != nil || !m.shared {", "if true {", ""},
+	{"no second look at devices", "libcontainer/netdev/netdev.go", "if err == nil && m.shared {", "if false {", ""},
 }
 
 // TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each
@@ -72,7 +80,7 @@ func TestWeakened(t *testing.T) {
 		}
 	}
 	list = append(list, weak{flaws[4:6], "TestLeakedDescriptors"}, weak{append(flaws[2:3:3], flaws[4:6]...), "TestLeakedDescriptors"},
-		weak{flaws[6:8], "TestForgedNull/a_zero_device"}, weak{peersOfTheHost, "TestDevicesOfTheHost"}, weak{peersOfTheHost[:1], "TestPeersOfTheHost"})
+		weak{flaws[6:8], "TestForgedNull/a_zero_device"}, weak{peersOfTheHost, "TestDevicesOfTheHost"}, weak{peersOfTheHost[:1], "TestPeersOfTheHost"}, weak{anyDevice, "TestForgedNetDevice"})
 	self, err := os.Executable()
 	must(t, err)
 	for _, w := range list {
