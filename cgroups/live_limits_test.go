@@ -129,9 +129,9 @@ func mounted(t *testing.T, controllers ...string) *Host {
 			t.Fatal(err)
 		}
 		bound := isBound(t, name)
+		inUse, _ := readFields(unified + "/cgroup.subtree_control")
 		err := unix.Mount("cgroup", dir, "cgroup", 0, name)
 		// Another test on this machine may have the controller for a moment; an engine's cgroups may have it for long.
-		inUse, _ := readFields(unified + "/cgroup.subtree_control")
 		inV2, patience := slices.Contains(inUse, name), 2*time.Minute
 		if inV2 {
 			patience = time.Second
@@ -167,6 +167,29 @@ func giveBack(t *testing.T, unified, controller string) {
 		}
 	}
 	t.Errorf("v2's root handed down %s before: %v", controller, err)
+}
+
+// TestControllerIsGivenBack: on a machine that has been used v2's root may hand hugetlb down, and does so after the tests.
+func TestControllerIsGivenBack(t *testing.T) {
+	h := liveHost(t)
+	if have, err := readFields(h.Unified + "/cgroup.controllers"); err != nil || !slices.Contains(have, "hugetlb") {
+		t.Skip("hugetlb is not in cgroup v2 here")
+	}
+	given := h.Unified + "/cgroup.subtree_control"
+	if before, err := readFields(given); err != nil {
+		t.Fatal(err)
+	} else if !slices.Contains(before, "hugetlb") {
+		giveBack(t, h.Unified, "hugetlb")
+		t.Cleanup(func() {
+			if err := writeFile(given, "-hugetlb"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("taken", func(t *testing.T) { mounted(t, "hugetlb") }) // left out while a cgroup of v2 has it
+	if after, err := readFields(given); err != nil || !slices.Contains(after, "hugetlb") {
+		t.Errorf("v2's root hands down %v, %v", after, err)
+	}
 }
 
 // unmount unmounts a v1 hierarchy so that it goes away and its controller is free for v2 again, which the
