@@ -145,6 +145,20 @@ var kinds = map[string]func(t *testing.T, h *hostCopy, v *victim){
 		v.spec.Linux.Namespaces[len(v.spec.Linux.Namespaces)-1].Path = fmt.Sprintf("/proc/%d/ns/user", pod.pid())
 		h.runs(v)
 	},
+	"joined user and mount namespaces": func(t *testing.T, h *hostCopy, v *victim) {
+		v.give(200000, "bundle/rootfs")
+		pod := newVictim(t, mapped, mounted(specs.Mount{Destination: v.dir, Type: "bind", Source: v.dir, Options: []string{"rbind"}}))
+		pod.give(200000, "bundle/rootfs")
+		h.runs(pod)
+		pod.up()
+		mapped(v)
+		for i, ns := range v.spec.Linux.Namespaces {
+			if file, ok := map[specs.LinuxNamespaceType]string{specs.UserNamespace: "user", specs.MountNamespace: "mnt"}[ns.Type]; ok {
+				v.spec.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/%s", pod.pid(), file)
+			}
+		}
+		h.runs(v)
+	},
 	"rootless": func(t *testing.T, h *hostCopy, v *victim) {
 		mapped(v)
 		ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: user, Size: 1}}
@@ -240,7 +254,7 @@ func TestDevicesOfTheHost(t *testing.T) {
 // TestHostLocks: what the host has set read-only, nosuid, nodev, noexec, or has covered by a mount, root of a user namespace does
 // not undo, be it a volume from the start or one that is added.
 func TestHostLocks(t *testing.T) {
-	for _, kind := range []string{"root with a user namespace", "joined user namespace", "rootless"} {
+	for _, kind := range []string{"root with a user namespace", "joined user namespace", "joined user and mount namespaces", "rootless"} {
 		for _, added := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s added %v", kind, added), func(t *testing.T) {
 				h, v := newHost(t), newVictim(t, capable(strongCaps))
