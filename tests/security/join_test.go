@@ -129,6 +129,37 @@ func TestJoinWhatWasCreated(t *testing.T) {
 	}
 }
 
+// TestGroupsOfTheHost: an ordinary user's user namespace denies setgroups(2). Root's create joins it, and root's exec the container: the
+// supplementary groups of the host's root stay outside. It succeeds against a runtime that leaves them to a setgroups in there.
+func TestGroupsOfTheHost(t *testing.T) {
+	sleep := exec.Command("sleep", "1000")
+	own := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 1000, Size: 1}}
+	sleep.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: own, GidMappings: own,
+		Credential: &syscall.Credential{NoSetGroups: true}}
+	must(t, sleep.Start())
+	t.Cleanup(func() { _ = sleep.Process.Kill(); _ = sleep.Wait() })
+	if text, err := os.ReadFile("/proc/" + strconv.Itoa(sleep.Process.Pid) + "/setgroups"); err != nil || string(text) != "deny\n" {
+		t.Fatalf("setgroups: %q, %v", text, err)
+	}
+	v := newVictim(t, args("sh", "-c", "grep Groups: /proc/self/status >/tmp/groups; sleep 1000"))
+	must(t, os.Chmod(v.rootfs+"/tmp", 0o777))
+	v.spec.Linux.Namespaces = append(v.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace, Path: "/proc/" + strconv.Itoa(sleep.Process.Pid) + "/ns/user"})
+	v.write()
+	v.up()
+	var groups string
+	eventually(t, "the groups", func() bool {
+		text, _ := os.ReadFile(v.rootfs + "/tmp/groups")
+		groups = strings.TrimSpace(string(text))
+		return groups != ""
+	})
+	if groups != "Groups:" {
+		t.Errorf("the container's process: %q", groups)
+	}
+	if r := v.exec("grep", "Groups:", "/proc/self/status").ok(t); strings.TrimSpace(r.stdout) != "Groups:" {
+		t.Errorf("exec: %s", r)
+	}
+}
+
 // suidDumpable sets fs.suid_dumpable until the test ends; if the test is killed, another process puts it back.
 func suidDumpable(t *testing.T, value string) {
 	t.Helper()
