@@ -14,7 +14,8 @@
 /* a: mode. str: path. */
 STEP(mkdir)
 {
-	int fd = path_make(c, s->str[0], 1, (mode_t)s->a[0]);
+	char at[MAX_PATH];
+	int fd = path_make(c, s->str[0], at, 1, (mode_t)s->a[0]);
 	if (fd < 0)
 		return fd;
 	close(fd);
@@ -71,6 +72,7 @@ static int bind_node(struct ctx *c, const struct step *s)
 {
 	struct stat st;
 	int tree = slot(c, s->a[4]);
+	c->want = NULL;
 	int at = open_target(c, s->str[0], 0, 0644, 0);
 	if (at < 0)
 		return at;
@@ -119,7 +121,9 @@ static int open_terminal(struct ctx *c, int *slave, unsigned *number)
 	struct statfs fs;
 	struct stat st;
 	int master, unlock = 0;
-	TRY(c, "open /dev/pts/ptmx", master = path_open(c->root, "dev/pts/ptmx", O_RDWR | O_NOCTTY, K_NO_SYMLINKS));
+	size_t skip;
+	int base = made_above(c, "/dev/pts/ptmx", &skip);
+	TRY(c, "open /dev/pts/ptmx", master = path_open(base, "/dev/pts/ptmx" + skip, O_RDWR | O_NOCTTY, K_NO_SYMLINKS));
 	TRY(c, "fstatfs", fstatfs(master, &fs));
 	TRY(c, "fstat", fstat(master, &st));
 	c->what = "/dev/pts/ptmx is not a terminal multiplexer";
@@ -144,6 +148,7 @@ STEP(console)
 		TRY(c, "ioctl TIOCSWINSZ", ioctl(master, TIOCSWINSZ, &size));
 	}
 	if (s->a[3]) {
+		c->want = NULL;
 		int tree, at = open_target(c, "/dev/console", 0, 0620, 0);
 		if (at < 0)
 			return at;

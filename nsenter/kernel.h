@@ -24,6 +24,25 @@ enum { K_NO_XDEV = 1, K_NO_MAGICLINKS = 2, K_NO_SYMLINKS = 4, K_BENEATH = 8, K_I
 struct k_mount_attr { uint64_t attr_set, attr_clr, propagation, userns_fd; };
 enum { K_ATTR_RDONLY = 1, K_ATTR_NOSUID = 2, K_ATTR_NODEV = 4, K_ATTR_NOEXEC = 8, K_ATTR_IDMAP = 0x100000 };
 
+#define K_ATTR_ATIME 0x70u
+
+/* statx(2). mnt_id is never used again if K_STATX_MNT_ID_UNIQUE is set in mask (Linux 6.8). */
+struct k_statx {
+	uint32_t mask, blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode, pad;
+	uint64_t ino, size, blocks, attributes_mask;
+	uint64_t times[8];
+	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+	uint64_t mnt_id;
+	uint64_t spare[13];
+};
+#define K_STATX_INO 0x100u
+#define K_STATX_MNT_ID 0x1000u
+#define K_STATX_MNT_ID_UNIQUE 0x4000u
+#define K_STATX_ATTR_MOUNT_ROOT 0x2000u
+
 struct k_clone_args {
 	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
 		set_tid_size, cgroup;
@@ -58,6 +77,11 @@ static inline int k_openat2(int dir, const char *path, uint64_t flags, uint64_t 
 {
 	struct k_open_how how = {flags, mode, resolve};
 	return (int)syscall(NR_openat2, dir, path, &how, sizeof how);
+}
+
+static inline int k_statx(int fd, struct k_statx *st)
+{
+	return (int)syscall(SYS_statx, fd, "", K_EMPTY_PATH, 7 | K_STATX_INO | K_STATX_MNT_ID | K_STATX_MNT_ID_UNIQUE, st);
 }
 
 static inline int k_open_tree(int dir, const char *path, unsigned flags)

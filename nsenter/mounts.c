@@ -64,61 +64,60 @@ static int smuggled(struct ctx *c, int at, const char *path)
 {
 	struct statfs fs;
 	struct stat target, own;
+	if (made_behind_link(c, path, "/proc"))
+		return 1;
 	if (fstatfs(at, &fs) == 0 && fs.f_type != K_PROC_MAGIC)
 		return 0;
 	if (strncmp(path, "/proc", 5) == 0 && (path[5] == '/' || !path[5]))
 		return 0;
-	int proc = path_open(c->root, "proc", O_PATH, 0);
+	int proc = path_find(c, "/proc", O_PATH);
 	int same = fstat(at, &target) < 0 || fstat(proc, &own) < 0 || own.st_dev == target.st_dev; /* also what cannot be looked at */
 	close(proc);
 	return same;
+}
+
+/* Whether a descriptor is of the container's root, which other mounts must not cover: init would keep the root, and each
+ * process that joins the mount namespace would get what is on top of it. What cannot be looked at is taken for it. */
+static int is_root(struct ctx *c, int at)
+{
+	struct k_statx a, root;
+	if (k_statx(at, &a) < 0)
+		return 1;
+	if (!(a.attributes & K_STATX_ATTR_MOUNT_ROOT))
+		return 0;
+	return k_statx(c->root, &root) < 0 || (a.mnt_id == root.mnt_id && a.ino == root.ino && a.dev_major == root.dev_major && a.dev_minor == root.dev_minor);
+}
+
+static int not_on_root(struct ctx *c, int at)
+{
+	c->what = "mountpoint is on the top of rootfs";
+	return is_root(c, at) ? -EINVAL : 0;
 }
 
 /* Opens a mount's target, making it where it is missing. The targets of proc and sysfs must not lie behind
  * a link (CVE-2023-28642): a link there would move what masks and labels count on. */
 int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_links)
 {
-	int fd = path_make(c, path, dir, mode);
-	if (fd >= 0 && smuggled(c, fd, path)) {
+	int fd = path_make(c, path, c->made->target, dir, mode);
+	if (fd < 0)
+		return fd;
+	if (smuggled(c, fd, path)) {
 		c->what = "cannot be mounted because it is inside /proc";
 		return -EPERM;
 	}
-	if (fd < 0 || !no_links)
-		return fd;
-	close(fd);
-	c->what = "open target without links";
-	fd = path_open(c->root, path, O_PATH | O_DIRECTORY, K_NO_SYMLINKS);
-	return fd < 0 ? -errno : fd;
+	if (no_links && strcmp(path, c->made->target) != 0) {
+		c->what = "open target without links";
+		return -ELOOP;
+	}
+	int r = not_on_root(c, fd);
+	return r < 0 ? r : fd;
 }
 
-static const char *const api_dir[] = {"/proc", "/sys"};
-
-/*
- * Keeps the mounts on /proc and /sys open: what protects paths in them is put into the very mounts. By path, a neighbour
- * who shares the rootfs could lead it elsewhere: a directory can be renamed in spite of another namespace's mount on it.
- * mnt < 0: there is one that has no descriptor, on top of what was known.
- */
-static int remember(struct ctx *c, int mnt, const char *path)
-{
-	for (int i = 0; i < 2; i++)
-		if (strcmp(path, api_dir[i]) == 0) {
-			close(c->api[i]);
-			c->api[i] = -1;
-			if (mnt >= 0)
-				TRY(c, "dup", c->api[i] = fcntl(mnt, F_DUPFD_CLOEXEC, 3));
-		}
-	return 0;
-}
-
+/* Opens what is to be protected, from the mount that it is in. */
 static int open_protected(struct ctx *c, const char *path)
 {
 	c->what = "open";
-	for (int i = 0; i < 2; i++) {
-		size_t n = strlen(api_dir[i]);
-		if (c->api[i] >= 0 && strncmp(path, api_dir[i], n) == 0 && path[n] == '/')
-			return path_open(c->api[i], path + n, O_PATH, 0);
-	}
-	return path_open(c->root, path, O_PATH, 0);
+	return path_walk(c, path, c->made->target, O_PATH);
 }
 
 /* The mount of a new file system is nobody's peer. */
@@ -156,19 +155,23 @@ int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t prop
 			err = ENOTDIR;
 		return -err;
 	}
-	int r = set_attr(c, tree.fd, recursive ? K_RECURSIVE : 0, 0, 0, propagation);
+	int kept, r = set_attr(c, tree.fd, recursive ? K_RECURSIVE : 0, 0, 0, propagation);
 	close(at);
 	if (c->undo >= 0 && c->nplaced < MAX_UNDO)
 		c->placed[c->nplaced++] = tree.fd;
-	else
+	if (r < 0)
+		return r;
+	kept = made_note(c, tree.fd);
+	if (kept == 0 && c->undo < 0)
 		close(tree.fd);
-	return r;
+	return kept < 0 ? kept : 0;
 }
 
 /* a: slot of the host's /proc. From here on a failure of the plan takes back what was mounted. */
 STEP(undo)
 {
 	c->undo = slot(c, s->a[0]);
+	c->made->borrowed = 1;
 	return 0;
 }
 
@@ -236,19 +239,19 @@ int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsign
 	return mnt;
 }
 
-/* The root of a new file system: attributes and content of the directory that it will hide, a label. */
-static int fill_fs(struct ctx *c, const struct step *s, int mnt)
+/* The root of a new file system: attributes and content of the directory that it will hide, if that was there, and a label. */
+static int fill_fs(struct ctx *c, const struct step *s, int mnt, int at)
 {
 	int r = 0, root, hidden;
 	TRY(c, "open new file system", root = k_openat2(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH));
 	if (*s->str[4])
 		TRY(c, "set label", fsetxattr(root, "security.selinux", s->str[4], strlen(s->str[4]) + 1, 0));
-	if (s->a[4]) {
-		c->what = "open target";
-		hidden = path_open(c->root, s->str[1], (s->a[4] & COPY_CONTENT ? O_RDONLY : O_PATH) | O_DIRECTORY, 0);
+	if (s->a[4] && !c->new_target) {
+		c->what = "open target"; /* the very directory that will be hidden */
+		hidden = k_openat2(at, ".", (s->a[4] & COPY_CONTENT ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_XDEV);
 		if (hidden >= 0)
 			r = copy_up(c, hidden, root, (unsigned)s->a[4]);
-		else if (errno != ENOENT && errno != ENOTDIR) /* nothing to hide, or what will not be hidden */
+		else if (errno != ENOTDIR) /* what will not be hidden */
 			r = -errno;
 		close(hidden);
 	}
@@ -257,33 +260,62 @@ static int fill_fs(struct ctx *c, const struct step *s, int mnt)
 }
 
 /*
- * a: MOUNT_ATTR_* set, 1 if no link may lead to the target, propagation, 1 if that is recursive, COPY_*.
- * str: type, target, source, "" or all options as mount(2) takes them, "" or a label for the root, key, value ...
+ * Makes a detached mount of a new file system by mount(2), which takes a page of options and a source of any length, where
+ * fsconfig(2) takes 255 bytes. It mounts by name and gives no descriptor, so the name is one in a tmpfs of our own, which
+ * nobody else can reach, and which goes away again.
+ */
+static int mount_by_name(struct ctx *c, const struct step *s)
+{
+	char *const opt[] = {"source", "rt", "mode", "0700"};
+	int own, top, tree;
+	if ((own = new_fs(c, "tmpfs", opt, 4, 0)) < 0)
+		return own;
+	TRY(c, "mkdirat", mkdirat(own, "m", 0700));
+	TRY(c, "open /", top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	TRY(c, "move_mount", k_move_mount(own, top)); /* mount(2) wants a place in the namespace; what is on top of / is in no path */
+	TRY(c, "fchdir", fchdir(own));
+	TRY(c, "mount", mount(s->str[2], "m", s->str[0], 0, s->str[3]));
+	TRY(c, "open_tree", tree = k_open_tree(own, "m", K_OPEN_TREE_CLONE));
+	TRY(c, "umount", umount2(".", MNT_DETACH));
+	TRY(c, "fchdir", fchdir(top));
+	close(own);
+	close(top);
+	return tree;
+}
+
+/*
+ * a: MOUNT_ATTR_*, 1 if no link may lead to the target, propagation, 1 if that is recursive, COPY_*, 1 if by mount(2), 1 if
+ * later steps refer to the mount.
+ * str: type, target, source, all options as mount(2) takes them, "" or a label for the root, key, value ...
  */
 STEP(mount_fs)
 {
-	int mnt = -1, at, r;
-	if (!*s->str[3] && (mnt = new_fs(c, s->str[0], s->str + 5, s->nstr - 5, (unsigned)s->a[0])) < 0)
+	int mnt, at, r, fill = s->a[4] || *s->str[4];
+	unsigned attr = (unsigned)s->a[0], late = 0;
+	if (s->a[5]) {
+		late = attr;
+		mnt = mount_by_name(c, s);
+	} else {
+		late = fill ? attr & K_ATTR_RDONLY : 0; /* nothing can be set on a mount that is read-only */
+		mnt = new_fs(c, s->str[0], s->str + 5, s->nstr - 5, attr & ~late);
+	}
+	if (mnt < 0)
 		return mnt;
-	if (mnt >= 0 && (s->a[4] || *s->str[4]) && (r = fill_fs(c, s, mnt)) < 0)
-		return r;
+	c->want = s->str[1];
+	c->keep = (int)s->a[6];
 	if ((at = open_target(c, s->str[1], 1, 0755, (int)s->a[1])) < 0)
 		return at;
-	if ((r = remember(c, mnt, s->str[1])) < 0)
+	if (fill && (r = fill_fs(c, s, mnt, at)) < 0)
 		return r;
-	if (mnt < 0) { /* fsconfig(2) takes 255 bytes a value; mount(2) a page, but no descriptor */
-		TRY(c, "fchdir", fchdir(at));
-		TRY(c, "mount", mount(s->str[2], ".", s->str[0], 0, s->str[3]));
-		close(at);
-		return 0;
-	}
+	if ((r = set_attr(c, mnt, 0, late, late & K_ATTR_ATIME ? K_ATTR_ATIME : 0, 0)) < 0)
+		return r;
 	return attach(c, fresh(mnt), at, (int)s->a[3], s->a[2]);
 }
 
 /*
  * a: slot of a detached tree (NO_FD: clone the path str[1] here), attributes to set and to clear on its top,
  * the same for the whole tree, propagation (upper half: by its place), 1 if the tree and 2 if the propagation is
- * recursive, 1 if no link may lead to the target.
+ * recursive and 4 if later steps refer to the mount, 1 if no link may lead to the target.
  * str: target, source.
  */
 STEP(mount_tree)
@@ -300,18 +332,31 @@ STEP(mount_tree)
 	if (t.fd < 0)
 		return t.fd;
 	TRY(c, "fstat", fstat(tree, &st));
-	if ((r = remember(c, tree, s->str[0])) < 0)
-		return r;
+	c->want = s->str[0];
+	c->keep = s->a[6] & 4;
 	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7]);
 	return at < 0 ? at : attach(c, t, at, s->a[6] & 2, s->a[5] & 0xffffffff);
 }
 
-/* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system, 1 if it is
- * what a plan that can be undone has mounted last. str: target, key, value ... Changes a mount that is already there. */
+/* The mount that a step changes: with own the one that the plan has made at the target, else what is there. That must be a
+ * mount, says the kernel of every change (mount_setattr(2), fspick(2)). */
+static int open_changed(struct ctx *c, const char *target, int own)
+{
+	int at = made_at(c, target);
+	if (at < 0)
+		return own ? -ESTALE : path_find(c, target, O_PATH);
+	at = fcntl(at, F_DUPFD_CLOEXEC, 3);
+	return at < 0 ? -errno : at;
+}
+
+/* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system, 1 if the plan
+ * has made the mount. str: target, key, value ... Changes a mount that is already there. */
 STEP(remount)
 {
-	int at, fs, r = 0, last = s->a[5] && c->nplaced ? c->placed[c->nplaced - 1] : -1;
-	TRY(c, "open target", at = s->a[5] ? fcntl(last, F_DUPFD_CLOEXEC, 3) : path_open(c->root, s->str[0], O_PATH, 0));
+	int at, fs, r = 0;
+	c->what = "open target";
+	if ((at = open_changed(c, s->str[0], (int)s->a[5])) < 0)
+		return at;
 	if (s->a[4]) {
 		TRY(c, "fspick", fs = (int)syscall(NR_fspick, at, "", K_FSPICK_CLOEXEC | K_FSPICK_EMPTY_PATH));
 		if ((r = configure_fs(c, fs, s->str + 1, s->nstr - 1, K_FSCONFIG_RECONFIGURE)) < 0)
@@ -360,14 +405,22 @@ STEP(chroot)
 	return 0;
 }
 
-/* str: path. It becomes read-only by a bind mount of itself; what is not there needs no protection. */
+/* a: 1 if later steps refer to the mount. str: path. It becomes read-only by a bind mount of itself, the root by a change of its
+ * own mount; what is not there needs no protection. */
 STEP(readonly_path)
 {
-	int at = open_protected(c, s->str[0]), tree;
+	int at = open_protected(c, s->str[0]), tree, r;
 	if (at < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return at == -ENOENT || at == -ENOTDIR ? 0 : at;
+	if (is_root(c, at)) {
+		r = set_attr(c, at, 0, K_ATTR_RDONLY, 0, 0);
+		close(at);
+		return r;
+	}
 	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
-	int r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
+	r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
+	c->want = s->str[0];
+	c->keep = (int)s->a[0];
 	/* What is mounted later where its source gets it appears below it; nothing goes the other way. */
 	return r < 0 ? r : attach(c, state(c, tree, MS_SLAVE), at, 0, 0);
 }
@@ -378,7 +431,9 @@ static int open_null(struct ctx *c)
 	struct stat st;
 	if (c->null >= 0)
 		return 0;
-	TRY(c, "open /dev/null", c->null = path_open(c->root, "dev/null", O_PATH | O_NOFOLLOW, 0));
+	c->what = "open /dev/null";
+	if ((c->null = path_find(c, "/dev/null", O_PATH)) < 0)
+		return c->null;
 	TRY(c, "fstat", fstat(c->null, &st));
 	c->what = "/dev/null is not the null device";
 	return S_ISCHR(st.st_mode) && st.st_rdev == ((1 << 8) | 3) ? 0 : -EINVAL;
@@ -404,15 +459,17 @@ static int clone_mask(struct ctx *c, char *label)
 STEP(mask_path)
 {
 	struct stat st;
-	int at = open_protected(c, s->str[0]), tree;
+	int at = open_protected(c, s->str[0]), tree, r;
 	if (at < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return at == -ENOENT || at == -ENOTDIR ? 0 : at;
+	if ((r = not_on_root(c, at)) < 0)
+		return r;
+	c->want = NULL;
 	TRY(c, "fstat", fstat(at, &st));
 	if (S_ISDIR(st.st_mode)) {
 		tree = clone_mask(c, s->str[1]);
 	} else {
-		int r = open_null(c);
-		if (r < 0)
+		if ((r = open_null(c)) < 0)
 			return r;
 		TRY(c, "open_tree", tree = k_open_tree(c->null, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	}

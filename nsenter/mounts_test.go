@@ -127,7 +127,7 @@ func TestMountFS(t *testing.T) {
 		{func(m *nsenter.MountFS) { m.Propagation = unix.MS_NODEV }, unix.EINVAL, "mount_setattr"},
 		{func(m *nsenter.MountFS) { m.NoLinks, m.Target = true, "/link" }, unix.ELOOP, "open target without links"},
 		{func(m *nsenter.MountFS) { m.NoLinks, m.Target = true, "/link/a" }, unix.ELOOP, "open target without links"},
-		{func(m *nsenter.MountFS) { m.NoLinks, m.Target = true, "/file" }, unix.ENOTDIR, "open target without links"},
+		{func(m *nsenter.MountFS) { m.NoLinks, m.Target = true, "/file" }, unix.ENOTDIR, "move_mount"},
 	} {
 		start(t, bad(c.change)).fails(before, c.errno, c.text)
 	}

@@ -53,7 +53,7 @@ func TestPaths(t *testing.T) {
 		{"a path of 4016 bytes", "/" + deep, nil, deep, 0, ""},
 		{"a path of 4096 bytes", strings.Repeat("/", 4095) + "a", nil, "", unix.ENAMETOOLONG, "open target"},
 		{"a path of 4095 bytes", strings.Repeat("/", 4094) + "a", nil, "a", 0, ""},
-		{"a path that a link makes too long", "/l/" + deep[:3000], []string{"l -> " + deep[:1200]}, "", unix.ENAMETOOLONG, "make target"},
+		{"a path that a link makes too long", "/l/" + deep[:3000], []string{"l -> " + deep[:1200]}, "", unix.ENAMETOOLONG, "open target"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := rootfs(t, c.tree...)

@@ -238,6 +238,7 @@ STEP(close_fds)
 		TRY(c, "close_range", close_from_to(at, kept == ~0u ? kept : kept - 1));
 	}
 	c->proc = c->null = c->mask = c->opener = -1;
+	c->made->n = 0;
 	c->nfds = 0;
 	return 0;
 }

@@ -121,8 +121,10 @@ type (
 		Propagation          uint64
 		Recursive            bool   // of Propagation
 		NoLinks              bool   // no symbolic link may lead to Target
+		Keep                 bool   `json:",omitempty"` // later steps refer to the mount
 		CopyUp               CopyUp `json:",omitempty"`
-		Data                 string `json:",omitempty"` // if set, all options in the form of mount(2), and no attributes
+		ByMount              bool   `json:",omitempty"` // made by mount(2), for what is too long for fsconfig(2)
+		Data                 string `json:",omitempty"` // then all options, as mount(2) takes them
 		Label                string `json:",omitempty"` // SELinux label for the root directory
 	}
 	// MountTree attaches a bind mount.
@@ -136,6 +138,7 @@ type (
 		PropagateAll   bool   // of Propagation
 		Recursive      bool   // the tree includes what is mounted below Source
 		NoLinks        bool
+		Keep           bool `json:",omitempty"` // later steps refer to the mount
 	}
 	// Remount changes a mount that is there.
 	Remount struct {
@@ -145,7 +148,7 @@ type (
 		Recursive   bool
 		Superblock  bool
 		Options     []Option
-		Last        bool `json:",omitempty"` // the mount that was made last, whatever Target leads to by now; after Undo
+		Own         bool `json:",omitempty"` // the mount that the plan has made at Target, wherever that is by now
 	}
 	// Mkdir makes a directory and those above it.
 	Mkdir struct {
@@ -197,7 +200,10 @@ type (
 		Outside                 bool `json:",omitempty"`
 	}
 	// ReadonlyPath makes a path read-only.
-	ReadonlyPath struct{ Path string }
+	ReadonlyPath struct {
+		Path string
+		Keep bool `json:",omitempty"` // later steps refer to the mount
+	}
 	// MaskPath hides a path.
 	MaskPath struct {
 		Path  string

@@ -59,11 +59,29 @@ struct reply {
 	char text[240];
 };
 
+/* What is known of the mounts that the plan has made (made.c). */
+enum { MAX_MADE = 256, MADE_TEXT = 4096 };
+struct mount_made {
+	const char *want, *at; /* the target, and its path without links */
+	int fd;
+};
+struct made {
+	unsigned n;
+	int borrowed;		/* the descriptors are those of placed[] */
+	size_t used;
+	char target[MAX_PATH];	/* of the mount in hand, without links */
+	struct mount_made mount[MAX_MADE];
+	char text[MADE_TEXT];
+};
+
 struct ctx {
 	int sock;		/* the conversation with rt */
 	int root;		/* O_PATH of the container's root, -1 before there is one */
 	int proc;		/* a private procfs, -1 until needed */
-	int api[2];		/* the mounts on /proc and /sys, -1 before there are any */
+	struct made *made;
+	const char *want;	/* the target of the mount in hand, as the plan has it; NULL if it need not be known */
+	int keep;		/* later steps refer to it */
+	int new_target;		/* path_make made the last name */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
 	int opener;		/* the conversation with the opener, -1 if there is none */
 	pid_t opener_pid;	/* 0 if this process has not forked it */
@@ -108,8 +126,16 @@ void stay(struct ctx *c) __attribute__((noreturn));
 
 /* path.c */
 int path_open(int root, const char *path, uint64_t flags, uint64_t resolve);
-int path_make(struct ctx *c, const char *path, int dir, mode_t mode);
+int path_walk(struct ctx *c, const char *want, char path[MAX_PATH], uint64_t flags);
+int path_find(struct ctx *c, const char *want, uint64_t flags);
+int path_make(struct ctx *c, const char *want, char path[MAX_PATH], int dir, mode_t mode);
 int path_parent(struct ctx *c, const char *path, const char **base);
+
+/* made.c */
+int made_above(const struct ctx *c, const char *path, size_t *skip);
+int made_at(const struct ctx *c, const char *want);
+int made_behind_link(const struct ctx *c, const char *want, const char *dir);
+int made_note(struct ctx *c, int tree);
 
 /* mounts.c */
 int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);

@@ -195,7 +195,7 @@ func (s AttachRoot) encode(r *record) {
 }
 
 func (s MountFS) encode(r *record) {
-	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp))
+	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp), b2u(s.ByMount), b2u(s.Keep))
 	r.str(s.Type, s.Target, s.Source, s.Data, s.Label)
 	if s.Source != "" {
 		r.str("source", s.Source)
@@ -205,12 +205,12 @@ func (s MountFS) encode(r *record) {
 
 func (s MountTree) encode(r *record) {
 	r.set(kMountTree, slot(s.Tree), s.Set, s.Clear, s.SetAll, s.ClrAll,
-		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1, b2u(s.NoLinks))
+		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1|b2u(s.Keep)<<2, b2u(s.NoLinks))
 	r.str(s.Target, s.Source)
 }
 
 func (s Remount) encode(r *record) {
-	r.set(kRemount, s.Set, s.Clear, s.Propagation, b2u(s.Recursive), b2u(s.Superblock), b2u(s.Last))
+	r.set(kRemount, s.Set, s.Clear, s.Propagation, b2u(s.Recursive), b2u(s.Superblock), b2u(s.Own))
 	r.str(s.Target)
 	r.options(s.Options)
 }
@@ -237,7 +237,7 @@ func (s Label) encode(r *record) {
 	r.set(kProcWrite, b2u(s.Outside))
 	r.str("self/attr", s.File, s.Text)
 }
-func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath); r.str(s.Path) }
+func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath, b2u(s.Keep)); r.str(s.Path) }
 func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path, s.Label) }
 func (s ChownStdio) encode(r *record)   { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
 func (s Chdir) encode(r *record)        { r.set(kChdir, b2u(s.Retry)); r.str(s.Path) }

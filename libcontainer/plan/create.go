@@ -51,6 +51,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 			return nil, err
 		}
 	}
+	b.keepMounts()
 	b.openInside()
 	return &b.Plan, nil
 }

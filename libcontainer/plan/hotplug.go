@@ -51,6 +51,7 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	}
 	_ = b.endOpener() // never fails
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
+	b.keepMounts()
 	b.openInside()
 	return &b.Plan, nil
 }
@@ -110,7 +111,7 @@ func hotMount(m *specs.Mount, pointer string) error {
 		return fmt.Errorf("%s/type: a procfs can be mounted only when the container is created", pointer)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return fmt.Errorf("%s/type: cgroups can be mounted only when the container is created", pointer)
-	case hasLong(append(f.superblock, f.data...)) || len(m.Source) > maxOption && !f.bind && m.Type != "bind" && m.Type != "rbind":
+	case hasLong(append(f.superblock, f.data...)) || len(m.Source) > maxOption && !IsBind(*m):
 		return fmt.Errorf("%s/options: no option may be longer than %d bytes here", pointer, maxOption)
 	}
 	return nil

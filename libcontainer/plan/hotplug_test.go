@@ -61,7 +61,7 @@ func TestHotplugGolden(t *testing.T) {
 				case nsenter.Undo:
 					undo = true
 				case nsenter.Remount:
-					if !s.Last {
+					if !s.Own {
 						t.Errorf("%s: its path is walked a second time", s)
 					}
 				case nsenter.MountFS, nsenter.MountTree:

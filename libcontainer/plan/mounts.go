@@ -133,7 +133,7 @@ func (b *builder) mount(m *specs.Mount, pointer string) error {
 		return fmt.Errorf("%s: a mount that is there already, or of type cgroup, cannot be id-mapped", pointer)
 	case f.remount:
 		b.remount(m, &f, target, pointer)
-	case f.bind || m.Type == "bind" || m.Type == "rbind":
+	case IsBind(*m):
 		return b.bind(m, &f, ids, target, pointer)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return b.cgroupMount(m, &f, target, pointer)
@@ -148,13 +148,13 @@ func (b *builder) mount(m *specs.Mount, pointer string) error {
 // more are the propagation options after the first; several together are rare, and each is a change of its own.
 func (b *builder) more(f *flags, target, pointer string) {
 	if len(f.propagation) > 1 {
-		b.propagate(f.propagation[1:], target, pointer)
+		b.propagate(f.propagation[1:], true, target, pointer)
 	}
 }
 
-func (b *builder) propagate(list []uint64, target, pointer string) {
+func (b *builder) propagate(list []uint64, own bool, target, pointer string) {
 	for _, p := range list {
-		b.add(pointer, nsenter.Remount{Target: target, Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0, Last: b.hot})
+		b.add(pointer, nsenter.Remount{Target: target, Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0, Own: own})
 	}
 }
 
@@ -173,33 +173,21 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 		return fmt.Errorf("%s/options: tmpcopyup is for mounts of type tmpfs, not %s", pointer, m.Type)
 	}
 	step := nsenter.MountFS{
-		Type: m.Type, Target: target, Source: m.Source, Attrs: f.attrs(),
+		Type: m.Type, Target: target, Source: m.Source, Attrs: f.attrs()&^f.clrAll | f.setAll, // the mount is the whole tree
 		NoLinks: m.Type == "proc" || m.Type == "sysfs",
 	}
 	step.Options = append(append(step.Options, f.superblock...), f.data...)
 	b.label(&step)
 	step.CopyUp = copyUp(m.Type, f)
-	var later uint64 // attributes that come when all is done
-	switch {
-	case hasLong(step.Options) || len(m.Source) > maxOption:
+	step.Propagation, step.Recursive = f.firstPropagation()
+	if hasLong(step.Options) || len(m.Source) > maxOption {
 		if step.Data = mountData(step.Options); len(step.Data) > maxData {
 			return fmt.Errorf("%s/options: %d bytes of options are more than the %d that mount(2) takes", pointer, len(step.Data), maxData)
 		}
-		later, step.Attrs, step.Options, step.CopyUp = step.Attrs, 0, nil, 0
-		b.add(pointer, step)
-		b.propagate(f.propagation, target, pointer)
-	case step.CopyUp != 0 || step.Label != "": // nothing can be set on a mount that is read-only
-		later, step.Attrs = step.Attrs&unix.MOUNT_ATTR_RDONLY, step.Attrs&^unix.MOUNT_ATTR_RDONLY
-		fallthrough
-	default:
-		step.Propagation, step.Recursive = f.firstPropagation()
-		b.add(pointer, step)
-		b.more(f, target, pointer)
+		step.ByMount, step.Options = true, nil
 	}
-	if later != 0 {
-		b.add(pointer, nsenter.Remount{Target: target, Set: later, Clear: f.clear, Last: b.hot})
-	}
-	b.wholeTree(f, target, pointer)
+	b.add(pointer, step)
+	b.more(f, target, pointer)
 	return nil
 }
 
@@ -251,10 +239,10 @@ func copyUp(fstype string, f *flags) nsenter.CopyUp {
 	return up
 }
 
-// wholeTree applies the recursive options to a mount that is there.
-func (b *builder) wholeTree(f *flags, target, pointer string) {
+// wholeTree applies the recursive options to a mount that is there; own says that the plan has made it.
+func (b *builder) wholeTree(f *flags, own bool, target, pointer string) {
 	if f.setAll|f.clrAll != 0 {
-		b.add(pointer, nsenter.Remount{Target: target, Set: f.setAll, Clear: f.clrAll, Recursive: true, Last: b.hot})
+		b.add(pointer, nsenter.Remount{Target: target, Set: f.setAll, Clear: f.clrAll, Recursive: true, Own: own})
 	}
 }
 
@@ -270,7 +258,7 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 		b.add(pointer, nsenter.Symlink{Path: target, Target: text, Must: true})
 		return nil
 	}
-	recursive := f.rbind || m.Type == "rbind"
+	recursive := f.rbind
 	step := nsenter.MountTree{
 		Tree:   b.tree(Input{Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
 		Target: target, Source: source, Set: f.set, Clear: f.clear, SetAll: f.setAll, ClrAll: f.clrAll,
@@ -366,8 +354,8 @@ func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 	b.add(pointer, nsenter.Remount{
 		Target: target, Set: f.set, Clear: f.clear, Options: options, Superblock: !f.bind && len(options) > 0,
 	})
-	b.propagate(f.propagation, target, pointer)
-	b.wholeTree(f, target, pointer)
+	b.propagate(f.propagation, false, target, pointer)
+	b.wholeTree(f, false, target, pointer)
 }
 
 // cgroupMount shows the container its own cgroup, and no other: as a new mount where the cgroup namespace sees
@@ -380,8 +368,8 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 	if view.V2 || (m.Type == "cgroup2" && view.Path != "") {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup2", Source: "cgroup", Target: target, Attrs: f.attrs(),
 			Options: append(f.superblock, f.data...)}, view.Path, f, pointer)
-		b.propagate(f.propagation, target, pointer)
-		b.wholeTree(f, target, pointer)
+		b.propagate(f.propagation, true, target, pointer)
+		b.wholeTree(f, true, target, pointer)
 		return nil
 	}
 	if len(view.Hierarchies) == 0 {
@@ -404,10 +392,10 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 		}
 	}
 	if f.set&unix.MOUNT_ATTR_RDONLY != 0 {
-		b.add(pointer, nsenter.Remount{Target: target, Set: unix.MOUNT_ATTR_RDONLY})
+		b.add(pointer, nsenter.Remount{Target: target, Set: unix.MOUNT_ATTR_RDONLY, Own: true})
 	}
-	b.propagate(f.propagation, target, pointer)
-	b.wholeTree(f, target, pointer)
+	b.propagate(f.propagation, true, target, pointer)
+	b.wholeTree(f, true, target, pointer)
 	return nil
 }
 

@@ -105,7 +105,7 @@ func TestIsBind(t *testing.T) {
 		kind, options string
 		want          bool
 	}{
-		{"", "bind", true}, {"none", "rbind", true}, {"bind", "", true}, {"rbind", "ro", true},
+		{"", "bind", true}, {"none", "rbind", true}, {"bind", "", true}, {"rbind", "ro", false},
 		{"tmpfs", "", false}, {"proc", "ro", false}, {"", "", false}, {"tmpfs", "bindx", false},
 	} {
 		if got := IsBind(specs.Mount{Type: c.kind, Options: strings.Fields(c.options)}); got != c.want {

@@ -313,8 +313,8 @@ func NamespaceFile(kind specs.LinuxNamespaceType) string {
 	return string(kind)
 }
 
-// IsBind says whether a mount is a bind mount, by its type or its options.
+// IsBind says whether a mount is a bind mount, by its type or its options. "rbind" is an option only, as with runc.
 func IsBind(m specs.Mount) bool {
 	f := parseOptions(m.Options)
-	return f.bind || m.Type == "bind" || m.Type == "rbind"
+	return f.bind || m.Type == "bind"
 }

@@ -24,6 +24,7 @@ func Mountpoints(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		}
 	}
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady})
+	b.keepMounts()
 	b.openInside()
 	return &b.Plan, nil
 }
@@ -38,14 +39,14 @@ type Bind struct {
 // BindOf is what mount m binds; false if it is another kind of mount, or changes one that is there.
 func BindOf(m specs.Mount, bundle string) (Bind, bool) {
 	f := parseOptions(m.Options)
-	if f.remount || !(f.bind || m.Type == "bind" || m.Type == "rbind") {
+	if f.remount || !IsBind(m) {
 		return Bind{}, false
 	}
 	source := m.Source
 	if !path.IsAbs(source) {
 		source = path.Join(bundle, source)
 	}
-	return Bind{Target: path.Join("/", m.Destination), Source: path.Clean(source), Recursive: f.rbind || m.Type == "rbind"}, true
+	return Bind{Target: path.Join("/", m.Destination), Source: path.Clean(source), Recursive: f.rbind}, true
 }
 
 // DevicePaths are where the devices of a container are, which may be bind mounts of the host's.

@@ -194,6 +194,24 @@ func TestLongMountOptions(t *testing.T) {
 	c.create().fails("mount overlay at /tmp", "invalid argument").oneError()
 }
 
+// TestLongMountSource: a source may have as many bytes as a path, whatever the options are.
+func TestLongMountSource(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("source", 60)
+	c := newContainer(t, mounted("/tmp", "tmpfs", long), mounted("/tmp/a", "tmpfs", long, "ro", "size=64k"), mounted("/tmp/b", "tmpfs", long, "rro", "rslave", "rshared"),
+		func(s *specs.Spec) { s.Mounts[0].Source = long }).up()
+	checkOptions(t, c.mountAt("/tmp"), "rw", "ro")
+	checkOptions(t, c.mountAt("/tmp/a"), "ro size=64k", "")
+	checkOptions(t, c.mountAt("/tmp/b"), "ro", "")
+	if m := c.mountAt("/tmp/b"); !strings.Contains(m.tags, "shared:") {
+		t.Errorf("%+v", m)
+	}
+	if m := c.mountAt("/proc"); m.source != long {
+		t.Errorf("%+v", m)
+	}
+	c.exec("grep", "-q", " tmpfs rt ", "/proc/self/mountinfo").exits(1) // where mount(2) had its place
+}
+
 // TestMountOrder: mounts come in the order of the list; a later one covers an earlier one.
 func TestMountOrder(t *testing.T) {
 	t.Parallel()

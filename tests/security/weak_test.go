@@ -16,6 +16,15 @@ type flaw struct {
 	attack               string // the test that must notice
 }
 
+// walkedFromMount is where a path that leads into a mount of the plan is walked from that mount.
+const walkedFromMount = "if ((*skip = below(path, m->at)) || (*skip = below(path, m->want)))"
+
+// byPath changes mounts by their paths.
+var byPath = []flaw{
+	{"mounts are changed by path", "nsenter/mounts.c", "int at = made_at(c, target);", "int at = -1;\n\town = 0;", ""},
+	{"mounts are changed by path", "nsenter/made.c", walkedFromMount, "if (0)", ""},
+}
+
 var flaws = []flaw{
 	{"paths leave the root", "nsenter/path.c", "resolve | K_IN_ROOT | K_NO_MAGICLINKS", "resolve", "TestSymlinkTargets"},
 	{"races leave the root", "nsenter/path.c", "resolve | K_IN_ROOT | K_NO_MAGICLINKS", "resolve", "TestRaces"},
@@ -28,9 +37,14 @@ var flaws = []flaw{
 	{"any node will do", "nsenter/devices.c", "if (fstat(node, &st) < 0)", "if (1)\n\t\treturn 1;\n\tif (fstat(node, &st) < 0)", ""},
 	{"sysctls by the container's /proc", "nsenter/devices.c", "c->proc = new_fs(c, \"proc\", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC)",
 		"c->proc = path_open(c->root, \"proc\", O_PATH, 0)", "TestForgedProc/a_file"},
-	{"masks by name", "nsenter/mounts.c", "if (c->api[i] >= 0 &&", "if (0 &&", "TestRacedMasks"},
-	{"links lead into /proc", "nsenter/mounts.c", "fd >= 0 && smuggled(c, fd, path)", "fd >= 0 && 0 && smuggled(c, fd, path)", "TestIntoProc"},
-	{"proc and sysfs behind links", "nsenter/mounts.c", "if (fd < 0 || !no_links)", "if (1 || !no_links)", "TestForgedProc"},
+	{"masks by name", "nsenter/made.c", walkedFromMount, "if (0)", "TestRacedMasks"},
+	{"volumes by name", "nsenter/made.c", walkedFromMount, "if (0)", "TestRacedVolumes"},
+	{"tmpcopyup of a name", "nsenter/mounts.c", "k_openat2(at, \".\", (s->a[4] & COPY_CONTENT ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_XDEV)",
+		"path_open(c->root, s->str[1], (s->a[4] & COPY_CONTENT ? O_RDONLY : O_PATH) | O_DIRECTORY, 0)", "TestRacedCopyUp"},
+	{"mounts over the root", "nsenter/mounts.c", "return is_root(c, at) ? -EINVAL : 0;", "return 0;", "TestMountOverRoot"},
+	{"rbind is a type", "libcontainer/plan/plan.go", `f.bind || m.Type == "bind"`, `f.bind || m.Type == "bind" || m.Type == "rbind"`, "TestBindTypes"},
+	{"links lead into /proc", "nsenter/mounts.c", "if (smuggled(c, fd, path)) {", "if (0 && smuggled(c, fd, path)) {", "TestIntoProc"},
+	{"proc and sysfs behind links", "nsenter/mounts.c", "if (no_links &&", "if (0 && no_links &&", "TestForgedProc"},
 	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
 	{"--user x is root", "libcontainer/exec.go", "return fmt.Errorf(\"parse user %q: uid: %w\", text, err)", "n = 0", "TestExecUser"},
 	{"exec --cap is inheritable", "libcontainer/exec.go", "&n.Bounding, &n.Effective, &n.Permitted}", "&n.Bounding, &n.Effective, &n.Permitted, &n.Inheritable}", "TestInheritableCapabilities"},
@@ -81,7 +95,8 @@ func TestWeakened(t *testing.T) {
 		}
 	}
 	list = append(list, weak{flaws[4:6], "TestLeakedDescriptors"}, weak{append(flaws[2:3:3], flaws[4:6]...), "TestLeakedDescriptors"},
-		weak{flaws[6:8], "TestForgedNull/a_zero_device"}, weak{peersOfTheHost, "TestDevicesOfTheHost"}, weak{peersOfTheHost[:1], "TestPeersOfTheHost"}, weak{anyDevice, "TestForgedNetDevice"})
+		weak{flaws[6:8], "TestForgedNull/a_zero_device"}, weak{peersOfTheHost, "TestDevicesOfTheHost"}, weak{peersOfTheHost[:1], "TestPeersOfTheHost"}, weak{anyDevice, "TestForgedNetDevice"},
+		weak{byPath, "TestRacedRemounts/propagation"})
 	self, err := os.Executable()
 	must(t, err)
 	for _, w := range list {

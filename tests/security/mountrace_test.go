@@ -1,0 +1,211 @@
+package security
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Mounts that are made in several steps, while a neighbour who shares the rootfs swaps what their paths lead to.
+
+// swapGate has a neighbour swap the directory /gate of the image, which has t0, t1 ..., for a link to another that has the same.
+func swapGate(v *victim, link string, entries int) {
+	for i := range entries {
+		for _, d := range []string{"gate", link} {
+			must(v.t, os.MkdirAll(v.rootfs+"/"+d+"/t"+strconv.Itoa(i), 0o755))
+		}
+	}
+	must(v.t, os.Symlink("/"+link, v.rootfs+"/gate.link"))
+	program(v.t, host.attack, "exchange", v.rootfs+"/gate", v.rootfs+"/gate.link")
+}
+
+// TestRacedRemounts: a mount whose options take more than one step gets all of them, and no other mount gets them: the
+// read-only volumes at /ro/tN stay read-only. Succeeds against rt 4a850c2, which found the mount again by its path, in one
+// container of ten.
+func TestRacedRemounts(t *testing.T) {
+	long := "size=" + strings.Repeat("0", 300) + "100k" // fsconfig(2) takes 255 bytes
+	for name, c := range map[string]struct {
+		options []string
+		want    string // in the options of each mount
+	}{
+		"long options":      {[]string{long, "nosuid", "rw"}, "nosuid"},
+		"read-only":         {[]string{"ro", "nosuid"}, "ro,nosuid"},
+		"recursive options": {[]string{"rnosuid", "rrw"}, "nosuid"},
+		"propagation":       {[]string{"rslave", "rshared"}, "shared:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, capable(strongCaps), args("sh", "-c", `for d in /ro/* /gate/*; do touch $d/written 2>/dev/null; done; cat /proc/self/mountinfo`))
+			swapGate(v, "ro", perContainer)
+			for i := range perContainer {
+				source := filepath.Join(v.outside, "volumes", strconv.Itoa(i))
+				must(t, os.MkdirAll(source, 0o777))
+				mounted(specs.Mount{Destination: "/ro/t" + strconv.Itoa(i), Type: "bind", Source: source, Options: []string{"bind", "ro"}})(v)
+			}
+			for i := range perContainer {
+				mounted(specs.Mount{Destination: "/gate/t" + strconv.Itoa(i), Type: "bind", Source: v.outside + "/dir", Options: []string{"bind", "ro"}})(v)
+				mounted(specs.Mount{Destination: "/gate/t" + strconv.Itoa(i), Type: "tmpfs", Source: "raced", Options: c.options})(v)
+			}
+			v.write()
+			v.before = v.picture()
+			steps, made, missed := 0, 0, 0
+			for ; steps < runs(25, 200)*perContainer && !t.Failed(); steps += perContainer {
+				r := v.run()
+				if r.code != 0 {
+					v.remove()
+					continue
+				}
+				made++
+				for _, line := range strings.Split(r.stdout, "\n") {
+					if strings.Contains(line, " raced ") && !strings.Contains(line, c.want) {
+						if missed++; missed == 1 {
+							t.Errorf("a mount without its options: %s", line)
+						}
+					}
+				}
+				v.untouched()
+				v.remove()
+			}
+			t.Logf("%d steps raced, %d containers made, %d mounts without their options", steps, made, missed)
+		})
+	}
+}
+
+// TestRacedCopyUp: tmpcopyup copies the directory that it covers, and no other: what is masked is in no copy. Succeeds
+// against rt 4a850c2, which opened the directory twice, within two containers.
+func TestRacedCopyUp(t *testing.T) {
+	v := newVictim(t, args("sh", "-c", `cat /gate/*/secret /gate.link/*/secret /secrets/*/secret 2>/dev/null; true`))
+	swapGate(v, "secrets", perContainer)
+	for i := range perContainer {
+		dir := "/secrets/t" + strconv.Itoa(i)
+		v.file("bundle/rootfs"+dir+"/secret", "SECRET\n", 0o644)
+		v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, dir)
+		mounted(specs.Mount{Destination: "/gate/t" + strconv.Itoa(i), Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})(v)
+	}
+	v.write()
+	rounds, made := 0, 0
+	for ; rounds < runs(25, 200) && !t.Failed(); rounds++ {
+		r := v.run()
+		if r.code == 0 {
+			made++
+		}
+		if n := strings.Count(r.stdout, "SECRET"); n > 0 {
+			t.Errorf("round %d: %d of %d masked files are read from a copy", rounds, n, perContainer)
+		}
+		v.remove()
+	}
+	t.Logf("%d rounds of %d mounts, %d containers made", rounds, perContainer, made)
+}
+
+// TestRacedVolumes: the neighbour renames the directory that a volume is mounted on. What is masked and protected in the
+// volume, and mounted over parts of it, is in the volume wherever that is then. Succeeds against rt 4a850c2, which found
+// the paths by their names, in one container of three.
+func TestRacedVolumes(t *testing.T) {
+	v := newVictim(t, capable(strongCaps), args("sh", "-c", `for d in /vol /vol.fake; do cd $d; test -e marker || continue; echo seen; cat masked dir/masked covered/file; touch readonly/written && echo WRITTEN; done 2>/dev/null; true`))
+	for _, dir := range []string{"volume", "bundle/rootfs/vol.fake"} {
+		for _, name := range []string{"masked", "dir/masked", "covered/file"} {
+			text := ""
+			if dir == "volume" {
+				text = "SECRET\n"
+			}
+			v.file(dir+"/"+name, text, 0o644)
+		}
+		must(t, os.MkdirAll(filepath.Join(v.dir, dir, "readonly"), 0o777))
+	}
+	must(t, os.Symlink("dir/masked", v.dir+"/volume/link"))
+	must(t, os.MkdirAll(v.rootfs+"/vol", 0o755))
+	must(t, os.MkdirAll(v.rootfs+"/run", 0o755))
+	v.file("volume/marker", "", 0o644)
+	mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+	mounted(specs.Mount{Destination: "/vol/covered", Type: "tmpfs", Source: "tmpfs"})(v)
+	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/vol/masked", "/vol/link")
+	v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, "/vol/readonly")
+	v.write()
+	program(t, host.attack, "exchange", v.rootfs+"/vol", v.rootfs+"/vol.fake")
+	seen, evaded := 0, 0
+	for range runs(40, 500) {
+		r := v.run()
+		if strings.Contains(r.stdout, "seen") {
+			seen++
+		}
+		if strings.Contains(r.stdout, "SECRET") || strings.Contains(r.stdout, "WRITTEN") {
+			if evaded++; evaded == 1 {
+				t.Errorf("the volume is not protected: %s", r)
+			}
+		}
+		v.remove()
+		must(t, os.RemoveAll(v.dir+"/volume/readonly/written"))
+	}
+	t.Logf("the volume was looked into %d times, %d times without protection", seen, evaded)
+	if seen == 0 {
+		t.Error("no container saw its volume")
+	}
+}
+
+// TestMountOverRoot: a link of the image leads a mount onto the root itself, which init would not see but each process that joins
+// would: without read-only root, /proc and masks. Succeeds against rt 4a850c2.
+func TestMountOverRoot(t *testing.T) {
+	const refusal = "mountpoint is on the top of rootfs"
+	volume := filepath.Join(host.work, "over-root")
+	must(t, os.MkdirAll(volume+"/x", 0o755))
+	for _, link := range []string{"/", ".", "./", "../..", "bin/..", "/proc/..", "/proc/../x2", "//"} {
+		for _, m := range []specs.Mount{
+			{Destination: "/x", Type: "bind", Source: volume, Options: []string{"rbind"}},
+			{Destination: "/x", Type: "tmpfs", Source: "tmpfs"},
+			{Destination: "/x/x", Type: "tmpfs", Source: "tmpfs"},
+		} {
+			v := newVictim(t, func(v *victim) { v.link(link, "x"); v.link("/", "x2") }, mounted(m))
+			if r := v.create(); r.code != 1 || !strings.Contains(r.stderr, refusal) {
+				t.Errorf("x -> %s, %s on %s: %s", link, m.Type, m.Destination, r)
+			}
+			v.remove()
+		}
+	}
+	v := newVictim(t, func(v *victim) { v.link("/", "x") }).up()
+	before := strings.Join(v.mountinfo(), "\n")
+	for _, m := range []specs.Mount{
+		{Destination: "/x", Type: "bind", Source: volume, Options: []string{"rbind"}},
+		{Destination: "/x/x/x", Type: "tmpfs", Source: "tmpfs"},
+	} {
+		if r := v.mounts("add", m); r.code != 1 || !strings.Contains(r.stderr, refusal) {
+			t.Errorf("mounts add: %s", r)
+		}
+	}
+	if after := strings.Join(v.mountinfo(), "\n"); after != before {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+	for _, p := range []string{"/", "/x", "/x/x", "/bin/.."} {
+		v := newVictim(t, func(v *victim) { v.link("/", "x") }, args("sh", "-c", "mkdir /made"))
+		v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, p)
+		v.write()
+		if r := v.run(); r.code == 0 || !strings.Contains(r.stderr, "Read-only file system") { // as runc
+			t.Errorf("readonlyPaths %s: %s", p, r)
+		}
+		v.spec.Linux.ReadonlyPaths, v.spec.Linux.MaskedPaths = nil, []string{p}
+		v.write()
+		if r := v.run(); r.code != 1 || !strings.Contains(r.stderr, refusal) {
+			t.Errorf("maskedPaths %s: %s", p, r)
+		}
+	}
+}
+
+// TestBindTypes: "rbind" is an option and no type, as with runc: ENODEV. With an empty source rt 4a850c2 mounted the bundle's
+// directory, config.json and all.
+func TestBindTypes(t *testing.T) {
+	for _, source := range []string{"", ".", "/"} {
+		v := newVictim(t, args("ls", "/got"), mounted(specs.Mount{Destination: "/got", Type: "rbind", Source: source}))
+		if r := v.run(); r.code != 1 || !strings.Contains(r.stderr, "no such device") {
+			t.Errorf("type rbind, source %q: %s", source, r)
+		}
+	}
+	for _, m := range []specs.Mount{{Type: "bind"}, {Type: "none", Options: []string{"rbind"}}, {Type: "rbind", Options: []string{"bind"}}, {Options: []string{"bind"}}} {
+		m.Destination = "/got"
+		v := newVictim(t, args("ls", "/got"), mounted(m))
+		if r := v.run(); r.code != 1 || !strings.Contains(r.stderr, "a bind mount needs a source") {
+			t.Errorf("%+v: %s", m, r)
+		}
+	}
+}
