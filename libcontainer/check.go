@@ -190,6 +190,11 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 		return nil, err
 	}
 	facts.Links = linkedSources(b.Spec, b.Dir)
+	if o.NoPivot {
+		if facts.HostAPI, err = hostAPI(filepath.Clean(rootfs)); err != nil {
+			return nil, err
+		}
+	}
 	if needsHome(b.Spec.Process.Env) {
 		if facts.Home, err = homeOf(b.Spec, rootfs, b.Spec.Process.User.UID); err != nil {
 			return nil, err

@@ -259,6 +259,11 @@ func (k *making) compile() (*plan.Plan, error) {
 	if k.outside {
 		facts.BornDir = ""
 	}
+	if opts.NoPivot {
+		if facts.HostAPI, err = hostAPI(c.Rootfs); err != nil {
+			return nil, err
+		}
+	}
 	if mountsCgroup(k.spec) {
 		if facts.Cgroups, err = c.cgroupView(k.host); err != nil {
 			return nil, err

@@ -178,8 +178,10 @@ type (
 	}
 	// Pivot makes the container's root the root.
 	Pivot struct{}
-	// MoveRoot is what --no-pivot does instead.
-	MoveRoot struct{}
+	// MoveRoot is what --no-pivot does instead. HostAPI is where the host has procfs and sysfs, the one on top first: they are unmounted.
+	MoveRoot struct {
+		HostAPI []string `json:",omitempty"`
+	}
 	// Chroot is for a container without a mount namespace.
 	Chroot struct {
 		Dir  Slot

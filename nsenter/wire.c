@@ -31,7 +31,8 @@ static int blob_fits(const struct step *s)
 /* The strings before str[i] that must not be NULL. */
 static int strings_there(const struct step *s)
 {
-	for (uint32_t i = 0; i < shape[s->kind].min_str; i++)
+	uint32_t all = s->kind == K_move_root ? s->nstr : shape[s->kind].min_str;
+	for (uint32_t i = 0; i < all; i++)
 		if (!s->str[i] && s->kind != K_exec)
 			return 0;
 	if (s->kind != K_exec)

@@ -225,9 +225,9 @@ func (s Mknod) encode(r *record) {
 func (s Console) encode(r *record) {
 	r.set(kConsole, uint64(s.Rows), uint64(s.Cols), uint64(s.UID), b2u(s.DevConsole))
 }
-func (Pivot) encode(r *record)    { r.set(kPivot) }
-func (MoveRoot) encode(r *record) { r.set(kMoveRoot) }
-func (s Chroot) encode(r *record) { r.set(kChroot, slot(s.Dir)) }
+func (Pivot) encode(r *record)      { r.set(kPivot) }
+func (s MoveRoot) encode(r *record) { r.set(kMoveRoot); r.str(s.HostAPI...) }
+func (s Chroot) encode(r *record)   { r.set(kChroot, slot(s.Dir)) }
 func (s RootAttr) encode(r *record) {
 	r.set(kRemount, s.Set, 0, s.Propagation, b2u(s.Recursive))
 	r.str("/")

@@ -41,7 +41,7 @@ func samples() []Step {
 		Mknod{Path: "/n", Mode: 0o20666, Dev: 0x103, UID: 4, GID: 5, HostNode: 2, Bind: true, HostPath: "/dev/null"},
 		Console{Rows: 24, Cols: 80, UID: 7, DevConsole: true},
 		Pivot{},
-		MoveRoot{},
+		MoveRoot{HostAPI: []string{"/proc", "/sys"}},
 		Chroot{Dir: 0, Path: "/r"},
 		Sysctl{Path: "kernel/x", Value: "1"},
 		Label{Kind: "k", Value: "n", File: "exec", Text: "u:r:t:s0", Outside: true},

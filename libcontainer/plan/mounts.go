@@ -78,7 +78,7 @@ func (b *builder) switchRoot() error {
 		return nil
 	}
 	if b.opts.NoPivot {
-		b.add("", nsenter.MoveRoot{})
+		b.add("", nsenter.MoveRoot{HostAPI: b.facts.HostAPI})
 	} else {
 		b.add("", nsenter.Pivot{})
 	}

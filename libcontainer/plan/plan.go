@@ -105,6 +105,8 @@ type Facts struct {
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
 
+	HostAPI []string // with NoPivot: where the host has procfs and sysfs outside of the rootfs, the one on top first
+
 	Files FileLimit // of rt's caller
 
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count

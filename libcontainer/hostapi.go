@@ -1,0 +1,50 @@
+package libcontainer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rt/internal/sys"
+
+	"github.com/moby/sys/mountinfo"
+)
+
+// hostAPI are the mount points of whole procfs and sysfs outside of the rootfs, as the container's copy of rt's mount namespace
+// will have them: what lies on top comes first.
+func hostAPI(rootfs string) ([]string, error) {
+	text, err := sys.ReadKernelFile("/proc/self/mountinfo", maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("look for the host's procfs and sysfs: %w", err)
+	}
+	list, err := mountinfo.GetMountsFromReader(strings.NewReader(string(text)), nil)
+	if err != nil {
+		return nil, fmt.Errorf("look for the host's procfs and sysfs: %w", err)
+	}
+	return apiMounts(list, rootfs), nil
+}
+
+func apiMounts(list []*mountinfo.Info, rootfs string) (points []string) {
+	parent := make(map[int]int, len(list))
+	for _, m := range list {
+		parent[m.ID] = m.Parent
+	}
+	depth := func(id int) (n int) {
+		for up, ok := parent[id]; ok && up != id && n < len(list); up, ok = parent[up] {
+			n, id = n+1, up
+		}
+		return n
+	}
+	var api []*mountinfo.Info
+	for _, m := range list {
+		inside := m.Mountpoint == rootfs || strings.HasPrefix(m.Mountpoint, rootfs+"/")
+		if (m.FSType == "proc" || m.FSType == "sysfs") && m.Root == "/" && !inside { // to the kernel a part of one is none
+			api = append(api, m)
+		}
+	}
+	slices.SortStableFunc(api, func(a, b *mountinfo.Info) int { return depth(b.ID) - depth(a.ID) })
+	for _, m := range api {
+		points = append(points, m.Mountpoint)
+	}
+	return points
+}
