@@ -196,6 +196,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
 		return k.explain(err)
 	}
+	c.noteMounts(k.in)
 	k.endAnchor()
 	if err := c.recordNamespaces(); err != nil {
 		return err

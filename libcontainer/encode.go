@@ -32,6 +32,7 @@ func (s *state) fields() []plain.Field {
 		{Name: "pidNamespace", Value: &s.PidNamespace, OmitEmpty: true},
 		{Name: "namespaces", Value: &s.Namespaces, OmitEmpty: true},
 		{Name: "mountNamespaceId", Value: &s.MountNamespaceID, OmitEmpty: true},
+		{Name: "mounts", Value: &s.Mounts, OmitEmpty: true},
 		{Name: "bootId", Value: &s.BootID, OmitEmpty: true},
 	}
 }

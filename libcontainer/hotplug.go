@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
@@ -22,6 +26,48 @@ func (r *Runtime) AddMounts(id string, list []byte) error {
 // RemoveMounts unmounts the destinations of list. Not those of the container's root, /proc and /sys.
 func (r *Runtime) RemoveMounts(id string, list []byte) error {
 	return r.changeMounts(id, list, bundle.DecodeDestinations, plan.RemoveMounts)
+}
+
+// noteMounts keeps the ids of mounts that the stub has told. An id is never used again since Linux 6.8.
+func (c *container) noteMounts(in *inside) {
+	if c.Mounts == nil {
+		c.Mounts = map[string]string{"/": "0"} // so that it is known that there are no others
+	}
+	targets := in.plan.Made()
+	for i, id := range in.mounts[:min(len(in.mounts), len(targets))] {
+		c.Mounts[targets[i]] = strings.TrimSpace(c.Mounts[targets[i]] + " " + strconv.FormatUint(id, 10))
+	}
+}
+
+// forgetMounts is noteMounts for what was unmounted.
+func (c *container) forgetMounts(ids []uint64) {
+	for target, text := range c.Mounts {
+		words := slices.DeleteFunc(strings.Fields(text), func(word string) bool {
+			id, err := strconv.ParseUint(word, 10, 64)
+			return err == nil && slices.Contains(ids, id)
+		})
+		if c.Mounts[target] = strings.Join(words, " "); len(words) == 0 {
+			delete(c.Mounts, target)
+		}
+	}
+}
+
+// mountIDs are those of c.Mounts, nil for a container that was restored, or that an older rt has made.
+func (c *container) mountIDs() (map[string][]uint64, error) {
+	if c.Mounts == nil {
+		return nil, nil
+	}
+	ids := map[string][]uint64{}
+	for target, text := range c.Mounts {
+		for _, word := range strings.Fields(text) {
+			id, err := strconv.ParseUint(word, 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("read %s: mounts: %w", stateFile, err)
+			}
+			ids[target] = append(ids[target], id)
+		}
+	}
+	return ids, nil
 }
 
 type (
@@ -61,11 +107,63 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	}
 	defer init.close()
 	facts.OpenInside = !ownPrivileges().mounts
-	p, err := compile(spec, plan.Options{ID: c.ID, Bundle: c.Bundle}, facts)
+	if facts.MountIDs, err = c.mountIDs(); err != nil {
+		return err
+	}
+	return c.mountPlan(spec, facts, init, compile)
+}
+
+func (c *container) mountPlan(spec *specs.Spec, facts plan.Facts, init *initFiles, compile mountCompiler) error {
+	opts := plan.Options{ID: c.ID, Bundle: c.Bundle}
+	p, err := compile(spec, opts, facts)
+	var unknown *plan.UnknownMountError
+	if errors.As(err, &unknown) { // its destination was a link: what is there is a mount that was made, or stays
+		if err := c.findMounts(spec, opts, facts); err != nil {
+			return err
+		}
+		p, err = compile(spec, opts, facts)
+	}
 	if err != nil {
 		return err
 	}
-	return c.runInside(p, init)
+	in, err := c.runInside(p, init)
+	if err != nil || c.Mounts == nil {
+		return err
+	}
+	if c.noteMounts(in); len(p.Made()) == 0 {
+		c.forgetMounts(p.Removed())
+	}
+	return c.save()
+}
+
+// findMounts completes the ids of mounts that lie at another path than that of their destination, for a link led there.
+func (c *container) findMounts(spec *specs.Spec, opts plan.Options, facts plan.Facts) error {
+	_, init, err := c.factsIn(spec, c.recorded()) // one process takes the descriptors
+	if err != nil {
+		return err
+	}
+	defer init.close()
+	p, err := plan.FindMounts(spec, opts, facts)
+	if err != nil {
+		return err
+	}
+	in, err := c.runInside(p, init)
+	if err != nil {
+		return err
+	}
+	made := map[uint64]bool{}
+	for _, ids := range facts.MountIDs {
+		for _, id := range ids {
+			made[id] = true
+		}
+	}
+	for i, m := range spec.Mounts {
+		target := filepath.Join("/", m.Destination)
+		if len(facts.MountIDs[target]) == 0 && i < len(in.mounts) && made[in.mounts[i]] {
+			facts.MountIDs[target] = []uint64{in.mounts[i]}
+		}
+	}
+	return nil
 }
 
 func (c *container) mayMount() error {
@@ -83,30 +181,30 @@ func (c *container) mayMount() error {
 }
 
 // runInside has a stub carry out a plan in the container that ends at SyncReady.
-func (c *container) runInside(p *plan.Plan, init *initFiles) error {
+func (c *container) runInside(p *plan.Plan, init *initFiles) (*inside, error) {
 	null, err := sys.OpenNull()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer null.Close()
 	stub, err := nsenter.Start(nsenter.Stdio{null, null, null}, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in, err := enter(stub, p, init.open)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in.join = c.joinCgroup
 	err = in.until(nsenter.SyncReady, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
 	if err != nil {
 		in.abandon()
 		if err == io.EOF {
-			return errors.New("the process in the container died: some of it may have been done")
+			return nil, errors.New("the process in the container died: some of it may have been done")
 		}
-		return err
+		return nil, err
 	}
 	in.stub.Close()
 	_, err = sys.Wait(in.pid)
-	return err
+	return in, err
 }

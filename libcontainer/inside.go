@@ -24,6 +24,7 @@ type inside struct {
 	told     bool     // the process that cloned it has said so
 	announce bool     // the program comes next
 	master   *os.File // of the terminal
+	mounts   []uint64 // ids of the mounts that the plan has made and told
 	onPid    func() error
 	onSync   func(point int) error         // rt's part at a sync point on the way to the program, or nil
 	onFilter func(listener *os.File) error // what to do with a seccomp filter's listener
@@ -196,6 +197,8 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			if err := in.take(r); err != nil {
 				return err
 			}
+		case nsenter.ReplyMounts:
+			in.mounts = append(in.mounts, r.MountIDs()...)
 		case nsenter.ReplyListener:
 			if err := in.listener(r.Value); err != nil {
 				return err

@@ -105,6 +105,10 @@ int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_li
 		c->what = "cannot be mounted because it is inside /proc";
 		return -EPERM;
 	}
+	if (c->undo >= 0 && made_behind_link(c, path, "/sys")) { /* there are masks by now */
+		c->what = "cannot be mounted because it is inside /sys";
+		return -EPERM;
+	}
 	if (no_links && strcmp(path, c->made->target) != 0) {
 		c->what = "open target without links";
 		return -ELOOP;
@@ -118,6 +122,15 @@ static int open_protected(struct ctx *c, const char *path)
 {
 	c->what = "open";
 	return path_walk(c, path, c->made->target, O_PATH);
+}
+
+/* Notes a mount's id for rt, which knows by that what it was told to unmount. All of them are told, so that rt can count. */
+static int note_id(struct ctx *c, int mnt)
+{
+	struct k_statx st;
+	TRY(c, "statx", k_statx(mnt, &st));
+	c->mount_id[c->nids++] = st.mnt_id;
+	return c->nids == MAX_IDS ? talk_mounts(c) : 0;
 }
 
 /* The mount of a new file system is nobody's peer. */
@@ -189,13 +202,16 @@ void undo_mounts(struct ctx *c)
 }
 
 /*
- * a: 1 to look only. str: a directory, a name in it. Detaches what is mounted there. The directory is found without links, so
- * that the container cannot point elsewhere, and the name in it cannot be moved while something is mounted on it. What
- * covers parts of /proc and /sys stays, for it protects the host.
+ * a: 1 to look only, id of the mount that it must be (0: any), 1 to tell its id. str: a directory, a name in it. Detaches what is mounted there. The
+ * directory is found without links. The container, and a neighbour, may have swapped it for one with another mount: what is
+ * unmounted is the very mount whose id was compared, by its descriptor. What covers parts of /proc and /sys stays, for it
+ * protects the host.
  */
 STEP(unmount)
 {
+	struct k_statx st;
 	struct statfs fs;
+	char name[32];
 	int dir, at;
 	TRY(c, "open directory without links", dir = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, K_NO_SYMLINKS));
 	TRY(c, "fstatfs", fstatfs(dir, &fs));
@@ -206,10 +222,26 @@ STEP(unmount)
 	if ((at = k_openat2(dir, s->str[1], O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_XDEV)) >= 0)
 		return -EINVAL;
 	TRY(c, "open", errno == EXDEV ? 0 : at);
-	TRY(c, "fchdir", fchdir(dir));
+	TRY(c, "open", at = k_openat2(dir, s->str[1], O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_SYMLINKS | K_IN_ROOT));
 	close(dir);
-	if (!s->a[0])
-		TRY(c, "umount", umount2(s->str[1], MNT_DETACH | UMOUNT_NOFOLLOW));
+	TRY(c, "statx", k_statx(at, &st));
+	c->what = "it is not a mount";
+	if (!(st.attributes & K_STATX_ATTR_MOUNT_ROOT))
+		return -EINVAL;
+	c->what = "another mount is there than the one that was made there";
+	if (s->a[1] && s->a[1] != st.mnt_id)
+		return -ESTALE;
+	if (s->a[2]) {
+		int r = note_id(c, at);
+		if (r < 0)
+			return r;
+	}
+	if (!s->a[0]) {
+		snprintf(name, sizeof name, "self/fd/%d", at);
+		TRY(c, "fchdir", fchdir(c->undo));
+		TRY(c, "umount", umount2(name, MNT_DETACH));
+	}
+	close(at);
 	return 0;
 }
 
@@ -307,7 +339,7 @@ STEP(mount_fs)
 		return at;
 	if (fill && (r = fill_fs(c, s, mnt, at)) < 0)
 		return r;
-	if ((r = set_attr(c, mnt, 0, late, late & K_ATTR_ATIME ? K_ATTR_ATIME : 0, 0)) < 0)
+	if ((r = set_attr(c, mnt, 0, late, late & K_ATTR_ATIME ? K_ATTR_ATIME : 0, 0)) < 0 || (s->a[7] && (r = note_id(c, mnt)) < 0))
 		return r;
 	return attach(c, fresh(mnt), at, (int)s->a[3], s->a[2]);
 }
@@ -334,7 +366,9 @@ STEP(mount_tree)
 	TRY(c, "fstat", fstat(tree, &st));
 	c->want = s->str[0];
 	c->keep = s->a[6] & 4;
-	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7]);
+	if (s->a[7] & 2 && (r = note_id(c, tree)) < 0)
+		return r;
+	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7] & 1);
 	return at < 0 ? at : attach(c, t, at, s->a[6] & 2, s->a[5] & 0xffffffff);
 }
 

@@ -64,12 +64,15 @@ STEP(clone)
 	return talk_wait(c);
 }
 
-/* a: what has been reached, 1 to go on at once, 1 if signals are to be heeded from now on. Without the second, rt does its part
+/* a: what has been reached, 1 to go on at once, 1 if signals are to be heeded from now on, 1 to tell the ids of
+ * mounts first. Without the second, rt does its part
  * (maps ids, runs hooks, writes state) first. */
 STEP(sync)
 {
 	if (s->a[2])
 		heed_signals();
+	if (s->a[3])
+		TRY(c, "send", talk_mounts(c));
 	TRY(c, "send", talk_send(c, R_SYNC, (int32_t)s->a[0], NULL, -1));
 	return s->a[1] ? 0 : talk_wait(c);
 }

@@ -33,6 +33,7 @@ const (
 	ReplyFd                            // File: the terminal's master (Value 0) or the filter's listener (Value 1)
 	ReplyError                         // Value: errno of the step, Text: what failed in it
 	ReplyListener                      // Value: number of the filter's listener among the descriptors of the stub, which waits
+	ReplyMounts                        // Text: the ids of mounts with Tell, in the order of the steps
 )
 
 // A Reply is one message of the stub.
@@ -250,6 +251,14 @@ func (s *Stub) Receive() (*Reply, error) {
 		}
 		return parseReply(buf[:], oob[:oobn])
 	}
+}
+
+// MountIDs are those that a ReplyMounts has.
+func (r *Reply) MountIDs() (ids []uint64) {
+	for text := []byte(r.Text); len(text) >= 8; text = text[8:] {
+		ids = append(ids, binary.NativeEndian.Uint64(text))
+	}
+	return ids
 }
 
 // Drop takes a message that nobody needs, if there is one.

@@ -61,9 +61,10 @@ type (
 	// Sync tells rt that a point has been reached, and waits unless GoOn. With Heed a signal ends the process from then on, until
 	// AwaitStart is over.
 	Sync struct {
-		Point int
-		GoOn  bool
-		Heed  bool
+		Point  int
+		GoOn   bool
+		Heed   bool
+		Mounts bool `json:",omitempty"` // tell the ids of the mounts with Tell
 	}
 	// Dumpable lets an rt without privileges write the process's id maps and join it (proc(5), ptrace(2)).
 	Dumpable struct{}
@@ -122,6 +123,7 @@ type (
 		Recursive            bool   // of Propagation
 		NoLinks              bool   // no symbolic link may lead to Target
 		Keep                 bool   `json:",omitempty"` // later steps refer to the mount
+		Tell                 bool   `json:",omitempty"` // rt is to know its id
 		CopyUp               CopyUp `json:",omitempty"`
 		ByMount              bool   `json:",omitempty"` // made by mount(2), for what is too long for fsconfig(2)
 		Data                 string `json:",omitempty"` // then all options, as mount(2) takes them
@@ -139,6 +141,7 @@ type (
 		Recursive      bool   // the tree includes what is mounted below Source
 		NoLinks        bool
 		Keep           bool `json:",omitempty"` // later steps refer to the mount
+		Tell           bool `json:",omitempty"` // rt is to know its id
 	}
 	// Remount changes a mount that is there.
 	Remount struct {
@@ -279,6 +282,8 @@ type (
 	Unmount struct {
 		Target string
 		Check  bool
+		ID     uint64 `json:",omitempty"` // of the mount that it must be
+		Tell   bool   `json:",omitempty"` // rt is to know its id
 	}
 	// Gate holds Exec up until somebody has read a byte from the FIFO, which has room for one write.
 	Gate struct {

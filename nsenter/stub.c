@@ -49,6 +49,16 @@ int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int
 	return sendmsg(c->sock, &m, MSG_NOSIGNAL) == sizeof r ? 0 : -EPIPE;
 }
 
+/* Tells rt the ids of the mounts that were made since the last time. */
+int talk_mounts(struct ctx *c)
+{
+	struct reply r = {.type = R_MOUNTS, .left = c->nsteps - c->step, .value = (int32_t)c->nids, .len = c->nids * sizeof *c->mount_id};
+	_Static_assert(sizeof r.text >= sizeof c->mount_id, "the ids fit into a message");
+	memcpy(r.text, c->mount_id, r.len);
+	c->nids = 0;
+	return send(c->sock, &r, sizeof r, MSG_NOSIGNAL) == sizeof r ? 0 : -EPIPE;
+}
+
 /* Waits for rt's word to go on. The other end closed means that rt is gone, and with it the reason to live. */
 int talk_wait(struct ctx *c)
 {

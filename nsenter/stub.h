@@ -50,7 +50,7 @@ struct plan_header {
 #define PLAN_VERSION 1u
 
 /* What the stub says to rt. */
-enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER };
+enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER, R_MOUNTS };
 enum { SYNC_CGROUP = 3, SYNC_GATE = 8 }; /* the sync points that no step sync asks for, as in steps.go */
 struct reply {
 	uint32_t type, left; /* steps to the end of the plan, this one included */
@@ -65,6 +65,7 @@ struct mount_made {
 	const char *want, *at; /* the target, and its path without links */
 	int fd;
 };
+enum { MAX_IDS = 28 }; /* of mounts in one message */
 struct made {
 	unsigned n;
 	int borrowed;		/* the descriptors are those of placed[] */
@@ -81,6 +82,8 @@ struct ctx {
 	struct made *made;
 	const char *want;	/* the target of the mount in hand, as the plan has it; NULL if it need not be known */
 	int keep;		/* later steps refer to it */
+	uint64_t mount_id[MAX_IDS]; /* of mounts that were made, for rt */
+	unsigned nids;
 	int new_target;		/* path_make made the last name */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
 	int opener;		/* the conversation with the opener, -1 if there is none */
@@ -112,6 +115,7 @@ const struct step *plan_first(const void *base);
 void stub_main(int sock);
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd);
 int talk_wait(struct ctx *c);
+int talk_mounts(struct ctx *c);
 int talk_listener(struct ctx *c, int fd);
 int slot(const struct ctx *c, uint64_t n);
 

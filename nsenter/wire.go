@@ -174,10 +174,12 @@ func b2u(b bool) uint64 {
 	return 0
 }
 
-func (TakeRoot) encode(r *record)   { r.set(kTakeRoot) }
-func (s Clone) encode(r *record)    { r.set(kClone, s.Flags, slot(s.Cgroup)) }
-func (Inputs) encode(r *record)     { r.set(kInputs) }
-func (s Sync) encode(r *record)     { r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed)) }
+func (TakeRoot) encode(r *record) { r.set(kTakeRoot) }
+func (s Clone) encode(r *record)  { r.set(kClone, s.Flags, slot(s.Cgroup)) }
+func (Inputs) encode(r *record)   { r.set(kInputs) }
+func (s Sync) encode(r *record) {
+	r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed), b2u(s.Mounts))
+}
 func (s OpenTree) encode(r *record) { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
 func (s Opener) encode(r *record)   { r.set(kOpener, slot(s.User)) }
 func (OpenerJoin) encode(r *record) { r.set(kOpenerJoin) }
@@ -195,7 +197,7 @@ func (s AttachRoot) encode(r *record) {
 }
 
 func (s MountFS) encode(r *record) {
-	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp), b2u(s.ByMount), b2u(s.Keep))
+	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp), b2u(s.ByMount), b2u(s.Keep), b2u(s.Tell))
 	r.str(s.Type, s.Target, s.Source, s.Data, s.Label)
 	if s.Source != "" {
 		r.str("source", s.Source)
@@ -205,7 +207,7 @@ func (s MountFS) encode(r *record) {
 
 func (s MountTree) encode(r *record) {
 	r.set(kMountTree, slot(s.Tree), s.Set, s.Clear, s.SetAll, s.ClrAll,
-		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1|b2u(s.Keep)<<2, b2u(s.NoLinks))
+		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1|b2u(s.Keep)<<2, b2u(s.NoLinks)|b2u(s.Tell)<<1)
 	r.str(s.Target, s.Source)
 }
 
@@ -268,7 +270,7 @@ func (s Capabilities) encode(r *record) {
 func (s CloseFds) encode(r *record) { r.set(kCloseFds, uint64(s.First)) }
 func (s Undo) encode(r *record)     { r.set(kUndo, slot(s.Proc)) }
 func (s Unmount) encode(r *record) {
-	r.set(kUnmount, b2u(s.Check))
+	r.set(kUnmount, b2u(s.Check), s.ID, b2u(s.Tell))
 	r.str(path.Dir(s.Target), path.Base(s.Target))
 }
 func (s Gate) encode(r *record) { r.set(kGate, slot(s.FIFO)) }

@@ -52,6 +52,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		}
 	}
 	b.keepMounts()
+	b.tellMounts()
 	b.openInside()
 	return &b.Plan, nil
 }

@@ -52,6 +52,7 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	_ = b.endOpener() // never fails
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
 	b.keepMounts()
+	b.tellMounts()
 	b.openInside()
 	return &b.Plan, nil
 }
@@ -64,16 +65,67 @@ func RemoveMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	}
 	b.facts.Namespace &= unix.CLONE_NEWNS | unix.CLONE_NEWUSER
 	b.joinUnseen(func() {})
+	b.add("", nsenter.Undo{Proc: b.input(Input{Kind: Directory, Path: "/proc"})}) // the descriptors' links, by which it unmounts
 	for _, check := range []bool{true, false} {
+		before := map[string]int{}
 		for i, m := range slices.Backward(spec.Mounts) {
 			target := path.Join("/", m.Destination)
 			if err := removable(target, b.spec.Linux); err != nil {
 				return nil, fmt.Errorf("/%d/destination: %w", i, err)
 			}
-			b.add(fmt.Sprintf("/%d", i), nsenter.Unmount{Target: target, Check: check})
+			step := nsenter.Unmount{Target: target, Check: check}
+			ids, n := facts.MountIDs[target], before[target]
+			switch {
+			case facts.MountIDs == nil || check && n > 0: // not known, or the one below that
+			case n < len(ids):
+				step.ID = ids[len(ids)-1-n]
+			default:
+				return nil, &UnknownMountError{i, target}
+			}
+			before[target]++
+			b.add(fmt.Sprintf("/%d", i), step)
 		}
 	}
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
+	return &b.Plan, nil
+}
+
+// An UnknownMountError is of a destination at which no mount was made.
+type UnknownMountError struct {
+	index  int
+	target string
+}
+
+func (e *UnknownMountError) Error() string {
+	return fmt.Sprintf("/%d: unmount %s: it is not a mount of the configuration or of mounts add", e.index, e.target)
+}
+
+// Removed are the ids of the mounts that RemoveMounts unmounts, of those that are known.
+func (p *Plan) Removed() (ids []uint64) {
+	for _, it := range p.Items {
+		if s, ok := it.Step.(nsenter.Unmount); ok && !s.Check && s.ID != 0 {
+			ids = append(ids, s.ID)
+		}
+	}
+	return ids
+}
+
+// FindMounts compiles a look at what is mounted at the destinations: the stub tells the ids, in the order of the list.
+func FindMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
+	b, err := hotplug(spec, opts, facts)
+	if err != nil {
+		return nil, err
+	}
+	b.facts.Namespace &= unix.CLONE_NEWNS | unix.CLONE_NEWUSER
+	b.joinUnseen(func() {})
+	for i, m := range spec.Mounts {
+		target := path.Join("/", m.Destination)
+		if err := removable(target, b.spec.Linux); err != nil {
+			return nil, fmt.Errorf("/%d/destination: %w", i, err)
+		}
+		b.add(fmt.Sprintf("/%d", i), nsenter.Unmount{Target: target, Check: true, Tell: true})
+	}
+	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true, Mounts: true})
 	return &b.Plan, nil
 }
 

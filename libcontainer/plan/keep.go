@@ -49,3 +49,38 @@ func (b *builder) keepMounts() {
 		}
 	}
 }
+
+// tellMounts has the stub tell the ids of the mounts that it makes, at SyncReady and in the order of Made. mounts remove
+// compares them: what lies at a path may have been swapped.
+func (b *builder) tellMounts() {
+	for i := range b.Items {
+		switch s := b.Items[i].Step.(type) {
+		case nsenter.MountFS:
+			s.Tell = true
+			b.Items[i].Step = s
+		case nsenter.MountTree:
+			s.Tell = true
+			b.Items[i].Step = s
+		case nsenter.Sync:
+			s.Mounts = s.Point == nsenter.SyncReady
+			b.Items[i].Step = s
+		}
+	}
+}
+
+// Made are the targets of the mounts whose ids the stub tells.
+func (p *Plan) Made() (targets []string) {
+	for i := range p.Items {
+		switch s := p.Items[i].Step.(type) {
+		case nsenter.MountFS:
+			if s.Tell {
+				targets = append(targets, s.Target)
+			}
+		case nsenter.MountTree:
+			if s.Tell {
+				targets = append(targets, s.Target)
+			}
+		}
+	}
+	return targets
+}

@@ -105,7 +105,8 @@ type Facts struct {
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
 
-	HostAPI []string // with NoPivot: where the host has procfs and sysfs outside of the rootfs, the one on top first
+	MountIDs map[string][]uint64 // mounts remove: the mounts that were made at a destination, in that order; nil if that is not known
+	HostAPI  []string            // with NoPivot: where the host has procfs and sysfs outside of the rootfs, the one on top first
 
 	Files FileLimit // of rt's caller
 

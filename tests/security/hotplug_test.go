@@ -41,6 +41,7 @@ func TestHotplugLinks(t *testing.T) {
 	v := newVictim(t, capable(strongCaps), args("sleep", "1000"))
 	for name, target := range map[string]string{
 		"out": v.outside, "up": "../../../../../../../.." + v.outside, "new": v.outside + "/new", "root": "/proc/1/root" + v.outside,
+		"kcore": "/proc/kcore", "up-kcore": "proc/../gate-proc/kcore", "firmware": "/sys/firmware",
 		"proc": "/proc", "self": "/proc/self", "sys": "/sys", "up-proc": "../proc", "slash": "/",
 	} {
 		v.link(target, "gate-"+name)
@@ -73,6 +74,13 @@ func TestHotplugLinks(t *testing.T) {
 			r := v.mounts("add", m)
 			if r.code == 0 {
 				t.Errorf("%s: %s", dest, r)
+			}
+		}
+	}
+	for _, dest := range []string{"/gate-kcore", "/gate-up-kcore", "/gate-proc/kcore", "/gate-firmware", "/gate-sys/firmware"} {
+		for _, m := range []specs.Mount{tmpfs(dest), {Destination: dest, Type: "bind", Source: v.outside + "/secret", Options: []string{"bind"}}} {
+			if r := v.mounts("add", m); r.code == 0 {
+				t.Errorf("over a mask, %s: %s", m.Type, r)
 			}
 		}
 	}
@@ -159,5 +167,49 @@ func TestHotplugUnseen(t *testing.T) {
 	})
 	if report != "met 0\n" {
 		t.Errorf("the container has seen the runtime's process:\n%s", report)
+	}
+}
+
+// TestHotplugSwapped: the container swaps directories, in which there are a mask and a mount that is then removed. What is
+// removed is the mount that was made at that path, or nothing. Succeeds against rt 4a850c2, which unmounted the mask.
+func TestHotplugSwapped(t *testing.T) {
+	for _, how := range []string{"added", "configured"} {
+		v := newVictim(t)
+		v.file("bundle/rootfs/a/x/secret", "SECRET\n", 0o644)
+		must(t, os.MkdirAll(v.rootfs+"/b/x", 0o755))
+		must(t, os.Symlink("busybox", v.rootfs+"/bin/mv"))
+		v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/a/x")
+		m := specs.Mount{Destination: "/b/x", Type: "tmpfs", Source: "tmpfs"}
+		if how == "configured" {
+			mounted(m)(v)
+		}
+		v.write()
+		v.up()
+		if how == "added" {
+			v.mounts("add", m).ok(t)
+		}
+		swap := func() { v.exec("sh", "-c", "mv /a /c && mv /b /a && mv /c /b").ok(t) }
+		before := len(v.mountinfo())
+		swap()
+		if r := v.mounts("remove", m); r.code == 0 || !strings.Contains(r.stderr, "another mount") {
+			t.Errorf("%s: remove of what was swapped: %s", how, r)
+		}
+		if r := v.exec("cat", "/b/x/secret"); strings.Contains(r.stdout, "SECRET") {
+			t.Errorf("%s: the mask is gone: %s", how, r)
+		}
+		if after := len(v.mountinfo()); after != before {
+			t.Errorf("%s: %d mounts before, %d after", how, before, after)
+		}
+		swap()
+		v.mounts("add", m).ok(t)
+		for range 2 { // the upper one, then the one below
+			v.mounts("remove", m).ok(t)
+		}
+		if r := v.mounts("remove", m); r.code != 1 || !strings.Contains(r.stderr, "it is not a mount") {
+			t.Errorf("%s: a third remove: %s", how, r)
+		}
+		if r := v.mounts("remove", specs.Mount{Destination: "/dev/null"}); r.code != 1 {
+			t.Errorf("%s: %s", how, r)
+		}
 	}
 }

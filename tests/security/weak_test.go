@@ -44,6 +44,7 @@ var flaws = []flaw{
 	{"mounts over the root", "nsenter/mounts.c", "return is_root(c, at) ? -EINVAL : 0;", "return 0;", "TestMountOverRoot"},
 	{"other procfs of the host", "libcontainer/hostapi.go", `m.Root == "/" && !inside`, `m.Root == "/" && len(m.Mountpoint) < 6 && !inside`, "TestNoPivotProc/second"},
 	{"locked procfs of the host", "nsenter/mounts.c", "*covered = 1;", "return close(at);", "TestNoPivotProc/user_namespace"},
+	{"any mount may be removed", "nsenter/mounts.c", "if (s->a[1] && s->a[1] != st.mnt_id)", "if (0)", "TestHotplugSwapped"},
 	{"rbind is a type", "libcontainer/plan/plan.go", `f.bind || m.Type == "bind"`, `f.bind || m.Type == "bind" || m.Type == "rbind"`, "TestBindTypes"},
 	{"links lead into /proc", "nsenter/mounts.c", "if (smuggled(c, fd, path)) {", "if (0 && smuggled(c, fd, path)) {", "TestIntoProc"},
 	{"proc and sysfs behind links", "nsenter/mounts.c", "if (no_links &&", "if (0 && no_links &&", "TestForgedProc"},
