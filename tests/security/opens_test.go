@@ -140,7 +140,7 @@ func TestOddStateFiles(t *testing.T) {
 				w := newWatch(t, dir+name)
 				for _, args := range [][]string{{"list"}, {"state", v.id}, {"ps", v.id}, {"doctor"}, {"kill", v.id, "CONT"}, {"exec", v.id, "true"},
 					{"pause", v.id}, {"resume", v.id}, {"delete", v.id}, {"delete", "--force", v.id}} {
-					if r := v.do(call{args: args, limit: patience / 6}); w.opened() && !r.hung {
+					if r := v.do(call{args: args}); w.opened() && !r.hung {
 						t.Errorf("%s opens it", strings.Join(args, " "))
 					} else if r.hung {
 						break
@@ -212,7 +212,7 @@ func TestPidFileThroughLink(t *testing.T) {
 			must(t, os.Mkdir(dir, 0o777))
 			must(t, put(v, dir+"/.pid"))
 			must(t, put(v, dir+"/pid"))
-			r := v.do(call{args: []string{"create", "--bundle", v.dir + "/bundle", "--pid-file", dir + "/pid", v.id}, limit: patience / 6})
+			r := v.do(call{args: []string{"create", "--bundle", v.dir + "/bundle", "--pid-file", dir + "/pid", v.id}})
 			v.untouched()
 			if r.hung {
 				return

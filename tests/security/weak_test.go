@@ -106,7 +106,7 @@ func TestWeakened(t *testing.T) {
 		t.Run(w.changes[0].name, func(t *testing.T) {
 			rt := weaken(t, w.changes)
 			cmd := exec.Command(self, "-test.count=1", "-test.run", "^"+strings.ReplaceAll(w.attack, "/", "$/^"), "-test.v")
-			cmd.Env = append(os.Environ(), "RT="+rt, "RT_SECURITY=")
+			cmd.Env = append(os.Environ(), "RT="+rt, "RT_SECURITY=", "RT_SECURITY_PATIENCE=20s")
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
 			if err == nil || !errors.As(err, &exit) || !strings.Contains(string(out), "--- FAIL: "+strings.Split(w.attack, "/")[0]) {
