@@ -182,13 +182,19 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		k.in.abandon()
 		return err
 	}
+	own := func(in plan.Input) (*os.File, error) {
+		if in.Kind == plan.Asked {
+			return c.bindSocket(askSocket, unix.SOCK_NONBLOCK)
+		}
+		return listener, nil
+	}
 	if k.meanwhile != nil {
 		if err := k.meanwhile(); err != nil {
 			k.in.abandon()
 			return err
 		}
 	}
-	if err := k.in.sendInputs(func(plan.Input) (*os.File, error) { return listener, nil }); err != nil {
+	if err := k.in.sendInputs(own); err != nil {
 		return err
 	}
 	k.undo = append(k.undo, k.in.abandon)
@@ -253,7 +259,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	}
 	facts := plan.Facts{
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
-		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
+		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
 		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Links: linkedSources(k.spec, c.Bundle),
 	}
 	facts.DropGroups = !facts.OriginalGroups && k.priv.mayDropGroups()
@@ -345,28 +351,33 @@ func (k *making) listen() (*os.File, error) {
 	if !k.await {
 		return nil, sys.CreateFile(filepath.Join(k.c.dir, startSocket), nil, 0o600)
 	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	return k.c.bindSocket(startSocket, 0)
+}
+
+// bindSocket makes a listening socket in the container's directory, for rt's user alone.
+func (c *container) bindSocket(name string, flags int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|flags, 0)
 	if err != nil {
-		return nil, fmt.Errorf("make start socket: %w", err)
+		return nil, fmt.Errorf("make %s: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), startSocket)
+	f := os.NewFile(uintptr(fd), name)
 	// Bind gives the mode to the name: who may write to it could give the word, whatever the umask of rt's caller is.
 	if err = unix.Fchmod(fd, 0o600); err == nil {
-		err = unix.Bind(fd, k.c.socketAddress())
+		err = unix.Bind(fd, c.socketAddress(name))
 	}
 	if err == nil {
 		err = unix.Listen(fd, 1)
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("make start socket: %w", err)
+		return nil, fmt.Errorf("make %s: %w", name, err)
 	}
 	return f, nil
 }
 
 // socketAddress goes through the locked directory's descriptor: a socket's path may have 107 bytes only (unix(7)).
-func (c *container) socketAddress() *unix.SockaddrUnix {
-	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.lock.Fd())) + "/" + startSocket}
+func (c *container) socketAddress(name string) *unix.SockaddrUnix {
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.lock.Fd())) + "/" + name}
 }
 
 // born notes who the container's process is.
@@ -406,6 +417,8 @@ func (k *making) serve(point int) error {
 		return k.priv.mapIDs(k.c.Pid, k.spec.Linux)
 	case nsenter.SyncTime:
 		return setTimeOffsets(k.in.stub.Pid, k.spec.Linux.TimeOffsets)
+	case nsenter.SyncNamespaces:
+		return k.c.recordNamespaces()
 	case nsenter.SyncHooks:
 		k.endAnchor() // hooks see the container's processes alone
 		k.hooked = true

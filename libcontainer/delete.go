@@ -189,7 +189,7 @@ func (c *container) poststopSpec() (*specs.Spec, error) {
 
 // removeDir knows what is usually in a container's directory, which saves looking.
 func removeDir(dir string) error {
-	for _, name := range [...]string{configFile, startSocket, stateFile, journalFile} {
+	for _, name := range [...]string{configFile, startSocket, askSocket, stateFile, journalFile} {
 		if err := unix.Unlink(filepath.Join(dir, name)); err != nil && err != unix.ENOENT {
 			break
 		}

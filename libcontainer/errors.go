@@ -35,6 +35,8 @@ func (e *StepError) Error() string {
 	case nsenter.FindExec:
 		return findExecError(s, e.Errno)
 	case nsenter.Exec:
+		return fmt.Sprintf("exec %s: %v", s.Arg0(), e.Errno)
+	case nsenter.ExecHost:
 		return fmt.Sprintf("exec %s: %v", s.Args[0], e.Errno)
 	}
 	var b strings.Builder
@@ -133,7 +135,7 @@ func (e *StepError) Hint() string {
 		if e.Errno == unix.ENOENT && len(s.Candidates) == 1 && !strings.Contains(s.Arg, "/") {
 			return "process.env sets no PATH"
 		}
-	case nsenter.Exec:
+	case nsenter.Exec, nsenter.ExecHost:
 		if e.Errno == unix.ENOENT {
 			return "the program's interpreter or dynamic loader is not in the rootfs"
 		}

@@ -38,8 +38,8 @@ func TestStepErrorText(t *testing.T) {
 		{find("/x", "/x"), "", "find", unix.EACCES, `exec: "/x": permission denied`},
 		{find("/etc", "/etc"), "", "find", unix.EISDIR, `exec: "/etc": is a directory: permission denied`},
 		{find("a\nb", ""), "", "find", unix.ENOENT, `exec: "a\nb": executable file not found in $PATH`},
-		{nsenter.Exec{Args: []string{"/x", "y"}}, "/process/args", "execve", unix.ENOEXEC, "exec /x: exec format error"},
-		{nsenter.Exec{Args: []string{"/x"}}, "/process/args", "execve", unix.ENOENT, "exec /x: no such file or directory"},
+		{program("/x", "y"), "/process/args", "execve", unix.ENOEXEC, "exec /x: exec format error"},
+		{program("/x"), "/process/args", "execve", unix.ENOENT, "exec /x: no such file or directory"},
 		{nsenter.MountFS{Type: "tmpfs", Target: "/t"}, "/mounts/1", "fsopen", unix.ENODEV, "mount tmpfs at /t: fsopen: no such device (/mounts/1)"},
 		{nsenter.Setsid{}, "", "", unix.EPERM, "start a session: operation not permitted"},
 		{nsenter.Hostname{Value: "h"}, "/hostname", "", unix.EINVAL, "set hostname h: invalid argument (/hostname)"},
@@ -96,9 +96,15 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// program is the last step of a plan.
+func program(args ...string) nsenter.Step {
+	steps := nsenter.Rights{}.Program(nil, args, nil)
+	return steps[len(steps)-1]
+}
+
 // TestStepOfReply: the stub counts from the end, so that the tail of a plan is enough to know the step.
 func TestStepOfReply(t *testing.T) {
-	p := &plan.Plan{Items: []plan.Item{{Step: nsenter.Setsid{}}, {Step: nsenter.Pivot{}}, {Step: nsenter.Exec{Args: []string{"x"}}}}}
+	p := &plan.Plan{Items: []plan.Item{{Step: nsenter.Setsid{}}, {Step: nsenter.Pivot{}}, {Step: program("x")}}}
 	in := &inside{plan: p}
 	for left, want := range map[int]string{1: "exec x: no such file or directory", 2: "pivot to the rootfs: c: no such file or directory", 3: "start a session: c: no such file or directory",
 		0: "the stub: c: no such file or directory", 4: "the stub: c: no such file or directory", -1: "the stub: c: no such file or directory", 1 << 31: "the stub: c: no such file or directory"} {

@@ -24,7 +24,14 @@ func (c *container) createHooks(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	return c.insideHooks(context.Background(), "createContainer", spec, spec.Hooks.CreateContainer, state)
+	compile := func(h specs.Hook) (*plan.Plan, *initFiles, error) {
+		facts, init, err := c.factsIn(spec, c.recorded())
+		if err != nil {
+			return nil, nil, err
+		}
+		return plan.CreateHook(spec, h, facts), init, nil
+	}
+	return c.insideHooks("createContainer", spec, spec.Hooks.CreateContainer, state, compile)
 }
 
 // runtimeHooks runs the two kinds that a restored container has as well: they set up what is outside of it, a network above all.
@@ -40,7 +47,8 @@ func (c *container) runtimeHooks(spec *specs.Spec) error {
 	return hooks.RunAll(context.Background(), "createRuntime", spec.Hooks.CreateRuntime, state)
 }
 
-// startHooks runs startContainer hooks; one without an environment gets the process's.
+// startHooks runs startContainer hooks. Their programs are the image's: they have the process's rights, and its environment if they
+// have none.
 func (c *container) startHooks(spec *specs.Spec) error {
 	if spec.Hooks == nil || len(spec.Hooks.StartContainer) == 0 {
 		return nil
@@ -49,13 +57,22 @@ func (c *container) startHooks(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	list := append([]specs.Hook(nil), spec.Hooks.StartContainer...)
-	for i := range list {
-		if list[i].Env == nil {
-			list[i].Env = spec.Process.Env
-		}
+	filter, err := compileFilter(spec)
+	if err != nil {
+		return err
 	}
-	return c.insideHooks(context.Background(), "startContainer", spec, list, state)
+	compile := func(h specs.Hook) (*plan.Plan, *initFiles, error) {
+		facts, init, err := c.execFacts(spec, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Filter: filter}, facts)
+		if err != nil {
+			init.close()
+		}
+		return p, init, err
+	}
+	return c.insideHooks("startContainer", spec, spec.Hooks.StartContainer, state, compile)
 }
 
 func (c *container) poststart(spec *specs.Spec) error {
@@ -86,13 +103,17 @@ func (c *container) poststop(spec *specs.Spec) {
 	}
 }
 
-// insideHooks runs hooks in the container's namespaces: the stub takes each there.
-func (c *container) insideHooks(ctx context.Context, kind string, spec *specs.Spec, list []specs.Hook, state []byte) error {
+// insideHooks runs hooks in the container's namespaces: the stub takes each there, by the plan that compile makes.
+func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook, state []byte, compile func(specs.Hook) (*plan.Plan, *initFiles, error)) error {
 	for i, h := range list {
 		start := func(ctx context.Context, stdin, stdout, stderr *os.File) (int, func() error, error) {
-			return c.startHook(ctx, spec, h, nsenter.Stdio{stdin, stdout, stderr})
+			p, init, err := compile(h)
+			if err != nil {
+				return 0, nil, err
+			}
+			return c.startHook(ctx, spec, p, init, nsenter.Stdio{stdin, stdout, stderr})
 		}
-		if err := hooks.Supervise(ctx, kind, i, h, state, start); err != nil {
+		if err := hooks.Supervise(context.Background(), kind, i, h, state, start); err != nil {
 			return err
 		}
 	}
@@ -100,22 +121,23 @@ func (c *container) insideHooks(ctx context.Context, kind string, spec *specs.Sp
 }
 
 // startHook returns when the hook's program runs. What can hold that up is the container's: its cgroup, its file systems.
-func (c *container) startHook(ctx context.Context, spec *specs.Spec, h specs.Hook, io nsenter.Stdio) (int, func() error, error) {
-	facts, init, err := c.factsIn(spec, c.recorded())
-	if err != nil {
-		return 0, nil, err
-	}
+func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Plan, init *initFiles, io nsenter.Stdio) (int, func() error, error) {
 	defer init.close()
 	stub, err := nsenter.Start(io, 0)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer context.AfterFunc(ctx, stub.Interrupt)()
-	in, err := enter(stub, plan.Hook(spec, h, facts), init.open)
+	if err := c.beforeHook(stub.Pid, spec); err != nil {
+		stub.Abandon()
+		return 0, nil, err
+	}
+	in, err := enter(stub, p, init.open)
 	if err != nil {
 		return 0, nil, err
 	}
 	in.join = c.joinCgroup
+	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateCreated) }
 	if err := in.executed(); err != nil {
 		in.abandon()
 		return 0, nil, err
@@ -128,6 +150,14 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, h specs.Hoo
 		}
 		return err
 	}, nil
+}
+
+// beforeHook sets what the hook inherits from the stub.
+func (c *container) beforeHook(stub int, spec *specs.Spec) error {
+	if err := c.rdt().Join(stub); err != nil {
+		return err
+	}
+	return setOOMScore(stub, spec.Process)
 }
 
 // sendListener hands a seccomp filter's listener to the agent at listenerPath (config-linux.md, The Container

@@ -21,6 +21,7 @@ type inside struct {
 	stub     *nsenter.Stub
 	plan     *plan.Plan
 	pid      int      // of the container's process, a child of this one; 0 before it is known
+	filtered int      // pid of the process whose filter has a listener
 	told     bool     // the process that cloned it has said so
 	announce bool     // the program comes next
 	master   *os.File // of the terminal
@@ -200,7 +201,7 @@ func (in *inside) until(point int, serve func(point int) error) error {
 		case nsenter.ReplyMounts:
 			in.mounts = append(in.mounts, r.MountIDs()...)
 		case nsenter.ReplyListener:
-			if err := in.listener(r.Value); err != nil {
+			if err := in.listener(r); err != nil {
 				return err
 			}
 		case nsenter.ReplyError:

@@ -6,13 +6,21 @@ import (
 	"os"
 	"strconv"
 
+	"rt/nsenter"
+
 	"golang.org/x/sys/unix"
 )
 
 // listener takes a filter's listener from the stub, by its number there. What is not privileged over the stub cannot,
 // and has it sent, which works unless the filter holds up sendmsg too.
-func (in *inside) listener(number int) error {
-	f, err := takeListener(in.pid, number)
+//
+// With an init the process that has it is not the container's first, but the one that has sent the message.
+func (in *inside) listener(r *nsenter.Reply) error {
+	in.filtered = in.pid
+	if r.From != 0 {
+		in.filtered = r.From
+	}
+	f, err := takeListener(in.filtered, r.Value)
 	if errors.Is(err, unix.EPERM) {
 		return in.stub.SendListener()
 	}

@@ -23,14 +23,18 @@ var namespaceTypes = [...]specs.LinuxNamespaceType{
 
 // initFiles are what a process that joins the container opens of its init: all of it is the process that the state names.
 type initFiles struct {
-	proc *os.File            // its directory in /proc, O_PATH
-	ns   map[uint64]*os.File // CLONE_NEW* -> namespace
+	proc  *os.File            // its directory in /proc, O_PATH
+	ns    map[uint64]*os.File // CLONE_NEW* -> namespace
+	asked *handed             // what it has handed out, where rt may not look below proc; else nil
 }
 
 func (f *initFiles) close() {
 	f.proc.Close()
 	for _, ns := range f.ns {
 		ns.Close()
+	}
+	if f.asked != nil {
+		f.asked.close()
 	}
 }
 
@@ -48,6 +52,9 @@ func (f *initFiles) open(in plan.Input) (*os.File, error) {
 }
 
 func (f *initFiles) root() (*os.File, error) {
+	if f.asked != nil {
+		return sys.Duplicate(f.asked.root)
+	}
 	return sys.OpenAt(int(f.proc.Fd()), "root", unix.O_PATH|unix.O_DIRECTORY, 0)
 }
 
@@ -59,7 +66,11 @@ func (c *container) openInit(spec *specs.Spec) (*initFiles, error) {
 		return nil, err
 	}
 	f := &initFiles{proc: proc, ns: map[uint64]*os.File{}}
-	if err = f.openNamespaces(spec); err == nil {
+	err = f.openNamespaces(spec)
+	if mayNotMake(err) {
+		err = c.askNamespaces(f, spec, err)
+	}
+	if err == nil {
 		err = c.checkNamespaces(f)
 	}
 	if err == nil {
@@ -82,6 +93,29 @@ func (f *initFiles) openNamespaces(spec *specs.Spec) error {
 			return fmt.Errorf("join the container's %s namespace: %w", ns.Type, err)
 		}
 		f.ns[plan.NamespaceFlag(ns.Type)] = file
+	}
+	return nil
+}
+
+// askNamespaces is openNamespaces of an init that rt may not look into, for which refused is the reason.
+func (c *container) askNamespaces(f *initFiles, spec *specs.Spec, refused error) (err error) {
+	if f.asked, err = c.askInit(); errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
+		return refused
+	} else if err != nil {
+		return err
+	}
+	for _, ns := range spec.Linux.Namespaces {
+		flag := plan.NamespaceFlag(ns.Type)
+		if f.ns[flag] != nil {
+			continue
+		}
+		file := f.asked.ns[flag]
+		if file == nil {
+			return fmt.Errorf("join the container's %s namespace: init does not hand it out", ns.Type)
+		}
+		if f.ns[flag], err = sys.Duplicate(file); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -114,6 +148,9 @@ func (f *initFiles) flags() (flags uint64) {
 // look names the namespace of a type that init is in, by the descriptor that will be joined if there is one.
 func (f *initFiles) look(kind specs.LinuxNamespaceType) (sys.Namespace, error) {
 	file := f.ns[plan.NamespaceFlag(kind)]
+	if file == nil && f.asked != nil {
+		file = f.asked.ns[plan.NamespaceFlag(kind)]
+	}
 	switch {
 	case file == nil && kind == specs.MountNamespace:
 		return mountNamespaceAt(int(f.proc.Fd()), "ns/mnt")

@@ -36,6 +36,9 @@ func ownPrivileges() privileges {
 func (p privileges) has(capability uint) bool { return p.caps>>capability&1 != 0 }
 func (p privileges) admin() bool              { return p.has(unix.CAP_SYS_ADMIN) }
 
+// mayTrace says whether rt may look into processes of containers that are not dumpable.
+func (p privileges) mayTrace() bool { return p.admin() && p.has(unix.CAP_SYS_PTRACE) }
+
 // ownsMounts says whether rt's mount namespace belongs to rt's user namespace or one below it. It does not after
 // `unshare -Ur`, whose root has every capability and may mount nothing (NS_GET_USERNS is EPERM then, ioctl_ns(2)).
 func ownsMounts() bool {

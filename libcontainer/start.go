@@ -71,7 +71,12 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
 	conn := os.NewFile(uintptr(fd), startSocket)
-	if err := sys.Retry(func() error { return unix.Connect(fd, c.socketAddress()) }); err != nil {
+	// With an init the program is another process than the container's first.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("connect to the container's process: %w", err)
+	}
+	if err := sys.Retry(func() error { return unix.Connect(fd, c.socketAddress(startSocket)) }); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
@@ -105,7 +110,7 @@ func (c *container) begin(spec *specs.Spec, in *inside) error {
 	if proxy != nil {
 		defer proxy.Close()
 	}
-	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, c.Pid, specs.StateCreating) }
+	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.filtered, specs.StateCreating) }
 	if err := unix.Unlink(filepath.Join(c.dir, startSocket)); err != nil && err != unix.ENOENT {
 		c.stop()
 		return fmt.Errorf("start container: %w", err)

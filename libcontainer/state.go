@@ -28,6 +28,7 @@ const (
 	configFile  = "config.json"
 	journalFile = "journal"
 	startSocket = "start.sock"
+	askSocket   = "namespaces.sock" // where a process that a rootless rt may not look into hands out its namespaces
 	notifyDir   = "notify"
 	updateFile  = "update"  // what an update that is under way has to take back if it is killed
 	devicesFile = "netdevs" // network devices that a create that is under way has moved

@@ -89,4 +89,3 @@ func (s IOPriority) encode(r *record) {
 func (s Rlimit) encode(r *record) {
 	r.callWith(longs(s.Soft, s.Hard), 3, "prlimit", unix.SYS_PRLIMIT64, 0, uint64(s.Number))
 }
-func (NoNewPrivs) encode(r *record) { r.call("prctl", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1) }

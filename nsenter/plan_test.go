@@ -208,7 +208,10 @@ func TestCorpus(t *testing.T) {
 	}
 	p, err := plan.Exec(full, opts, facts)
 	add("exec", p, err)
-	add("hook", plan.Hook(full, specs.Hook{Path: "/bin/hook", Args: []string{"hook", "a"}, Env: []string{"A=1"}}, facts), nil)
+	h := specs.Hook{Path: "/bin/hook", Args: []string{"hook", "a"}, Env: []string{"A=1"}}
+	p, err = plan.StartHook(full, h, opts, facts)
+	add("hook", p, err)
+	add("create-hook", plan.CreateHook(full, h, facts), nil)
 	data, err := nsenter.Encode(steps{nsenter.Seccomp{Program: filter(1, 2)}, nsenter.FindExec{Arg: "a", Candidates: []string{"/a", "/b/a"}}}, 0)
 	must(t, err)
 	seeds["filter"] = data

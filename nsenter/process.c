@@ -114,22 +114,34 @@ void heed_signals(void)
 	on_end_signals(end_by_signal);
 }
 
+/* Waits until there is something at a socket, and serves those who ask for namespaces meanwhile: hooks do, during a start. */
+static void await_input(struct ctx *c, int sock)
+{
+	struct pollfd p[2] = {{.fd = sock, .events = POLLIN}, {.fd = c->handout, .events = POLLIN}};
+	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+	do {
+		ppoll(p, 2, NULL, NULL);
+		if (p[1].revents && hand_out(c) < 0)
+			ppoll(p, 1, &moment, NULL);
+	} while (!p[0].revents);
+}
+
 /* a: slot of a listening socket. From here on `rt start` is the one to talk to. */
 STEP(await_start)
 {
 	int conn, listener = slot(c, s->a[0]);
-	struct pollfd p = {.fd = listener, .events = POLLIN};
 	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
 	close(c->sock);
 	c->sock = -1;
 	do { /* accept4 takes what it needs before it waits: want of that must not end who is created and waits for days */
-		ppoll(&p, 1, NULL, NULL);
+		await_input(c, listener);
 		conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	} while (conn < 0 && (errno == ENFILE || errno == EMFILE || errno == ENOMEM || errno == ENOBUFS) && ppoll(NULL, 0, &moment, NULL) == 0);
 	if (conn < 0)
 		_exit(1);
 	close(listener);
 	c->sock = conn;
+	await_input(c, conn);
 	talk_wait(c);
 	on_end_signals(SIG_DFL);
 	return 0;
@@ -176,24 +188,102 @@ static int raise_capabilities(struct ctx *c)
 }
 
 /*
- * a: uid, gid, 1 to leave the supplementary groups alone, number of groups, 1 to go on with all capabilities. str: the groups.
- * The change of uid makes this process what fs.suid_dumpable says, and it may be one that the container sees.
+ * What follows sets credentials and then asks for them, into variables that hold something else: under a filter, of rt's own
+ * caller for one, a call may return 0 and do nothing. The container's filter is loaded later (nsenter/rights.go).
+ */
+static int pretended(struct ctx *c, const char *what)
+{
+	c->what = what;
+	return -EPERM;
+}
+
+static int is_one_of(gid_t gid, const gid_t *sorted, uint64_t n)
+{
+	uint64_t from = 0;
+	while (n > from) {
+		uint64_t mid = from + (n - from) / 2;
+		if (sorted[mid] == gid)
+			return 1;
+		if (sorted[mid] < gid)
+			from = mid + 1;
+		else
+			n = mid;
+	}
+	return 0;
+}
+
+/* The kernel has its own order, by the ids of the host. */
+static int has_groups(struct ctx *c, const gid_t *want, uint64_t n, gid_t *got)
+{
+	gid_t one = 0;
+	long have = syscall(SYS_getgroups, n ? n : 1, n ? got : &one);
+	if (have < 0 || (uint64_t)have != n)
+		return pretended(c, "getgroups: the groups were not set");
+	for (uint64_t i = 0; i < n; i++)
+		if (!is_one_of(got[i], want, n))
+			return pretended(c, "getgroups: the groups were not set");
+	return 0;
+}
+
+static int has_ids(struct ctx *c, uid_t uid, gid_t gid)
+{
+	uid_t u[3] = {~uid, ~uid, ~uid};
+	gid_t g[3] = {~gid, ~gid, ~gid};
+	TRY(c, "getresuid", syscall(SYS_getresuid, &u[0], &u[1], &u[2]));
+	TRY(c, "getresgid", syscall(SYS_getresgid, &g[0], &g[1], &g[2]));
+	for (int i = 0; i < 3; i++)
+		if (u[i] != uid || g[i] != gid)
+			return pretended(c, "getresuid: the ids were not set");
+	return 0;
+}
+
+/*
+ * a: uid, gid, 1 to leave the supplementary groups alone, number of groups, 1 to go on with all capabilities. str: the groups,
+ * sorted, and as many others.
+ * A change of user makes a process what fs.suid_dumpable says (proc(5)). Until it is undone a process of the same user is kept
+ * off by the capabilities that are still there (ptrace(2), access mode checking).
  */
 STEP(credentials)
 {
-	gid_t gid = (gid_t)s->a[1];
+	gid_t gid = (gid_t)s->a[1], *groups = (gid_t *)(void *)s->str[0];
 	uid_t uid = (uid_t)s->a[0];
 	/* Permitted capabilities outlive the change of uid, until capabilities says which stay. */
 	TRY(c, "prctl PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
 	if (!s->a[2])
-		TRY(c, "setgroups", syscall(SYS_setgroups, (size_t)s->a[3], s->str[0]));
+		TRY(c, "setgroups", syscall(SYS_setgroups, (size_t)s->a[3], groups));
 	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
 	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
 	TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-	return s->a[4] ? raise_capabilities(c) : 0;
+	int r = s->a[2] ? 0 : has_groups(c, groups, s->a[3], groups + s->a[3]);
+	if (r == 0)
+		r = has_ids(c, uid, gid);
+	return r == 0 && s->a[4] ? raise_capabilities(c) : r;
 }
 
-/* a: effective, permitted, inheritable, ambient. */
+STEP(no_new_privs)
+{
+	(void)s;
+	TRY(c, "prctl PR_SET_NO_NEW_PRIVS", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		return pretended(c, "prctl PR_GET_NO_NEW_PRIVS: it was not set");
+	return 0;
+}
+
+/* The process has no capability that it was not given. The kernel leaves out those that it does not know. */
+static int has_no_more(struct ctx *c, struct k_cap_header *h, const struct k_cap_data *want)
+{
+	struct k_cap_data got[2];
+	unsigned more = 0;
+	for (int i = 0; i < 2; i++)
+		got[i] = (struct k_cap_data){~want[i].effective, ~want[i].permitted, ~want[i].inheritable};
+	TRY(c, "capget", syscall(SYS_capget, h, got));
+	for (int i = 0; i < 2; i++)
+		more |= (got[i].effective & ~want[i].effective) | (got[i].permitted & ~want[i].permitted) |
+			(got[i].inheritable & ~want[i].inheritable);
+	return more ? pretended(c, "capget: the capabilities were not set") : 0;
+}
+
+/* a: effective, permitted, inheritable, ambient, 1 to leave the ambient set and not to look. */
 STEP(capabilities)
 {
 	struct k_cap_header h = {K_CAP_VERSION_3, 0};
@@ -204,11 +294,13 @@ STEP(capabilities)
 		d[i].inheritable = (uint32_t)(s->a[2] >> 32 * i);
 	}
 	TRY(c, "capset", syscall(SYS_capset, &h, d));
+	if (s->a[4])
+		return 0;
 	TRY(c, "prctl PR_CAP_AMBIENT_CLEAR_ALL", prctl(47, 4, 0, 0, 0));
 	for (unsigned long cap = 0; cap < 64; cap++)
 		if (s->a[3] >> cap & 1)
 			TRY(c, "prctl PR_CAP_AMBIENT_RAISE", prctl(47, 2, cap, 0, 0));
-	return 0;
+	return has_no_more(c, &h, d);
 }
 
 static int close_from_to(unsigned from, unsigned to)
@@ -217,14 +309,24 @@ static int close_from_to(unsigned from, unsigned to)
 }
 
 /* The lowest descriptor from at on that stays, ~0 if there is none. */
-static unsigned next_kept(const struct ctx *c, unsigned at)
+static unsigned next_kept(unsigned at, const int *kept, unsigned n)
 {
-	const unsigned kept[] = {(unsigned)c->sock, (unsigned)c->root, (unsigned)c->gate};
 	unsigned next = ~0u;
-	for (int i = 0; i < 3; i++)
-		if (kept[i] >= at && kept[i] < next)
-			next = kept[i];
+	for (unsigned i = 0; i < n; i++)
+		if (kept[i] >= 0 && (unsigned)kept[i] >= at && (unsigned)kept[i] < next)
+			next = (unsigned)kept[i];
 	return next;
+}
+
+/* Closes all descriptors from one on but those of kept, of which -1 is none. */
+int close_but(unsigned from, const int *kept, unsigned n)
+{
+	for (unsigned at = from, next = 0; next != ~0u; at = next + 1) {
+		next = next_kept(at, kept, n);
+		if (close_from_to(at, next == ~0u ? next : next - 1) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /*
@@ -233,11 +335,9 @@ static unsigned next_kept(const struct ctx *c, unsigned at)
  */
 STEP(close_fds)
 {
-	for (unsigned at = (unsigned)s->a[0], kept = 0; kept != ~0u; at = kept + 1) {
-		kept = next_kept(c, at);
-		TRY(c, "close_range", close_from_to(at, kept == ~0u ? kept : kept - 1));
-	}
-	c->proc = c->null = c->mask = c->opener = -1;
+	const int kept[] = {c->sock, c->root, c->gate};
+	TRY(c, "close_range", close_but((unsigned)s->a[0], kept, 3));
+	c->proc = c->null = c->mask = c->opener = c->handout = -1;
 	c->made->n = 0;
 	c->nfds = 0;
 	return 0;

@@ -3,8 +3,11 @@ package nsenter_test
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -124,7 +127,7 @@ func TestFindExec(t *testing.T) {
 	must(t, os.Chmod(root+"/bad", 0o755))
 	must(t, os.WriteFile(root+"/bad", []byte("neither ELF nor #!"), 0o755))
 	find := func(paths ...string) steps { return inside(root, nsenter.FindExec{Arg: "x", Candidates: paths}) }
-	run := nsenter.Exec{Args: []string{"echo", "found"}}
+	run := nsenter.ExecHost{Args: []string{"echo", "found"}}
 	if out := start(t, append(find("/none/echo", "/dir", "/plain", "/bin/busybox", "/bad"), run)).ends(); out != "found\n" {
 		t.Errorf("%q", out)
 	}
@@ -138,12 +141,12 @@ func TestFindExec(t *testing.T) {
 	start(t, append(find("/plain/echo", "/loop", "/bin/busybox"), run)).fails(pivoted, unix.ELOOP, "find")
 	start(t, find("/plain/x")).fails(pivoted, unix.ENOTDIR, "find")
 	start(t, append(find("/bad"), run)).fails(pivoted+1, unix.ENOEXEC, "execve")
-	start(t, inside(root, nsenter.Exec{Args: []string{"/none"}})).fails(pivoted, unix.ENOENT, "execve")
+	start(t, inside(root, nsenter.ExecHost{Args: []string{"/none"}})).fails(pivoted, unix.ENOENT, "execve")
 }
 
 func TestExec(t *testing.T) {
 	root := rootfs(t)
-	out := start(t, inside(root, nsenter.Exec{Args: []string{"/bin/busybox", "sh", "-c", `echo "$0|$1|$2"; busybox env`, "", "a b", "\xff"},
+	out := start(t, inside(root, nsenter.ExecHost{Args: []string{"/bin/busybox", "sh", "-c", `echo "$0|$1|$2"; busybox env`, "", "a b", "\xff"},
 		Env: []string{"A=1", "PATH=/bin", "B="}})).ends()
 	if !strings.HasPrefix(out, "|a b|\xff\n") || !strings.Contains(out, "A=1\n") || !strings.Contains(out, "B=\n") || strings.Contains(out, "_RT_STUB") {
 		t.Errorf("%q", out)
@@ -191,7 +194,7 @@ func TestAwaitStart(t *testing.T) {
 		t.Errorf("status %#x, output %q", ws, b.text())
 	}
 	// What fails after that is told to the one who starts.
-	b, connect = await(nsenter.Exec{Args: []string{"/none"}})
+	b, connect = await(nsenter.ExecHost{Args: []string{"/none"}})
 	caller = connect()
 	must(t, caller.Go())
 	if r, err := caller.Receive(); err != nil || r.Type != nsenter.ReplyError || unix.Errno(r.Value) != unix.ENOENT || r.Text != "execve" || r.Left != 1 {
@@ -343,13 +346,88 @@ func TestCloseFds(t *testing.T) {
 		}
 	}
 	for extra, want := range map[int]string{0: "0 1 2 3", 2: "0 1 2 3 4 5"} { // the last one is ls's own
-		b := startExtra(t, extra, inside(root, nsenter.CloseFds{First: 3 + extra}, nsenter.Exec{Args: []string{"/bin/busybox", "ls", "/proc/self/fd"}}))
+		b := startExtra(t, extra, inside(root, nsenter.CloseFds{First: 3 + extra}, nsenter.ExecHost{Args: []string{"/bin/busybox", "ls", "/proc/self/fd"}}))
 		if out := strings.Join(strings.Fields(b.ends()), " "); out != want {
 			t.Errorf("with %d: %s", extra, out)
 		}
 	}
-	b := startExtra(t, 3, inside(root, nsenter.CloseFds{First: 4}, nsenter.Exec{Args: []string{"/bin/busybox", "ls", "/proc/self/fd"}}))
+	b := startExtra(t, 3, inside(root, nsenter.CloseFds{First: 4}, nsenter.ExecHost{Args: []string{"/bin/busybox", "ls", "/proc/self/fd"}}))
 	if out := strings.Join(strings.Fields(b.ends()), " "); out != "0 1 2 3 4" {
 		t.Errorf("with 3, of which one is handed down: %s", out)
+	}
+}
+
+// TestHandOut: a process that waits for its start, and an init, give the descriptors of their root and namespaces to the user who
+// made the socket, to nobody else.
+func TestHandOut(t *testing.T) {
+	root := rootfs(t)
+	name := fmt.Sprintf("@rt-test-%d", os.Getpid())
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	must(t, err)
+	asked := os.NewFile(uintptr(fd), name)
+	defer asked.Close()
+	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: name}))
+	must(t, unix.Listen(fd, 1))
+	listener, connect := listen(t)
+	b := start(t, append(within(root, nsenter.MountFS{Type: "proc", Target: "/proc", Source: "proc"}, nsenter.HandOut{Listener: 1}, nsenter.Pivot{}),
+		nsenter.Sync{Point: nsenter.SyncReady}, nsenter.AwaitStart{Listener: 0}, nsenter.Init{Steps: 2}, nsenter.CloseFds{First: 3}, shell("sleep 1000")),
+		listener, asked).sync(nsenter.SyncReady).goOn()
+	ask := func() (got []string, err error) {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		must(t, err)
+		defer unix.Close(fd)
+		must(t, unix.Connect(fd, &unix.SockaddrUnix{Name: name}))
+		files, err := nsenter.ReceiveFiles(fd)
+		for _, f := range files {
+			link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+			must(t, err)
+			got = append(got, link)
+			f.Close()
+		}
+		return got, err
+	}
+	wants := func(when string) {
+		t.Helper()
+		got, err := ask()
+		must(t, err)
+		for _, kind := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
+			link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", b.pid, kind))
+			must(t, err)
+			if !slices.Contains(got[1:], link) {
+				t.Errorf("%s: %v is without %s", when, got, link)
+			}
+		}
+	}
+	stranger := func(when string) {
+		t.Helper()
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with its uid
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 1000, 1000, 1000); errno != 0 {
+				done <- errno
+				return
+			}
+			_, err := ask()
+			done <- err
+		}()
+		if err := <-done; err != io.EOF {
+			t.Errorf("%s: another user is answered: %v", when, err)
+		}
+	}
+	wants("waiting")
+	stranger("waiting")
+	caller := connect()
+	wants("while start runs hooks")
+	must(t, caller.Go())
+	if r, err := caller.Receive(); r != nil {
+		t.Fatalf("got %+v, %v instead of the end", r, err)
+	}
+	for range 5 {
+		wants("as init")
+		stranger("as init")
+	}
+	must(t, unix.Kill(b.pid, unix.SIGTERM)) // for the program
+	if ws := b.reap(b.pid, false); ws.ExitStatus() != 128+int(unix.SIGTERM) {
+		t.Errorf("init has ended with %#x", ws)
 	}
 }

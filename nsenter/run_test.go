@@ -345,7 +345,7 @@ func inside(root string, more ...step) steps {
 
 // shell ends a plan in a shell command.
 func shell(command string) step {
-	return nsenter.Exec{Args: []string{"/bin/busybox", "sh", "-c", command}, Env: []string{"PATH=/bin"}}
+	return nsenter.ExecHost{Args: []string{"/bin/busybox", "sh", "-c", command}, Env: []string{"PATH=/bin"}}
 }
 
 // sh runs a shell command at the end of a plan, with busybox's commands as such, and returns its output.

@@ -315,3 +315,35 @@ func (r *Reply) control(m *unix.SocketControlMessage) error {
 	r.File = os.NewFile(uintptr(fds[0]), r.Text)
 	return nil
 }
+
+// ReceiveFiles takes the answer of a process that hands out its root and its namespaces: HandOut. io.EOF: it gives none.
+func ReceiveFiles(socket int) ([]*os.File, error) {
+	var word [4]byte
+	var oob [512]byte
+	var n, oobn int
+	err := sys.Retry(func() (err error) {
+		n, oobn, _, _, err = unix.Recvmsg(socket, word[:], oob[:], unix.MSG_CMSG_CLOEXEC)
+		return err
+	})
+	if errors.Is(err, unix.ECONNRESET) || err == nil && n == 0 {
+		return nil, io.EOF
+	}
+	if err != nil {
+		return nil, err
+	}
+	var files []*os.File
+	msgs, _ := unix.ParseSocketControlMessage(oob[:oobn])
+	for i := range msgs {
+		fds, _ := unix.ParseUnixRights(&msgs[i])
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "handed out"))
+		}
+	}
+	if n != len(word) || binary.NativeEndian.Uint32(word[:]) != planMagic || len(files) == 0 {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil, errors.New("bad answer")
+	}
+	return files, nil
+}

@@ -21,14 +21,15 @@ type Step interface {
 
 // Sync points: what the stub has reached when it waits for rt's word.
 const (
-	SyncMapIDs   = iota + 1 // in a new user namespace without mappings
-	SyncTime                // a new time namespace for children is ready for its offsets
-	SyncCgroup              // a process that must be moved into its cgroup v2 directory
-	SyncHooks               // the mounts are there, the root is not pivoted yet
-	SyncReady               // everything is set up: the container is created
-	SyncAffinity            // in the cgroup, to be given its final CPU affinity
-	SyncExec                // the user's program comes next; the stub does not wait
-	SyncGate                // a Gate is next, then the program
+	SyncMapIDs     = iota + 1 // in a new user namespace without mappings
+	SyncTime                  // a new time namespace for children is ready for its offsets
+	SyncCgroup                // a process that must be moved into its cgroup v2 directory
+	SyncHooks                 // the mounts are there, the root is not pivoted yet
+	SyncReady                 // everything is set up: the container is created
+	SyncAffinity              // in the cgroup, to be given its final CPU affinity
+	SyncExec                  // the user's program comes next; the stub does not wait
+	SyncGate                  // a Gate is next, then the program
+	SyncNamespaces            // all namespaces are there, and rt may still look at them
 )
 
 type (
@@ -264,7 +265,7 @@ type (
 	}
 	// Bounding cuts the capability bounding set down to Keep.
 	Bounding struct{ Keep uint64 }
-	// Credentials sets groups, gid and uid.
+	// Credentials sets groups, gid and uid, sees that the process has them, and lets nobody look into it.
 	Credentials struct {
 		UID, GID   uint32
 		Groups     []uint32
@@ -272,8 +273,10 @@ type (
 	}
 	// SetUser is Credentials for a process that goes on setting things up: its capabilities stay, all of them effective.
 	SetUser Credentials
-	// Capabilities sets the other four sets.
+	// Capabilities sets the other four sets, and sees that the process has no more.
 	Capabilities struct{ Effective, Permitted, Inheritable, Ambient uint64 }
+	// Capset is Capabilities without the ambient set, and without a look.
+	Capset struct{ Effective, Permitted, Inheritable uint64 }
 	// CloseFds hides every descriptor from First on from the program.
 	CloseFds struct{ First int }
 	// Undo lets a failure of the plan take back the mounts that come after this step, MaxUndo of them at most.
@@ -285,6 +288,9 @@ type (
 		ID     uint64 `json:",omitempty"` // of the mount that it must be
 		Tell   bool   `json:",omitempty"` // rt is to know its id
 	}
+	// HandOut lets the process give the descriptors of its namespaces and its root to who asks at a listening socket, while it waits in
+	// AwaitStart, and as an init.
+	HandOut struct{ Listener Slot }
 	// Gate holds Exec up until somebody has read a byte from the FIFO, which has room for one write.
 	Gate struct {
 		FIFO Slot
@@ -292,8 +298,6 @@ type (
 	}
 	// Undumpable undoes what a change of ids or of the user namespace may have done (proc(5), /proc/sys/fs/suid_dumpable).
 	Undumpable struct{}
-	// Exec becomes the program.
-	Exec struct{ Args, Env []string }
 	// Init goes on with the next Steps in a child, which becomes the program; the process itself skips them, and stays
 	// as the container's init when the plan is at its end.
 	Init struct {
@@ -381,12 +385,13 @@ func (Bounding) Name() string     { return "bounding-set" }
 func (Credentials) Name() string  { return "credentials" }
 func (SetUser) Name() string      { return "set-user" }
 func (Capabilities) Name() string { return "capabilities" }
+func (Capset) Name() string       { return "capset" }
 func (CloseFds) Name() string     { return "close-fds" }
 func (Undo) Name() string         { return "undo" }
 func (Unmount) Name() string      { return "unmount" }
+func (HandOut) Name() string      { return "hand-out" }
 func (Gate) Name() string         { return "gate" }
 func (Undumpable) Name() string   { return "undumpable" }
-func (Exec) Name() string         { return "exec" }
 func (Init) Name() string         { return "init" }
 
 func (s JoinNS) String() string   { return "join " + s.Kind + " namespace " + s.Path }
@@ -400,7 +405,7 @@ func (s Clone) String() string {
 	return "clone into new namespaces " + s.Kinds
 }
 
-var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program", "hand over what is waited for"}
+var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program", "hand over what is waited for", "note the namespaces"}
 
 func (Inputs) String() string     { return "wait for cgroups and trees of mounts" }
 func (s Sync) String() string     { return "let rt " + syncNames[s.Point] }
@@ -469,15 +474,18 @@ func (s SetUser) String() string {
 	return fmt.Sprintf("become uid %d gid %d groups %v with all capabilities", s.UID, s.GID, s.Groups)
 }
 func (Capabilities) String() string { return "apply caps" }
-func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }
-func (Undo) String() string         { return "take back the mounts if one fails" }
+func (s Capset) String() string {
+	return fmt.Sprintf("have capabilities %#x in effect", s.Effective)
+}
+func (s CloseFds) String() string { return "close descriptors from " + strconv.Itoa(s.First) }
+func (Undo) String() string       { return "take back the mounts if one fails" }
 func (s Unmount) String() string {
 	if s.Check {
 		return "look for a mount at " + s.Target
 	}
 	return "unmount " + s.Target
 }
-func (s Gate) String() string     { return "hold the program until " + s.Path + " is read" }
 func (Undumpable) String() string { return "let nobody look into the process" }
-func (s Exec) String() string     { return "exec " + s.Args[0] }
+func (HandOut) String() string    { return "let rt's user have the namespaces" }
+func (s Gate) String() string     { return "hold the program until " + s.Path + " is read" }
 func (s Init) String() string     { return "stay as init; the program is a child" }

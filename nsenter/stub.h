@@ -15,6 +15,7 @@
 #define NO_FD 0xffffffffu /* a slot argument that names no descriptor */
 #define MAX_FDS 1000	  /* slots for descriptors that came with the plan */
 #define MAX_PATH 4096
+#define NS_TYPES 8	   /* of namespaces */
 #define MAX_UNDO 64 /* mounts of a plan that can be undone; MaxUndo in steps.go */
 
 /*
@@ -29,7 +30,8 @@
 	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
 	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 2, 0) \
-	X(opener, 0, 1) X(opener_join, 0, 0) X(request_tree, 1, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0)
+	X(opener, 0, 1) X(opener_join, 0, 0) X(request_tree, 1, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0) \
+	X(no_new_privs, 0, 0) X(hand_out, 0, 1)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
 
@@ -97,6 +99,10 @@ struct ctx {
 	uint32_t step, nsteps;
 	uint32_t skip;		/* steps that are the program's, not ours as its init */
 	pid_t program;		/* the child that is the program, 0 if this process is */
+	int ready;		/* where the program waits for its init */
+	int signals;		/* a signalfd of the init, if it hands out its namespaces */
+	int handout;		/* a listening socket: where its namespaces are handed out, -1 if nowhere */
+	int ns[NS_TYPES];	/* those, -1 for what there is not */
 	void *plan;
 	size_t plan_size;
 	const char *what;	/* the system call in hand, for the error */
@@ -124,6 +130,10 @@ void reap_opener(struct ctx *c);
 
 /* process.c */
 void heed_signals(void);
+int close_but(unsigned from, const int *kept, unsigned n);
+
+/* handout.c */
+int hand_out(struct ctx *c);
 
 /* init.c */
 void stay(struct ctx *c) __attribute__((noreturn));
@@ -154,7 +164,7 @@ void undo_mounts(struct ctx *c);
 enum { COPY_CONTENT = 1, COPY_OWNER = 2, COPY_MODE = 4 };
 int copy_up(struct ctx *c, int from, int to, unsigned what);
 
-/* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c, init.c */
+/* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c, init.c, handout.c */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
 #define DECLARE(name, strings, slots) STEP(name);
 KINDS(DECLARE)

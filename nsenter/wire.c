@@ -20,7 +20,7 @@ static int blob_fits(const struct step *s)
 {
 	if (s->kind != K_seccomp && s->kind != K_credentials)
 		return 1;
-	uint64_t n = s->kind == K_credentials ? s->a[3] * 4 : s->a[0];
+	uint64_t n = s->kind == K_credentials ? s->a[3] * 8 : s->a[0]; /* groups, and room for the kernel's */
 	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;
 	/* struct sock_fprog counts instructions in 16 bits: a longer filter would be cut off without a word. */
 	if (s->kind == K_seccomp && (n % 8 || n > 8 * 4096))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 )
 
 // Keep in step with stub.h.
@@ -63,6 +64,8 @@ const (
 	kOpenerEnd
 	kCall
 	kInputs
+	kNoNewPrivs
+	kHandOut
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
@@ -250,22 +253,43 @@ func (s Seccomp) encode(r *record) {
 	r.blob = true
 	r.str(string(s.Program))
 }
+func (NoNewPrivs) encode(r *record)    { r.set(kNoNewPrivs) }
 func (s Bounding) encode(r *record)    { r.set(kBounding, s.Keep) }
 func (s Credentials) encode(r *record) { s.become(r, false) }
 func (s SetUser) encode(r *record)     { Credentials(s).become(r, true) }
 
+// become sends the groups sorted, for the stub looks for what the kernel has among them, and as many other numbers, which the
+// kernel's answer is to replace.
 func (s Credentials) become(r *record, keepCaps bool) {
 	r.set(kCredentials, uint64(s.UID), uint64(s.GID), b2u(s.KeepGroups), uint64(len(s.Groups)), b2u(keepCaps))
+	sorted := slices.Sorted(slices.Values(s.Groups))
 	var groups []byte
-	for _, g := range s.Groups {
+	for _, g := range sorted {
 		groups = binary.NativeEndian.AppendUint32(groups, g)
+	}
+	for range sorted {
+		groups = binary.NativeEndian.AppendUint32(groups, otherThan(sorted))
 	}
 	r.blob = true
 	r.str(string(groups))
 }
 
+// otherThan is the largest number that is not in a sorted list.
+func otherThan(sorted []uint32) uint32 {
+	n := ^uint32(0)
+	for i := len(sorted) - 1; i >= 0 && sorted[i] >= n; i-- {
+		if sorted[i] == n {
+			n--
+		}
+	}
+	return n
+}
+
 func (s Capabilities) encode(r *record) {
 	r.set(kCapabilities, s.Effective, s.Permitted, s.Inheritable, s.Ambient)
+}
+func (s Capset) encode(r *record) {
+	r.set(kCapabilities, s.Effective, s.Permitted, s.Inheritable, 0, 1)
 }
 func (s CloseFds) encode(r *record) { r.set(kCloseFds, uint64(s.First)) }
 func (s Undo) encode(r *record)     { r.set(kUndo, slot(s.Proc)) }
@@ -273,13 +297,6 @@ func (s Unmount) encode(r *record) {
 	r.set(kUnmount, b2u(s.Check), s.ID, b2u(s.Tell))
 	r.str(path.Dir(s.Target), path.Base(s.Target))
 }
-func (s Gate) encode(r *record) { r.set(kGate, slot(s.FIFO)) }
-func (s Exec) encode(r *record) {
-	r.set(kExec, uint64(len(s.Args)+1))
-	r.str(s.Args...)
-	r.null()
-	r.str(s.Env...)
-	r.null()
-}
-
-func (s Init) encode(r *record) { r.set(kInit, uint64(s.Steps), b2u(s.Terminal)) }
+func (s HandOut) encode(r *record) { r.set(kHandOut, slot(s.Listener)) }
+func (s Gate) encode(r *record)    { r.set(kGate, slot(s.FIFO)) }
+func (s Init) encode(r *record)    { r.set(kInit, uint64(s.Steps), b2u(s.Terminal)) }

@@ -55,8 +55,9 @@ func samples() []Step {
 		Bounding{Keep: 0x20},
 		Credentials{UID: 10, GID: 11, Groups: []uint32{12, 13, 0}, KeepGroups: true},
 		Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40},
+		Capset{Effective: 1, Permitted: 3, Inheritable: 5},
 		CloseFds{First: 3},
-		Exec{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true}, Gate{FIFO: 2, Path: "/f"},
+		ExecHost{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true}, Gate{FIFO: 2, Path: "/f"},
 		Undo{Proc: 1}, Unmount{Target: "/a/b", Check: true, ID: 7, Tell: true},
 		Opener{User: 1}, OpenerJoin{}, RequestTree{Tree: 1, Path: "/src", Recursive: true, Map: 2, MapAll: true}, OpenerEnd{},
 		JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"},
@@ -73,10 +74,11 @@ func samples() []Step {
 		Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period_: 7},
 		IOPriority{Class: 2, Level: 3},
 		Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20},
-		NoNewPrivs{},
 		Undumpable{},
 		DropGroups{},
 		Inputs{Early: 1},
+		NoNewPrivs{},
+		HandOut{Listener: 1},
 	}
 }
 
@@ -182,8 +184,8 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
 		}
 	}
-	if last != kInputs {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kInputs)
+	if last != kHandOut {
+		t.Errorf("%d kinds of steps were tried, there are %d", last, kHandOut)
 	}
 }
 
@@ -204,7 +206,7 @@ func TestArguments(t *testing.T) {
 		{IOPriority{Class: 3, Level: 7}, []uint64{unix.SYS_IOPRIO_SET, 1, 0, 3<<13 | 7}},
 		{Scheduler{Nice: -1}, []uint64{unix.SYS_SCHED_SETATTR, 0, 0, 0, 0, 0, 0, 2}},
 		{Rlimit{Number: 7}, []uint64{unix.SYS_PRLIMIT64, 0, 7, 0, 0, 0, 0, 3}},
-		{Exec{Args: []string{"a", "b"}, Env: []string{"c"}}, []uint64{3}},
+		{ExecHost{Args: []string{"a", "b"}, Env: []string{"c"}}, []uint64{3}},
 		{Credentials{Groups: []uint32{1, 2}}, []uint64{0, 0, 0, 2}},
 		{Sync{Point: SyncTime}, []uint64{SyncTime, 0}},
 	} {
@@ -219,7 +221,7 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kInputs+1,
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kHandOut+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
@@ -248,8 +250,8 @@ func names(t *testing.T, file, begin, end, one string) []string {
 // The kinds are numbered by their place in two lists.
 func TestKindsAreInTheSameOrder(t *testing.T) {
 	header := names(t, "stub.h", "#define KINDS(X)", "#define KIND(", `\bX\((\w+),`)
-	if len(header) != kInputs {
-		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kInputs)
+	if len(header) != kHandOut {
+		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kHandOut)
 	}
 	if got := names(t, "wire.go", "const (", "= iota + 1", `\bk(\w+)`); len(got) == 0 || got[len(got)-1] != header[0] {
 		t.Errorf("wire.go begins with %v, stub.h with %s", got, header[0])
@@ -261,7 +263,7 @@ func TestKindsAreInTheSameOrder(t *testing.T) {
 
 func TestNULIsRefused(t *testing.T) {
 	for _, s := range []Step{
-		Hostname{"a\x00b"}, Mkdir{Path: "\x00"}, Exec{Args: []string{"a"}, Env: []string{"A=\x00"}},
+		Hostname{"a\x00b"}, Mkdir{Path: "\x00"}, ExecHost{Args: []string{"a"}, Env: []string{"A=\x00"}},
 		MountFS{Options: []Option{{"a", ptr("b\x00")}}}, FindExec{Candidates: []string{"x", "y\x00"}}, Symlink{Path: "a", Target: "b\x00c"},
 	} {
 		if _, err := Encode([]Step{Setsid{}, s}, 0); !errors.Is(err, errNUL) || !strings.HasPrefix(err.Error(), "step 1, "+s.Name()+": ") {
@@ -295,7 +297,7 @@ func damagedTree(t *testing.T) []byte {
 
 func badPlansAreRefused(t *testing.T, program string) {
 	damaged := func(at int, v uint32) []byte {
-		data := encode(t, []Step{Keyring{"abc"}, Exec{Args: []string{"x"}, Env: []string{"E=1"}}}, 2)
+		data := encode(t, []Step{Keyring{"abc"}, ExecHost{Args: []string{"x"}, Env: []string{"E=1"}}}, 2)
 		binary.NativeEndian.PutUint32(data[at:], v)
 		return data
 	}
@@ -311,7 +313,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no steps":                   damaged(12, 0),
 		"1001 descriptors":           damaged(16, 1001),
 		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kInputs+1),
+		"kind past the end":          damaged(first, kHandOut+1),
 		"size 0":                     damaged(first+4, 0),
 		"size not aligned":           damaged(first+4, recordSize+12),
 		"size past the end":          damaged(first+4, 1<<30),
@@ -357,7 +359,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 
 // Every truncation is refused, and no change of a bit makes the decoder read or believe what is outside of a step.
 func damagedPlans(t *testing.T, program string) {
-	for name, steps := range map[string][]Step{"samples": samples(), "one": {Setsid{}}, "exec": {Exec{Args: []string{"a"}}}} {
+	for name, steps := range map[string][]Step{"samples": samples(), "one": {Setsid{}}, "exec": {ExecHost{Args: []string{"a"}}}} {
 		if got := decode(t, program, "damage", encode(t, steps, 3)); !strings.HasPrefix(got, "ok ") {
 			t.Errorf("%s: %s", name, got)
 		}

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"rt/nsenter"
@@ -14,7 +15,7 @@ import (
 // Create compiles a checked configuration into the plan of a new container. This is the order that matters for
 // security; each line is a function below or in the file named after its subject.
 func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
-	b := &builder{spec: spec, opts: opts, facts: facts}
+	b := &builder{spec: spec, opts: opts, facts: facts, waits: true}
 	b.opts.WaitFIFO = "" // start is what it waits for
 	if spec.Linux == nil {
 		b.spec.Linux = &specs.Linux{}
@@ -28,6 +29,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.enterUser,
 		b.enterCgroups,
 		b.newSession,
+		b.handOut,
 		// The tree of mounts, every path below the rootfs through a descriptor.
 		b.root,
 		b.mounts,
@@ -43,8 +45,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.protectedPaths,
 		b.beforeStart,
 		b.callerFiles,
-		b.ready,
-		// After start.
+		// The rights of the program, the wait for start, the filter, execve.
 		b.becomeProgram,
 	} {
 		if err := stage(); err != nil {
@@ -57,24 +58,15 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	return &b.Plan, nil
 }
 
-// becomeProgram gives up privileges, in an order that leaves each step enough of them, and ends in execve.
-func (b *builder) becomeProgram() error {
-	if b.opts.Init {
-		return b.underInit()
-	}
-	if err := b.credentials(); err != nil {
-		return err
-	}
-	return b.exec()
-}
-
 // AfterStart compiles the end of Create's plan only: what the stub still has to do when it is told to start.
 func AfterStart(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
-	b := &builder{spec: spec, opts: opts, facts: facts}
+	b := &builder{spec: spec, opts: opts, facts: facts, waits: true}
+	b.opts.Await = true
 	if err := b.becomeProgram(); err != nil {
 		return nil, err
 	}
-	return &b.Plan, nil
+	at := slices.IndexFunc(b.Items, func(it Item) bool { _, ok := it.Step.(nsenter.AwaitStart); return ok })
+	return &Plan{Items: b.Items[at+1:]}, nil
 }
 
 // afterClone are namespaces that must be entered by the container's own process: a process is moved into its
@@ -215,6 +207,19 @@ func (b *builder) keyring() {
 	}
 }
 
+// handOut: the process is not dumpable while it waits for start, nor is an init. A rootless rt notes its namespaces before, and asks
+// it for what it cannot open later.
+func (b *builder) handOut() error {
+	if !b.facts.HandOut {
+		return nil
+	}
+	b.add("", nsenter.Sync{Point: nsenter.SyncNamespaces})
+	if b.opts.Await || b.opts.Init {
+		b.add("", nsenter.HandOut{Listener: b.input(Input{Kind: Asked})})
+	}
+	return nil
+}
+
 // hooks: prestart, createRuntime and createContainer see the mounts and the limits, and the old root.
 func (b *builder) hooks() error {
 	h := b.spec.Hooks
@@ -254,10 +259,14 @@ func protectedPath(p string) string {
 	return p
 }
 
-func (b *builder) ready() error {
-	b.add("", nsenter.Sync{Point: nsenter.SyncReady, Heed: b.opts.Await})
-	if b.opts.Await {
-		b.add("", nsenter.AwaitStart{Listener: b.input(Input{Kind: Listener})})
+// ready is where a container is created.
+func (b *builder) ready() (steps []nsenter.Step) {
+	if !b.waits {
+		return nil
 	}
-	return nil
+	steps = append(steps, nsenter.Sync{Point: nsenter.SyncReady, Heed: b.opts.Await})
+	if b.opts.Await {
+		steps = append(steps, nsenter.AwaitStart{Listener: b.input(Input{Kind: Listener})})
+	}
+	return steps
 }

@@ -136,9 +136,9 @@ func (b *builder) cloneInto(asUser bool) {
 // processLimit is RLIMIT_NPROC, which the kernel looks at when the user is set and when that user clones.
 func (b *builder) processLimit() (steps []Item, err error) {
 	all, err := b.rlimits()
-	for _, it := range all {
-		if it.Step.(nsenter.Rlimit).Number == unix.RLIMIT_NPROC {
-			steps = append(steps, it)
+	for _, l := range all {
+		if l.Number == unix.RLIMIT_NPROC {
+			steps = append(steps, Item{l, b.pointer(l)})
 		}
 	}
 	return steps, err
@@ -159,19 +159,34 @@ func (b *builder) execConsole() error {
 	return nil
 }
 
-// Hook compiles a createContainer or startContainer hook: a process in the namespaces of the container that spec is of.
-func Hook(spec *specs.Spec, h specs.Hook, facts Facts) *Plan {
-	b := &builder{spec: spec, facts: facts}
-	b.join(func() {})
-	args := h.Args
-	if len(args) == 0 {
-		args = []string{h.Path}
+// StartHook compiles a startContainer hook: a program that the image supplies, as the process is, so with all of its rights. It is
+// what Exec would run of the configured process, but for the terminal.
+func StartHook(spec *specs.Spec, h specs.Hook, opts Options, facts Facts) (*Plan, error) {
+	b := &builder{spec: spec, opts: opts, facts: facts, hook: &h}
+	for _, stage := range []func() error{
+		b.joinAsUser,
+		b.session,
+		b.beforeStart,
+		b.callerFiles,
+		b.becomeProgram,
+	} {
+		if err := stage(); err != nil {
+			return nil, err
+		}
 	}
+	return &b.Plan, nil
+}
+
+// CreateHook compiles a createContainer hook: a program of the host's in the namespaces of a container whose root is still the
+// host's (config.md, POSIX-platform Hooks). It has rt's rights.
+func CreateHook(spec *specs.Spec, h specs.Hook, facts Facts) *Plan {
+	b := &builder{spec: spec, facts: facts, hook: &h}
+	b.join(func() {})
 	b.add("", nsenter.Umask{Mask: defaultUmask})
 	b.add("", nsenter.FindExec{Arg: h.Path, Candidates: []string{h.Path}})
 	_ = b.callerFiles() // never fails
 	b.add("", nsenter.CloseFds{First: 3})
 	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
-	b.add("", nsenter.Exec{Args: args, Env: h.Env})
+	b.add("", nsenter.ExecHost{Args: b.arguments(), Env: h.Env})
 	return &b.Plan
 }

@@ -43,11 +43,25 @@ func FuzzCreate(f *testing.F) {
 			return
 		}
 		checkAny(t, p)
+		checkRights(t, p, spec, with.Options, with.Facts)
 		checkTail(t, p, spec, with.Options, with.Facts)
 		if e, err := Exec(spec, with.Options, with.Facts); err != nil {
 			t.Errorf("create compiles, exec does not: %v", err)
 		} else {
 			checkAny(t, e)
+			checkRights(t, e, spec, with.Options, with.Facts)
+		}
+		if spec.Hooks == nil {
+			return
+		}
+		for _, h := range spec.Hooks.StartContainer {
+			p, err := StartHook(spec, h, Options{ID: with.Options.ID, Filter: with.Options.Filter}, with.Facts)
+			if err != nil {
+				t.Errorf("create compiles, a hook does not: %v", err)
+				continue
+			}
+			checkAny(t, p)
+			checkRights(t, p, spec, Options{Filter: with.Options.Filter}, with.Facts)
 		}
 	})
 }
@@ -63,6 +77,13 @@ func onlyDistinct(list []Hierarchy) []Hierarchy {
 		}
 	}
 	return kept
+}
+
+func checkRights(t *testing.T, p *Plan, spec *specs.Spec, opts Options, facts Facts) {
+	t.Helper()
+	for _, v := range rightsViolations(p, spec, opts, facts) {
+		t.Error(v)
+	}
 }
 
 func checkAny(t *testing.T, p *Plan) {

@@ -27,7 +27,7 @@ type sample struct {
 	raw  []byte
 	spec *specs.Spec
 	with struct {
-		Plan    string // create (also if empty), exec or hook
+		Plan    string // create (also if empty), exec, hook or create-hook
 		Options Options
 		Facts   Facts
 	}
@@ -81,8 +81,15 @@ func readSample(t testing.TB, dir string) *sample {
 }
 
 func (s *sample) compile(t testing.TB) *Plan {
-	if s.with.Plan == "hook" {
-		return Hook(s.spec, s.spec.Hooks.StartContainer[0], s.with.Facts)
+	switch s.with.Plan {
+	case "hook":
+		p, err := StartHook(s.spec, s.spec.Hooks.StartContainer[0], s.with.Options, s.with.Facts)
+		if err != nil {
+			t.Fatalf("%s: %v", s.dir, err)
+		}
+		return p
+	case "create-hook":
+		return CreateHook(s.spec, s.spec.Hooks.CreateContainer[0], s.with.Facts)
 	}
 	compile := Create
 	if s.with.Plan == "exec" {
@@ -113,7 +120,11 @@ func TestGolden(t *testing.T) {
 			}
 			golden(t, filepath.Join(s.dir, "plan.txt"), []byte(p.Text()))
 			golden(t, filepath.Join(s.dir, "plan.json"), append(text, '\n'))
-			for _, violation := range violations(p) {
+			found := violations(p)
+			if s.with.Plan != "create-hook" {
+				found = append(found, rightsViolations(p, s.spec, s.with.Options, s.with.Facts)...)
+			}
+			for _, violation := range found {
 				t.Error(violation)
 			}
 			if _, err := nsenter.Encode(p.Steps(), len(p.Inputs)); err != nil {

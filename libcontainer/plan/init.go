@@ -1,28 +1,42 @@
 package plan
 
 import (
+	"slices"
+
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// underInit lets a child become the program. What follows the program's steps, whose last is execve, is left to the
-// process that stays: the program's ids, and of the privileges only that to send signals to whoever the program
-// becomes.
-func (b *builder) underInit() error {
-	at, p := len(b.Items), b.spec.Process
-	b.add("", nsenter.Init{})
-	if err := b.credentials(); err != nil {
-		return err
-	}
-	if err := b.exec(); err != nil {
-		return err
-	}
-	b.Items[at].Step = nsenter.Init{Steps: len(b.Items) - at - 1, Terminal: p.Terminal}
+// stayAsInit adds what the process that stays does, behind the execve of its child. It has the program's user and limits by then.
+// It is no way around what the program may not do: it has a filter of its own, and no capability that the program lacks. The
+// child waits until that is so.
+func (b *builder) stayAsInit(program nsenter.Rights) {
+	at := slices.IndexFunc(b.Items, func(it Item) bool { return it.Step.Name() == "init" })
+	init := b.Items[at].Step.(nsenter.Init)
+	init.Steps = len(b.Items) - at - 1
+	b.Items[at].Step = init
 	b.ownLabels()
-	kill := uint64(1) << unix.CAP_KILL & b.grantable()
-	b.add("", nsenter.NoNewPrivs{}, nsenter.Bounding{})
-	b.add("", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids})
-	b.add("", nsenter.Capabilities{Effective: kill, Permitted: kill})
-	return nil
+	kill := program.Bounding & program.Caps.Effective & (1 << unix.CAP_KILL) // for one that changes its user
+	b.add("", nsenter.NoNewPrivs{}, nsenter.Capabilities{Effective: kill, Permitted: kill})
+	b.add("", nsenter.Seccomp{Program: initFilter(), Flags: seccomp.FlagSpecAllow})
+}
+
+// initCalls are all that an init does: to pass on signals, to reap, to hand out its namespaces, and to end.
+var initCalls = [...]string{
+	"rt_sigtimedwait", "kill", "wait4", "exit_group", "restart_syscall",
+	"ppoll", "accept4", "getsockopt", "sendmsg", "close",
+	"munmap", "close_range", // of the plan and of all descriptors, once
+}
+
+// initFilter allows initCalls on this machine's architecture; others fail with EPERM.
+func initFilter() []byte {
+	f, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActErrno,
+		Syscalls: []specs.LinuxSyscall{{Names: initCalls[:], Action: specs.ActAllow}}})
+	if err != nil {
+		panic(err) // the same for every configuration: TestInitFilter
+	}
+	return f.Bytes()
 }

@@ -26,8 +26,7 @@ func violations(p *Plan) []string {
 	return found
 }
 
-// programs is the part of a plan that ends in the program. Behind it are the steps of an init, if there is one: it gives
-// up all privileges but one.
+// programs is a plan without the steps of an init that stays, if there is one.
 func programs(p *Plan, complain func(string, ...any)) *Plan {
 	for i, it := range p.Items {
 		init, ok := it.Step.(nsenter.Init)
@@ -35,22 +34,9 @@ func programs(p *Plan, complain func(string, ...any)) *Plan {
 			continue
 		}
 		end := i + 1 + init.Steps
-		if end > len(p.Items) || i == 0 {
+		if end > len(p.Items) || i == 0 || p.Items[end-1].Step.Name() != "exec" {
 			complain("step %d, init: %d steps of %d are the program's", i, init.Steps, len(p.Items))
 			return p
-		}
-		var rest []string
-		for _, it := range p.Items[end:] {
-			rest = append(rest, it.Step.Name())
-			if c, ok := it.Step.(nsenter.Capabilities); ok && (c.Effective|c.Permitted|c.Inheritable|c.Ambient)&^(1<<unix.CAP_KILL) != 0 {
-				complain("init keeps capabilities: %+v", c)
-			}
-		}
-		for len(rest) > 0 && rest[0] == "label" { // those of the program, without an execve
-			rest = rest[1:]
-		}
-		if !slices.Equal(rest, []string{"no-new-privileges", "bounding-set", "credentials", "capabilities"}) {
-			complain("init's own steps are %q", rest)
 		}
 		without := *p
 		without.Items = slices.Concat(p.Items[:i], p.Items[i+1:end])
@@ -65,6 +51,9 @@ func slotViolations(p *Plan, complain func(string, ...any)) {
 	for i, it := range p.Items {
 		v := reflect.ValueOf(it.Step)
 		for j := range v.NumField() {
+			if !v.Field(j).CanInterface() {
+				continue
+			}
 			s, ok := v.Field(j).Interface().(nsenter.Slot)
 			switch {
 			case !ok || s == nsenter.NoSlot:
@@ -136,10 +125,11 @@ var before = [...][2]string{
 	{"mkdir", "root-attributes"},
 	{"sysctl", "readonly-path"}, {"sysctl", "mask-path"}, // as sysctls lie below what is made read-only
 	{"readonly-path", "find-executable"}, {"mask-path", "find-executable"},
-	{"find-executable", "await-start"}, {"await-start", "close-fds"}, {"close-fds", "exec"}, {"await-start", "rlimit"},
-	{"scheduler", "credentials"}, {"io-priority", "credentials"}, {"rlimit", "credentials"}, // while there are privileges
-	{"rlimit", "no-new-privileges"}, {"no-new-privileges", "credentials"},
-	{"bounding-set", "credentials"}, {"credentials", "capabilities"}, {"capabilities", "exec"},
+	{"find-executable", "await-start"}, {"await-start", "close-fds"}, {"close-fds", "exec"},
+	{"scheduler", "credentials"}, {"io-priority", "credentials"}, // while there are privileges
+	{"bounding-set", "credentials"}, {"credentials", "no-new-privileges"}, {"no-new-privileges", "capabilities"},
+	{"credentials", "capabilities"}, {"capabilities", "await-start"}, // given up before anybody waits
+	{"credentials", "seccomp"}, {"capabilities", "seccomp"}, {"seccomp", "exec"}, // nothing can be pretended
 	{"gate", "close-fds"}, {"set-user", "undumpable"}, {"undumpable", "clone"},
 }
 
@@ -168,17 +158,18 @@ func orderViolations(p *Plan, complain func(string, ...any)) {
 			complain("%d times %s", count[name], name)
 		}
 	}
-	if count["clone"] != 1 || count["exec"] != 1 || last["exec"] != len(p.Items)-1 {
+	if count["clone"] != 1 || count["exec"]+count["exec-host"] != 1 || last["exec"]+last["exec-host"] != len(p.Items)-1 {
 		complain("a plan clones once and ends in exec: %v", p.Steps())
 	}
+	ready := slices.IndexFunc(p.Items, func(it Item) bool { s, ok := it.Step.(nsenter.Sync); return ok && s.Point == nsenter.SyncReady })
+	if ready >= 0 && ready < last["capabilities"] {
+		complain("the container is created (step %d) with privileges (until step %d)", ready, last["capabilities"])
+	}
 	if s, ok := first["seccomp"]; ok {
-		// seccomp(2): CAP_SYS_ADMIN or no_new_privs. With the latter it comes last, and need allow execve only.
-		if nnp, ok := first["no-new-privileges"]; ok {
-			if s < nnp || s != len(p.Items)-2 {
-				complain("seccomp at %d, no-new-privileges at %d of %d", s, nnp, len(p.Items))
+		for _, it := range p.Items[s+1 : len(p.Items)-1] {
+			if it.Step.Name() != "capset" || count["gate"] == 0 {
+				complain("%s under the filter", it.Step)
 			}
-		} else if s > first["bounding-set"] {
-			complain("seccomp at %d, when the privilege for it is gone", s)
 		}
 	}
 	if count["undumpable"] > 0 {
@@ -196,8 +187,12 @@ func joinViolations(p *Plan, complain func(string, ...any)) {
 	if born < 1 || p.Items[born-1].Step.Name() != "undumpable" {
 		complain("what comes before the clone is not that it cannot be traced")
 	}
+	var user nsenter.SetUser
 	for i, it := range p.Items {
 		name := it.Step.Name()
+		if u, ok := it.Step.(nsenter.SetUser); ok {
+			user = u
+		}
 		if ns, ok := it.Step.(nsenter.JoinNS); ok && ns.Type == unix.CLONE_NEWCGROUP { // by a process in the cgroup
 			name = "join-cgroup"
 		}
@@ -206,8 +201,12 @@ func joinViolations(p *Plan, complain func(string, ...any)) {
 			if i > born {
 				complain("%s (step %d) comes when the container sees the process (step %d)", name, i, born)
 			}
-		case "credentials":
-			complain("step %d changes the ids of a process that joins", i)
+		case "credentials": // the same once more, which changes nothing, and is looked at
+			if !reflect.DeepEqual(it.Step, nsenter.Credentials(user)) {
+				complain("step %d changes the ids of a process that joins: %v", i, it.Step)
+			}
+		}
+		switch name {
 		case "join-cgroup":
 			if i < born {
 				complain("%s (step %d) comes before the clone (step %d)", name, i, born)
@@ -227,7 +226,7 @@ func checkSync(p *Plan, complain func(string, ...any)) {
 			}
 		}
 	}
-	order := []int{nsenter.SyncTime, nsenter.SyncMapIDs, nsenter.SyncCgroup, nsenter.SyncAffinity, nsenter.SyncHooks, nsenter.SyncReady, nsenter.SyncExec}
+	order := []int{nsenter.SyncTime, nsenter.SyncMapIDs, nsenter.SyncCgroup, nsenter.SyncAffinity, nsenter.SyncNamespaces, nsenter.SyncHooks, nsenter.SyncReady, nsenter.SyncExec}
 	at := 0
 	for _, point := range points {
 		next := slices.Index(order[at:], point)
@@ -322,7 +321,7 @@ func TestAfterStart(t *testing.T) {
 }
 
 // TestCallerFiles: the limit of rt's caller comes back before anybody can see the process as created, and before the program
-// of exec and of a hook; process.rlimits is last.
+// of exec and of a hook; process.rlimits comes after it.
 func TestCallerFiles(t *testing.T) {
 	own := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 3, Hard: 4}
 	spec := &specs.Spec{
@@ -344,17 +343,22 @@ func TestCallerFiles(t *testing.T) {
 		return order
 	}
 	ready, exec := fmt.Sprint(nsenter.SyncReady), fmt.Sprint(nsenter.SyncExec)
-	for files, want := range map[FileLimit][]string{{1, 2}: {"1:2"}, {2, 2}: nil, {}: nil} {
+	for files, want := range map[FileLimit][]string{{1, 2}: {"1:2"}, {2, 2}: nil, {}: nil, {8, 1 << 20}: {"8:1048576"}} {
 		facts := Facts{Files: files}
-		all := slices.Concat(want, []string{ready, exec, "3:4"})
+		// What would keep the process from waiting comes after the wait.
+		least := fmt.Sprintf("%d:%d", max(3, min(filesToWait, files.Hard)), max(4, min(filesToWait, files.Hard)))
+		all := slices.Concat(want, []string{least, ready, exec, "3:4"})
 		if got := limits(Create(spec, Options{Rootfs: "/r"}, facts)); !slices.Equal(got, all) {
 			t.Errorf("create, %v: %q", files, got)
 		}
-		if got := limits(Exec(spec, Options{}, facts)); !slices.Equal(got, slices.Concat(want, []string{exec, "3:4"})) {
+		if got := limits(Exec(spec, Options{}, facts)); !slices.Equal(got, slices.Concat(want, []string{"3:4", exec})) {
 			t.Errorf("exec, %v: %q", files, got)
 		}
-		if got := limits(Hook(spec, specs.Hook{Path: "/h"}, facts), nil); !slices.Equal(got, slices.Concat(want, []string{exec})) {
+		if got := limits(StartHook(spec, specs.Hook{Path: "/h"}, Options{}, facts)); !slices.Equal(got, slices.Concat(want, []string{"3:4", exec})) {
 			t.Errorf("hook, %v: %q", files, got)
+		}
+		if got := limits(CreateHook(spec, specs.Hook{Path: "/h"}, facts), nil); !slices.Equal(got, slices.Concat(want, []string{exec})) {
+			t.Errorf("createContainer hook, %v: %q", files, got)
 		}
 	}
 }

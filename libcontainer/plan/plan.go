@@ -44,6 +44,7 @@ const (
 	Tasks         InputKind = "tasks"          // a cgroup v1 tasks file, for writing
 	CgroupDir     InputKind = "cgroup"         // a cgroup v2 directory
 	Listener      InputKind = "listener"       // the container's start socket
+	Asked         InputKind = "asked"          // the socket at which its namespaces are handed out
 	FIFO          InputKind = "fifo"           // open for reading and writing, with room for one write
 	MapOfIDs      InputKind = "id-map"         // a user namespace with the mapping IDMap
 	NewFS         InputKind = "new-fs"         // a detached mount of the new file system FS, for which Path is a name
@@ -101,6 +102,7 @@ type Facts struct {
 	Unprivileged bool // rt may do nothing in its own user namespace: that of the container comes first
 	OpenInside   bool // rt may not clone mounts of its mount namespace
 	DropGroups   bool // rt may give up its own supplementary groups
+	HandOut      bool // rt may not look into a process that is not dumpable
 	KeepGroups   bool // the container's user namespace does not allow setgroups(2)
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
@@ -152,6 +154,8 @@ type builder struct {
 	hot    bool                    // the container runs: what a path leads to may change
 	init   map[uint64]nsenter.Slot // init's namespaces among the inputs
 	isUser bool                    // the process has the program's ids already
+	waits  bool                    // the process is a new container's, which is created before its program runs
+	hook   *specs.Hook             // what to run instead of the process, with its rights
 	openAt int                     // where the steps that open trees belong
 	opener bool                    // trees are opened by the opener
 	spec   *specs.Spec

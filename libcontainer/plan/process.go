@@ -41,7 +41,7 @@ func (b *builder) consoleStep(dev bool) nsenter.Console {
 // beforeStart is what can be done, and can fail, while the container is being created.
 func (b *builder) beforeStart() error {
 	p := b.spec.Process
-	if !p.Terminal {
+	if !p.Terminal || b.hook != nil {
 		b.add("", nsenter.ChownStdio{UID: p.User.UID, GID: p.User.GID})
 	}
 	if p.User.Umask != nil {
@@ -60,6 +60,10 @@ func (b *builder) beforeStart() error {
 		return err
 	}
 	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd), Retry: true})
+	if b.hook != nil {
+		b.add("", nsenter.FindExec{Arg: b.hook.Path, Candidates: []string{b.hook.Path}})
+		return nil
+	}
 	b.add("/process/args/0", nsenter.FindExec{Arg: p.Args[0], Candidates: Candidates(p.Args[0], p.Env)})
 	return nil
 }
@@ -102,45 +106,19 @@ func lookupEnv(env []string, name string) (string, bool) {
 	return "", false
 }
 
-// credentials: scheduling and limits first, for they need privileges; the filter as late as can be, which without
-// no_new_privs is before CAP_SYS_ADMIN is given up (seccomp(2)).
-func (b *builder) credentials() error {
-	p := b.spec.Process
+// becomeProgram gives the process the rights of the program, as early as can be: before the wait for start, where there is one.
+// What the filter forbids, and the limit on open files, would be in the way of the wait.
+func (b *builder) becomeProgram() error {
 	if err := b.scheduling(); err != nil {
 		return err
 	}
-	if b.opts.WaitFIFO != "" {
-		b.add("", nsenter.Gate{FIFO: b.input(Input{Kind: FIFO, Path: b.opts.WaitFIFO}), Path: b.opts.WaitFIFO})
-	}
-	b.add("", nsenter.CloseFds{First: 3 + b.opts.ExtraFds})
-	b.add("", nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
-	limits, err := b.rlimits()
+	rights, err := b.rights()
 	if err != nil {
 		return err
 	}
-	b.Items = append(b.Items, limits...)
-	if p.NoNewPrivileges {
-		b.add("/process/noNewPrivileges", nsenter.NoNewPrivs{})
-	} else {
-		b.filter()
-	}
-	caps := b.capabilities()
-	if caps != nil {
-		b.add("/process/capabilities/bounding", nsenter.Bounding{Keep: caps.bounding})
-	}
-	if !b.isUser {
-		groups, keep, err := b.groups()
-		if err != nil {
-			return err
-		}
-		b.add("/process/user", nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep})
-	}
-	b.add("/process/cwd", nsenter.Chdir{Path: filepath.Join("/", p.Cwd)})
-	if caps != nil {
-		b.add("/process/capabilities", caps.Capabilities)
-	}
-	if p.NoNewPrivileges {
-		b.filter()
+	b.addProgram(rights, b.beforeFilter())
+	if b.opts.Init {
+		b.stayAsInit(rights)
 	}
 	return nil
 }
@@ -158,22 +136,101 @@ func (b *builder) groups() (list []uint32, keep bool, err error) {
 	return list, keep, err
 }
 
-func (b *builder) rlimits() (steps []Item, err error) {
+func (b *builder) rlimits() (steps []nsenter.Rlimit, err error) {
 	for i, l := range b.spec.Process.Rlimits {
 		n := names.Rlimit(l.Type)
 		if n < 0 {
 			return nil, fmt.Errorf("/process/rlimits/%d/type: wrong rlimit value: %s", i, l.Type)
 		}
-		step := nsenter.Rlimit{Type: l.Type, Number: n, Soft: l.Soft, Hard: l.Hard}
-		steps = append(steps, Item{step, fmt.Sprintf("/process/rlimits/%d", i)})
+		steps = append(steps, nsenter.Rlimit{Type: l.Type, Number: n, Soft: l.Soft, Hard: l.Hard})
 	}
 	return steps, nil
 }
 
-func (b *builder) filter() {
-	if f := b.opts.Filter; f != nil {
-		b.add("/linux/seccomp", nsenter.Seccomp{Program: f.Bytes(), Flags: f.Flags, Notify: f.Notify})
+// addProgram adds the steps of a program with the places in the configuration that they come from.
+func (b *builder) addProgram(rights nsenter.Rights, between []nsenter.Step) {
+	for _, s := range rights.Program(between, b.arguments(), b.environment()) {
+		b.add(b.pointer(s), s)
 	}
+}
+
+func (b *builder) pointer(s nsenter.Step) string {
+	switch s := s.(type) {
+	case nsenter.Rlimit:
+		for i, l := range b.spec.Process.Rlimits {
+			if names.Rlimit(l.Type) == s.Number {
+				return fmt.Sprintf("/process/rlimits/%d", i)
+			}
+		}
+	case nsenter.NoNewPrivs:
+		return "/process/noNewPrivileges"
+	case nsenter.Seccomp:
+		return "/linux/seccomp"
+	case nsenter.Bounding:
+		return "/process/capabilities/bounding"
+	case nsenter.Credentials:
+		return "/process/user"
+	case nsenter.Chdir:
+		return "/process/cwd"
+	case nsenter.Capabilities, nsenter.Capset:
+		return "/process/capabilities"
+	case nsenter.Exec:
+		if b.hook == nil {
+			return "/process/args"
+		}
+	}
+	return ""
+}
+
+// rights are those of the configured process.
+func (b *builder) rights() (r nsenter.Rights, err error) {
+	p, caps := b.spec.Process, b.capabilities()
+	r = nsenter.Rights{Bounding: caps.bounding, Caps: caps.Capabilities, NoNewPrivs: p.NoNewPrivileges,
+		Cwd: filepath.Join("/", p.Cwd), Filter: b.filter(), Waits: b.opts.WaitFIFO != ""}
+	if r.Limits, r.LateLimits, err = b.limits(); err != nil {
+		return r, err
+	}
+	groups, keep, err := b.groups()
+	r.User = nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep}
+	return r, err
+}
+
+// filesToWait is a limit on open files with which a process can wait for its start, and take part in the start.
+const filesToWait = 64
+
+// limits are process.rlimits. Hard limits are raised while there are privileges. A small number of open files keeps the process
+// from waiting: it has as many as it needs, within its caller's limit, and the configured one comes later, which lowers it.
+func (b *builder) limits() (early, late []nsenter.Rlimit, err error) {
+	all, err := b.rlimits()
+	for _, step := range all {
+		if b.waits && step.Number == unix.RLIMIT_NOFILE && step.Soft < filesToWait {
+			late = append(late, step)
+			least := min(uint64(filesToWait+b.opts.ExtraFds), b.facts.Files.Hard)
+			step.Soft, step.Hard = max(step.Soft, least), max(step.Hard, least)
+		}
+		early = append(early, step)
+	}
+	return early, late, err
+}
+
+// beforeFilter is done with the program's user and capabilities: create waits there.
+func (b *builder) beforeFilter() []nsenter.Step {
+	var steps []nsenter.Step
+	if b.opts.WaitFIFO != "" {
+		steps = append(steps, nsenter.Gate{FIFO: b.input(Input{Kind: FIFO, Path: b.opts.WaitFIFO}), Path: b.opts.WaitFIFO})
+	}
+	steps = append(steps, b.ready()...)
+	if b.opts.Init {
+		steps = append(steps, nsenter.Init{Terminal: b.spec.Process.Terminal})
+	}
+	return append(steps, nsenter.CloseFds{First: 3 + b.opts.ExtraFds}, nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
+}
+
+func (b *builder) filter() *nsenter.Seccomp {
+	if f := b.opts.Filter; f != nil {
+		return &nsenter.Seccomp{Program: f.Bytes(), Flags: f.Flags, Notify: f.Notify}
+	}
+	return nil
 }
 
 func (b *builder) scheduling() error {
@@ -195,13 +252,23 @@ func (b *builder) scheduling() error {
 	return nil
 }
 
-func (b *builder) exec() error {
-	b.add("/process/args", nsenter.Exec{Args: b.spec.Process.Args, Env: b.environment()})
-	return nil
+// arguments are the program's, or the hook's.
+func (b *builder) arguments() []string {
+	switch {
+	case b.hook == nil:
+		return b.spec.Process.Args
+	case len(b.hook.Args) == 0:
+		return []string{b.hook.Path}
+	}
+	return b.hook.Args
 }
 
-// environment is the configured one without the earlier of duplicates, plus HOME, and what the caller's sockets need.
+// environment is the configured one without the earlier of duplicates, plus HOME, and what the caller's sockets need; or the
+// hook's own, as it is.
 func (b *builder) environment() []string {
+	if b.hook != nil && b.hook.Env != nil {
+		return b.hook.Env
+	}
 	var env []string
 	seen := make(map[string]int, len(b.spec.Process.Env))
 	set := func(kv string) {

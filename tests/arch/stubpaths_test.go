@@ -53,6 +53,10 @@ var reviewed = map[string]map[string]string{
 		`k_openat2(c->proc, s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_MAGICLINKS | K_NO_XDEV)`: "beneath a procfs that is mounted nowhere, without links",
 		`k_openat2(dir, s->str[1], O_WRONLY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS | K_NO_XDEV)`:                   "beneath a procfs that is mounted nowhere, without links",
 	},
+	"handout.c": {
+		`open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC)`:  "before the root is switched; what is opened is seen to be a procfs",
+		`openat(dir, names[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: "a name of a procfs; rt compares what it is given with what it has recorded",
+	},
 	"mounts.c": {
 		`k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))`:                    ofTheHost,
 		`k_openat2(AT_FDCWD, s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS | K_NO_MAGICLINKS)`: "a path of the host without links; what it leads to is compared",

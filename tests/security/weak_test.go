@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,6 +68,17 @@ var flaws = []flaw{
 	{"any namespace of init's will do", "libcontainer/namespaces.go", "if !recorded {", "if !recorded || want != \"\" {", "TestJoinWhatWasCreated/leave"},
 	{"a number says which mount namespace it is", "libcontainer/namespaces.go", "known && now.ID != c.MountNamespaceID", "known && now.ID == 0", "TestJoinWhatWasCreated/cycle"},
 	{"the process is born as one that can be looked into", "nsenter/namespaces.c", "long pid = syscall(NR_clone3, &args, sizeof args);", "long pid = syscall(NR_clone3, &args, sizeof args);\n\tif (pid == 0)\n\t\tprctl(PR_SET_DUMPABLE, 1, 0, 0, 0);", "TestSnoop/user_namespace_1"},
+	{"a startContainer hook is root", "libcontainer/hooks.go", "p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Filter: filter}, facts)",
+		"_ = filter\n\t\tp := plan.CreateHook(spec, h, facts)", "TestHookReadsHost"},
+	{"a waiting process keeps its capabilities", "nsenter/rights.go", "steps = append(append(steps, caps), between...)",
+		"steps = append(append(append([]Step{}, between...), steps...), caps)", "TestWaitingInit"},
+	{"credentials under the filter", "nsenter/rights.go", "var steps []Step\n", `var steps []Step
+	if r.Filter != nil && !r.NoNewPrivs {
+		steps, r.Filter = append(steps, *r.Filter), nil
+	}
+`, ""},
+	{"an init has no filter", "libcontainer/plan/init.go", "	b.add(\"\", nsenter.Seccomp{Program: initFilter(), Flags: seccomp.FlagSpecAllow})\n", "", ""},
+	{"nobody looks at credentials", "nsenter/process.c", "c->what = what;\n\treturn -EPERM;", "c->what = what;\n\treturn 0;", ""},
 }
 
 // peersOfTheHost: two defences cover for each other here.
@@ -79,6 +91,16 @@ var peersOfTheHost = []flaw{
 var anyDevice = []flaw{
 	{"any device comes back", "libcontainer/netdev/identity.go", "if err != nil || !m.shared {", "if true {", ""},
 	{"no second look at devices", "libcontainer/netdev/netdev.go", "if err == nil && m.shared {", "if false {", ""},
+}
+
+// flawsNamed are some of them, which cover for each other.
+func flawsNamed(names ...string) (some []flaw) {
+	for _, f := range flaws {
+		if slices.Contains(names, f.name) {
+			some = append(some, f)
+		}
+	}
+	return some
 }
 
 // TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each
@@ -99,7 +121,9 @@ func TestWeakened(t *testing.T) {
 	}
 	list = append(list, weak{flaws[4:6], "TestLeakedDescriptors"}, weak{append(flaws[2:3:3], flaws[4:6]...), "TestLeakedDescriptors"},
 		weak{flaws[6:8], "TestForgedNull/a_zero_device"}, weak{peersOfTheHost, "TestDevicesOfTheHost"}, weak{peersOfTheHost[:1], "TestPeersOfTheHost"}, weak{anyDevice, "TestForgedNetDevice"},
-		weak{byPath, "TestRacedRemounts/propagation"})
+		weak{byPath, "TestRacedRemounts/propagation"},
+		weak{flawsNamed("credentials under the filter", "nobody looks at credentials"), "TestPretendingFilter"},
+		weak{flawsNamed("an init has no filter", "the stub can be looked into"), "TestInitIsNoWayAround/CAP_KILL_user_namespace_false"})
 	self, err := os.Executable()
 	must(t, err)
 	for _, w := range list {

@@ -318,6 +318,72 @@ static int datagrams(const char *path)
 	return 0;
 }
 
+/* master: take control of the container's init, with which one could make the calls that one's own filter denies. */
+static int master(void)
+{
+	int status;
+	if (ptrace(PTRACE_SEIZE, 1, 0, 0) == 0 && ptrace(PTRACE_INTERRUPT, 1, 0, 0) == 0 && waitpid(1, &status, __WALL) == 1)
+		got("control", 1);
+	if (open("/proc/1/mem", O_RDWR | O_CLOEXEC) >= 0)
+		got("memory", 1);
+	printf("tried\n");
+	return 0;
+}
+
+/* copy: the rest of a file to another. */
+static void copy(int from, int to)
+{
+	char buf[4096];
+	for (ssize_t n; (n = read(from, buf, sizeof buf)) > 0;)
+		if (write(to, buf, (size_t)n) != n)
+			return;
+}
+
+static void copy_file(const char *path, int to)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	copy(fd, to);
+	close(fd);
+}
+
+/* rights FILE: what this process may do, without what differs between two processes with the same rights. */
+static int rights(const char *file)
+{
+	static const char *const names[] = {"Umask", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp:", "Cap"};
+	static char text[16384];
+	int fd = open("/proc/self/status", O_RDONLY), out = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	text[read(fd, text, sizeof text - 1)] = 0;
+	close(fd);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+			if (strncmp(line, names[i], strlen(names[i])) == 0)
+				dprintf(out, "%s\n", line);
+	copy_file("/proc/self/limits", out);
+	dprintf(out, "mkdir: %d\n", mkdir("/tmp/made-by-rights", 0755) < 0 ? errno : 0);
+	dprintf(out, "cwd: %s\n", getcwd(text, sizeof text));
+	dprintf(out, "HOME: %s\n", getenv("HOME") ? getenv("HOME") : "none");
+	dprintf(out, "OF: %s\n", getenv("OF") ? getenv("OF") : "none");
+	dprintf(out, "oom: ");
+	copy_file("/proc/self/oom_score_adj", out);
+	dprintf(out, "end\n");
+	return 0;
+}
+
+/* handle PATH: read a file of the host that is on the file system of the image, from the root inode of that (number 2 on ext4) and
+ * by path below it; what it holds goes into /got. */
+static int handle(const char *path)
+{
+	uint32_t root[] = {8, 1 /* FILEID_INO32_GEN */, 2, 0}; /* struct file_handle: bytes, type, inode number, generation */
+	int dir = open("/", O_RDONLY | O_DIRECTORY), out;
+	int fd = open_by_handle_at(dir, (struct file_handle *)(void *)root, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return 0;
+	int file = openat(fd, path + 1, O_RDONLY);
+	if (file >= 0 && (out = open("/got", O_WRONLY | O_CREAT, 0644)) >= 0)
+		copy(file, out);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -335,6 +401,12 @@ int main(int argc, char **argv)
 		return ruin(argv[2]);
 	if (strcmp(verb, "hunt") == 0)
 		return hunt();
+	if (strcmp(verb, "master") == 0)
+		return master();
+	if (strcmp(verb, "rights") == 0 && argc == 3)
+		return rights(argv[2]);
+	if (strcmp(verb, "handle") == 0 && argc == 3)
+		return handle(argv[2]);
 	if (strcmp(verb, "datagrams") == 0)
 		return datagrams(getenv("NOTIFY_SOCKET"));
 	if (access("/rt-marker", F_OK) == 0 || strcmp(verb, "where") == 0) {
