@@ -37,29 +37,64 @@ func (c *Cgroup) establish(r *specs.LinuxResources, adopted int) (warnings []str
 		return t.warnings, err
 	}
 	defer t.filter.close()
-	var made []string
+	made, err := c.take(adopted)
+	if err != nil {
+		return t.warnings, err
+	}
+	if err = c.fill(t, r, made, adopted != 0); err != nil {
+		c.giveBack(made)
+	}
+	return t.warnings, err
+}
+
+// take makes the directories and the container's claim to them, if they are free. On error, what it made is removed again.
+func (c *Cgroup) take(adopted int) (made []string, err error) {
+	unlock, err := c.claim.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	defer func() {
 		if err != nil {
-			for _, dir := range slices.Backward(made) {
-				_ = unix.Rmdir(dir) // one that another container uses meanwhile stays: EBUSY
-			}
+			removeAll(made)
 		}
 	}()
 	check := adopted != 0
 	for i := range c.members {
 		existed, err := c.members[i].make(&made)
 		if err != nil {
-			return t.warnings, err
+			return made, err
 		}
 		check = check || existed
 	}
 	if check {
 		if err := c.checkUnused(adopted); err != nil {
-			return t.warnings, err
+			return made, err
+		}
+		if err := c.checkFree(); err != nil {
+			return made, err
 		}
 	}
 	c.setMarks()
-	return t.warnings, c.fill(t, r, made, adopted != 0)
+	c.claim.Taken = c.inodes()
+	if c.claim.Record == nil {
+		return made, nil
+	}
+	return made, c.claim.Record(c.claim.Taken)
+}
+
+// giveBack removes what take made.
+func (c *Cgroup) giveBack(made []string) {
+	if unlock, err := c.claim.lock(); err == nil {
+		removeAll(made)
+		unlock()
+	}
+}
+
+func removeAll(made []string) {
+	for _, dir := range slices.Backward(made) {
+		_ = unix.Rmdir(dir) // one that another container uses meanwhile stays: EBUSY
+	}
 }
 
 // fill gives the directories, some of which were made now, what t and r say. In one that is adopted systemd has enabled the

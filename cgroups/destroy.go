@@ -17,17 +17,91 @@ const destroyTimeout = 5 * time.Second
 // EBUSY when processes are left.
 func (c *Cgroup) Destroy() error { return c.destroy(destroyTimeout) }
 
-// Clear is Destroy without the condition: the processes that are found in the cgroup are killed. The usual case,
-// that there are none, costs the removal only.
-func (c *Cgroup) Clear() error {
-	err := c.destroy(0)
-	if !isErrno(err, unix.EBUSY, unix.ENOTEMPTY) {
+// removeTimeout bounds Remove: what is killed may take time to end. othersTimeout is for what is nobody's to kill.
+const (
+	removeTimeout = 4 * time.Second
+	othersTimeout = 250 * time.Millisecond
+)
+
+// Remove removes what is the container's of the cgroup's directories. If processes are there, kill ends those that are the
+// container's, and says whether the directories may be free soon. The error is a LeftError where others are there. The usual
+// case, that there are no processes, costs the removal only.
+func (c *Cgroup) Remove(kill func(own *Cgroup) (ending bool, err error)) error {
+	start := time.Now()
+	for wait := time.Millisecond; ; wait = min(wait*2, 100*time.Millisecond) {
+		left, ending, err := c.removeOnce(kill)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		if took := time.Since(start); took > removeTimeout || took > othersTimeout && !ending {
+			return &LeftError{(&Cgroup{host: c.host, members: left}).Paths()}
+		}
+		time.Sleep(wait)
+	}
+}
+
+func (c *Cgroup) removeOnce(kill func(own *Cgroup) (ending bool, err error)) (left []member, ending bool, err error) {
+	unlock, err := c.claim.lock()
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
+	own := &Cgroup{host: c.host, claim: c.claim, guarded: true}
+	for _, m := range c.members {
+		switch c.hold(&m) {
+		case full:
+			own.members = append(own.members, m)
+		case lost:
+			if pids, err := readNumbers(nil, m.dir, true); err == nil && len(pids) > 0 {
+				left = append(left, m)
+			}
+		case intended:
+			if err := m.removeEmpty(); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	busy, err := own.removeMembers()
+	if len(busy) == 0 || err != nil {
+		return left, false, err
+	}
+	ending, err = kill(&Cgroup{host: c.host, claim: c.claim, guarded: true, members: busy})
+	return append(left, busy...), ending, err
+}
+
+// removeEmpty removes the directory if nothing is in it.
+func (m *member) removeEmpty() error {
+	if m.mount == "" {
+		return m.remove()
+	}
+	if err := rmdir(m.dir); !isErrno(err, unix.EBUSY, unix.ENOTEMPTY) {
 		return err
 	}
-	if err := c.Kill(unix.SIGKILL); err != nil {
-		return err
+	return nil
+}
+
+// removeMembers removes the members' trees. Those where somebody is are returned. Something else keeps nobody from removing
+// the rest.
+func (c *Cgroup) removeMembers() (busy []member, err error) {
+	for _, m := range c.members {
+		switch e := m.removeBut(c.livesIn); {
+		case isErrno(e, unix.EBUSY, unix.ENOTEMPTY):
+			busy = append(busy, m)
+		case err == nil:
+			err = e
+		}
 	}
-	return c.Destroy()
+	return busy, err
+}
+
+// livesIn says whether a directory is that of another container that runs, or is being made. Of one that has ended an empty
+// cgroup may go.
+func (c *Cgroup) livesIn(dir string) bool {
+	if !c.guarded {
+		return false
+	}
+	_, lives := c.claim.other(dir)
+	return lives
 }
 
 func (c *Cgroup) destroy(timeout time.Duration) error {
@@ -63,7 +137,10 @@ func (c *Cgroup) destroy(timeout time.Duration) error {
 
 // remove removes the member's tree. One that is not known to lie strictly below a hierarchy's root is
 // refused if it is there: its children could be the host's.
-func (m *member) remove() error {
+func (m *member) remove() error { return m.removeBut(nil) }
+
+// removeBut is remove without the directories below that skip selects.
+func (m *member) removeBut(skip func(dir string) bool) error {
 	if m.mount == "" {
 		if !exists(m.dir) {
 			return nil
@@ -75,7 +152,7 @@ func (m *member) remove() error {
 		return err
 	}
 	some := false
-	below := eachChild(m.dir, nil, func(dir string) error { some = true; return rmdir(dir) })
+	below := eachChild(m.dir, skip, nil, func(dir string) error { some = true; return rmdir(dir) })
 	switch {
 	case below != nil:
 		return below

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -30,6 +31,10 @@ func (c *Cgroup) Kill(sig unix.Signal) error {
 }
 
 func (c *Cgroup) killAll() error {
+	if c.only != nil || c.guarded && c.Shared() { // the kernel kills, and freezes, everybody below
+		err := c.signal(unix.SIGKILL, false)
+		return errors.Join(err, c.Release())
+	}
 	born := c.memberOf("")
 	// Where the kernel kills the v2 side, the v1 side only matters for processes that are not in it.
 	strays := true

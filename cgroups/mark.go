@@ -11,13 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SetMark makes Create and Adopt mark the directories (sys.SetMark) with this text.
-func (c *Cgroup) SetMark(text string) { c.mark = text }
-
 func (c *Cgroup) setMarks() {
 	for _, m := range c.members {
-		if c.mark != "" {
-			sys.SetMark(m.dir, c.mark)
+		if c.claim.Mark != "" {
+			sys.SetMark(m.dir, c.claim.Mark)
 		}
 	}
 }
@@ -30,8 +27,7 @@ type Marked struct {
 	Trusted bool // by sys.Mark
 }
 
-// FindMarked walks all hierarchies of the host. Directories that are gone, of others, or deeper than PATH_MAX are left out; those inside of a marked
-// one belong to it.
+// FindMarked walks all hierarchies of the host. Directories that are gone, of others, or deeper than PATH_MAX are left out.
 func (h *Host) FindMarked() (found []Marked, err error) {
 	var roots []string
 	for _, mount := range h.V1 {
@@ -53,7 +49,6 @@ func (h *Host) FindMarked() (found []Marked, err error) {
 			}
 			if text, trusted := sys.Mark(path); text != "" {
 				found = append(found, Marked{path, strings.TrimPrefix(path, root), text, trusted})
-				return fs.SkipDir
 			}
 			return nil
 		})

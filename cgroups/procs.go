@@ -18,6 +18,9 @@ import (
 // removed. A cgroup that is gone has none.
 func (c *Cgroup) Procs() ([]int, error) { return c.procs(true, func(*member) bool { return true }) }
 
+// OwnProcs are the processes in the cgroup itself, sorted.
+func (c *Cgroup) OwnProcs() ([]int, error) { return c.procs(false, func(*member) bool { return true }) }
+
 // Everybody is Procs, and whether there are also processes that have no number here, as they are outside our pid namespace.
 func (c *Cgroup) Everybody() (pids []int, others bool, err error) {
 	pids, err = c.numbers(true, func(*member) bool { return true })
@@ -55,7 +58,7 @@ func (c *Cgroup) numbers(tree bool, from func(*member) bool) ([]int, error) {
 		}
 		var err error
 		if pids, err = readNumbers(pids, m.dir, true); err == nil && tree {
-			err = eachChild(m.dir, func(dir string) error {
+			err = eachChild(m.dir, c.isOthers, func(dir string) error {
 				pids, err = readNumbers(pids, dir, false)
 				return err
 			}, nil)
@@ -65,7 +68,11 @@ func (c *Cgroup) numbers(tree bool, from func(*member) bool) ([]int, error) {
 		}
 	}
 	slices.Sort(pids)
-	return slices.Compact(pids), nil
+	pids = slices.Compact(pids)
+	if c.only != nil {
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return !c.only(pid) })
+	}
+	return pids, nil
 }
 
 // readProcs appends the processes of dir that have a number here.
@@ -104,8 +111,8 @@ func readNumbers(pids []int, dir string, top bool) ([]int, error) {
 const longPath = 2048
 
 // eachChild calls before for every directory below dir, parents first, and after for them, children first; either may be
-// nil. The path that they are given is good until they return. What goes away meanwhile is passed over.
-func eachChild(dir string, before, after func(dir string) error) error {
+// nil. Directories that skip (or nil) selects are left out, with all below them. The path that they are given is good until they return. What goes away meanwhile is passed over.
+func eachChild(dir string, skip func(dir string) bool, before, after func(dir string) error) error {
 	children, err := childDirs(dir)
 	if err != nil || len(children) == 0 {
 		return err
@@ -123,12 +130,15 @@ func eachChild(dir string, before, after func(dir string) error) error {
 	}
 	for _, name := range children {
 		child := dir + "/" + name
+		if skip != nil && skip(child) {
+			continue
+		}
 		if before != nil {
 			if err := before(child); err != nil {
 				return err
 			}
 		}
-		if err := eachChild(child, before, after); err != nil {
+		if err := eachChild(child, skip, before, after); err != nil {
 			return err
 		}
 		if after != nil {

@@ -281,9 +281,6 @@ func (k *making) compile() (*plan.Plan, error) {
 			return nil, err
 		}
 	}
-	for _, ns := range k.spec.Linux.Namespaces {
-		c.PrivatePid = c.PrivatePid || ns.Type == specs.PIDNamespace && ns.Path == ""
-	}
 	return plan.Create(k.spec, opts, facts)
 }
 
@@ -384,6 +381,9 @@ func (c *container) socketAddress(name string) *unix.SockaddrUnix {
 func (k *making) born() error {
 	c := k.c
 	if err := c.identify(k.in.pid); err != nil {
+		return err
+	}
+	if err := c.writeJournal(); err != nil {
 		return err
 	}
 	c.Created = time.Now().UTC()

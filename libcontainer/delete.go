@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
@@ -62,29 +64,25 @@ func (c *container) held() bool {
 	return unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB) == unix.EWOULDBLOCK
 }
 
-// killHeld kills init without the lock: who holds that may be a start that waits for an init which somebody in its pid
-// namespace has stopped, and gets it back only by init's end.
+// killHeld kills the container's processes without the lock: who holds that may be a start that waits for an init which somebody
+// in its pid namespace has stopped, a mounts add whose stub the container has frozen with itself, or a create that waits for a
+// process that somebody has stopped. It gets the lock back only by their end.
 func (r *Runtime) killHeld(id string) {
 	c, err := r.open(id, false)
 	if err != nil {
-		r.killHeldEarly(id)
-		return
+		c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+		if c.readJournal() != nil {
+			return
+		}
 	}
-	if p, err := c.init().Open(); err == nil {
-		_ = sys.Signal(p, unix.SIGKILL)
-		p.Close()
-	}
-}
-
-// killHeldEarly is killHeld for a container that has no state yet: what create waits for, a process that somebody has
-// stopped for one, is in its cgroup. Create then takes back what it has made.
-func (r *Runtime) killHeldEarly(id string) {
-	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
-	if c.readJournal() != nil || len(c.Cgroups) == 0 {
-		return
+	if err := c.end(); err != nil {
+		r.Warn("%v", err)
 	}
 	if cg, err := c.cgroup(); err == nil {
-		_ = cg.Kill(unix.SIGKILL)
+		_ = cg.Locked(func(own *cgroups.Cgroup) error {
+			_, err := c.killIn(own)
+			return err
+		})
 	}
 }
 
@@ -101,20 +99,22 @@ func (c *container) delete(force bool) error {
 	return c.rt.remove(c)
 }
 
-// remove ends every process of a container and undoes what create made: cgroup, directory; then come poststop hooks.
+// remove ends every process of a container and undoes what create made: cgroup, directory; then come poststop hooks. If others are
+// in the cgroup, the error is a cgroups.LeftError and the container is removed all the same.
 func (r *Runtime) remove(c *container) error {
-	cg, err := c.cgroup()
-	if err != nil {
+	if _, err := c.cgroup(); err != nil {
 		return err
 	}
 	if err := c.end(); err != nil {
 		return err
 	}
-	if err := c.stopUnit(); err != nil {
+	if err := c.stopUnit(false); err != nil {
 		return err
 	}
-	if err := cg.Clear(); err != nil {
-		return err
+	left := c.removeCgroup()
+	var others *cgroups.LeftError
+	if left != nil && !errors.As(left, &others) {
+		return left
 	}
 	if err := c.rdt().Remove(); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (r *Runtime) remove(c *container) error {
 		return fmt.Errorf("remove container directory: %w", err)
 	}
 	c.poststop(spec)
-	return nil
+	return left
 }
 
 // end kills init and waits for its end. The kernel ends the rest of its pid namespace with it; what else is in the
@@ -153,21 +153,44 @@ func (c *container) end() error {
 	}
 	defer p.Close()
 	_ = sys.Signal(p, unix.SIGKILL)
-	if err := c.thaw(); err != nil {
+	frozen, err := c.frozen()
+	if err != nil {
 		return err
 	}
-	ended, err := sys.AwaitExit(p, killTimeout)
-	if err == nil && !ended {
-		// Another process of the cgroup holds it, such as a CRIU that has not let go of what it restores.
-		if err := c.recorded().Kill(unix.SIGKILL); err != nil {
+	wait := 20
+	if frozen {
+		wait = 0
+	}
+	for start := time.Now(); ; wait = min(2*wait+5, 200) {
+		if ended, err := sys.AwaitExit(p, wait); err != nil || ended {
 			return err
 		}
-		ended, err = sys.AwaitExit(p, 1000)
+		if time.Since(start) > endTimeout {
+			return fmt.Errorf("container init still running: process %d does not end", c.Pid)
+		}
+		if err := c.letEnd(); err != nil {
+			return err
+		}
 	}
-	if err != nil || !ended {
-		return errors.New("container init still running")
+}
+
+// endTimeout bounds the wait for the end of a killed init.
+const endTimeout = 4 * time.Second
+
+// letEnd thaws the container's cgroup and those that it has made below it: it may have frozen itself, and others of its
+// processes may do so again until they have ended. CRIU, which may hold what it restores, is killed.
+func (c *container) letEnd() error {
+	if c.isHelper() {
+		if p, err := c.helper.Open(); err == nil {
+			_ = sys.Signal(p, unix.SIGKILL)
+			p.Close()
+		}
 	}
-	return nil
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	return cg.Locked(func(own *cgroups.Cgroup) error { return own.Release() })
 }
 
 // poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.

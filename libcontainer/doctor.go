@@ -126,6 +126,9 @@ func (c *container) finding(why string, o DoctorOptions) *Finding {
 	f := &Finding{Kind: "container", Paths: []string{c.dir}, Why: why, Fix: "delete the container, and what its journal names"}
 	f.fix = func() error { return c.rt.remove(c) }
 	cg, err := c.cgroup()
+	if err == nil {
+		cg = cg.Own()
+	}
 	spare(f, cg, err, o)
 	return f
 }

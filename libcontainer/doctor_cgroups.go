@@ -131,25 +131,30 @@ func (m mark) why() string {
 func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorOptions) Finding {
 	f := Finding{Kind: "cgroup", Paths: dirs, Why: k.why(), Fix: "remove it"}
 	cg := cgroups.LoadDirs(host, dirs)
-	unit := k.scope(dirs)
+	c := &container{rt: r, dir: k.dir, state: state{Unit: k.scope(dirs)}, cg: cg}
+	cg.SetClaim(cgroups.Claim{Other: c.other, Lock: r.lockCgroups, IsOwn: func(text string) bool {
+		m, ok := parseMark(text, k.trusted)
+		return ok && m == k
+	}})
+	unit := c.Unit
 	f.fix = func() error {
 		if k.lives(r, dirs) {
 			return errors.New("it has come to life")
 		}
-		now := Finding{fix: cg.Clear}
-		if k.spare(&now, cg, o); now.fix == nil {
+		remove := func() error { return cg.Remove(c.killIn) }
+		now := Finding{fix: remove}
+		if k.spare(&now, cg.Own(), o); now.fix == nil {
 			return errors.New(now.Fix)
 		}
-		c := &container{rt: r, state: state{Unit: unit}, cg: cg}
-		if err := c.stopUnit(); err != nil {
+		if err := c.stopUnit(false); err != nil {
 			return err
 		}
-		return cg.Clear()
+		return remove()
 	}
 	if unit != "" {
 		f.Fix = "stop the unit " + unit + " and remove it"
 	}
-	k.spare(&f, cg, o)
+	k.spare(&f, cg.Own(), o)
 	return f
 }
 

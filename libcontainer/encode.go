@@ -34,6 +34,8 @@ func (s *state) fields() []plain.Field {
 		{Name: "mountNamespaceId", Value: &s.MountNamespaceID, OmitEmpty: true},
 		{Name: "mounts", Value: &s.Mounts, OmitEmpty: true},
 		{Name: "bootId", Value: &s.BootID, OmitEmpty: true},
+		{Name: "cgroupsTaken", Value: &s.Taken, OmitEmpty: true},
+		{Name: "cgroupMark", Value: &s.Mark, OmitEmpty: true},
 	}
 }
 
@@ -46,6 +48,16 @@ func (j *journal) fields() []plain.Field {
 		{Name: "rdtShared", Value: &j.RdtShared, OmitEmpty: true},
 		{Name: "bootId", Value: &j.BootID, OmitEmpty: true},
 		{Name: "pidNamespace", Value: &j.PidNamespace, OmitEmpty: true},
+		{Name: "cgroupsTaken", Value: &j.Taken, OmitEmpty: true},
+		{Name: "cgroupMark", Value: &j.Mark, OmitEmpty: true},
+		{Name: "privatePid", Value: &j.PrivatePid, OmitEmpty: true},
+		{Name: "restored", Value: &j.Restored, OmitEmpty: true},
+		{Name: "pid", Value: &j.Pid, OmitEmpty: true},
+		{Name: "startTime", Value: &j.StartTime, OmitEmpty: true},
+		{Name: "pidInode", Value: &j.PidInode, OmitEmpty: true},
+		{Name: "helperPid", Value: &j.HelperPid, OmitEmpty: true},
+		{Name: "helperStart", Value: &j.HelperStart, OmitEmpty: true},
+		{Name: "helperInode", Value: &j.HelperInode, OmitEmpty: true},
 	}
 }
 

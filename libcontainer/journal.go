@@ -11,7 +11,8 @@ import (
 )
 
 // A journal is what a container has outside its own directory. It is written before any of it is made, so that
-// delete finds everything no matter when create was killed.
+// delete finds everything no matter when create was killed; and again when cgroups have been taken and processes made, for
+// what was only intended may have become another container's.
 type journal struct {
 	Cgroups    map[string]string `json:"cgroups,omitempty"` // controller -> directory
 	Unit       string            `json:"systemdUnit,omitempty"`
@@ -21,10 +22,23 @@ type journal struct {
 	BootID     string            `json:"bootId,omitempty"`
 
 	PidNamespace uint64 `json:"pidNamespace,omitempty"` // inode of rt's own
+
+	Taken       map[string]string `json:"cgroupsTaken,omitempty"` // as in the state; cgroups.Missing and Existed before they are taken
+	Mark        string            `json:"cgroupMark,omitempty"`
+	PrivatePid  bool              `json:"privatePid,omitempty"`
+	Restored    bool              `json:"restored,omitempty"`
+	Pid         int               `json:"pid,omitempty"` // of init
+	StartTime   uint64            `json:"startTime,omitempty"`
+	PidInode    uint64            `json:"pidInode,omitempty"`
+	HelperPid   int               `json:"helperPid,omitempty"` // of CRIU
+	HelperStart uint64            `json:"helperStart,omitempty"`
+	HelperInode uint64            `json:"helperInode,omitempty"`
 }
 
 func (c *container) writeJournal() error {
-	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor, RdtShared: c.rdtShared, BootID: c.BootID, PidNamespace: c.PidNamespace}
+	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor, RdtShared: c.rdtShared, BootID: c.BootID, PidNamespace: c.PidNamespace,
+		Taken: c.Taken, Mark: c.Mark, PrivatePid: c.PrivatePid, Restored: c.restored, Pid: c.Pid, StartTime: c.StartTime, PidInode: c.PidInode,
+		HelperPid: c.helper.Pid, HelperStart: c.helper.Start, HelperInode: c.helper.Inode}
 	if c.RdtOwn {
 		j.RdtGroup = c.RdtGroup
 	}
@@ -45,7 +59,9 @@ func (c *container) readJournal() error {
 		return nil
 	}
 	c.Cgroups, c.Unit, c.RdtMonitor, c.rdtShared, c.BootID = j.Cgroups, j.Unit, j.RdtMonitor, j.RdtShared, j.BootID
-	c.PidNamespace = j.PidNamespace
+	c.PidNamespace, c.Taken, c.Mark, c.PrivatePid, c.restored, c.early = j.PidNamespace, j.Taken, j.Mark, j.PrivatePid, j.Restored, true
+	c.Pid, c.StartTime, c.PidInode = max(0, j.Pid), j.StartTime, j.PidInode
+	c.helper = sys.Process{Pid: j.HelperPid, Start: j.HelperStart, Inode: j.HelperInode}
 	c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
 	return c.checkBoot()
 }

@@ -43,10 +43,22 @@ func realCgroup(t *testing.T, name string) *cgroups.Cgroup {
 	return cg
 }
 
+// taken is what Create has recorded of a cgroup.
+func taken(cg *cgroups.Cgroup) map[string]string {
+	inodes := map[string]string{}
+	for name, dir := range cg.Paths() {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) == nil {
+			inodes[name] = strconv.FormatUint(st.Ino, 10)
+		}
+	}
+	return inodes
+}
+
 // early puts what a create leaves that is killed before it has a state.
 func early(t *testing.T, r *Runtime, cg *cgroups.Cgroup) *container {
 	t.Helper()
-	c := &container{rt: r, dir: place(t, r, "c", map[string]string{configFile: "{"}), state: state{ID: "c", Cgroups: cg.Paths()}}
+	c := &container{rt: r, dir: place(t, r, "c", map[string]string{configFile: "{"}), state: state{ID: "c", Cgroups: cg.Paths(), Taken: taken(cg)}}
 	if err := c.writeJournal(); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +127,7 @@ func TestDeleteStopped(t *testing.T) {
 	config := fmt.Sprintf(`{"ociVersion":"1.2.0","hooks":{"poststop":[
 		{"path":"/bin/false"},{"path":"/bin/sh","args":["sh","-c","cat > %s"],"env":["PATH=/bin:/usr/bin"]}]}}`, seen)
 	dir := place(t, r, "c", map[string]string{configFile: config})
-	c := &container{rt: r, dir: dir, state: state{OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1, Bundle: "/b", Cgroups: cg.Paths()}}
+	c := &container{rt: r, dir: dir, state: state{OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1, Bundle: "/b", Cgroups: cg.Paths(), Taken: taken(cg)}}
 	if err := c.save(); err != nil {
 		t.Fatal(err)
 	}

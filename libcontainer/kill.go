@@ -36,7 +36,44 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 			return err
 		}
 	}
-	return cg.Kill(sig)
+	inside, ended, err := c.inside()
+	if err != nil || ended {
+		return err
+	}
+	return cg.Locked(func(own *cgroups.Cgroup) error {
+		if inside != nil {
+			own = own.Only(inside)
+		}
+		return own.Kill(sig)
+	})
+}
+
+// inside selects the processes of a container with a pid namespace of its own; nil for one without, to which all in its cgroup
+// belong. ended: there are none.
+func (c *container) inside() (selected func(pid int) bool, ended bool, err error) {
+	if !c.PrivatePid {
+		return nil, false, nil
+	}
+	p, err := c.init().Open()
+	if errors.Is(err, unix.ESRCH) {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer p.Close()
+	var st unix.Stat_t
+	err = unix.Stat(fmt.Sprintf("/proc/%d/ns/pid", c.Pid), &st)
+	if err == nil {
+		ended, err = sys.AwaitExit(p, 0)
+	}
+	switch {
+	case err == unix.EACCES: // a user's rt may not look at a process that is not dumpable
+		return nil, false, nil
+	case err != nil && err != unix.ENOENT && err != unix.ESRCH:
+		return nil, false, err
+	}
+	return func(pid int) bool { return inPidNamespace(pid, st.Ino) }, ended || err != nil, nil
 }
 
 // signal reaches init through a pidfd, so that a pid that was used again is never hit.
@@ -60,8 +97,12 @@ func (c *container) signal(sig unix.Signal) error {
 	}
 	// So that `kill ID KILL` and then `delete ID` works as it reads; a process that takes longer is nobody's error. A pause
 	// that comes between would keep it from its end until somebody resumes the container.
-	for range 4 {
-		if err := c.thaw(); err != nil {
+	for i := range 4 {
+		frozen, err := c.frozen()
+		if err == nil && (frozen || i > 0) {
+			err = c.letEnd()
+		}
+		if err != nil {
 			return err
 		}
 		if ended, err := sys.AwaitExit(p, 25); ended || err != nil {
@@ -69,18 +110,6 @@ func (c *container) signal(sig unix.Signal) error {
 		}
 	}
 	return nil
-}
-
-// thaw: a process in a frozen v1 cgroup does not die before it is thawed.
-func (c *container) thaw() error {
-	cg, err := c.cgroup()
-	if err != nil {
-		return err
-	}
-	if frozen, err := cg.Frozen(); err != nil || !frozen {
-		return err
-	}
-	return cg.Thaw()
 }
 
 // Pause freezes every process of a container.

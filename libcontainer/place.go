@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -210,12 +212,18 @@ func (k *making) useCgroup(cg *cgroups.Cgroup) error {
 
 // setCgroup makes cg the container's, on disk first.
 func (k *making) setCgroup(cg *cgroups.Cgroup) error {
-	cg.SetMark(k.c.mark())
-	k.c.cg, k.c.Cgroups = cg, cg.Paths()
-	return k.c.writeJournal()
+	c := k.c
+	c.cg, c.Cgroups, c.Taken, c.Mark = cg, cg.Paths(), cg.Intended(), c.mark()
+	c.PrivatePid = makesPidNamespace(k.spec)
+	c.setClaim(cg)
+	return c.writeJournal()
 }
 
-func (k *making) removeCgroup() { k.undone(k.c.cg.Destroy()) }
+func makesPidNamespace(spec *specs.Spec) bool {
+	return slices.ContainsFunc(spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.PIDNamespace && ns.Path == "" })
+}
+
+func (k *making) removeCgroup() { k.undone(k.c.removeCgroup()) }
 
 // removed is removeCgroup for a create that may go on without: not if it failed, for no other place may take that of this
 // one in the journal then.

@@ -89,6 +89,7 @@ func (r *Runtime) restore(id string, k *making, o RestoreOptions) error {
 		return err
 	}
 	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	k.c.restored = true
 	k.startAnchor(0)
 	err := k.prepare()
 	if err == nil && k.sure() {
@@ -329,7 +330,7 @@ func enterCopy(rootfs, at string) error {
 
 // moveCriu moves CRIU into the container's cgroup, where what it restores is born, and names the cgroup as the root of those
 // that it makes.
-func (k *making) moveCriu(t *talk) error {
+func (k *making) moveCriu(t *talk) (err error) {
 	c := k.c
 	if err := c.rdt().Join(t.Pid); err != nil {
 		return err
@@ -339,6 +340,12 @@ func (k *making) moveCriu(t *talk) error {
 	}
 	if k.outside {
 		return hint.With(errors.New("rt may move no process into the container's cgroup"), "run rt as root, or in a cgroup that is delegated")
+	}
+	if c.helper, err = sys.Identify(t.Pid); err != nil {
+		return err
+	}
+	if err := c.writeJournal(); err != nil {
+		return err
 	}
 	if err := c.cg.JoinAll(t.Pid); err != nil {
 		return err
@@ -410,7 +417,15 @@ func (k *making) takeMaster(fd int) error {
 
 // furnish does for new namespaces what create does: CRIU has made them and restored nothing that needs what is in them.
 func (k *making) furnish(pid int) error {
-	k.c.Pid = pid
+	if !sys.OwnChild(pid) {
+		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
+	}
+	if err := k.c.identify(pid); err != nil {
+		return err
+	}
+	if err := k.c.writeJournal(); err != nil {
+		return err
+	}
 	k.endAnchor()
 	if namespacePath(k.spec.Linux, specs.NetworkNamespace) == "" && hasNamespace(k.spec.Linux, specs.NetworkNamespace) {
 		if err := netdev.LoopbackUp("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
@@ -454,6 +469,6 @@ func (k *making) killAll() {
 		_, _ = sys.Wait(pid)
 	}
 	if len(k.c.Cgroups) > 0 {
-		k.undone(k.c.cg.Clear())
+		k.undone(k.c.removeCgroup())
 	}
 }

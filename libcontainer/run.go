@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/console"
 
@@ -77,7 +78,11 @@ func becomeSubreaper() error {
 
 func (r *Runtime) ended(c *container, o RunOptions, status int) (int, error) {
 	if !o.Keep {
-		if err := r.removeOwn(c); err != nil {
+		err := r.removeOwn(c)
+		var others *cgroups.LeftError
+		if errors.As(err, &others) { // the container is gone, and how its program has ended is known
+			r.Warn("%v", err)
+		} else if err != nil {
 			return -1, err
 		}
 	}

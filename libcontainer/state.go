@@ -60,6 +60,9 @@ type state struct {
 	MountNamespaceID uint64            `json:"mountNamespaceId,omitempty"` // the kernel's, which is never used again
 	Mounts           map[string]string `json:"mounts,omitempty"`           // ids of the mounts at a destination, in the order in which they were made; none: not known
 	BootID           string            `json:"bootId,omitempty"`           // of the boot that pid, cgroups and unit are of
+
+	Taken map[string]string `json:"cgroupsTaken,omitempty"` // cgroups.Claim.Taken
+	Mark  string            `json:"cgroupMark,omitempty"`   // cgroups.Claim.Mark
 }
 
 // A container is one that exists on disk.
@@ -70,8 +73,11 @@ type container struct {
 	rt   *Runtime
 	cg   *cgroups.Cgroup
 
-	gone      bool   // with an earlier boot of the machine
-	rdtShared string // class of service that create makes for others, too, while it is under way
+	gone      bool        // with an earlier boot of the machine
+	early     bool        // there is no state: what is known is from the journal
+	restored  bool        // with early: CRIU was to make its processes
+	helper    sys.Process // CRIU while it restores: the one process of rt's in the cgroup that does not end with rt
+	rdtShared string      // class of service that create makes for others, too, while it is under way
 }
 
 func (r *Runtime) dir(id string) string { return filepath.Join(r.Root, id) }
@@ -198,6 +204,7 @@ func (c *container) cgroup() (*cgroups.Cgroup, error) {
 			return nil, err
 		}
 		c.cg = cgroups.Load(host, c.Cgroups)
+		c.setClaim(c.cg)
 	}
 	return c.cg, nil
 }
@@ -242,7 +249,8 @@ func (c *container) checkBoot() error {
 	if now := c.rt.bootID(); now == "" || c.BootID == now {
 		return nil
 	}
-	c.Pid, c.StartTime, c.PidInode, c.Cgroups, c.Unit = 0, 0, 0, nil, ""
+	c.Pid, c.StartTime, c.PidInode, c.Cgroups, c.Unit, c.Taken, c.Mark = 0, 0, 0, nil, "", nil, ""
+	c.helper = sys.Process{}
 	c.setRdt(intelrdt.Group{})
 	c.rdtShared, c.gone = "", true
 	return nil

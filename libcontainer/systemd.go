@@ -13,7 +13,6 @@ import (
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // With --systemd-cgroup the container's cgroup is that of a systemd unit. Only what makes, changes or removes the unit
@@ -153,7 +152,7 @@ func (k *making) removeUnit() {
 	if !k.started {
 		return
 	}
-	k.undone(k.c.stopUnit())
+	k.undone(k.c.stopUnit(true))
 	k.removeCgroup()
 }
 
@@ -233,8 +232,9 @@ func (c *container) present(r *specs.LinuxResources) []cgroups.Setting {
 	return settings
 }
 
-// stopUnit ends the container's unit: what is left in it is killed, and systemd forgets it.
-func (c *container) stopUnit() error {
+// stopUnit ends the container's unit: what is left in it is killed, and systemd forgets it. started: it is certain that rt has
+// started it. Else its cgroup tells: a scope ends with its last process, and another one of that name is not the container's.
+func (c *container) stopUnit(started bool) error {
 	if c.Unit == "" {
 		return nil
 	}
@@ -242,9 +242,22 @@ func (c *container) stopUnit() error {
 	if err != nil {
 		return err
 	}
-	if cg.Exists() {
-		if err := cg.Kill(unix.SIGKILL); err != nil {
+	there := cg.Exists()
+	if there {
+		ours := started
+		err := cg.Locked(func(own *cgroups.Cgroup) error {
+			ours = ours || own.IsUnit()
+			if !own.Exists() {
+				return nil
+			}
+			_, err := c.killIn(own)
 			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !ours && !(c.early && !cg.IsTaken() && isEmpty(cg)) {
+			return nil
 		}
 	}
 	m, err := systemd.Connect(usersManager())
@@ -255,5 +268,14 @@ func (c *container) stopUnit() error {
 		return nil
 	}
 	defer m.Close()
+	if !there {
+		return m.Forget(c.Unit)
+	}
 	return m.Stop(c.Unit)
+}
+
+// isEmpty: create was killed before it knew that systemd has started the unit. One that is in use is another's.
+func isEmpty(cg *cgroups.Cgroup) bool {
+	pids, others, err := cg.Everybody()
+	return err == nil && len(pids) == 0 && !others
 }

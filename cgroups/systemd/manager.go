@@ -318,6 +318,15 @@ func (m *Manager) forget(unit string) error {
 	return fmt.Errorf("stop unit %s: systemd does not let it go", unit)
 }
 
+// Forget takes the failure from a unit whose processes have ended. A unit of this name that is up is another's.
+func (m *Manager) Forget(unit string) error {
+	state, err := m.text(get(objectPath(unit), unitType, "ActiveState"))
+	if err != nil || state != "failed" {
+		return nil
+	}
+	return m.forget(unit)
+}
+
 // Set changes properties of a unit until it ends.
 func (m *Manager) Set(unit string, properties []Property) error {
 	_, err := m.call(ask("SetUnitProperties", dbus.String(unit), dbus.Bool(true), array(properties)))

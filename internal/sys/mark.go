@@ -1,6 +1,10 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // A mark says whose a directory of a kernel's file system is, on the directory itself: an extended attribute, which ends
 // with the directory and outlives everything that is kept elsewhere. Names that begin with trusted. are for those alone
@@ -17,6 +21,9 @@ func SetMark(dir, text string) {
 		_ = unix.Lsetxattr(dir, userMark, []byte(text), 0)
 	}
 }
+
+// MarksAreTrusted says whether the marks of this process are such as a container cannot write.
+func MarksAreTrusted() bool { return os.Geteuid() == 0 && InFirstUserNamespace() }
 
 // Mark reads the mark of a directory, "" if there is none. trusted: only who has CAP_SYS_ADMIN on the host can have
 // written it.

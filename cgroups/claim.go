@@ -1,0 +1,259 @@
+package cgroups
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Claim tells a container's cgroup from what others have there: two containers may name one cgroup, or one below the
+// other's, and a directory that was removed may have been made again.
+type Claim struct {
+	// Mark is what Create and Adopt write on the directories (sys.SetMark).
+	Mark string
+	// Taken has, for each controller as in Paths, how far the directory is the container's: Missing or Existed, or the inode of
+	// one that was taken. nil: it was not recorded, and the mark alone decides.
+	Taken map[string]string
+	// IsOwn says whether a mark is the container's. nil: it equals Mark.
+	IsOwn func(mark string) bool
+	// Other says which other container a mark on a directory with this inode names, "" if there is none; lives: it runs, or
+	// is being made. nil: there are no others.
+	Other func(mark string, trusted bool, inode uint64) (name string, lives bool)
+	// Lock keeps other runtimes from taking a cgroup. nil: there are no others.
+	Lock func() (unlock func(), err error)
+	// Record is called by Create and Adopt, under the lock, with the new Taken, before a process of the container is there.
+	Record func(taken map[string]string) error
+}
+
+// States of a directory that was not taken.
+const (
+	Missing = "missing" // was not there before Create
+	Existed = "existed" // was there
+)
+
+// SetClaim sets what tells the cgroup from what others have there.
+func (c *Cgroup) SetClaim(claim Claim) { c.claim = claim }
+
+// Intended is Claim.Taken before Create: whether each directory is there.
+func (c *Cgroup) Intended() map[string]string {
+	return c.eachName(func(m *member) string {
+		if exists(m.dir) {
+			return Existed
+		}
+		return Missing
+	})
+}
+
+func (c *Cgroup) inodes() map[string]string {
+	return c.eachName(func(m *member) string { return strconv.FormatUint(inode(m.dir), 10) })
+}
+
+func (c *Cgroup) eachName(value func(*member) string) map[string]string {
+	all := make(map[string]string, len(c.members))
+	for i := range c.members {
+		m := &c.members[i]
+		text := value(m)
+		for _, name := range m.names() {
+			all[name] = text
+		}
+	}
+	return all
+}
+
+// names are the member's keys in Paths.
+func (m *member) names() []string {
+	if m.v2 {
+		return []string{""}
+	}
+	return m.controllers
+}
+
+// inode is 0 if there is none. A cgroup's is not used again before the machine is restarted, for 64-bit kernels count them up.
+func inode(dir string) uint64 {
+	var st unix.Stat_t
+	if unix.Lstat(dir, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+func (k *Claim) lock() (unlock func(), err error) {
+	if k.Lock == nil {
+		return func() {}, nil
+	}
+	return k.Lock()
+}
+
+func (k *Claim) isOwn(mark string) bool {
+	if k.IsOwn != nil {
+		return k.IsOwn(mark)
+	}
+	return mark == k.Mark
+}
+
+// other is the container that a directory's mark names, if it is another one.
+func (k *Claim) other(dir string) (name string, lives bool) {
+	if k.Other == nil {
+		return "", false
+	}
+	mark, trusted := sys.Mark(dir)
+	if mark == "" || k.isOwn(mark) {
+		return "", false
+	}
+	return k.Other(mark, trusted, inode(dir))
+}
+
+// A hold is what a container has of a directory.
+type hold int
+
+const (
+	noHold   hold = iota // it is gone, or another one has its name
+	intended             // it is removed if nobody is in it
+	lost                 // another container has taken it over
+	full                 // it is the container's
+)
+
+// hold: a mark counts against the record only if a container cannot have written it (trusted), or if its container's record
+// names the directory.
+func (c *Cgroup) hold(m *member) hold {
+	is := inode(m.dir)
+	if is == 0 {
+		return noHold
+	}
+	recorded := c.claim.Taken[m.names()[0]]
+	switch recorded {
+	case Existed:
+		return noHold
+	case Missing:
+		if _, lives := c.claim.other(m.dir); lives {
+			return noHold
+		}
+		return intended
+	case strconv.FormatUint(is, 10):
+	case "":
+		if c.claim.Taken != nil {
+			return noHold
+		}
+	default:
+		return noHold
+	}
+	mark, trusted := sys.Mark(m.dir)
+	switch {
+	case mark != "" && c.claim.isOwn(mark):
+		return full
+	case mark == "" && recorded != "", mark == "" && !sys.MarksAreTrusted():
+		return full
+	case mark == "":
+		return intended
+	case trusted:
+		return lost
+	}
+	if name, _ := c.claim.other(m.dir); name != "" {
+		return lost
+	}
+	return full
+}
+
+// Own is the part of the cgroup that is still the container's, without the cgroups of other containers below it. What it does
+// is certain only while Locked keeps others away.
+func (c *Cgroup) Own() *Cgroup {
+	own := &Cgroup{host: c.host, claim: c.claim, guarded: true}
+	for _, m := range c.members {
+		if c.hold(&m) == full {
+			own.members = append(own.members, m)
+		}
+	}
+	return own
+}
+
+// IsUnit says whether the directory that systemd keeps the unit's processes in is part of the cgroup.
+func (c *Cgroup) IsUnit() bool {
+	return c.memberOf("name=systemd") != nil || c.memberOf("") != nil && c.v1Count() == 0
+}
+
+// IsTaken says whether the record has the inodes of the directories: Create or Adopt came that far.
+func (c *Cgroup) IsTaken() bool {
+	for _, taken := range c.claim.Taken {
+		if taken != Missing && taken != Existed {
+			return true
+		}
+	}
+	return false
+}
+
+// Only is the cgroup with those processes alone that a function selects.
+func (c *Cgroup) Only(selected func(pid int) bool) *Cgroup {
+	one := *c
+	one.only = selected
+	return &one
+}
+
+// Locked calls f with the part that is the container's, and lets no other runtime take a cgroup meanwhile.
+func (c *Cgroup) Locked(f func(own *Cgroup) error) error {
+	unlock, err := c.claim.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f(c.Own())
+}
+
+// isOthers says whether a directory below the cgroup's is that of another container.
+func (c *Cgroup) isOthers(dir string) bool {
+	if !c.guarded {
+		return false
+	}
+	name, _ := c.claim.other(dir)
+	return name != ""
+}
+
+// Shared says whether other containers have cgroups below this one.
+func (c *Cgroup) Shared() bool {
+	found := errors.New("found")
+	for _, m := range c.members {
+		err := eachChild(m.dir, nil, func(dir string) error {
+			if c.isOthers(dir) {
+				return found
+			}
+			return nil
+		}, nil)
+		if err == found {
+			return true
+		}
+	}
+	return false
+}
+
+// checkFree refuses a directory that another container has taken, and has no process in yet.
+func (c *Cgroup) checkFree() error {
+	for _, m := range c.members {
+		if name, lives := c.claim.other(m.dir); lives {
+			return fmt.Errorf("container's cgroup is not empty: %s is that of container %s", m.dir, name)
+		}
+	}
+	return nil
+}
+
+// A LeftError is about directories of a container's cgroup that hold processes of others, or cgroups. The words are runc's.
+type LeftError struct {
+	Paths map[string]string // as in Cgroup.Paths
+}
+
+func (e *LeftError) Error() string {
+	text := "Failed to remove paths: map["
+	for i, name := range slices.Sorted(maps.Keys(e.Paths)) {
+		if i > 0 {
+			text += " "
+		}
+		text += name + ":" + e.Paths[name]
+	}
+	return text + "]"
+}
+
+func (e *LeftError) Unwrap() error { return unix.EBUSY }

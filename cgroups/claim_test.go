@@ -1,0 +1,90 @@
+package cgroups
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestForgedMark: a mark that a container can write does not take a cgroup from its owner, unless the container that it names
+// has the directory's inode in its record; a trusted mark does.
+func TestForgedMark(t *testing.T) {
+	c, err := New(liveHost(t), "/rt-test-mark-"+strconv.Itoa(os.Getpid()), "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.members = slices.DeleteFunc(c.members, func(m member) bool { return !m.v2 })
+	if len(c.members) == 0 {
+		t.Skip("no v2 hierarchy, and v1 has no user. attributes")
+	}
+	if _, err := c.take(0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Destroy() })
+	dir := c.members[0].dir
+	named := "" // whom the mark names, if its record has the inode
+	c.SetClaim(Claim{Mark: "own", Taken: c.inodes(), Other: func(mark string, trusted bool, is uint64) (string, bool) {
+		if is != inode(dir) || mark != "other" {
+			t.Errorf("asked for %q, inode %d", mark, is)
+		}
+		return named, false
+	}})
+	for _, try := range []struct {
+		attr, text, named string
+		want              hold
+	}{
+		{"user.rt.container", "other", "", full},
+		{"user.rt.container", "other", "other", lost},
+		{"user.rt.container", "own", "", full},
+		{"trusted.rt.container", "other", "", lost},
+		{"trusted.rt.container", "own", "", full},
+	} {
+		if err := unix.Setxattr(dir, try.attr, []byte(try.text), 0); err != nil {
+			t.Fatal(err)
+		}
+		named = try.named
+		if got := c.hold(&c.members[0]); got != try.want {
+			t.Errorf("%s=%s, named %q: got %d, want %d", try.attr, try.text, try.named, got, try.want)
+		}
+	}
+	c.claim.Taken[""] = "1"
+	if got := c.hold(&c.members[0]); got != noHold {
+		t.Errorf("another inode: got %d, want %d", got, noHold)
+	}
+}
+
+// TestIntendedIsNotTaken: a directory that was there before is left, one that was not is removed if it is empty.
+func TestIntendedIsNotTaken(t *testing.T) {
+	for _, state := range []string{Missing, Existed} {
+		c, err := New(liveHost(t), "/rt-test-intended-"+strconv.Itoa(os.Getpid()), "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.take(0); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Destroy() })
+		taken := c.Intended()
+		for name := range taken {
+			taken[name] = state
+		}
+		c.SetClaim(Claim{Taken: taken})
+		err = c.Remove(func(*Cgroup) (bool, error) { return false, errors.New("asked to kill") })
+		if err != nil || c.Exists() != (state == Existed) {
+			t.Errorf("%s: %v, exists: %v", state, err, c.Exists())
+		}
+	}
+}
+
+// TestLeftErrorWords: the words are runc's, in the order of its maps.
+func TestLeftErrorWords(t *testing.T) {
+	err := &LeftError{map[string]string{"pids": "/p/x", "": "/u/x"}}
+	if got := err.Error(); got != "Failed to remove paths: map[:/u/x pids:/p/x]" || !errors.Is(err, unix.EBUSY) || strings.Contains(got, "\n") {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,223 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"rt/cgroups"
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// What of a cgroup is a container's own. Others may have put processes there, or cgroups below it; another container may
+// have the same path; a directory of this name may have been made again. None of that is killed or removed.
+
+// setClaim tells the cgroup what is the container's.
+func (c *container) setClaim(cg *cgroups.Cgroup) {
+	claim := cgroups.Claim{Mark: c.Mark, Taken: c.Taken, Other: c.other, Lock: c.rt.lockCgroups, Record: c.recordTaken}
+	if c.Taken == nil { // an older rt's
+		claim.IsOwn = func(text string) bool {
+			m, ok := parseMark(text, false)
+			return ok && m.dir == c.dir && m.unit == c.Unit
+		}
+	}
+	cg.SetClaim(claim)
+}
+
+// recordTaken writes down which directories have become the container's.
+func (c *container) recordTaken(taken map[string]string) error {
+	c.Taken = taken
+	return c.writeJournal()
+}
+
+// other implements cgroups.Claim.
+func (c *container) other(text string, trusted bool, inode uint64) (name string, lives bool) {
+	m, ok := parseMark(text, trusted)
+	if !ok || !trusted && os.Geteuid() == 0 { // a user's, who may write what he likes
+		return "", false
+	}
+	if m.foreign() && (m.mounts() == 0 || inUse(m.mounts())) {
+		return m.dir, trusted // its record is not to be seen here
+	}
+	return m.container(c.rt, inode)
+}
+
+// container is the directory of the mark's container, if that exists. lives: it runs, or is being made, or that cannot be
+// told. A mark that is not trusted counts only if the container's record names the cgroup's inode.
+func (m mark) container(r *Runtime, inode uint64) (dir string, lives bool) {
+	c := &container{dir: m.dir, rt: r, state: state{ID: filepath.Base(m.dir)}}
+	err := c.load()
+	if errors.Is(err, ErrNotExist) {
+		if _, err := os.Lstat(m.dir); errors.Is(err, fs.ErrNotExist) {
+			return "", false
+		}
+		if err = c.readJournal(); err == nil {
+			return m.ifNamed(c, inode, c.held())
+		}
+	}
+	if err != nil {
+		return m.ifNamed(c, inode, true)
+	}
+	if c.gone {
+		return "", false
+	}
+	alive, err := c.alive()
+	return m.ifNamed(c, inode, alive || err != nil || !ourPids(c.PidNamespace))
+}
+
+func (m mark) ifNamed(c *container, inode uint64, lives bool) (string, bool) {
+	if m.trusted {
+		return m.dir, lives
+	}
+	for _, taken := range c.Taken {
+		if taken == strconv.FormatUint(inode, 10) {
+			return m.dir, lives
+		}
+	}
+	return "", false
+}
+
+// lockTimeout bounds the wait for the lock on all cgroups, which is held for some milliseconds.
+const lockTimeout = 4 * time.Second
+
+// lockCgroups keeps every other rt of this user from taking a cgroup, whatever its --root is: so that a cgroup is not given to
+// two containers, and not removed by one when another has just taken it. The lock is a file that containers and other users
+// cannot open, for a lock on the cgroup's directory could be taken by whoever sees it.
+func (r *Runtime) lockCgroups() (unlock func(), err error) {
+	f, err := r.openLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock cgroups: %w", err)
+	}
+	if err := sys.Lock(f, lockTimeout); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock cgroups: %s: %w", f.Name(), err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// openLock opens the lock in the first directory that this user can have.
+func (r *Runtime) openLock() (*os.File, error) {
+	for _, parent := range lockParents() {
+		dir := parent + "/rt.lock"
+		if !sys.MakeOwnDir(dir) {
+			continue
+		}
+		f, err := sys.OpenLock(dir + "/cgroups")
+		if err == nil || !mayNotMake(err) {
+			return f, err
+		}
+	}
+	return sys.Open(r.Root, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+func lockParents() []string {
+	if os.Geteuid() == 0 && sys.InFirstUserNamespace() {
+		return []string{"/run"}
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return []string{dir}
+	}
+	return []string{"/run/user/" + strconv.Itoa(os.Geteuid())}
+}
+
+// removeCgroup removes the container's cgroup, and kills those of its processes that are still there.
+func (c *container) removeCgroup() error {
+	cg, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	if c.Taken == nil && len(c.Cgroups) > 0 && cg.Exists() {
+		c.rt.Warn("an older rt has made container %s: of its cgroups, those with its mark are taken for its own", c.ID)
+	}
+	return cg.Remove(c.killIn)
+}
+
+// killIn kills the container's processes in a cgroup of its own. ending: the cgroup may be free soon. Init must have been
+// killed: with a pid namespace of its own, all that was in there ends with it.
+func (c *container) killIn(own *cgroups.Cgroup) (ending bool, err error) {
+	pids, others, err := own.Everybody()
+	if err != nil {
+		return false, err
+	}
+	if len(pids) == 0 && !others {
+		return !own.Shared(), nil // the last one is about to leave
+	}
+	if c.PrivatePid {
+		selected, err := c.leftOf(own)
+		if err != nil {
+			return false, err
+		}
+		mine := own.Only(selected)
+		if list, err := mine.Procs(); err != nil || len(list) == 0 {
+			return anyStub(pids), errors.Join(err, own.Release())
+		}
+		return true, errors.Join(mine.Kill(unix.SIGKILL), own.Release())
+	}
+	return len(pids) > 0, errors.Join(own.Kill(unix.SIGKILL), own.Release())
+}
+
+// leftOf selects what may be left of a container whose pid namespace has ended with its init: CRIU, and children of rt's that it
+// has made; and of a create that was killed before it could write down which process is init, that process. It is in the cgroup itself, in another pid namespace,
+// and still the stub, or being restored.
+func (c *container) leftOf(own *cgroups.Cgroup) (func(pid int) bool, error) {
+	top, err := own.OwnProcs()
+	if err != nil {
+		return nil, err
+	}
+	unknown := map[int]bool{}
+	for _, pid := range top {
+		unknown[pid] = sys.OwnChild(pid) ||
+			c.Pid == 0 && (c.restored || isStub(pid)) && !ourPids(pidNamespaceOf(pid))
+	}
+	return func(pid int) bool { return unknown[pid] || pid == c.helper.Pid && c.isHelper() }, nil
+}
+
+func (c *container) isHelper() bool {
+	alive, err := c.helper.Alive()
+	return alive && err == nil && ourPids(c.PidNamespace)
+}
+
+// anyStub: a stub that has lost its rt ends by itself.
+func anyStub(pids []int) bool {
+	for _, pid := range pids {
+		if isStub(pid) {
+			return true
+		}
+	}
+	return false
+}
+
+// pidNamespaceOf is the inode of a process's pid namespace; rt's own if it cannot be told.
+func pidNamespaceOf(pid int) uint64 {
+	var st unix.Stat_t
+	if unix.Stat("/proc/"+strconv.Itoa(pid)+"/ns/pid", &st) != nil {
+		return pidNamespace()
+	}
+	return st.Ino
+}
+
+// inPidNamespace says whether a process is in a pid namespace, or in one below it.
+func inPidNamespace(pid int, ns uint64) bool {
+	f, err := sys.OpenNamespace("/proc/" + strconv.Itoa(pid) + "/ns/pid")
+	for err == nil {
+		defer f.Close()
+		var st unix.Stat_t
+		if unix.Fstat(int(f.Fd()), &st) != nil {
+			return false
+		}
+		if st.Ino == ns {
+			return true
+		}
+		var up int
+		if up, err = unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_PARENT); err == nil {
+			f = os.NewFile(uintptr(up), "pid namespace")
+		}
+	}
+	return false
+}
