@@ -92,6 +92,46 @@ func TestForgedDevice(t *testing.T) {
 	}
 }
 
+// TestBackKilled: a Back that was killed has left a device on the host under its passing name. The next one finishes; a device
+// of another origin with such a name is left alone.
+func TestBackKilled(t *testing.T) {
+	path := namespaces(t)
+	m, err := prepare(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, own := range []bool{true, false} {
+		add(t, m.here, "one")
+		var r *Record
+		moved, err := Move(map[string]specs.LinuxNetDevice{"one": {}}, path, true, func(noted *Record) error { r = noted; r.Path = path; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := moved.devices[0]
+		passing := passingName(d.was.index)
+		if own {
+			if _, err := moved.fetch(d, d.now); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			remove(m.inside, "one")
+			add(t, m.here, passing)
+		}
+		moved.Close()
+		if err := r.Back(); err != nil {
+			t.Error(err)
+		}
+		for name, want := range map[string]bool{"one": own, passing: !own} {
+			if has, err := m.here.has(name); has != want || err != nil {
+				t.Errorf("own %v: %s is there: %v, want %v, %v", own, name, has, want, err)
+			}
+		}
+		remove(m.here, "one")
+		remove(m.here, passing)
+	}
+}
+
 func TestOnlyStay(t *testing.T) {
 	stays := fmt.Errorf("more: %w", &StaysError{"one", "", errOther})
 	for err, want := range map[error]bool{

@@ -87,6 +87,7 @@ type device struct {
 	name      string // on the host
 	was, now  link
 	addresses []address
+	home      bool // it has come to the host, under its passing name
 }
 
 // Move moves the devices into the network namespace at path, in the order of their names. Close the result, after Back if it,
@@ -227,21 +228,11 @@ func (m *Moved) Back() error {
 }
 
 func (m *Moved) back(d device) error {
-	index := d.now.index
-	if index == 0 { // it could not be looked at when it had arrived
-		l, err := m.inside.link(d.now.name)
-		if err != nil {
+	l, err := d.now, error(nil)
+	if !d.home {
+		if l, err = m.retrieve(d); err != nil {
 			return err
 		}
-		index = l.index
-	}
-	now, err := m.ours(d, index)
-	if err != nil {
-		return m.stays(d, err)
-	}
-	l, err := m.fetch(d, now)
-	if err != nil {
-		return err
 	}
 	if err := m.here.rename(l.index, d.name); err != nil {
 		return fmt.Errorf("rename it from %s: %w", l.name, err)
@@ -253,6 +244,23 @@ func (m *Moved) back(d device) error {
 		return m.here.up(l.index)
 	}
 	return nil
+}
+
+// retrieve looks for a device in the container's namespace and moves it to the host.
+func (m *Moved) retrieve(d device) (link, error) {
+	index := d.now.index
+	if index == 0 { // it could not be looked at when it had arrived
+		l, err := m.inside.link(d.now.name)
+		if err != nil {
+			return l, err
+		}
+		index = l.index
+	}
+	now, err := m.ours(d, index)
+	if err != nil {
+		return now, m.stays(d, err)
+	}
+	return m.fetch(d, now)
 }
 
 // fetch moves a device to the host under a passing name, down and without addresses, and looks at it again: between the first

@@ -177,12 +177,15 @@ func (m *Moved) find(n *Noted, home bool) error {
 		if there, err := m.here.has(n.Name); err != nil || there {
 			return err
 		}
+		if done, err := m.arrived(n); done || err != nil {
+			return err
+		}
 	}
 	now, err := m.lookFor(n)
 	if err != nil && !errors.Is(err, unix.ENODEV) {
 		return err
 	}
-	d := device{name: n.Name, was: link{index: n.Index, up: n.Up, id: n.Identity}, now: now, addresses: n.addresses()}
+	d := n.device(now)
 	if err == nil {
 		_, err = m.ours(d, now.index)
 	}
@@ -195,6 +198,26 @@ func (m *Moved) find(n *Noted, home bool) error {
 		return nil
 	}
 	return err
+}
+
+// arrived finds a device that has come to the host when a Back was killed, before it got its name again.
+func (m *Moved) arrived(n *Noted) (bool, error) {
+	l, err := m.here.link(passingName(n.Index))
+	if errors.Is(err, unix.ENODEV) {
+		return false, nil
+	}
+	d := n.device(l)
+	if err != nil || l.is(d.was, noNS) != nil {
+		return false, err
+	}
+	d.home = true
+	m.devices = append(m.devices, d)
+	return true, nil
+}
+
+// device is a device that was found again.
+func (n *Noted) device(now link) device {
+	return device{name: n.Name, was: link{index: n.Index, up: n.Up, id: n.Identity}, now: now, addresses: n.addresses()}
 }
 
 func (m *Moved) lookFor(n *Noted) (now link, err error) {
