@@ -3,6 +3,7 @@
 package netdev
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -68,6 +69,10 @@ func (c *conn) move(index int32, to *os.File, name string) error {
 
 func (c *conn) rename(index int32, name string) error {
 	return c.do(linkRequest(unix.RTM_SETLINK, index, 0, 0).text(unix.IFLA_IFNAME, name), nil)
+}
+
+func (c *conn) setAddress(index int32, hardware []byte) error {
+	return c.do(linkRequest(unix.RTM_SETLINK, index, 0, 0).attr(unix.IFLA_ADDRESS, hardware), nil)
 }
 
 func (c *conn) up(index int32) error {
@@ -232,6 +237,11 @@ func (m *Moved) back(d device) error {
 	if !d.home {
 		if l, err = m.retrieve(d); err != nil {
 			return err
+		}
+	}
+	if was := d.was.id.Address; m.shared && len(was) > 0 && !bytes.Equal(l.id.Address, was) { // somebody has changed it there
+		if err := m.here.setAddress(l.index, was); err != nil {
+			return fmt.Errorf("give it its hardware address: %w", err)
 		}
 	}
 	if err := m.here.rename(l.index, d.name); err != nil {

@@ -67,6 +67,9 @@ func TestForgedNetDevice(t *testing.T) {
 			if here != c.back {
 				t.Errorf("left is on the host: %v, want %v\n%s\n%s", here, c.back, links, r)
 			}
+			if c.back && !strings.Contains(ip("-o link show left"), "02:00:00:00:00:01") {
+				t.Errorf("left has another address\n%s", ip("-o link show left"))
+			}
 			if strings.Contains(links, ": rt-") {
 				t.Errorf("a device with a passing name is left on the host\n%s", links)
 			}
