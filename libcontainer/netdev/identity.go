@@ -137,6 +137,63 @@ func (m *Moved) ours(d device, index int32) (link, error) {
 	return now, now.is(d.was, host)
 }
 
+// otherEnd is which device of a list is the other end of its first, both of them moved and both in the container's namespace; 0 if
+// none is. Then neither tells where the other was made.
+func (m *Moved) otherEnd(list []device) int {
+	d := list[0]
+	if !m.shared || d.home || d.was.id.Kind != "veth" {
+		return 0
+	}
+	for i, e := range list[1:] {
+		were := d.was.id.LinkNS == noNS && d.was.id.Link == e.was.index || e.was.id.LinkNS == noNS && e.was.id.Link == d.was.index
+		if !were || e.home || e.was.id.Kind != "veth" {
+			continue
+		}
+		a, err1 := m.inside.byIndex(d.now.index)
+		b, err2 := m.inside.byIndex(e.now.index)
+		if err1 == nil && err2 == nil && a.pairs(b) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// pairs says whether two devices of one namespace are each other's ends.
+func (l link) pairs(other link) bool {
+	return l.id.Kind == "veth" && other.id.Kind == "veth" && l.id.LinkNS == noNS && other.id.LinkNS == noNS &&
+		l.id.Link == other.index && other.id.Link == l.index
+}
+
+// backPair brings both ends of a pair back. With both of them on the host it is in nobody else's hands, whoever has made it.
+func (m *Moved) backPair(d, e device) error {
+	was1, err := m.inside.byIndex(d.now.index)
+	if err != nil {
+		return err
+	}
+	was2, err := m.inside.byIndex(e.now.index)
+	if err != nil {
+		return err
+	}
+	one, err := m.carry(d, was1)
+	if err != nil {
+		return err
+	}
+	two, err := m.carry(e, was2)
+	if err == nil {
+		one, err = m.here.byIndex(one.index) // now that its other end has moved, too
+	}
+	if err == nil && one.pairs(two) {
+		return errors.Join(m.restore(d, one), m.restore(e, two))
+	}
+	if back := m.sendBack(one, was1); err != nil || back != nil {
+		return errors.Join(err, back)
+	}
+	if err := m.sendBack(two, was2); err != nil {
+		return err
+	}
+	return errors.Join(m.stays(d, errOther), m.stays(e, errOther))
+}
+
 // A StaysError says that a device stays in the container's namespace, for what is there may be another one by now. No later attempt
 // would find out more.
 type StaysError struct {

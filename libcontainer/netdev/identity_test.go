@@ -132,6 +132,67 @@ func TestBackKilled(t *testing.T) {
 	}
 }
 
+// TestBackPair: both ends of a veth were moved. They come back together, also one that a neighbour has made, as he holds none of it
+// then; and not if one end is his.
+func TestBackPair(t *testing.T) {
+	path := namespaces(t)
+	m, err := prepare(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, c := range []struct {
+		name   string
+		change func(one, two int32)
+		back   bool
+	}{
+		{"as they were", func(int32, int32) {}, true},
+		{"another pair whose end is the neighbour's", func(one, two int32) {
+			remove(m.inside, "one")
+			addAt(t, m.inside, "one", one)
+			addAt(t, m.inside, "two", two)
+		}, false},
+	} {
+		for _, killed := range []bool{false, true} {
+			add(t, m.here, "one")
+			l, err := m.here.link("one")
+			if err == nil {
+				var other link
+				if other, err = m.here.byIndex(l.id.Link); err == nil {
+					err = m.here.rename(other.index, "two")
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r *Record
+			moved, err := Move(map[string]specs.LinuxNetDevice{"one": {}, "two": {}}, path, true, func(noted *Record) error { r = noted; r.Path = path; return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.change(moved.devices[0].now.index, moved.devices[1].now.index)
+			if killed {
+				err = r.Back()
+			} else {
+				err = moved.Back()
+			}
+			if (err == nil) != c.back || err != nil && !OnlyStay(err) {
+				t.Errorf("%s, killed %v: %v", c.name, killed, err)
+			}
+			for _, name := range []string{"one", "two"} {
+				if has, err := m.here.has(name); has != c.back || err != nil {
+					t.Errorf("%s, killed %v: %s is on the host: %v, %v", c.name, killed, name, has, err)
+				}
+			}
+			for _, name := range []string{"one", "two"} {
+				remove(m.here, name)
+				remove(m.inside, name)
+			}
+			moved.Close()
+		}
+	}
+}
+
 func TestOnlyStay(t *testing.T) {
 	stays := fmt.Errorf("more: %w", &StaysError{"one", "", errOther})
 	for err, want := range map[error]bool{

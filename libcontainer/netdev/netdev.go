@@ -218,15 +218,23 @@ func (m *Moved) settle(d device, passing, as string) error {
 // whole, some of which may stay for good (OnlyStay). A device that is gone by now is none of them.
 func (m *Moved) Back() error {
 	var failed []error
-	for _, d := range m.devices {
+	note := func(d device, err error) {
 		var stays *StaysError
-		switch err := m.back(d); {
+		switch {
 		case err == nil, errors.Is(err, unix.ENODEV):
 		case errors.As(err, &stays):
 			failed = append(failed, err)
 		default:
 			failed = append(failed, fmt.Errorf("bring network device %s back: %w", d.name, err))
 		}
+	}
+	for list := m.devices; len(list) > 0; list = list[1:] {
+		if i := m.otherEnd(list); i > 0 {
+			note(list[0], m.backPair(list[0], list[i]))
+			list = slices.Delete(slices.Clone(list), i, i+1)
+			continue
+		}
+		note(list[0], m.back(list[0]))
 	}
 	m.devices = nil
 	return errors.Join(failed...)
@@ -239,6 +247,11 @@ func (m *Moved) back(d device) error {
 			return err
 		}
 	}
+	return m.restore(d, l)
+}
+
+// restore gives a device that is on the host what it had.
+func (m *Moved) restore(d device, l link) error {
 	if was := d.was.id.Address; m.shared && len(was) > 0 && !bytes.Equal(l.id.Address, was) { // somebody has changed it there
 		if err := m.here.setAddress(l.index, was); err != nil {
 			return fmt.Errorf("give it its hardware address: %w", err)
@@ -276,6 +289,20 @@ func (m *Moved) retrieve(d device) (link, error) {
 // fetch moves a device to the host under a passing name, down and without addresses, and looks at it again: between the first
 // look and the move another may have taken its number. Such a one goes back.
 func (m *Moved) fetch(d device, now link) (link, error) {
+	l, err := m.carry(d, now)
+	if err == nil && m.shared {
+		err = l.is(d.was, noNS)
+	}
+	if err == errOther || err == errUnknown {
+		if back := m.sendBack(l, now); back != nil {
+			return l, back
+		}
+	}
+	return l, m.stays(d, err)
+}
+
+// carry moves a device to the host under its passing name.
+func (m *Moved) carry(d device, now link) (link, error) {
 	passing := passingName(d.was.index)
 	for _, name := range []string{d.name, passing} {
 		if taken, err := m.here.has(name); err != nil {
@@ -287,16 +314,15 @@ func (m *Moved) fetch(d device, now link) (link, error) {
 	if err := m.inside.move(now.index, m.host, passing); err != nil {
 		return now, err
 	}
-	l, err := m.here.link(passing)
-	if err == nil && m.shared {
-		err = l.is(d.was, noNS)
+	return m.here.link(passing)
+}
+
+// sendBack moves another device than was expected back, under the name that it had.
+func (m *Moved) sendBack(l, was link) error {
+	if err := m.here.move(l.index, m.ns, was.name); err != nil {
+		return fmt.Errorf("another device has come in its place and is called %s now: move it back: %w", l.name, err)
 	}
-	if err == errOther || err == errUnknown {
-		if back := m.here.move(l.index, m.ns, now.name); back != nil {
-			return l, fmt.Errorf("another device has come in its place and is called %s now: move it back: %w", passing, back)
-		}
-	}
-	return l, m.stays(d, err)
+	return nil
 }
 
 // Close leaves the devices where they are; a Back that comes later, too.
