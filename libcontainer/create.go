@@ -18,6 +18,7 @@ import (
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
+	"rt/libcontainer/stdio"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -53,15 +54,16 @@ type making struct {
 	detached  bool         // nobody stays to hold a terminal
 	meanwhile func() error // something to do while the stub works, or nil
 
-	c      *container
-	b      *bundle.Bundle
-	spec   *specs.Spec
-	host   *cgroups.Host
-	priv   privileges
-	in     *inside
-	moved  *netdev.Moved // or nil
-	left   bool          // something could not be undone
-	hooked bool          // hooks have been run, so that poststop hooks are owed
+	c       *container
+	b       *bundle.Bundle
+	spec    *specs.Spec
+	host    *cgroups.Host
+	priv    privileges
+	in      *inside
+	streams *stdio.Streams // what the container gets of rt's stdio
+	moved   *netdev.Moved  // or nil
+	left    bool           // something could not be undone
+	hooked  bool           // hooks have been run, so that poststop hooks are owed
 
 	protected bool // restore: the root is read-only
 	scope          // with --systemd-cgroup
@@ -79,14 +81,22 @@ func (r *Runtime) create(id string, k *making) (*making, error) {
 	if err != nil {
 		return nil, err
 	}
-	stub := nsenter.StartSoon(stdio(), extra) // it is there by the time that there is a plan
+	if err := k.openStreams(); err != nil {
+		return nil, err
+	}
+	stub := nsenter.StartSoon(k.streams.Child, extra) // it is there by the time that there is a plan
 	k.startAnchor(extra)
+	k.streams.Given()
 	if err := k.prepare(); err != nil {
 		stub.Abandon()
 		return nil, k.fail(err)
 	}
+	r.warnTerminals(k.streams, k.spec.Process)
 	if err := k.makeProcess(k.insider(stub)); err != nil {
 		return nil, k.fail(err)
+	}
+	if hasNamespace(k.spec.Linux, specs.UserNamespace) {
+		giveStreams(k.streams, k.c.Pid, k.spec.Process)
 	}
 	return k, nil
 }
@@ -339,8 +349,6 @@ func extraFds(preserve int) (int, error) {
 	}
 	return listen + preserve, nil
 }
-
-func stdio() nsenter.Stdio { return nsenter.Stdio{os.Stdin, os.Stdout, os.Stderr} }
 
 // listen makes the socket at which `rt start` is awaited. Without await a file in its place says "created" until the word
 // is given, and the result is nil.

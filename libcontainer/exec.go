@@ -11,6 +11,7 @@ import (
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/stdio"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -38,13 +39,23 @@ func (r *Runtime) exec(id string, o ExecOptions) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	stub := nsenter.StartSoon(stdio(), extra)
+	streams, err := stdio.Open(callerStdio(), !o.Detach)
+	if err != nil {
+		return -1, err
+	}
+	defer streams.Close()
+	stub := nsenter.StartSoon(streams.Child, extra)
+	streams.Given()
 	spec, err := c.execConfig(o)
 	if err != nil {
 		stub.Abandon()
 		return -1, err
 	}
-	return c.exec(stub, spec, o)
+	r.warnTerminals(streams, spec.Process)
+	if hasNamespace(spec.Linux, specs.UserNamespace) {
+		giveStreams(streams, c.Pid, spec.Process)
+	}
+	return c.exec(stub, spec, o, &foreground{streams: streams})
 }
 
 // execConfig is the container's configuration with its process replaced by the one to run.
@@ -194,8 +205,7 @@ func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, *
 	return facts, init, nil
 }
 
-func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (int, error) {
-	fg := &foreground{}
+func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions, fg *foreground) (int, error) {
 	var signals *console.Signals
 	in, err := c.enterExec(soon, spec, o)
 	if err != nil {
@@ -218,6 +228,7 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (i
 		in.abandon()
 		return -1, err
 	}
+	defer fg.finish(c.rt, signals)
 	if o.WaitFIFO != "" {
 		return c.execHeld(in, o, fg, signals)
 	}

@@ -108,7 +108,7 @@ func (m idMaps) namespace(want *plan.IDMap) (ns *os.File, err error) {
 
 // makeUserNamespace has a stub enter a new user namespace, maps its ids, and keeps the namespace without the process.
 func makeUserNamespace(maps *specs.Linux) (ns *os.File, err error) {
-	stub, err := nsenter.Start(stdio(), 0)
+	stub, err := nsenter.Start(callerStdio(), 0)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,8 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (int, error) {
 	if err := r.restore(id, k, o); err != nil {
 		return -1, err
 	}
-	fg := &foreground{}
+	giveStreams(k.streams, k.c.Pid, k.spec.Process)
+	fg := &foreground{streams: k.streams}
 	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
 	}
@@ -80,6 +81,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	defer fg.finish(r, signals)
 	return r.ended(k.c, RunOptions{}, status)
 }
 
@@ -90,6 +92,9 @@ func (r *Runtime) restore(id string, k *making, o RestoreOptions) error {
 	}
 	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
 	k.c.restored = true
+	if err := k.openStreams(); err != nil {
+		return fmt.Errorf("restore container: %w", err)
+	}
 	k.startAnchor(0)
 	err := k.prepare()
 	if err == nil && k.sure() {
@@ -121,6 +126,7 @@ func (k *making) revive(o RestoreOptions) error {
 	if err := k.startCriu(t, extra); err != nil {
 		return t.explain(err)
 	}
+	k.streams.Given()
 	if err := k.moveCriu(t); err != nil {
 		return err
 	}
@@ -205,7 +211,7 @@ func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err er
 			names = append(names, "ile["+file)
 		}
 		for _, name := range names {
-			fd, err := unix.FcntlInt(uintptr(i), unix.F_DUPFD_CLOEXEC, 3) // CRIU closes each
+			fd, err := unix.FcntlInt(k.streams.Child[i].Fd(), unix.F_DUPFD_CLOEXEC, 3) // CRIU closes each
 			if err != nil {
 				return extra, fmt.Errorf("duplicate descriptor %d: %w", i, err)
 			}
@@ -260,7 +266,7 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	stub, err := nsenter.Start(stdio(), 0)
+	stub, err := nsenter.Start(callerStdio(), 0)
 	if err != nil {
 		return nil, err
 	}

@@ -3,13 +3,11 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/console"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +35,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 		return -1, err
 	}
 	defer k.c.release()
+	fg.streams = k.streams
 	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
 	}
@@ -65,6 +64,7 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 		k.in.abandon()
 		return -1, errors.Join(err, r.removeOwn(k.c))
 	}
+	defer fg.finish(r, signals) // without a pid namespace what is left of the container has the pipes open until it is removed
 	return r.ended(k.c, o, status)
 }
 
@@ -145,75 +145,4 @@ func checkTerminal(terminal, detach bool, socket string) error {
 		return errors.New("cannot use console socket if runc will not detach or allocate tty")
 	}
 	return nil
-}
-
-// A foreground is a terminal whose master this process holds.
-type foreground struct{ session *console.Session }
-
-func (f *foreground) attach(master *os.File, p *specs.Process) error {
-	if err := console.SetSize(master, p.ConsoleSize, os.Stdin, os.Stdout); err != nil {
-		return err
-	}
-	s, err := console.Attach(master, os.Stdin, os.Stdout)
-	if err != nil {
-		return err
-	}
-	f.session = s
-	return nil
-}
-
-func (f *foreground) resize() {
-	if f.session != nil {
-		_ = f.session.Resize()
-	}
-}
-
-func (f *foreground) close() {
-	if f.session != nil {
-		_ = f.session.Close()
-		f.session = nil
-	}
-}
-
-// wait passes signals on until the process pid has ended; as a subreaper, it reaps orphans on the way. The status is
-// the process's own, or 128 and the signal's number.
-func (f *foreground) wait(pid int, signals *console.Signals, orphans bool) (status int, err error) {
-	defer f.close()
-	which := pid
-	if orphans {
-		which = -1
-	}
-	reap := func() (bool, error) {
-		for {
-			var ws unix.WaitStatus
-			got, err := unix.Wait4(which, &ws, unix.WNOHANG, nil)
-			switch {
-			case err == unix.EINTR:
-			case err != nil:
-				return false, fmt.Errorf("wait for the container's process: %w", err)
-			case got == 0:
-				return false, nil
-			case got == pid && ws.Signaled():
-				status = 128 + int(ws.Signal())
-				return true, nil
-			case got == pid:
-				status = ws.ExitStatus()
-				return true, nil
-			}
-		}
-	}
-	pidfd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		pidfd = -1
-	} else {
-		defer unix.Close(pidfd)
-	}
-	err = signals.Serve(pidfd, reap, func(s unix.Signal) error {
-		if s == unix.SIGWINCH {
-			f.resize()
-			return nil
-		}
-		return unix.Kill(pid, s) // a child that only reap ends: the pid is its own
-	})
-	return status, err
 }

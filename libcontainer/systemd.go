@@ -73,7 +73,7 @@ func (k *making) nameUnit() (err error) {
 // startAnchor does so while the configuration is read.
 func (k *making) startAnchor(extra int) {
 	if k.c.rt.SystemdCgroup {
-		k.soon = nsenter.StartSoon(stdio(), extra)
+		k.soon = nsenter.StartSoon(k.streams.Child, extra)
 		k.undo = append(k.undo, k.endAnchor)
 	}
 }

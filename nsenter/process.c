@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "stub.h"
 
@@ -24,16 +25,71 @@ STEP(call)
 	return 0;
 }
 
-/* a: uid, gid. Pipes, sockets and files are given to the user, so that /dev/stderr can be opened again. A
- * device is never touched: /dev/null and terminals belong to the host. */
+static int null_device(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+static int is_null(int fd)
+{
+	struct stat st;
+	return fd >= 0 && fstat(fd, &st) == 0 && null_device(&st);
+}
+
+/*
+ * Opens the null device at path below dir; -1 if anything else is there. O_PATH first, so that no other device is opened; a
+ * neighbour can exchange the file before the second open, so the result is checked again, and O_NONBLOCK never waits.
+ */
+static int open_null_at(int dir, const char *path)
+{
+	int at = path_open(dir, path, O_PATH | O_NOFOLLOW, 0), fd = -1;
+	if (is_null(at))
+		fd = path_open(dir, path, O_RDWR | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0);
+	if (at >= 0)
+		close(at);
+	if (is_null(fd) && fcntl(fd, F_SETFL, 0) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/*
+ * Opens a null device that is not the host's node: the container's own, or else one in a new file system that is mounted
+ * nowhere. -1: mknod is forbidden, as in a user namespace, where the container cannot change the host's node either.
+ */
+static int own_null(struct ctx *c)
+{
+	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2"};
+	int fs, fd = open_null_at(c->root, "dev/null");
+	if (fd >= 0 || (fs = new_fs(c, "tmpfs", opt, 4, K_ATTR_NOSUID | K_ATTR_NOEXEC)) < 0)
+		return fd;
+	if (mknodat(fs, "null", S_IFCHR | 0666, makedev(1, 3)) == 0)
+		fd = open_null_at(fs, "null");
+	close(fs);
+	return fd;
+}
+
+/*
+ * a: uid, gid. Pipes and sockets are given to the user, so that /dev/stderr can be opened again. Files, terminals and other
+ * devices belong to the host and keep their owner: the owner of a file can make it set-user-ID. The host's null device is
+ * replaced, for root in the container could change its mode.
+ */
 STEP(chown_stdio)
 {
 	struct stat st;
+	int null = -1;
 	for (int fd = 0; fd < 3; fd++) {
-		if (fstat(fd, &st) < 0 || S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) || st.st_uid == s->a[0])
+		if (fstat(fd, &st) < 0)
+			continue;
+		if (null_device(&st) && (null >= 0 || (null = own_null(c)) >= 0))
+			TRY(c, "dup2", dup2(null, fd));
+		if (!(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || st.st_uid == s->a[0])
 			continue;
 		TRY(c, "fchown", fchown(fd, (uid_t)s->a[0], (gid_t)-1) < 0 && errno != EPERM && errno != EROFS && errno != EINVAL ? -1 : 0);
 	}
+	if (null >= 0)
+		close(null);
 	return 0;
 }
 

@@ -71,17 +71,75 @@ func TestMemPolicy(t *testing.T) {
 	start(t, steps{cloneOnly, nsenter.MemPolicy{Mode: unix.MPOL_BIND, Nodes: make([]uint64, 16)}}).fails(1, unix.EINVAL, "set_mempolicy")
 }
 
-// Files and pipes are given to the user; a device never is (environment: others have chowned the host's /dev/null).
+// TestChownStdio: pipes and sockets are given to the user; a file and a device never are. A user who owns a file can make it
+// set-user-ID, and others have chowned the host's /dev/null.
 func TestChownStdio(t *testing.T) {
 	b := start(t, steps{cloneOnly, nsenter.ChownStdio{UID: 1234, GID: 1}, stop}).sync(nsenter.SyncReady)
-	if st := stat(t, b.output.Name()); st.Uid != 1234 || st.Gid != 0 {
-		t.Errorf("the output belongs to %d:%d", st.Uid, st.Gid)
+	for _, name := range []string{b.output.Name(), os.DevNull} {
+		if st := stat(t, name); st.Uid != 0 || st.Gid != 0 {
+			t.Errorf("%s belongs to %d:%d", name, st.Uid, st.Gid)
+		}
 	}
-	if st := stat(t, os.DevNull); st.Uid != 0 || st.Gid != 0 {
-		t.Errorf("/dev/null belongs to %d:%d", st.Uid, st.Gid)
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	defer w.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	socket := os.NewFile(uintptr(pair[1]), "socket")
+	startStdio(t, nsenter.Stdio{r, w, socket}, 0, steps{cloneOnly, nsenter.ChownStdio{UID: 1234, GID: 1}, stop}).sync(nsenter.SyncReady)
+	for _, f := range []*os.File{r, socket} {
+		var st unix.Stat_t
+		must(t, unix.Fstat(int(f.Fd()), &st))
+		if st.Uid != 1234 || st.Gid != 0 {
+			t.Errorf("%s belongs to %d:%d, want 1234:0", f.Name(), st.Uid, st.Gid)
+		}
 	}
 	// Who may not is not stopped by that.
-	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.ChownStdio{UID: 1234}, stop}).sync(nsenter.SyncReady)
+	r, w, err = os.Pipe()
+	must(t, err)
+	defer r.Close()
+	defer w.Close()
+	startStdio(t, nsenter.Stdio{r, w, w}, 0, steps{cloneOnly, nsenter.Capabilities{}, nsenter.ChownStdio{UID: 1234}, stop}).sync(nsenter.SyncReady)
+}
+
+// TestOwnNull: the program's null device is the container's node, or one that nobody else has, but never the host's.
+func TestOwnNull(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(root string)
+		own  bool // the container has a null device
+	}{
+		{"its own", func(root string) { must(t, unix.Mknod(root+"/dev/null", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3)))) }, true},
+		{"none", func(string) {}, false},
+		{"another device", func(root string) { must(t, unix.Mknod(root+"/dev/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5)))) }, false},
+		{"a FIFO", func(root string) { must(t, unix.Mkfifo(root+"/dev/null", 0o666)) }, false},
+		{"a link", func(root string) {
+			must(t, unix.Mknod(root+"/dev/other", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+			must(t, os.Symlink("other", root+"/dev/null"))
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			needRoot(t)
+			root := rootfs(t, "dev/")
+			c.make(root)
+			b := start(t, inside(root, nsenter.ChownStdio{UID: 1000}, stop)).sync(nsenter.SyncReady)
+			var got unix.Stat_t
+			must(t, unix.Stat(b.proc("fd/0"), &got))
+			host := stat(t, os.DevNull)
+			if got.Rdev != host.Rdev || got.Dev == host.Dev {
+				t.Errorf("stdin is device %#x on file system %#x, the host's null device %#x on %#x", got.Rdev, got.Dev, host.Rdev, host.Dev)
+			}
+			if own := stat(t, root+"/dev"); (own.Dev == got.Dev) != c.own {
+				t.Errorf("stdin is on file system %#x, the container's /dev on %#x", got.Dev, own.Dev)
+			}
+			if flags := strings.Fields(strings.SplitN(read(t, b.proc("fdinfo/0")), "flags:", 2)[1])[0]; flags[len(flags)-4:] != "0002" {
+				t.Errorf("stdin is open with flags %s, want only O_RDWR", flags)
+			}
+		})
+	}
 }
 
 func TestChdir(t *testing.T) {

@@ -67,11 +67,19 @@ func startExtra(t *testing.T, extra int, plan steps, files ...*os.File) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stub, err := nsenter.Start(nsenter.Stdio{null, output, output}, extra)
+	b := startStdio(t, nsenter.Stdio{null, output, output}, extra, plan, files...)
+	b.output = output
+	return b
+}
+
+func startStdio(t *testing.T, stdio nsenter.Stdio, extra int, plan steps, files ...*os.File) *box {
+	t.Helper()
+	needRoot(t)
+	stub, err := nsenter.Start(stdio, extra)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{t: t, stub: stub, output: output, total: len(plan), status: map[int]unix.WaitStatus{}}
+	b := &box{t: t, stub: stub, total: len(plan), status: map[int]unix.WaitStatus{}}
 	t.Cleanup(b.end)
 	if err := stub.SendPlan(plan, len(files), files); err != nil {
 		t.Fatal(err)

@@ -235,7 +235,7 @@ type (
 	}
 	// IOPriority sets class and level: ioprio_set(2).
 	IOPriority struct{ Class, Level uint32 }
-	// ChownStdio gives pipes, sockets and files among stdio to the user.
+	// ChownStdio gives pipes and sockets among stdio to the user, and puts the container's null device in place of the host's.
 	ChownStdio struct{ UID, GID uint32 }
 	// Chdir enters the working directory.
 	Chdir struct {

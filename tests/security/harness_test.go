@@ -121,7 +121,7 @@ func newVictim(t *testing.T, edits ...func(*victim)) *victim {
 	v.file("outside/dir/secret", "the host's\n", 0o600)
 	copyFile(t, "/bin/busybox", v.rootfs+"/bin/busybox")
 	copyFile(t, host.attack, v.rootfs+"/bin/attack")
-	for _, name := range strings.Fields("printf sh cat ls sleep echo grep id true mkdir touch head kill ps mount stat test find") {
+	for _, name := range strings.Fields("printf sh cat ls sleep echo grep id true mkdir touch head kill ps mount stat test find rm chmod") {
 		must(t, os.Symlink("busybox", v.rootfs+"/bin/"+name))
 	}
 	v.spec = defaultSpec(v.id)
@@ -284,6 +284,8 @@ type call struct {
 	env   []string
 	limit time.Duration
 	exe   string // another copy of the runtime
+
+	stdin, stdout *os.File // nil: /dev/null, and a file of the test's own
 }
 
 // rt runs the runtime.
@@ -316,6 +318,12 @@ func (v *victim) do(c call) result {
 	must(v.t, err)
 	defer errs.Close()
 	cmd.Stdout, cmd.Stderr = out, errs
+	if c.stdin != nil {
+		cmd.Stdin = c.stdin
+	}
+	if c.stdout != nil {
+		cmd.Stdout = c.stdout
+	}
 	err = cmd.Run()
 	stdout, _ := os.ReadFile(out.Name())
 	stderr, _ := os.ReadFile(errs.Name())

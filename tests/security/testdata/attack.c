@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -384,6 +385,16 @@ static int handle(const char *path)
 	return 0;
 }
 
+/* type TEXT: put it into the input of every terminal among stdio, for who reads there next. */
+static int type(const char *text)
+{
+	for (int fd = 0; fd < 3; fd++)
+		for (const char *c = text; *c; c++)
+			if (ioctl(fd, TIOCSTI, c) == 0)
+				got("a terminal's input", fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -407,6 +418,8 @@ int main(int argc, char **argv)
 		return rights(argv[2]);
 	if (strcmp(verb, "handle") == 0 && argc == 3)
 		return handle(argv[2]);
+	if (strcmp(verb, "type") == 0 && argc == 3)
+		return type(argv[2]);
 	if (strcmp(verb, "datagrams") == 0)
 		return datagrams(getenv("NOTIFY_SOCKET"));
 	if (access("/rt-marker", F_OK) == 0 || strcmp(verb, "where") == 0) {

@@ -1,0 +1,164 @@
+package libcontainer
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"rt/internal/sys"
+	"rt/libcontainer/console"
+	"rt/libcontainer/stdio"
+	"rt/nsenter"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// A foreground connects the caller with a container's process for as long as it runs: by a terminal whose master this process
+// holds, or by pipes.
+type foreground struct {
+	session *console.Session
+	streams *stdio.Streams // or nil
+}
+
+func (f *foreground) resize() {
+	if f.session != nil {
+		_ = f.session.Resize()
+	}
+}
+
+func (f *foreground) close() {
+	if f.session != nil {
+		_ = f.session.Close()
+		f.session = nil
+	}
+	f.streams.Close()
+}
+
+func (f *foreground) attach(master *os.File, p *specs.Process) error {
+	if err := console.SetSize(master, p.ConsoleSize, os.Stdin, os.Stdout); err != nil {
+		return err
+	}
+	s, err := console.Attach(master, os.Stdin, os.Stdout)
+	if err != nil {
+		return err
+	}
+	f.session = s
+	f.streams.Close()
+	return nil
+}
+
+// wait passes signals on until the process pid has ended; as a subreaper, it reaps orphans on the way. The status is
+// the process's own, or 128 and the signal's number.
+func (f *foreground) wait(pid int, signals *console.Signals, orphans bool) (status int, err error) {
+	defer f.close()
+	which := pid
+	if orphans {
+		which = -1
+	}
+	reap := func() (bool, error) {
+		for {
+			var ws unix.WaitStatus
+			got, err := unix.Wait4(which, &ws, unix.WNOHANG, nil)
+			switch {
+			case err == unix.EINTR:
+			case err != nil:
+				return false, fmt.Errorf("wait for the container's process: %w", err)
+			case got == 0:
+				return false, nil
+			case got == pid && ws.Signaled():
+				status = 128 + int(ws.Signal())
+				return true, nil
+			case got == pid:
+				status = ws.ExitStatus()
+				return true, nil
+			}
+		}
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		pidfd = -1
+	} else {
+		defer unix.Close(pidfd)
+	}
+	if err := f.streams.Start(pidfd); err != nil {
+		return -1, err
+	}
+	defer f.streams.Ended()
+	err = signals.Serve(pidfd, reap, func(s unix.Signal) error {
+		switch {
+		case s == unix.SIGWINCH:
+			f.resize()
+			return nil
+		case s == unix.SIGXFSZ && f.streams.Copies(): // about a write of rt's own
+			return nil
+		}
+		return unix.Kill(pid, s) // a child that only reap ends: the pid is its own
+	})
+	return status, err
+}
+
+// finish waits until all output is written. A process that the program has left behind can have the pipe open for as long as it
+// likes, so a signal that ends programs ends the wait. What could not be written is a warning: the exit status is the program's.
+func (f *foreground) finish(r *Runtime, signals *console.Signals) {
+	output := f.streams.Output()
+	if output == nil {
+		return
+	}
+	over := func() (bool, error) { return f.streams.Over(), nil }
+	_ = signals.Serve(int(output.Fd()), over, func(s unix.Signal) error {
+		switch s {
+		case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
+			f.streams.GiveUp()
+		}
+		return nil
+	})
+	if err := f.streams.Err(); err != nil {
+		r.Warn("%v: output of the container was lost", err)
+	}
+}
+
+func callerStdio() nsenter.Stdio { return nsenter.Stdio{os.Stdin, os.Stdout, os.Stderr} }
+
+func (k *making) openStreams() (err error) {
+	if k.streams, err = stdio.Open(callerStdio(), !k.detached); err == nil {
+		k.undo = append(k.undo, k.streams.Close)
+	}
+	return err
+}
+
+// warnTerminals warns of terminals of the caller that a detached process keeps for as long as it likes.
+func (r *Runtime) warnTerminals(s *stdio.Streams, p *specs.Process) {
+	if len(s.Terminals) > 0 && !p.Terminal {
+		r.Warn("%s: a detached container keeps the caller's terminal and can read what is typed there; give it /dev/null, a pipe or a FIFO", strings.Join(s.Terminals, ", "))
+	}
+}
+
+// giveStreams makes the user of a process that has pid's user namespace the owner of rt's pipes.
+func giveStreams(s *stdio.Streams, pid int, p *specs.Process) {
+	if !s.Copies() {
+		return
+	}
+	text, err := sys.ReadFile("/proc/"+strconv.Itoa(pid)+"/uid_map", maxFile)
+	if err != nil {
+		return
+	}
+	if uid, ok := hostID(string(text), p.User.UID); ok {
+		s.GiveTo(uid)
+	}
+}
+
+// hostID finds in the text of /proc/PID/uid_map which id of rt's user namespace one of the process's is (user_namespaces(7)).
+func hostID(maps string, id uint32) (host int, ok bool) {
+	for line := range strings.Lines(maps) {
+		var first, outside, count uint64
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
+			return 0, false
+		}
+		if n := uint64(id); n >= first && n-first < count {
+			return int(outside + n - first), true
+		}
+	}
+	return 0, false
+}
