@@ -87,19 +87,18 @@ func (l *lab) callsOf(ctx context.Context, commands [][]string) (least int, err 
 // trace runs the commands under one strace, by a shell: it stays until the last process has ended, those that were detached as well.
 func (l *lab) trace(ctx context.Context, commands [][]string) (calls int, err error) {
 	out := filepath.Join(l.dir, "strace")
-	log, err := os.Create(l.bundle("stderr")) // a pipe would be held by what is detached
+	text, err := newOutputPipe()
 	if err != nil {
 		return 0, err
 	}
-	defer log.Close()
+	defer text.close()
 	var script []string
 	for _, c := range commands {
 		script = append(script, strings.Join(c, " ")) // no word of them needs quotes
 	}
 	cmd := command(ctx, "strace", "-f", "-qq", "-o", out, "-e", "signal=none", "sh", "-c", strings.Join(script, " && "))
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = text.w, text.w
 	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(log.Name())
 		return 0, fmt.Errorf("%w: %s", err, text)
 	}
 	f, err := os.Open(out)

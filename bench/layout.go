@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"debug/elf"
 	"fmt"
@@ -70,13 +69,13 @@ func functionsOf(path string) (map[uint64]string, error) {
 func (l *lab) firstCalls(ctx context.Context, argv []string, functions map[uint64]string) ([]string, error) {
 	runtime.LockOSThread() // the one thread that may trace
 	defer runtime.UnlockOSThread()
-	log, err := os.Create(l.bundle("stderr"))
+	text, err := newOutputPipe()
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
+	defer text.close()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = text.w, text.w
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -85,8 +84,7 @@ func (l *lab) firstCalls(ctx context.Context, argv []string, functions map[uint6
 	d := &debugger{pid: cmd.Process.Pid, functions: functions, original: map[uint64]byte{}}
 	status, err := d.run()
 	if err == nil && status.ExitStatus() != 0 {
-		text, _ := os.ReadFile(log.Name())
-		err = fmt.Errorf("exit status %d: %s", status.ExitStatus(), bytes.TrimSpace(text))
+		err = fmt.Errorf("exit status %d: %s", status.ExitStatus(), strings.TrimSpace(text.String()))
 	}
 	return d.called, err
 }

@@ -156,17 +156,15 @@ func (l *lab) measure(ctx context.Context, commands [][]string, beside bool) (sa
 		}
 		args = append(args, c...)
 	}
-	// A file: a detached container holds stderr as long as it lives.
-	log, err := os.Create(l.bundle("stderr"))
+	text, err := newOutputPipe()
 	if err != nil {
 		return sample{}, err
 	}
-	defer log.Close()
+	defer text.close()
 	var out bytes.Buffer
 	cmd := command(ctx, filepath.Join(l.dir, "measure"), args...)
-	cmd.Stdout, cmd.Stderr = &out, log
+	cmd.Stdout, cmd.Stderr = &out, text.w
 	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(log.Name())
 		return sample{}, fmt.Errorf("%w: %s", err, text)
 	}
 	return parseSample(out.String())
