@@ -306,9 +306,15 @@ static int mount_by_name(struct ctx *c, const struct step *s)
 	TRY(c, "open /", top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	TRY(c, "move_mount", k_move_mount(own, top)); /* mount(2) wants a place in the namespace; what is on top of / is in no path */
 	TRY(c, "fchdir", fchdir(own));
-	TRY(c, "mount", mount(s->str[2], "m", s->str[0], 0, s->str[3]));
-	TRY(c, "open_tree", tree = k_open_tree(own, "m", K_OPEN_TREE_CLONE));
-	TRY(c, "umount", umount2(".", MNT_DETACH));
+	c->what = "mount";
+	tree = mount(s->str[2], "m", s->str[0], 0, s->str[3]);
+	if (tree == 0) {
+		c->what = "open_tree";
+		tree = k_open_tree(own, "m", K_OPEN_TREE_CLONE);
+	}
+	int err = errno;
+	if (umount2(".", MNT_DETACH) < 0 || tree < 0) /* on failure too: a namespace that was joined lives on, and so does its root */
+		return tree < 0 ? -err : -errno;
 	TRY(c, "fchdir", fchdir(top));
 	close(own);
 	close(top);
