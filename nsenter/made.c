@@ -3,6 +3,7 @@
  * from there, and a change of one is made on its descriptor: by path, a neighbour who shares the rootfs could lead both elsewhere.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "stub.h"
 
@@ -11,6 +12,28 @@ static size_t below(const char *path, const char *top)
 {
 	size_t n = strlen(top);
 	return strncmp(path, top, n) == 0 && (path[n] == '/' || !path[n]) ? n : 0;
+}
+
+/*
+ * Puts the path without links of the mount at path or above it in the place of the plan's name for it, if a link led there: two
+ * names of one place must be one. Returns 1 if path has changed, 0 if not, or -errno.
+ */
+int made_rename(const struct ctx *c, char path[MAX_PATH])
+{
+	for (unsigned i = c->made->n; i-- > 0;) {
+		const struct mount_made *m = &c->made->mount[i];
+		size_t from = below(path, m->want), to = strlen(m->at), rest = strlen(path + from) + 1;
+		if (below(path, m->at))
+			return 0;
+		if (!from)
+			continue;
+		if (to + rest > MAX_PATH)
+			return -ENAMETOOLONG;
+		memmove(path + to, path + from, rest);
+		memcpy(path, m->at, to);
+		return 1;
+	}
+	return 0;
 }
 
 /* Where to walk path from: the mount at it or above it, the last one made, else the root. *skip: the bytes that lead there. */
@@ -68,7 +91,12 @@ int made_note(struct ctx *c, int tree)
 		return -E2BIG;
 	if (moved) {
 		size_t n = strlen(t->target) + 1;
-		if (n > sizeof t->text - t->used)
+		if (!t->text) { /* behind the plan, as the plan itself where page tables are (receive_plan) */
+			void *room = mmap((char *)c->plan + (c->plan_size | 4095) + 1, MADE_TEXT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			TRY(c, "mmap", room == MAP_FAILED ? -1 : 0);
+			t->text = room;
+		}
+		if (n > MADE_TEXT - t->used)
 			return -E2BIG;
 		at = memcpy(t->text + t->used, t->target, n);
 		t->used += n;

@@ -73,14 +73,17 @@ static int splice_link(char *path, size_t at, size_t end, const char *link)
 	return 0;
 }
 
-/* The text of the link that name is in dir, its length or -1. A link that the kernel makes up (/proc/PID/root) has none. */
+/*
+ * The text of the link that name is in dir, its length or -1. A link that the kernel makes up (/proc/PID/root) has none: ELOOP.
+ * A text that leaves dir is EXDEV, and so fine: with dir as the root, /var/run -> /run would lead back to itself.
+ */
 static ssize_t link_text(int dir, const char *name, char text[MAX_PATH])
 {
 	ssize_t n = readlinkat(dir, name, text, MAX_PATH - 1);
 	if (n < 0)
 		return -1;
 	text[n] = 0;
-	int fd = k_openat2(dir, name, O_PATH | O_CLOEXEC, 0, K_IN_ROOT | K_NO_MAGICLINKS);
+	int fd = k_openat2(dir, name, O_PATH | O_CLOEXEC, 0, K_BENEATH | K_NO_MAGICLINKS);
 	if (fd < 0 && errno == ELOOP)
 		return -1;
 	close(fd);
@@ -136,13 +139,18 @@ static int start_walk(char path[MAX_PATH], const char *want)
 static int walk(struct ctx *c, char path[MAX_PATH], uint64_t flags, int *base, size_t *skip)
 {
 	for (int i = 0; i < 300; i++) {
+		int r = made_rename(c, path);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			continue;
 		*base = made_above(c, path, skip);
 		if (!leads_up(path)) {
 			int fd = path_open(*base, path + *skip, flags, K_NO_SYMLINKS);
 			if (fd >= 0 || errno != ELOOP)
 				return fd < 0 ? -errno : fd;
 		}
-		int r = follow_link(*base, path, *skip);
+		r = follow_link(*base, path, *skip);
 		if (r < 0)
 			return r;
 	}

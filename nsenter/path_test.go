@@ -32,6 +32,8 @@ func TestPaths(t *testing.T) {
 		{"dots over what is missing", "/a/../b", nil, "b", 0, ""},
 		{"a link to a directory", "/l/a", []string{"d/", "l -> d"}, "d/a", 0, ""},
 		{"an absolute link", "/l/a", []string{"d/", "l -> /d"}, "d/a", 0, ""},
+		{"a link to a directory of its name", "/var/run/a", []string{"run/", "var/run -> /run"}, "run/a", 0, ""},
+		{"a link to a directory of its name, relative", "/var/run/a", []string{"run/", "var/run -> ../run"}, "run/a", 0, ""},
 		{"dangling, relative", "/x/l/a", []string{"x/l -> d"}, "x/d/a", 0, ""},
 		{"dangling, last", "/x/l", []string{"x/l -> d/e"}, "x/d/e", 0, ""},
 		{"dangling, absolute", "/x/l/a", []string{"x/l -> /d/e"}, "d/e/a", 0, ""},

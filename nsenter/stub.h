@@ -62,7 +62,7 @@ struct reply {
 };
 
 /* What is known of the mounts that the plan has made (made.c). */
-enum { MAX_MADE = 256, MADE_TEXT = 4096 };
+enum { MAX_MADE = 256, MADE_TEXT = MAX_MADE * MAX_PATH };
 struct mount_made {
 	const char *want, *at; /* the target, and its path without links */
 	int fd;
@@ -74,7 +74,7 @@ struct made {
 	size_t used;
 	char target[MAX_PATH];	/* of the mount in hand, without links */
 	struct mount_made mount[MAX_MADE];
-	char text[MADE_TEXT];
+	char *text;		/* MADE_TEXT bytes for paths without links, NULL until needed */
 };
 
 struct ctx {
@@ -146,6 +146,7 @@ int path_make(struct ctx *c, const char *want, char path[MAX_PATH], int dir, mod
 int path_parent(struct ctx *c, const char *path, const char **base);
 
 /* made.c */
+int made_rename(const struct ctx *c, char path[MAX_PATH]);
 int made_above(const struct ctx *c, const char *path, size_t *skip);
 int made_at(const struct ctx *c, const char *want);
 int made_behind_link(const struct ctx *c, const char *want, const char *dir);

@@ -94,7 +94,7 @@ var reviewed = map[string]map[string]string{
 	"path.c": {
 		`k_openat2(root, *path ? path : ".", flags | O_CLOEXEC, 0, resolve | K_IN_ROOT | K_NO_MAGICLINKS)`: "path_open: in the root, without magic links",
 		`readlinkat(dir, name, text, MAX_PATH - 1)`:                                                        oneName,
-		`k_openat2(dir, name, O_PATH | O_CLOEXEC, 0, K_IN_ROOT | K_NO_MAGICLINKS)`:                         "asks whether a link is a magic one; the descriptor is not used",
+		`k_openat2(dir, name, O_PATH | O_CLOEXEC, 0, K_BENEATH | K_NO_MAGICLINKS)`:                         "asks whether a link is a magic one; the descriptor is not used",
 		`mkdirat(dir, path + at + 1, last ? mode : 0755)`:                                                  oneName,
 		`mknodat(dir, path + at + 1, S_IFREG | mode, 0)`:                                                   oneName,
 	},

@@ -221,6 +221,31 @@ func TestMountOrder(t *testing.T) {
 	}
 }
 
+// TestMountBelowLink: /var/run is a link to ../run in most images. Any number of mounts may lie behind it, and what is mounted at one
+// place by two names is one place: what is masked stays masked.
+func TestMountBelowLink(t *testing.T) {
+	t.Parallel()
+	const many = 100
+	edits := []func(*specs.Spec){mounted("/var/run", "tmpfs", "first"), mounted("/run/x", "tmpfs", "second"), mounted("/var/run/x", "tmpfs", "third"),
+		mounted("/var/run/x/secret", "tmpfs", "fourth"), func(s *specs.Spec) { s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/run/x/secret") }}
+	for i := range many {
+		edits = append(edits, mounted(fmt.Sprintf("/var/run/secrets/%s-%d", strings.Repeat("n", 100), i), "tmpfs", "one-of-many"))
+	}
+	c := newContainer(t, edits...)
+	c.must(os.MkdirAll(filepath.Join(c.rootfs, "run"), 0o755))
+	c.must(os.MkdirAll(filepath.Join(c.rootfs, "var"), 0o755))
+	c.must(os.Symlink("../run", filepath.Join(c.rootfs, "var/run")))
+	c.up()
+	if got := c.sh("grep -c ' tmpfs one-of-many ' /proc/self/mountinfo"); got != fmt.Sprint(many) {
+		t.Errorf("%s mounts, want %d", got, many)
+	}
+	for _, p := range []string{"/run/x/secret", "/var/run/x/secret"} {
+		if r := c.exec("touch", p+"/file"); r.code == 0 {
+			t.Errorf("%s is not masked: %v", p, r)
+		}
+	}
+}
+
 // TestCgroupMount: the cgroup mount with and without a cgroup namespace, read-only and writable.
 func TestCgroupMount(t *testing.T) {
 	t.Parallel()
