@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
@@ -260,7 +261,7 @@ func (c *container) stopUnit(started bool) error {
 			return nil
 		}
 	}
-	m, err := systemd.Connect(usersManager())
+	m, err := systemd.ConnectWithin(usersManager(), stopTimeout)
 	if err != nil {
 		// The container is to go all the same; its cgroup is removed as any other. A systemd that comes back finds
 		// the scope empty, which is its end.
@@ -271,8 +272,15 @@ func (c *container) stopUnit(started bool) error {
 	if !there {
 		return m.Forget(c.Unit)
 	}
-	return m.Stop(c.Unit)
+	if err := m.Stop(c.Unit); err != nil && !errors.Is(err, systemd.ErrUnreachable) {
+		// Its processes have been killed. What systemd does about the unit then is no reason to keep the container.
+		c.rt.Warn("%v", err)
+	}
+	return nil
 }
+
+// stopTimeout bounds all that is said to systemd at a deletion, which must end within five seconds.
+const stopTimeout = 3 * time.Second
 
 // isEmpty: create was killed before it knew that systemd has started the unit. One that is in use is another's.
 func isEmpty(cg *cgroups.Cgroup) bool {

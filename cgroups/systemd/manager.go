@@ -17,13 +17,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Timeout bounds each conversation: connecting, and each job.
-const Timeout = 30 * time.Second
+// Timeout bounds connecting, and each call; JobTimeout each job that a call starts. An endpoint that hangs must not hold up
+// commands for long: a systemd that is there answers within milliseconds.
+const (
+	Timeout    = 10 * time.Second
+	JobTimeout = 30 * time.Second
+)
 
 // A Manager is a connection to a systemd.
 type Manager struct {
 	conn    *dbus.Conn
-	timeout time.Duration
+	timeout time.Duration // of a call
+	jobTime time.Duration // of a job
+	until   time.Time     // the end of the whole conversation, or zero
 	dial    func() (*dbus.Conn, error)
 }
 
@@ -56,8 +62,22 @@ const (
 // not for us, the bus is asked. DBUS_SYSTEM_BUS_ADDRESS, where somebody set it, is the system's only address.
 func Connect(user bool) (*Manager, error) { return connect(endpoints(user, os.Getenv), Timeout) }
 
+// ConnectWithin is Connect for a conversation that ends within a time, all calls included.
+func ConnectWithin(user bool, limit time.Duration) (*Manager, error) {
+	return connectWithin(endpoints(user, os.Getenv), limit)
+}
+
+func connectWithin(list []endpoint, limit time.Duration) (*Manager, error) {
+	until := time.Now().Add(limit)
+	m, err := connect(list, limit)
+	if err == nil {
+		m.until = until
+	}
+	return m, err
+}
+
 func connect(list []endpoint, timeout time.Duration) (*Manager, error) {
-	m := &Manager{timeout: timeout}
+	m := &Manager{timeout: timeout, jobTime: max(timeout, JobTimeout)}
 	m.dial = func() (*dbus.Conn, error) { return dialAny(list, timeout) }
 	var err error
 	m.conn, err = m.dial()
@@ -100,8 +120,9 @@ func escapeAddress(s string) string {
 func dialAny(list []endpoint, timeout time.Duration) (*dbus.Conn, error) {
 	var problems []string
 	missing := true
+	deadline := time.Now().Add(timeout)
 	for _, e := range list {
-		c, err := dialOne(e, time.Now().Add(timeout))
+		c, err := dialOne(e, deadline)
 		if err == nil {
 			return c, nil
 		}
@@ -130,7 +151,16 @@ func dialOne(e endpoint, deadline time.Time) (*dbus.Conn, error) {
 // Close ends the connection.
 func (m *Manager) Close() { m.conn.Close() }
 
-func (m *Manager) deadline() time.Time { return time.Now().Add(m.timeout) }
+func (m *Manager) deadline() time.Time { return m.in(m.timeout) }
+
+// in is the end of a time, or of the conversation if that is sooner.
+func (m *Manager) in(limit time.Duration) time.Time {
+	t := time.Now().Add(limit)
+	if !m.until.IsZero() && m.until.Before(t) {
+		return m.until
+	}
+	return t
+}
 
 func ask(member string, args ...dbus.Value) dbus.Call {
 	return dbus.Call{Destination: service, Path: root, Interface: manager, Member: member, Args: args}
@@ -197,8 +227,11 @@ func (m *Manager) Free(unit string) error {
 		return fmt.Errorf("ask systemd for unit %s: %w", unit, err)
 	}
 	state, err := m.text(get(objectPath(unit), unitType, "ActiveState"))
-	if err == nil && state == "failed" {
+	switch {
+	case err == nil && state == "failed":
 		return m.forget(unit)
+	case err == nil && state == "inactive": // it is only referred to; if it is the host's, the start says so
+		return nil
 	}
 	return exists(unit)
 }
@@ -231,10 +264,11 @@ func array(properties []Property) dbus.Array {
 
 // job makes a call that starts a job, and waits for the job's end. up says what the unit is to be then.
 func (m *Manager) job(unit string, up bool, call dbus.Call) error {
-	deadline := m.deadline()
-	list, err := m.conn.Call(call, deadline)
+	answer, deadline := m.deadline(), m.in(m.jobTime)
+	started := time.Now()
+	list, err := m.conn.Call(call, answer)
 	if err != nil {
-		return m.timedOut(err)
+		return timedOut(err, answer.Sub(started))
 	}
 	job, result := first(list), ""
 	err = m.conn.Signal("JobRemoved", func(v []dbus.Value) bool { // id, job, unit, result
@@ -248,7 +282,7 @@ func (m *Manager) job(unit string, up bool, call dbus.Call) error {
 		return m.afterReexec(unit, up, deadline)
 	}
 	if err != nil {
-		return m.timedOut(err)
+		return timedOut(err, deadline.Sub(started))
 	}
 	if result != "done" {
 		return hint.With(fmt.Errorf("systemd's job ended as %q", result), "systemctl status "+unit+" and journalctl may tell more")
@@ -256,9 +290,9 @@ func (m *Manager) job(unit string, up bool, call dbus.Call) error {
 	return nil
 }
 
-func (m *Manager) timedOut(err error) error {
+func timedOut(err error, limit time.Duration) error {
 	if errors.Is(err, unix.ETIMEDOUT) {
-		return fmt.Errorf("no answer of systemd in %v", m.timeout)
+		return fmt.Errorf("no answer of systemd in %v", limit.Round(100*time.Millisecond))
 	}
 	return err
 }
@@ -283,10 +317,10 @@ func (m *Manager) afterReexec(unit string, up bool, deadline time.Time) error {
 			return fmt.Errorf("the unit is %s", state)
 		}
 	}
-	return m.timedOut(unix.ETIMEDOUT)
+	return timedOut(unix.ETIMEDOUT, m.jobTime)
 }
 
-// Stop ends a unit and waits until systemd has forgotten it, also as a failed one. One that is not there is no
+// Stop ends a unit and waits until it is inactive and not marked as failed; systemd forgets it then, unless it is referred to. One that is not there is no
 // error. Its processes should be dead: systemd would send SIGTERM first, and wait.
 func (m *Manager) Stop(unit string) error {
 	err := m.job(unit, false, ask("StopUnit", dbus.String(unit), dbus.String("replace")))
@@ -299,12 +333,13 @@ func (m *Manager) Stop(unit string) error {
 	return m.forget(unit)
 }
 
-// forget takes the failure from a unit, and waits until it is gone.
+// forget takes the failure from a unit, and waits until it is gone, or inactive: another unit may be ordered after it, or in a
+// slice, which keeps it loaded.
 func (m *Manager) forget(unit string) error {
 	if _, err := m.call(ask("ResetFailedUnit", dbus.String(unit))); err != nil && !dbus.Named(err, noSuchUnit) {
 		return fmt.Errorf("reset failed unit %s: %w", unit, err)
 	}
-	deadline := time.Now().Add(min(m.timeout, 5*time.Second))
+	deadline := m.in(min(m.timeout, 5*time.Second))
 	for wait := time.Millisecond; time.Now().Before(deadline); wait = min(2*wait, 50*time.Millisecond) {
 		_, err := m.call(ask("GetUnit", dbus.String(unit)))
 		if dbus.Named(err, noSuchUnit) {
@@ -312,6 +347,9 @@ func (m *Manager) forget(unit string) error {
 		}
 		if err != nil {
 			return fmt.Errorf("ask systemd for unit %s: %w", unit, err)
+		}
+		if state, err := m.text(get(objectPath(unit), unitType, "ActiveState")); err == nil && state == "inactive" {
+			return nil
 		}
 		time.Sleep(wait)
 	}

@@ -16,6 +16,7 @@ type fake struct {
 	job     string // result of the next job, "" for none
 	state   string // of the unit, "" when there is none
 	failure string // name of the error that a start or a stop gives
+	kept    bool   // another unit refers to it
 	hangups int    // how often the connection breaks instead of a job's end
 }
 
@@ -52,6 +53,9 @@ func (f *fake) answer(c dbustest.Call) []dbustest.Answer {
 		return f.run("/job/7")
 	case "ResetFailedUnit":
 		f.state = ""
+		if f.kept {
+			f.state = "inactive"
+		}
 		return []dbustest.Answer{{}}
 	case "GetUnit":
 		if f.state == "" {
@@ -135,7 +139,7 @@ func TestStartFails(t *testing.T) {
 		c.set(f)
 		m := f.manager(t, false)
 		if name == "silence" {
-			m.timeout = 300 * time.Millisecond
+			m.jobTime = 300 * time.Millisecond
 		}
 		err := m.Start("a.scope", nil)
 		if err == nil || err.Error() != c.want {
@@ -163,7 +167,7 @@ func TestReexec(t *testing.T) {
 
 // A unit that is in use is an error before anything is made; one that has failed is forgotten.
 func TestFree(t *testing.T) {
-	for state, want := range map[string]error{"": nil, "failed": nil, "active": ErrExists, "inactive": ErrExists} {
+	for state, want := range map[string]error{"": nil, "failed": nil, "active": ErrExists, "inactive": nil} {
 		f := newFake(t)
 		f.state = state
 		if err := f.manager(t, false).Free("a.scope"); !errors.Is(err, want) || (err == nil) != (want == nil) {
@@ -172,6 +176,34 @@ func TestFree(t *testing.T) {
 		if state == "failed" && f.state != "" {
 			t.Error("a failed unit was not reset")
 		}
+	}
+}
+
+// TestStopKeptLoaded: a unit that another one refers to stays loaded, and is inactive: that is enough.
+func TestStopKeptLoaded(t *testing.T) {
+	f := newFake(t)
+	f.state, f.kept = "active", true
+	if err := f.manager(t, false).Stop("a.scope"); err != nil || f.state != "inactive" {
+		t.Errorf("%v, state %q", err, f.state)
+	}
+}
+
+// TestConnectWithin: a systemd that is silent holds up a conversation for its limit, however many calls there are.
+func TestConnectWithin(t *testing.T) {
+	silent := dbustest.Serve(t, func(dbustest.Call) []dbustest.Answer { return nil })
+	start := time.Now()
+	m, err := connectWithin([]endpoint{{silent.Address, false}}, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for range 3 {
+		if err := m.Stop("a.scope"); err == nil || time.Now().After(start.Add(2*time.Minute)) {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	}
+	if !m.deadline().Equal(m.until) {
+		t.Errorf("a call may last until %v, and the conversation ends at %v", m.deadline(), m.until)
 	}
 }
 

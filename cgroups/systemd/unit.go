@@ -124,16 +124,19 @@ func checkName(name string) error {
 	if len(name) > maxName {
 		return fmt.Errorf("unit name of %d bytes: more than %d", len(name), maxName)
 	}
+	if strings.Contains(name, "@") {
+		return fmt.Errorf("invalid unit name %q: with an @ it is an instance of a template, which systemd does not start for a container", name)
+	}
 	for i := range len(name) {
 		if !inName(name[i]) {
-			return fmt.Errorf("invalid unit name %q: %q is not one of a-z A-Z 0-9 : - _ . \\ @", name, name[i])
+			return fmt.Errorf("invalid unit name %q: %q is not one of a-z A-Z 0-9 : - _ . \\", name, name[i])
 		}
 	}
 	return nil
 }
 
 func inName(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(`:-_.\@`, c) >= 0
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(`:-_.\`, c) >= 0
 }
 
 // escapeID: a container's id may have a +, which a unit's name cannot have; systemd-escape(1) writes it so.

@@ -90,3 +90,12 @@ func TestObjectPath(t *testing.T) {
 		}
 	}
 }
+
+// TestTemplateName: a name with an @ is an instance of a template, which is not started for a container.
+func TestTemplateName(t *testing.T) {
+	for _, path := range []string{"system.slice:rt:a@b", "a@b.slice:rt:x", ":rt@:x"} {
+		if _, err := UnitOf(path, "id", false); err == nil || !strings.Contains(err.Error(), "instance of a template") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

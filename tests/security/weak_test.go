@@ -65,6 +65,7 @@ var flaws = []flaw{
 	{"the caller's terminal is passed on", "libcontainer/stdio/stdio.go", "if passed(&stats[i]) {", "if passed(&stats[i]) || foreground {", "TestTypedLines"},
 	{"the caller's terminal can be typed at", "libcontainer/stdio/stdio.go", "if passed(&stats[i]) {", "if passed(&stats[i]) || foreground {", "TestTypeForCaller"},
 	{"directories are passed on", "libcontainer/stdio/stdio.go", "case unix.S_IFDIR:", "case 0xffff:", "TestStdioDirectory"},
+	{"only the container's own cgroup is thawed", "cgroups/freeze.go", "_ = m.release(dir); return nil", "return nil", "TestFrozenBelow/pid_namespace"},
 	{"unmount behind links", "nsenter/mounts.c", "path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, K_NO_SYMLINKS));\n\tTRY(c, \"fstatfs\", fstatfs(dir, &fs));",
 		"path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0));\n\tfs.f_type = 0;", "TestHotplugLinks"},
 	{"the host's namespaces pass for a container's", "libcontainer/inside.go", "hosts, err := sys.IsHostNamespace(f, in.Type)", "hosts, err := false, error(nil)", "TestHostByPath"},
