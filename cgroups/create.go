@@ -97,8 +97,9 @@ func removeAll(made []string) {
 	}
 }
 
-// fill gives the directories, some of which were made now, what t and r say. In one that is adopted systemd has enabled the
-// controllers that it knows, and there is no device program of rt's.
+// fill gives the directories, some of which were made now, what t and r say. All controllers that can be had are enabled
+// before a container is there that could make a directory with the name of a controller's file (hugetlb.2MB.max), which would keep
+// the controller from its neighbours. In a cgroup that is adopted there is no device program of rt's.
 func (c *Cgroup) fill(t *translation, r *specs.LinuxResources, made []string, adopted bool) error {
 	if m := c.memberOf("cpuset"); m != nil {
 		if err := m.inheritCpuset(made, r.CPU); err != nil {
@@ -106,7 +107,7 @@ func (c *Cgroup) fill(t *translation, r *specs.LinuxResources, made []string, ad
 		}
 	}
 	if m := c.memberOf(""); m != nil {
-		t.enabling = m.enable(t.wanted(!adopted && c.v1Count() == 0))
+		t.enabling = m.enable(t.wanted(c.v1Count() == 0))
 		if err := t.filter.attach(m.dir, adopted || slices.Contains(made, m.dir)); err != nil {
 			return err
 		}

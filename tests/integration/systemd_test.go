@@ -137,6 +137,10 @@ func TestSystemdScope(t *testing.T) {
 		"NeedDaemonReload=no", "ControlGroup="+filepath.Join(managerRoot(t), "rttest.slice/rttest-units.slice", c.unit()))
 	if pureV2() {
 		c.properties("MemoryMax=67108864", "CPUWeight=59")
+		// All of them, also those that systemd does not know: a directory of the container's could take the name of a later file.
+		if got, want := c.scopeFile("", "cgroup.controllers"), strings.TrimSpace(string(must(os.ReadFile("/sys/fs/cgroup/cgroup.controllers")))); got != want && managerRoot(t) == "/" {
+			t.Errorf("controllers of the scope: %q, of the machine: %q", got, want)
+		}
 	} else {
 		c.properties("MemoryLimit=67108864", "CPUShares=512")
 	}
