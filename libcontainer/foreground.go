@@ -140,7 +140,7 @@ func giveStreams(s *stdio.Streams, pid int, p *specs.Process) {
 	if !s.Copies() {
 		return
 	}
-	text, err := sys.ReadFile("/proc/"+strconv.Itoa(pid)+"/uid_map", maxFile)
+	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/uid_map", maxFile)
 	if err != nil {
 		return
 	}

@@ -76,6 +76,17 @@ static void hide(struct made *t)
 	t->n = kept;
 }
 
+/* Makes room, of which the pages that are not used are not there: behind the plan, where page tables are (receive_plan). */
+static int make_room(struct ctx *c)
+{
+	const size_t list = MAX_MADE * sizeof(struct mount_made);
+	void *near = (char *)c->plan + (c->plan_size | 4095) + 1, *room;
+	TRY(c, "mmap", (room = mmap(near, list + MADE_TEXT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) == MAP_FAILED ? -1 : 0);
+	c->made->mount = room;
+	c->made->text = (char *)room + list;
+	return 0;
+}
+
 /* Takes note of a mount that now is at the target in hand, and keeps its descriptor if the plan says so (c->keep), or if a
  * link led there, so that the plan cannot know. Returns 1 if the descriptor is kept. */
 int made_note(struct ctx *c, int tree)
@@ -86,16 +97,14 @@ int made_note(struct ctx *c, int tree)
 	hide(t);
 	if (!want || !(c->keep || moved))
 		return 0;
+	int r = t->mount ? 0 : make_room(c);
+	if (r < 0)
+		return r;
 	c->what = "too many mounts that others depend on";
 	if (t->n == MAX_MADE)
 		return -E2BIG;
 	if (moved) {
 		size_t n = strlen(t->target) + 1;
-		if (!t->text) { /* behind the plan, as the plan itself where page tables are (receive_plan) */
-			void *room = mmap((char *)c->plan + (c->plan_size | 4095) + 1, MADE_TEXT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-			TRY(c, "mmap", room == MAP_FAILED ? -1 : 0);
-			t->text = room;
-		}
 		if (n > MADE_TEXT - t->used)
 			return -E2BIG;
 		at = memcpy(t->text + t->used, t->target, n);

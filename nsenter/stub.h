@@ -62,7 +62,7 @@ struct reply {
 };
 
 /* What is known of the mounts that the plan has made (made.c). */
-enum { MAX_MADE = 256, MADE_TEXT = MAX_MADE * MAX_PATH };
+enum { MAX_MADE = MAX_FDS, MADE_TEXT = MAX_MADE * MAX_PATH };
 struct mount_made {
 	const char *want, *at; /* the target, and its path without links */
 	int fd;
@@ -73,8 +73,8 @@ struct made {
 	int borrowed;		/* the descriptors are those of placed[] */
 	size_t used;
 	char target[MAX_PATH];	/* of the mount in hand, without links */
-	struct mount_made mount[MAX_MADE];
-	char *text;		/* MADE_TEXT bytes for paths without links, NULL until needed */
+	struct mount_made *mount; /* room for MAX_MADE, NULL until needed */
+	char *text;		/* MADE_TEXT bytes behind that, for paths without links */
 };
 
 struct ctx {

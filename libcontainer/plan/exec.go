@@ -43,7 +43,6 @@ func (b *builder) joinAsUser() error {
 	if err != nil {
 		return err
 	}
-	b.isUser = true
 	b.join(func() {
 		b.keyring() // the container's own, which belongs to who set it up
 		b.Items = append(b.Items, nproc...)

@@ -153,7 +153,6 @@ type builder struct {
 	Plan
 	hot    bool                    // the container runs: what a path leads to may change
 	init   map[uint64]nsenter.Slot // init's namespaces among the inputs
-	isUser bool                    // the process has the program's ids already
 	waits  bool                    // the process is a new container's, which is created before its program runs
 	hook   *specs.Hook             // what to run instead of the process, with its rights
 	openAt int                     // where the steps that open trees belong

@@ -225,7 +225,7 @@ func TestMountOrder(t *testing.T) {
 // place by two names is one place: what is masked stays masked.
 func TestMountBelowLink(t *testing.T) {
 	t.Parallel()
-	const many = 100
+	const many = 300
 	edits := []func(*specs.Spec){mounted("/var/run", "tmpfs", "first"), mounted("/run/x", "tmpfs", "second"), mounted("/var/run/x", "tmpfs", "third"),
 		mounted("/var/run/x/secret", "tmpfs", "fourth"), func(s *specs.Spec) { s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/run/x/secret") }}
 	for i := range many {
