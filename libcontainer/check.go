@@ -191,7 +191,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	}
 	facts.Links = linkedSources(b.Spec, b.Dir)
 	if o.NoPivot {
-		if facts.HostAPI, err = hostAPI(filepath.Clean(rootfs)); err != nil {
+		if facts.HostAPI, facts.RootAPI, err = hostAPI(filepath.Clean(rootfs)); err != nil {
 			return nil, err
 		}
 	}

@@ -277,7 +277,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		facts.BornDir = ""
 	}
 	if opts.NoPivot {
-		if facts.HostAPI, err = hostAPI(c.Rootfs); err != nil {
+		if facts.HostAPI, facts.RootAPI, err = hostAPI(c.Rootfs); err != nil {
 			return nil, err
 		}
 	}

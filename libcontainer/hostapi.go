@@ -10,21 +10,22 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// hostAPI are the mount points of whole procfs and sysfs outside of the rootfs, as the container's copy of rt's mount namespace
-// will have them: what lies on top comes first.
-func hostAPI(rootfs string) ([]string, error) {
+// hostAPI are the mount points of whole procfs and sysfs outside of the rootfs, and of those below it, as the container's copy
+// of rt's mount namespace will have them: what lies on top comes first.
+func hostAPI(rootfs string) (outside, inside []string, err error) {
 	text, err := sys.ReadKernelFile("/proc/self/mountinfo", maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("look for the host's procfs and sysfs: %w", err)
+		return nil, nil, fmt.Errorf("look for the host's procfs and sysfs: %w", err)
 	}
 	list, err := mountinfo.GetMountsFromReader(strings.NewReader(string(text)), nil)
 	if err != nil {
-		return nil, fmt.Errorf("look for the host's procfs and sysfs: %w", err)
+		return nil, nil, fmt.Errorf("look for the host's procfs and sysfs: %w", err)
 	}
-	return apiMounts(list, rootfs), nil
+	outside, inside = apiMounts(list, rootfs)
+	return outside, inside, nil
 }
 
-func apiMounts(list []*mountinfo.Info, rootfs string) (points []string) {
+func apiMounts(list []*mountinfo.Info, rootfs string) (outside, inside []string) {
 	parent := make(map[int]int, len(list))
 	for _, m := range list {
 		parent[m.ID] = m.Parent
@@ -37,14 +38,17 @@ func apiMounts(list []*mountinfo.Info, rootfs string) (points []string) {
 	}
 	var api []*mountinfo.Info
 	for _, m := range list {
-		inside := m.Mountpoint == rootfs || strings.HasPrefix(m.Mountpoint, rootfs+"/")
-		if (m.FSType == "proc" || m.FSType == "sysfs") && m.Root == "/" && !inside { // to the kernel a part of one is none
+		if (m.FSType == "proc" || m.FSType == "sysfs") && m.Root == "/" { // to the kernel a part of one is none
 			api = append(api, m)
 		}
 	}
 	slices.SortStableFunc(api, func(a, b *mountinfo.Info) int { return depth(b.ID) - depth(a.ID) })
 	for _, m := range api {
-		points = append(points, m.Mountpoint)
+		if m.Mountpoint == rootfs || strings.HasPrefix(m.Mountpoint, rootfs+"/") {
+			inside = append(inside, m.Mountpoint)
+		} else {
+			outside = append(outside, m.Mountpoint)
+		}
 	}
-	return points
+	return outside, inside
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// TestAPIMounts: all of the host's, also stacked ones and those below a mount that is younger; not those of the rootfs.
+// TestAPIMounts: all of the host's, also stacked ones and those below a mount that is younger; those below the rootfs apart.
 func TestAPIMounts(t *testing.T) {
 	const text = `20 1 254:0 / / rw - ext4 /dev/root rw
 30 40 0:5 / /late/proc rw - proc proc rw
@@ -26,7 +26,8 @@ func TestAPIMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"/late/proc", "/proc", "/proc", "/sys", "/b/rootfs2"}
-	if got := apiMounts(list, "/b/rootfs"); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	below := []string{"/b/rootfs/proc"}
+	if got, inside := apiMounts(list, "/b/rootfs"); !reflect.DeepEqual(got, want) || !reflect.DeepEqual(inside, below) {
+		t.Errorf("got %q and %q, want %q and %q", got, inside, want, below)
 	}
 }

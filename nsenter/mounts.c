@@ -34,7 +34,54 @@ STEP(open_tree)
 }
 
 /*
- * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it. str: its path.
+ * Takes a procfs or sysfs of the host out of this namespace. From one that is left, be it in no path of the container, the kernel
+ * lets a nested user namespace mount a new one that nothing masks (mnt_already_visible). Where it is locked, for the namespace
+ * is of another user, it is covered, which is locked in turn in what is nested.
+ */
+static int remove_api(struct ctx *c, const char *path, int *covered)
+{
+	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0555"};
+	struct k_statx st;
+	struct statfs fs;
+	int at, tree, r;
+	TRY(c, "open a procfs or sysfs of the host", at = k_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_SYMLINKS));
+	TRY(c, "statx", k_statx(at, &st));
+	TRY(c, "fstatfs", fstatfs(at, &fs));
+	c->what = "a procfs or sysfs of the host is hidden by another mount, and would stay";
+	if ((fs.f_type != K_PROC_MAGIC && fs.f_type != K_SYSFS_MAGIC) || !(st.attributes & K_STATX_ATTR_MOUNT_ROOT))
+		return -EBUSY;
+	TRY(c, "fchdir", fchdir(at));
+	r = umount2(".", MNT_DETACH);
+	TRY(c, "umount a procfs or sysfs of the host", r < 0 && errno != EINVAL && errno != EPERM ? -1 : 0);
+	if (r == 0) {
+		close(at);
+		return 0;
+	}
+	*covered = 1;
+	c->want = NULL;
+	c->made->target[0] = 0;
+	if ((tree = new_fs(c, "tmpfs", opt, 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC)) < 0)
+		return tree;
+	return attach(c, fresh(tree), at, 0, 0);
+}
+
+/* Takes all of those out whose paths a step has, from the first of its strings on: what is on top comes first. */
+static int remove_apis(struct ctx *c, const struct step *s, uint32_t first)
+{
+	int r, covered = 0;
+	for (uint32_t i = first; i < s->nstr; i++) {
+		if (covered && strcmp(s->str[i], s->str[i - 1]) == 0)
+			continue; /* a stack of them that are locked to each other */
+		covered = 0;
+		if ((r = remove_api(c, s->str[i], &covered)) < 0)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it. str: its path, and for --no-pivot where
+ * the host has procfs and sysfs below that: the clone will cover them, and they would stay. Later the paths lead into the clone.
  * The tree is mounted onto its own path, where hooks and pivot_root expect it.
  */
 STEP(attach_root)
@@ -52,6 +99,9 @@ STEP(attach_root)
 	struct tree t = state(c, tree, s->a[1]);
 	if (t.fd < 0)
 		return t.fd;
+	int r = remove_apis(c, s, 1);
+	if (r < 0)
+		return r;
 	TRY(c, "move_mount", k_move_mount(t.fd, at));
 	close(at);
 	c->root = t.fd;
@@ -419,50 +469,13 @@ STEP(pivot)
 	return 0;
 }
 
-/*
- * Takes a procfs or sysfs of the host out of this namespace. From one that is left, be it in no path of the container, the kernel
- * lets a nested user namespace mount a new one that nothing masks (mnt_already_visible). Where it is locked, for the namespace
- * is of another user, it is covered, which is locked in turn in what is nested.
- */
-static int remove_api(struct ctx *c, const char *path, int *covered)
-{
-	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0555"};
-	struct k_statx st;
-	struct statfs fs;
-	int at, tree, r;
-	TRY(c, "open a procfs or sysfs of the host", at = k_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_SYMLINKS));
-	TRY(c, "statx", k_statx(at, &st));
-	TRY(c, "fstatfs", fstatfs(at, &fs));
-	c->what = "a procfs or sysfs of the host is hidden by another mount, and would stay";
-	if ((fs.f_type != K_PROC_MAGIC && fs.f_type != K_SYSFS_MAGIC) || !(st.attributes & K_STATX_ATTR_MOUNT_ROOT))
-		return -EBUSY;
-	TRY(c, "fchdir", fchdir(at));
-	r = umount2(".", MNT_DETACH);
-	TRY(c, "umount a procfs or sysfs of the host", r < 0 && errno != EINVAL && errno != EPERM ? -1 : 0);
-	if (r == 0) {
-		close(at);
-		return 0;
-	}
-	*covered = 1;
-	c->want = NULL;
-	c->made->target[0] = 0;
-	if ((tree = new_fs(c, "tmpfs", opt, 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC)) < 0)
-		return tree;
-	return attach(c, fresh(tree), at, 0, 0);
-}
-
 /* str: where the host has procfs and sysfs, what is on top first. --no-pivot: for a host root that cannot be pivoted away (an
  * initramfs). */
 STEP(move_root)
 {
-	int r, covered = 0;
-	for (uint32_t i = 0; i < s->nstr; i++) {
-		if (covered && strcmp(s->str[i], s->str[i - 1]) == 0)
-			continue; /* a stack of them that are locked to each other */
-		covered = 0;
-		if ((r = remove_api(c, s->str[i], &covered)) < 0)
-			return r;
-	}
+	int r = remove_apis(c, s, 0);
+	if (r < 0)
+		return r;
 	TRY(c, "fchdir", fchdir(c->root));
 	TRY(c, "move mount", mount(".", "/", NULL, MS_MOVE, NULL));
 	TRY(c, "chroot", chroot("."));

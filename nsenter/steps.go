@@ -109,11 +109,12 @@ type (
 	Domainname struct{ Value string }
 	// Propagation sets the propagation of every mount of the namespace.
 	Propagation struct{ Flags uint64 }
-	// AttachRoot mounts the rootfs onto its own path.
+	// AttachRoot mounts the rootfs onto its own path. HostAPI is as in MoveRoot, for what lies below that path.
 	AttachRoot struct {
 		Tree        Slot
 		Propagation uint64
 		Path        string
+		HostAPI     []string `json:",omitempty"`
 	}
 	// MountFS mounts a new instance of a file system.
 	MountFS struct {
@@ -305,6 +306,9 @@ type (
 		Terminal bool
 	}
 )
+
+// MaxMade is how many mounts a plan can make that later steps may lead into.
+const MaxMade = 1000
 
 // MaxUndo is how many mounts a plan with Undo can make.
 const MaxUndo = 64

@@ -62,7 +62,7 @@ struct reply {
 };
 
 /* What is known of the mounts that the plan has made (made.c). */
-enum { MAX_MADE = MAX_FDS, MADE_TEXT = MAX_MADE * MAX_PATH };
+enum { MAX_MADE = MAX_FDS, MADE_TEXT = MAX_MADE * MAX_PATH }; /* MaxMade in steps.go */
 struct mount_made {
 	const char *want, *at; /* the target, and its path without links */
 	int fd;

@@ -197,6 +197,7 @@ func (LoopbackUp) encode(r *record) { r.set(kLoopbackUp) }
 func (s AttachRoot) encode(r *record) {
 	r.set(kAttachRoot, slot(s.Tree), s.Propagation)
 	r.str(s.Path)
+	r.str(s.HostAPI...)
 }
 
 func (s MountFS) encode(r *record) {

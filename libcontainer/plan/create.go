@@ -52,7 +52,9 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 			return nil, err
 		}
 	}
-	b.keepMounts()
+	if err := b.keepMounts(); err != nil {
+		return nil, err
+	}
 	b.tellMounts()
 	b.openInside()
 	return &b.Plan, nil

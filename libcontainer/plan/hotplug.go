@@ -51,7 +51,9 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	}
 	_ = b.endOpener() // never fails
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
-	b.keepMounts()
+	if err := b.keepMounts(); err != nil {
+		return nil, err
+	}
 	b.tellMounts()
 	b.openInside()
 	return &b.Plan, nil

@@ -1,53 +1,43 @@
 package plan
 
 import (
-	"path"
+	"fmt"
 
 	"rt/nsenter"
 )
 
-// keepMounts marks the mounts that later steps refer to: to change them, or by paths that lead into them. The stub keeps those by
-// descriptor, for a neighbour who shares the rootfs can rename a directory in spite of another namespace's mount on it.
-func (b *builder) keepMounts() {
-	needed := map[string]bool{}
-	below := func(p string) {
-		for p = path.Dir(p); p != "/" && p != "." && !needed[p]; p = path.Dir(p) {
-			needed[p] = true
+// keepMounts marks the mounts after which a step has a path: it may lead into any of them, by a link of the image as well. The
+// stub keeps those by descriptor and walks from there, for a neighbour who shares the rootfs can rename a directory in spite of
+// another namespace's mount on it.
+func (b *builder) keepMounts() error {
+	later, kept := false, 0 // a step with a path comes later
+	keep := func() bool {
+		if later {
+			kept++
 		}
-	}
-	at := func(p string) {
-		below(p)
-		needed[p] = true
+		before := later
+		later = true
+		return before
 	}
 	for i := len(b.Items) - 1; i >= 0; i-- {
 		switch s := b.Items[i].Step.(type) {
 		case nsenter.MountFS:
-			s.Keep = needed[s.Target]
+			s.Keep = keep()
 			b.Items[i].Step = s
-			below(s.Target)
 		case nsenter.MountTree:
-			s.Keep = needed[s.Target]
+			s.Keep = keep()
 			b.Items[i].Step = s
-			below(s.Target)
 		case nsenter.ReadonlyPath:
-			s.Keep = needed[path.Clean(s.Path)]
+			s.Keep = keep()
 			b.Items[i].Step = s
-			at(path.Clean(s.Path))
-		case nsenter.MaskPath:
-			at(path.Clean(s.Path))
-			below("/dev/null")
-		case nsenter.Remount:
-			at(s.Target)
-		case nsenter.Mknod:
-			below(s.Path)
-		case nsenter.Symlink:
-			below(s.Path)
-		case nsenter.Mkdir:
-			below(s.Path)
-		case nsenter.Console:
-			below("/dev/pts/ptmx")
+		case nsenter.MaskPath, nsenter.Remount, nsenter.Mknod, nsenter.Symlink, nsenter.Mkdir, nsenter.Console:
+			later = true
 		}
 	}
+	if kept > nsenter.MaxMade {
+		return fmt.Errorf("%d mounts and read-only paths are more than the %d that rt can make (/mounts)", kept, nsenter.MaxMade)
+	}
+	return nil
 }
 
 // tellMounts has the stub tell the ids of the mounts that it makes, at SyncReady and in the order of Made. mounts remove

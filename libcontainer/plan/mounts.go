@@ -31,7 +31,7 @@ func (b *builder) root() error {
 		b.add("", nsenter.OpenerJoin{})
 	}
 	tree := b.tree(Input{Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
-	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs})
+	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, HostAPI: b.facts.RootAPI})
 	return nil
 }
 

@@ -109,6 +109,7 @@ type Facts struct {
 
 	MountIDs map[string][]uint64 // mounts remove: the mounts that were made at a destination, in that order; nil if that is not known
 	HostAPI  []string            // with NoPivot: where the host has procfs and sysfs outside of the rootfs, the one on top first
+	RootAPI  []string            // with NoPivot: the same below the rootfs
 
 	Files FileLimit // of rt's caller
 

@@ -102,46 +102,70 @@ func TestRacedCopyUp(t *testing.T) {
 
 // TestRacedVolumes: the neighbour renames the directory that a volume is mounted on. What is masked and protected in the
 // volume, and mounted over parts of it, is in the volume wherever that is then. Succeeds against rt 4a850c2, which found
-// the paths by their names, in one container of three.
+// the paths by their names, in one container of three; by a link of the image also against the rt that kept by name what it
+// walked from.
 func TestRacedVolumes(t *testing.T) {
-	v := newVictim(t, capable(strongCaps), args("sh", "-c", `for d in /vol /vol.fake; do cd $d; test -e marker || continue; echo seen; cat masked dir/masked covered/file; touch readonly/written && echo WRITTEN; done 2>/dev/null; true`))
-	for _, dir := range []string{"volume", "bundle/rootfs/vol.fake"} {
-		for _, name := range []string{"masked", "dir/masked", "covered/file"} {
-			text := ""
-			if dir == "volume" {
-				text = "SECRET\n"
+	for name, way := range map[string]string{"by name": "/vol", "by a link": "/var/vol"} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, capable(strongCaps), args("sh", "-c", `for d in /vol /vol.fake; do cd $d; test -e marker || continue; echo seen; cat masked dir/masked covered/file; touch readonly/written && echo WRITTEN; done 2>/dev/null; true`))
+			for _, dir := range []string{"volume", "bundle/rootfs/vol.fake"} {
+				for _, name := range []string{"masked", "dir/masked", "covered/file"} {
+					text := ""
+					if dir == "volume" {
+						text = "SECRET\n"
+					}
+					v.file(dir+"/"+name, text, 0o644)
+				}
+				must(t, os.MkdirAll(filepath.Join(v.dir, dir, "readonly"), 0o777))
 			}
-			v.file(dir+"/"+name, text, 0o644)
-		}
-		must(t, os.MkdirAll(filepath.Join(v.dir, dir, "readonly"), 0o777))
+			must(t, os.Symlink("dir/masked", v.dir+"/volume/link"))
+			must(t, os.MkdirAll(v.rootfs+"/vol", 0o755))
+			must(t, os.MkdirAll(v.rootfs+"/run", 0o755))
+			must(t, os.MkdirAll(v.rootfs+"/var", 0o755))
+			must(t, os.Symlink("/vol", v.rootfs+"/var/vol")) // as /var/run leads to /run
+			v.file("volume/marker", "", 0o644)
+			mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+			mounted(specs.Mount{Destination: way + "/covered", Type: "tmpfs", Source: "tmpfs"})(v)
+			v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, way+"/masked", way+"/link")
+			v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, way+"/readonly")
+			v.write()
+			program(t, host.attack, "exchange", v.rootfs+"/vol", v.rootfs+"/vol.fake")
+			seen, evaded := 0, 0
+			for range runs(40, 500) {
+				r := v.run()
+				if strings.Contains(r.stdout, "seen") {
+					seen++
+				}
+				if strings.Contains(r.stdout, "SECRET") || strings.Contains(r.stdout, "WRITTEN") {
+					if evaded++; evaded == 1 {
+						t.Errorf("the volume is not protected: %s", r)
+					}
+				}
+				v.remove()
+				must(t, os.RemoveAll(v.dir+"/volume/readonly/written"))
+			}
+			t.Logf("the volume was looked into %d times, %d times without protection", seen, evaded)
+			if seen == 0 {
+				t.Error("no container saw its volume")
+			}
+		})
 	}
-	must(t, os.Symlink("dir/masked", v.dir+"/volume/link"))
-	must(t, os.MkdirAll(v.rootfs+"/vol", 0o755))
-	must(t, os.MkdirAll(v.rootfs+"/run", 0o755))
-	v.file("volume/marker", "", 0o644)
-	mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
-	mounted(specs.Mount{Destination: "/vol/covered", Type: "tmpfs", Source: "tmpfs"})(v)
-	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/vol/masked", "/vol/link")
-	v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, "/vol/readonly")
+}
+
+// TestFileVolume: a volume that is a file is masked, and made read-only, as others are. rt before this had a file's mount, of
+// which it kept the descriptor, for something that is not there.
+func TestFileVolume(t *testing.T) {
+	v := newVictim(t, args("sh", "-c", `cat /etc/masked; cat /etc/readonly; echo more >>/etc/readonly; touch /etc/covered; true`))
+	for _, name := range []string{"masked", "readonly"} {
+		v.file("volume/"+name, name+"'s text\n", 0o666)
+		mounted(specs.Mount{Destination: "/etc/" + name, Type: "bind", Source: v.dir + "/volume/" + name, Options: []string{"bind"}})(v)
+	}
+	mounted(specs.Mount{Destination: "/etc/readonly", Type: "bind", Source: v.dir + "/volume/readonly", Options: []string{"bind"}})(v) // once more
+	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/etc/masked")
+	v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, "/etc/readonly")
 	v.write()
-	program(t, host.attack, "exchange", v.rootfs+"/vol", v.rootfs+"/vol.fake")
-	seen, evaded := 0, 0
-	for range runs(40, 500) {
-		r := v.run()
-		if strings.Contains(r.stdout, "seen") {
-			seen++
-		}
-		if strings.Contains(r.stdout, "SECRET") || strings.Contains(r.stdout, "WRITTEN") {
-			if evaded++; evaded == 1 {
-				t.Errorf("the volume is not protected: %s", r)
-			}
-		}
-		v.remove()
-		must(t, os.RemoveAll(v.dir+"/volume/readonly/written"))
-	}
-	t.Logf("the volume was looked into %d times, %d times without protection", seen, evaded)
-	if seen == 0 {
-		t.Error("no container saw its volume")
+	if r := v.run().ok(t); r.stdout != "readonly's text\n" || !strings.Contains(r.stderr, "Read-only file system") {
+		t.Error(r)
 	}
 }
 
