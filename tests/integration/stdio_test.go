@@ -238,7 +238,7 @@ func TestStdioBackgroundJob(t *testing.T) {
 	rtOnly(t, "runc passes the SIGTTIN of its own reading on to the program")
 	c := newContainer(t, writable).up()
 	term := openPty(t)
-	r := begin(t, c.dir, c.root, call{prefix: []string{"/bin/bash", "-mc", `"$@" & wait $!; echo status=$?`, "bash"}, tty: term.slave,
+	r := begin(t, c.dir, c.root, call{prefix: []string{"/bin/sh", "-mc", `"$@" & wait $!; echo status=$?`, "sh"}, tty: term.slave,
 		args: []string{"exec", c.id, "sh", "-c", ": >/up; until test -e /go; do usleep 1000; done; echo out; exit 3"}})
 	eventually(t, "the program", func() bool { _, err := os.Stat(filepath.Join(c.rootfs, "up")); return err == nil })
 	const line = "for the shell\n"
