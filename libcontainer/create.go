@@ -6,12 +6,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"rt/cgroups"
 	"rt/internal/hint"
+	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/netdev"
@@ -242,9 +244,21 @@ func (k *making) sendPlan(soon *nsenter.Soon) error {
 	return err
 }
 
-func callerFiles() (f plan.FileLimit) {
+func callerFiles() (f plan.Limit) {
 	f.Soft, f.Hard = nsenter.CallerFiles()
 	return f
+}
+
+// callerProcesses is RLIMIT_NPROC of rt's caller, if the process has one of its own.
+func callerProcesses(p *specs.Process) (l plan.Limit, err error) {
+	if !slices.ContainsFunc(p.Rlimits, func(own specs.POSIXRlimit) bool { return names.Rlimit(own.Type) == unix.RLIMIT_NPROC }) {
+		return l, nil
+	}
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &r); err != nil {
+		return l, fmt.Errorf("ask for RLIMIT_NPROC: %w", err)
+	}
+	return plan.Limit{Soft: r.Cur, Hard: r.Max}, nil
 }
 
 func (k *making) compile() (*plan.Plan, error) {

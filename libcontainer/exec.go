@@ -362,6 +362,10 @@ func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts
 	}
 	facts.OriginalGroups = c.rt.keepsGroups(spec, ownPrivileges())
 	facts.DropGroups = facts.DropGroups && !facts.OriginalGroups
+	if facts.Processes, err = callerProcesses(spec.Process); err != nil {
+		init.close()
+		return facts, nil, err
+	}
 	if needsHome(spec.Process.Env) {
 		if facts.Home, err = init.home(spec.Process.User.UID); err != nil {
 			init.close()

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"rt/nsenter"
@@ -45,8 +46,14 @@ func (b *builder) joinAsUser() error {
 	}
 	b.join(func() {
 		b.keyring() // the container's own, which belongs to who set it up
-		b.Items = append(b.Items, nproc...)
-		b.add("/process/user", nsenter.SetUser{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep})
+		user := nsenter.SetUser{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep}
+		if nproc == nil {
+			b.add("/process/user", user)
+			return
+		}
+		b.add(b.pointer(*nproc), b.processes(min(nproc.Soft, b.facts.Processes.Hard)))
+		b.add("/process/user", user)
+		b.add("", b.processes(b.facts.Processes.Soft))
 	})
 	return nil
 }
@@ -132,15 +139,18 @@ func (b *builder) cloneInto(asUser bool) {
 	b.joinTasks()
 }
 
-// processLimit is RLIMIT_NPROC, which the kernel looks at when the user is set and when that user clones.
-func (b *builder) processLimit() (steps []Item, err error) {
+// processLimit is the program's RLIMIT_NPROC, or nil. When the user is set the kernel looks whether it is exceeded, and remembers that
+// until execve (EAGAIN). It must not be in force at the clone: the process that clones would count as well.
+func (b *builder) processLimit() (*nsenter.Rlimit, error) {
 	all, err := b.rlimits()
-	for _, l := range all {
-		if l.Number == unix.RLIMIT_NPROC {
-			steps = append(steps, Item{l, b.pointer(l)})
-		}
+	if i := slices.IndexFunc(all, func(l nsenter.Rlimit) bool { return l.Number == unix.RLIMIT_NPROC }); i >= 0 {
+		return &all[i], err
 	}
-	return steps, err
+	return nil, err
+}
+
+func (b *builder) processes(soft uint64) nsenter.Rlimit {
+	return nsenter.Rlimit{Type: "RLIMIT_NPROC", Number: unix.RLIMIT_NPROC, Soft: soft, Hard: b.facts.Processes.Hard}
 }
 
 // finalAffinity stops where the process is in its cgroup and its pid is known: rt sets the affinity.

@@ -343,7 +343,7 @@ func TestCallerFiles(t *testing.T) {
 		return order
 	}
 	ready, exec := fmt.Sprint(nsenter.SyncReady), fmt.Sprint(nsenter.SyncExec)
-	for files, want := range map[FileLimit][]string{{1, 2}: {"1:2"}, {2, 2}: nil, {}: nil, {8, 1 << 20}: {"8:1048576"}} {
+	for files, want := range map[Limit][]string{{1, 2}: {"1:2"}, {2, 2}: nil, {}: nil, {8, 1 << 20}: {"8:1048576"}} {
 		facts := Facts{Files: files}
 		// What would keep the process from waiting comes after the wait.
 		least := fmt.Sprintf("%d:%d", max(3, min(filesToWait, files.Hard)), max(4, min(filesToWait, files.Hard)))
@@ -359,6 +359,34 @@ func TestCallerFiles(t *testing.T) {
 		}
 		if got := limits(CreateHook(spec, specs.Hook{Path: "/h"}, facts), nil); !slices.Equal(got, slices.Concat(want, []string{exec})) {
 			t.Errorf("createContainer hook, %v: %q", files, got)
+		}
+	}
+}
+
+// TestProcessLimitOfExec: the limit on processes is in force when exec sets its user, and not when it clones.
+func TestProcessLimitOfExec(t *testing.T) {
+	spec := &specs.Spec{
+		Process: &specs.Process{Args: []string{"a"}, Cwd: "/", Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Soft: 3, Hard: 4}}},
+		Root:    &specs.Root{Path: "/r"}, Linux: &specs.Linux{},
+	}
+	for caller, want := range map[Limit]string{
+		{100, 200}: "3:200 set-user 100:200 clone 3:4", {1, 2}: "2:2 set-user 1:2 clone 3:4",
+	} {
+		p, err := Exec(spec, Options{}, Facts{Namespace: unix.CLONE_NEWUSER, Processes: caller})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		for _, it := range p.Items {
+			switch s := it.Step.(type) {
+			case nsenter.Rlimit:
+				order = append(order, fmt.Sprintf("%d:%d", s.Soft, s.Hard))
+			case nsenter.SetUser, nsenter.Clone:
+				order = append(order, s.Name())
+			}
+		}
+		if got := strings.Join(order, " "); got != want {
+			t.Errorf("%v: got %s, want %s", caller, got, want)
 		}
 	}
 }

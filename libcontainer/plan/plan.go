@@ -111,13 +111,14 @@ type Facts struct {
 	HostAPI  []string            // with NoPivot: where the host has procfs and sysfs outside of the rootfs, the one on top first
 	RootAPI  []string            // with NoPivot: the same below the rootfs
 
-	Files FileLimit // of rt's caller
+	Files     Limit // RLIMIT_NOFILE of rt's caller
+	Processes Limit // exec: RLIMIT_NPROC of rt's caller, if the process has one of its own
 
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
 
-// FileLimit is an RLIMIT_NOFILE.
-type FileLimit struct{ Soft, Hard uint64 }
+// A Limit is one of getrlimit(2).
+type Limit struct{ Soft, Hard uint64 }
 
 // CgroupView is what a mount of type cgroup shows.
 type CgroupView struct {

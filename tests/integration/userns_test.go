@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -188,4 +189,22 @@ func TestUserNamespaceLocks(t *testing.T) {
 			r.fails(want...).oneError()
 		}
 	}
+}
+
+// TestUserNamespaceProcessLimit: of exec's processes only the program counts for its RLIMIT_NPROC, and one too many is an error.
+func TestUserNamespaceProcessLimit(t *testing.T) {
+	t.Parallel()
+	c := newMapped(t, script("sleep 1000 & sleep 1000 & sleep 1000 & wait"), func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1000} }).up()
+	c.sh("until [ $(grep -l '^sleep' /proc/[0-9]*/comm | wc -l) = 3 ]; do :; done")
+	exec := func(uid uint32, limit uint64) result {
+		p := *c.spec.Process
+		p.Args, p.User = []string{"true"}, specs.User{UID: uid, GID: uid}
+		p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Soft: limit, Hard: limit}}
+		data, err := json.Marshal(p)
+		c.must(err)
+		return c.execWith([]string{"--process", c.file("process.json", string(data), 0o644)})
+	}
+	exec(1001, 1).ok()
+	exec(1000, 5).ok()
+	exec(1000, 2).exits(255).says("resource temporarily unavailable")
 }
