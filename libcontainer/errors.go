@@ -109,7 +109,10 @@ func (e *StepError) Hint() string {
 			return processesHint
 		}
 	case nsenter.Opener:
-		if e.Errno == unix.EAGAIN {
+		switch {
+		case noMoreNamespaces(e.Errno):
+			return namespacesHint
+		case e.Errno == unix.EAGAIN:
 			return processesHint
 		}
 	case nsenter.Pivot:

@@ -79,7 +79,7 @@ func TestHints(t *testing.T) {
 		{nsenter.MountFS{Type: "zfs"}, unix.ENODEV, "zfs"}, {nsenter.MountFS{Type: "sysfs"}, unix.EPERM, "bind mount /sys"}, {nsenter.MountFS{Type: "proc"}, unix.EPERM, "without masked paths"},
 		{nsenter.MountFS{Type: "tmpfs"}, unix.EPERM, ""}, {nsenter.MountFS{Type: "mqueue"}, unix.EPERM, "ipc"}, {nsenter.MountFS{Type: "cgroup2"}, unix.EPERM, "cgroup namespace"},
 		{nsenter.OpenTree{}, unix.EINVAL, "rbind"}, {nsenter.RequestTree{}, unix.EINVAL, "rbind"}, {nsenter.RequestTree{Recursive: true}, unix.ENOSPC, "mount-max"},
-		{nsenter.RequestTree{}, unix.EMFILE, "ulimit"}, {nsenter.Opener{}, unix.EAGAIN, "processes"}, {nsenter.OpenerJoin{}, unix.EPERM, "CAP_SYS_CHROOT"}, {nsenter.Mknod{}, unix.ENODEV, "number"}, {nsenter.Mknod{}, unix.EPERM, "no device"}, {nsenter.JoinNS{}, unix.EPERM, "rights"},
+		{nsenter.RequestTree{}, unix.EMFILE, "ulimit"}, {nsenter.Opener{}, unix.EAGAIN, "processes"}, {nsenter.Opener{}, unix.EPERM, "chroot"}, {nsenter.Opener{}, unix.ENOSPC, "max_*_namespaces"}, {nsenter.Mknod{}, unix.ENODEV, "number"}, {nsenter.Mknod{}, unix.EPERM, "no device"}, {nsenter.JoinNS{}, unix.EPERM, "rights"},
 		{nsenter.MountTree{Clear: 2}, unix.EPERM, "take off"}, {nsenter.MountTree{Set: 2}, unix.EPERM, ""}, {nsenter.Remount{Clear: 2}, unix.EPERM, "take off"},
 		{nsenter.Rlimit{}, unix.EPERM, "CAP_SYS_RESOURCE"}, {nsenter.Rlimit{}, unix.EINVAL, ""},
 		{nsenter.FindExec{Arg: "x", Candidates: plan.Candidates("x", nil)}, unix.ENOENT, "PATH"},

@@ -36,9 +36,9 @@ func userNamespaceHint(e *StepError) string {
 		}
 	case nsenter.RequestTree:
 		return treeHint(s, e)
-	case nsenter.Opener, nsenter.OpenerJoin:
+	case nsenter.Opener:
 		if e.Errno == unix.EPERM {
-			return "to enter the container's mount namespace takes CAP_SYS_ADMIN and CAP_SYS_CHROOT"
+			return "rt opens the sources of mounts in a user namespace of its own: that takes CAP_SYS_ADMIN and CAP_SYS_CHROOT, and is refused in a chroot, by a seccomp filter, or by an LSM (kernel.apparmor_restrict_unprivileged_userns)"
 		}
 	case nsenter.JoinNS:
 		if e.Errno == unix.EPERM {

@@ -21,15 +21,26 @@ static int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_
 }
 
 /*
- * a: slot to fill, 1 if recursive. str: a path of the host. Where rt may not clone mounts, the stub does: in the
- * copy of the host's tree that is its own namespace, before it takes on the container's ids.
+ * a: slot to fill, 1 if recursive, 1 if the path is one below the container's root, of what an earlier step has mounted there.
+ * str: a path of the host. Where rt may not clone mounts, the stub does: in the copy of the host's tree that is its own namespace,
+ * before it takes on the container's ids.
  */
 STEP(open_tree)
 {
-	int tree;
-	TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0)));
-	TRY(c, "dup3", dup3(tree, slot(c, s->a[0]), O_CLOEXEC));
-	close(tree);
+	int tree, at = -1;
+	unsigned rec = s->a[1] ? K_RECURSIVE : 0;
+	c->what = "open source";
+	if (s->a[0] >= c->nfds)
+		return -EBADMSG;
+	if (s->a[2] && (at = path_find(c, s->str[0], O_PATH)) < 0)
+		return at;
+	if (at >= 0)
+		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));
+	else
+		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | rec));
+	close(at);
+	close(slot(c, s->a[0])); /* it holds the number */
+	c->fd[s->a[0]] = tree;
 	return 0;
 }
 

@@ -1,9 +1,11 @@
 /*
- * The opener: the process that opens trees of mounts for a container with a user namespace. It clones them in the container's
- * mount namespace, where the kernel has locked the flags and covers of the host's mounts (mount_namespaces(7)), and with the
- * credentials of rt, so that sources in directories that the container's root may not enter can be opened. It is forked
- * before any namespace is joined, so it is never in the container's pid namespace. It has the plan and one end of a socket,
- * opens what the plan names, in its order, and ends with the last tree or when the socket is closed.
+ * The opener: the process that opens trees of mounts for a container with a user namespace. It clones them in a copy of the
+ * host's mount namespace that belongs to a user namespace of its own: there the kernel has locked the flags and covers of the
+ * host's mounts (mount_namespaces(7)), and nobody can enter it, as a member of the container's user namespace can enter each mount
+ * namespace that belongs to that one. It keeps the credentials of rt, so that sources in directories that the container's root may
+ * not enter can be opened. It is forked before any namespace is joined, so it is never in the container's pid namespace. It has
+ * the plan and one end of a socket, opens what the plan names, in its order, and ends with the last tree or when the socket is
+ * closed.
  */
 #include <sched.h>
 #include <signal.h>
@@ -21,8 +23,9 @@ struct answer {
 	int32_t err;
 	uint32_t call;
 };
-static const char *const calls[] = {"open_tree", "mount_setattr", "setns", "fchdir", "chroot", "clone3", "unshare", "open mount namespace", "open /"};
-enum { OPEN_TREE, SETATTR, SETNS, FCHDIR, CHROOT, CLONE3, UNSHARE, OPEN_NS, OPEN_ROOT, CALLS };
+static const char *const calls[] = {"open_tree", "mount_setattr", "setns", "fchdir", "chroot", "clone3", "socketpair", "open mount namespace", "open /"};
+enum { OPEN_TREE, SETATTR, SETNS, FCHDIR, CHROOT, CLONE3, SOCKETPAIR, OPEN_NS, OPEN_ROOT, CALLS };
+enum { COPY_MOUNTS = CLONE_NEWUSER | CLONE_NEWNS }; /* for a process that is alone in the new user namespace */
 
 /* Sends len bytes and n descriptors. */
 static int put(int sock, const void *data, size_t len, const int *fds, unsigned n)
@@ -80,14 +83,19 @@ static int tell(int sock, uint32_t call, int failed, int fd)
 	return failed || sent < 0 ? -1 : 0;
 }
 
-/* Opens this process's mount namespace, and its root, which need not be the namespace's. Returns 0, or -1 and which call. */
-static int open_own(int fds[2], uint32_t *call)
+/* Sends the copy of the mounts that this process was made with, and its root, which need not be the namespace's, and ends. With
+ * it ends the last process of the user namespace, in which no id is mapped. */
+static __attribute__((noreturn)) void give_copy(int sock)
 {
-	*call = OPEN_NS;
-	if ((fds[0] = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)) < 0)
-		return -1;
-	*call = OPEN_ROOT;
-	return (fds[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 ? -1 : 0;
+	struct answer a = {0, OPEN_NS};
+	int fds[2];
+	if ((fds[0] = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)) >= 0) {
+		a.call = OPEN_ROOT;
+		fds[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	a.err = fds[0] < 0 || fds[1] < 0 ? -errno : 0;
+	put(sock, &a, sizeof a, fds, a.err ? 0 : 2);
+	_exit(0);
 }
 
 /* Enters a mount namespace and a root in it, and says so. */
@@ -97,55 +105,30 @@ static int enter(int sock, const int fds[2])
 		return tell(sock, SETNS, 1, -1);
 	if (fchdir(fds[1]) < 0)
 		return tell(sock, FCHDIR, 1, -1);
-	int failed = chroot(".") < 0;
-	close(fds[0]);
-	close(fds[1]);
-	return tell(sock, CHROOT, failed, -1);
+	return tell(sock, CHROOT, chroot(".") < 0, -1);
 }
 
-/* Makes a copy of this mount namespace that belongs to a user namespace, and sends it on sock. For a process of its own. */
-static __attribute__((noreturn)) void copy_mounts(int sock, int user)
+/* Enters a copy of this mount namespace that belongs to a new user namespace, but not that one: the credentials stay. */
+static int enter_copy(int sock)
 {
-	struct answer a = {0, SETNS};
-	int fds[2], done = 0;
-	if (setns(user, CLONE_NEWUSER) == 0) {
-		a.call = UNSHARE;
-		done = unshare(CLONE_NEWNS) == 0 && open_own(fds, &a.call) == 0;
-	}
-	a.err = done ? 0 : -errno;
-	put(sock, &a, sizeof a, fds, done ? 2 : 0);
-	_exit(0);
-}
-
-/* Enters a copy of the host's mount namespace that the owner of a user namespace could have made. */
-static int enter_copy(int sock, int user)
-{
-	struct k_clone_args args = {.exit_signal = SIGCHLD};
-	struct answer a = {0, 0};
+	struct k_clone_args args = {.flags = COPY_MOUNTS, .exit_signal = SIGCHLD};
+	struct answer a = {0, CLONE3};
 	int pair[2], fds[MOST_FDS];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return tell(sock, CLONE3, 1, -1);
+		return tell(sock, SOCKETPAIR, 1, -1);
 	long pid = syscall(NR_clone3, &args, sizeof args);
 	if (pid < 0)
 		return tell(sock, CLONE3, 1, -1);
 	if (pid == 0)
-		copy_mounts(pair[1], user);
+		give_copy(pair[1]);
 	close(pair[1]);
 	int n = get(pair[0], &a, sizeof a, fds);
 	close(pair[0]);
 	waitpid((pid_t)pid, NULL, 0);
 	if (n == 2)
-		return enter(sock, fds);
+		return enter(sock, fds); /* serve closes them */
 	errno = n < 0 ? -n : -a.err;
 	return tell(sock, a.call < CALLS ? a.call : CLONE3, 1, -1);
-}
-
-/* Enters the mount namespace and root that the container's process has sent. */
-static int join(int sock)
-{
-	int fds[MOST_FDS];
-	uint32_t word;
-	return get(sock, &word, sizeof word, fds) == 2 ? enter(sock, fds) : -1;
 }
 
 /* Opens the tree of a step request_tree, and maps its ids by the user namespace that comes with the request. */
@@ -166,21 +149,17 @@ static int serve_tree(int sock, const struct step *s)
 	return tell(sock, SETATTR, failed, tree);
 }
 
-/* The opener's life. It keeps no descriptor but the socket and user, and has nothing that anyone could look at. */
-static __attribute__((noreturn)) void serve(struct ctx *c, const struct step *s, int sock, int user)
+/* The opener's life. It keeps no descriptor but the socket, and has nothing that anyone could look at. */
+static __attribute__((noreturn)) void serve(struct ctx *c, const struct step *s, int sock)
 {
-	int r = 0;
 	prctl(PR_SET_NAME, "rt:[opener]", 0, 0, 0);
-	if (user >= 0)
-		r = enter_copy(sock, user);
+	int r = s->a[0] ? 0 : enter_copy(sock);
 	syscall(NR_close_range, sock + 1, ~0u, 0);
 	if (sock > 0)
 		syscall(NR_close_range, 0, sock - 1, 0);
 	for (uint32_t i = c->step + 1; r == 0 && i < c->nsteps; i++) {
 		s = plan_next(s);
-		if (s->kind == K_opener_join)
-			r = join(sock);
-		else if (s->kind == K_request_tree)
+		if (s->kind == K_request_tree)
 			r = serve_tree(sock, s);
 		else if (s->kind == K_opener_end)
 			break;
@@ -208,38 +187,21 @@ static int await_answer(struct ctx *c, int *fd)
 	return 0;
 }
 
-/* a: slot of a user namespace or of a process in it: trees are opened in a copy of the host's mounts that belongs to it (NO_FD:
- * in the namespace of opener_join). */
+/* a: 1 if the opener is in the user namespace that its copy of the mounts belongs to, and opens by the rights of rt's user alone:
+ * for an rt that may not enter that copy otherwise. */
 STEP(opener)
 {
-	struct k_clone_args args = {.exit_signal = SIGCHLD};
-	int pair[2], user = slot(c, s->a[0]);
+	struct k_clone_args args = {.flags = s->a[0] ? COPY_MOUNTS : 0, .exit_signal = SIGCHLD};
+	int pair[2];
 	long pid;
 	TRY(c, "socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
 	TRY(c, "clone3", pid = syscall(NR_clone3, &args, sizeof args));
 	if (pid == 0)
-		serve(c, s, pair[1], user);
+		serve(c, s, pair[1]);
 	close(pair[1]);
 	c->opener = pair[0];
 	c->opener_pid = (pid_t)pid;
-	return user >= 0 ? await_answer(c, NULL) : 0;
-}
-
-/* Takes the opener into this process's mount namespace and root. */
-STEP(opener_join)
-{
-	(void)s;
-	uint32_t word = PLAN_MAGIC, call;
-	int fds[2];
-	int r = open_own(fds, &call);
-	c->what = calls[call];
-	if (r < 0)
-		return -errno;
-	c->what = "ask the opener";
-	r = put(c->opener, &word, sizeof word, fds, 2);
-	close(fds[0]);
-	close(fds[1]);
-	return r < 0 ? r : await_answer(c, NULL);
+	return s->a[0] ? 0 : await_answer(c, NULL);
 }
 
 /* a: slot to fill, 1 if recursive, slot of a user namespace that maps the ids (NO_FD: none), 1 if that is recursive. str: a path

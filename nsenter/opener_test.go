@@ -1,7 +1,11 @@
 package nsenter_test
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"rt/nsenter"
@@ -9,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOpener: trees are opened in the container's mount namespace, locked, and with the credentials that the stub had: it
-// reaches what the container's root may not.
+// TestOpener: trees are opened where the host's mounts are locked, and with the credentials that the stub had: it reaches what the
+// container's root may not. Where it is in the user namespace of its copy itself, it has those of its user.
 func TestOpener(t *testing.T) {
 	needRoot(t)
 	closed, host := rootfs(t, "below/file"), rootfs(t, "covered/")
@@ -26,10 +30,11 @@ func TestOpener(t *testing.T) {
 	bind := func(slot nsenter.Slot, at string) nsenter.MountTree {
 		return nsenter.MountTree{Tree: slot, Target: at, Place: unix.MS_PRIVATE}
 	}
-	const first = 7 // the first step of rest
+	const first = 6 // the first step of rest
+	opener := nsenter.Opener{}
 	opened := func(rest ...step) *box {
-		b := start(t, append(steps{nsenter.Opener{User: nsenter.NoSlot}, nsenter.Clone{Flags: sandbox | unix.CLONE_NEWUSER, Cgroup: nsenter.NoSlot},
-			nsenter.Sync{Point: nsenter.SyncMapIDs}, nsenter.SetIDs{}, nsenter.Propagation{Flags: unix.MS_REC | unix.MS_SLAVE}, nsenter.OpenerJoin{},
+		b := start(t, append(steps{opener, nsenter.Clone{Flags: sandbox | unix.CLONE_NEWUSER, Cgroup: nsenter.NoSlot},
+			nsenter.Sync{Point: nsenter.SyncMapIDs}, nsenter.SetIDs{}, nsenter.Propagation{Flags: unix.MS_REC | unix.MS_SLAVE},
 			request(0, root, true), nsenter.AttachRoot{Tree: 0, Propagation: unix.MS_PRIVATE, Path: root}}, rest...), nil, nil, nil).sync(nsenter.SyncMapIDs)
 		must(t, os.WriteFile(b.proc("uid_map"), []byte("0 100000 1000"), 0))
 		must(t, os.WriteFile(b.proc("gid_map"), []byte("0 100000 1000"), 0))
@@ -50,12 +55,69 @@ func TestOpener(t *testing.T) {
 	// It wants the descriptor that the plan says, and nothing else.
 	opened(nsenter.RequestTree{Tree: 1, Path: host, Recursive: true, Map: 2}).fails(first+1, unix.EINVAL, "mount_setattr")
 	start(t, steps{cloneOnly, request(0, root, true)}, nil).fails(1, unix.EPIPE, "ask the opener")
-	start(t, steps{nsenter.Opener{User: 0}, cloneOnly, stop}, open(t, "/proc/self/ns/uts", os.O_RDONLY)).fails(0, unix.EINVAL, "setns")
+	// What an earlier step has mounted below the root is in the container's namespace only.
+	below := func(path string) nsenter.OpenTree {
+		return nsenter.OpenTree{Tree: 2, Path: path, Recursive: true, Below: true}
+	}
+	b = opened(request(1, host, true), bind(1, "/one"), below("/one"), bind(2, "/all"), nsenter.OpenerEnd{}, stop).sync(nsenter.SyncReady)
+	b.hasMount(root+"/all/covered", "nosuid")
+	must(t, os.Symlink(closed, root+"/out"))
+	opened(below("/out/below")).fails(first+1, unix.ENOENT, "open source") // a link leads nowhere out of the root
+	opened(nsenter.OpenTree{Tree: nsenter.NoSlot, Path: "/one", Below: true}).fails(first+1, unix.EBADMSG, "open source")
+
+	opener.Inside = true
+	opened(request(1, closed+"/below", false)).fails(first+1, unix.EACCES, "open_tree") // uid 0 with no rights to others' files
+	opened(request(1, host, false)).fails(first+1, unix.EINVAL, "open_tree")
+	b = opened(request(1, host, true), bind(1, "/all"), nsenter.OpenerEnd{}, stop).sync(nsenter.SyncReady)
+	b.hasMount(root+"/all/covered", "nosuid")
+}
+
+// TestOpenersCopy: the mount namespace that the opener works in belongs to a user namespace that no process is in.
+func TestOpenersCopy(t *testing.T) {
+	needRoot(t)
+	b := start(t, steps{nsenter.Opener{}, nsenter.Clone{Flags: sandbox | unix.CLONE_NEWUSER, Cgroup: nsenter.NoSlot}, stop,
+		nsenter.RequestTree{Path: "/", Map: nsenter.NoSlot}}, nil).sync(nsenter.SyncReady)
+	of := func(pid int, file string) string {
+		text, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, file))
+		must(t, err)
+		return text
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", b.stub.Pid, b.stub.Pid))
+	must(t, err)
+	opener, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	if err != nil {
+		t.Fatalf("children of the stub: %q", children)
+	}
+	for _, pid := range []int{os.Getpid(), b.pid} {
+		if of(opener, "mnt") == of(pid, "mnt") {
+			t.Errorf("the opener is in the mount namespace of process %d", pid)
+		}
+	}
+	if of(opener, "user") != of(os.Getpid(), "user") {
+		t.Error("the opener has left its user namespace")
+	}
+	mnt, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", opener))
+	must(t, err)
+	defer mnt.Close()
+	owner, err := unix.IoctlRetInt(int(mnt.Fd()), unix.NS_GET_USERNS)
+	must(t, err)
+	defer unix.Close(owner)
+	var st unix.Stat_t
+	must(t, unix.Fstat(owner, &st))
+	everyone, err := filepath.Glob("/proc/[0-9]*/ns/user")
+	must(t, err)
+	for _, file := range everyone {
+		var of unix.Stat_t
+		if unix.Stat(file, &of) == nil && of.Ino == st.Ino {
+			t.Errorf("%s is the user namespace that the opener's mounts belong to", file)
+		}
+	}
 }
 
 // TestOpenerEndsWithTheStub: whoever is killed, no opener is left to wait for it.
 func TestOpenerEndsWithTheStub(t *testing.T) {
-	b := start(t, steps{nsenter.Opener{User: nsenter.NoSlot}, nsenter.Clone{Flags: sandbox, Cgroup: nsenter.NoSlot}, stop}).sync(nsenter.SyncReady)
+	b := start(t, steps{nsenter.Opener{}, nsenter.Clone{Flags: sandbox, Cgroup: nsenter.NoSlot}, stop,
+		nsenter.RequestTree{Path: "/", Map: nsenter.NoSlot}}, nil).sync(nsenter.SyncReady)
 	must(t, unix.Kill(b.pid, unix.SIGKILL))
 	b.proc("")
 	if ws := b.reap(b.stub.Pid, false); ws.ExitStatus() != 0 {

@@ -69,17 +69,18 @@ type (
 	}
 	// Dumpable lets an rt without privileges write the process's id maps and join it (proc(5), ptrace(2)).
 	Dumpable struct{}
-	// OpenTree clones the mount at a path of the host into Tree, where rt may not do it.
+	// OpenTree clones the mount at a path of the host into Tree, where rt may not do it; with Below at a path below the container's
+	// root, which is what an earlier step has mounted there.
 	OpenTree struct {
 		Tree      Slot
 		Path      string
 		Recursive bool
+		Below     bool `json:",omitempty"`
 	}
-	// Opener forks the process that opens the trees of RequestTree with the credentials that the stub has now, in the mount
-	// namespace of OpenerJoin, or in a copy of the host's mounts that belongs to the user namespace User.
-	Opener struct{ User Slot }
-	// OpenerJoin takes the opener into the mount namespace of this process.
-	OpenerJoin struct{}
+	// Opener forks the process that opens the trees of RequestTree, in a copy of the host's mounts that belongs to a new user
+	// namespace in which there is nobody else. It has the credentials that the stub has now, or with Inside, where those do not allow
+	// to enter that copy, is itself in that user namespace, with no more rights than the stub's user.
+	Opener struct{ Inside bool }
 	// RequestTree has the opener clone the mount at a path of the host into Tree.
 	RequestTree struct {
 		Tree      Slot
@@ -346,7 +347,6 @@ func (Sync) Name() string         { return "sync" }
 func (Dumpable) Name() string     { return "dumpable" }
 func (OpenTree) Name() string     { return "open-tree" }
 func (Opener) Name() string       { return "opener" }
-func (OpenerJoin) Name() string   { return "opener-join" }
 func (RequestTree) Name() string  { return "request-tree" }
 func (OpenerEnd) Name() string    { return "opener-end" }
 func (SetIDs) Name() string       { return "set-ids" }
@@ -411,17 +411,21 @@ func (s Clone) String() string {
 
 var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program", "hand over what is waited for", "note the namespaces"}
 
-func (Inputs) String() string     { return "wait for cgroups and trees of mounts" }
-func (s Sync) String() string     { return "let rt " + syncNames[s.Point] }
-func (Dumpable) String() string   { return "let rt look into the process until it is the program" }
-func (s OpenTree) String() string { return "open " + s.Path }
-func (s Opener) String() string {
-	if s.User != NoSlot {
-		return "start a process that opens trees of mounts in a copy of the host's mount namespace"
+func (Inputs) String() string   { return "wait for cgroups and trees of mounts" }
+func (s Sync) String() string   { return "let rt " + syncNames[s.Point] }
+func (Dumpable) String() string { return "let rt look into the process until it is the program" }
+func (s OpenTree) String() string {
+	if s.Below {
+		return "open " + s.Path + " below the container's root"
 	}
-	return "start a process that opens trees of mounts"
+	return "open " + s.Path
 }
-func (OpenerJoin) String() string    { return "take the opener into this mount namespace" }
+func (s Opener) String() string {
+	if s.Inside {
+		return "start a process that opens trees of mounts in a copy of the host's, by the rights of rt's user"
+	}
+	return "start a process that opens trees of mounts in a copy of the host's"
+}
 func (s RequestTree) String() string { return "open " + s.Path }
 func (OpenerEnd) String() string     { return "wait for the end of the opener" }
 func (s SetIDs) String() string {

@@ -59,7 +59,6 @@ const (
 	kUndo
 	kUnmount
 	kOpener
-	kOpenerJoin
 	kRequestTree
 	kOpenerEnd
 	kCall
@@ -183,10 +182,12 @@ func (Inputs) encode(r *record)   { r.set(kInputs) }
 func (s Sync) encode(r *record) {
 	r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed), b2u(s.Mounts))
 }
-func (s OpenTree) encode(r *record) { r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive)); r.str(s.Path) }
-func (s Opener) encode(r *record)   { r.set(kOpener, slot(s.User)) }
-func (OpenerJoin) encode(r *record) { r.set(kOpenerJoin) }
-func (OpenerEnd) encode(r *record)  { r.set(kOpenerEnd) }
+func (s OpenTree) encode(r *record) {
+	r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive), b2u(s.Below))
+	r.str(s.Path)
+}
+func (s Opener) encode(r *record)  { r.set(kOpener, b2u(s.Inside)) }
+func (OpenerEnd) encode(r *record) { r.set(kOpenerEnd) }
 func (s RequestTree) encode(r *record) {
 	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
 	r.str(s.Path)

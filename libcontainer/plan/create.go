@@ -85,7 +85,7 @@ func (b *builder) joinNamespaces() error {
 		}
 		b.joinNamespace(i, t)
 	}
-	if b.earlyIDs() { // before anybody in a pid namespace that is joined sees the process: see join
+	if b.joinedUser() { // before anybody in a pid namespace that is joined sees the process: see join
 		b.add("", b.insideIDs())
 	}
 	return nil
@@ -139,14 +139,9 @@ func (b *builder) joinedUser() bool {
 	return b.has(specs.UserNamespace) && !b.isNew(specs.UserNamespace)
 }
 
-// earlyIDs: a stub that opens the trees itself does so by the rights of rt's user.
-func (b *builder) earlyIDs() bool { return b.joinedUser() && !b.facts.OpenInside }
-
 func (b *builder) enterUser() error {
 	if b.isNew(specs.UserNamespace) {
 		b.add("/linux/uidMappings", nsenter.Sync{Point: nsenter.SyncMapIDs})
-	}
-	if b.has(specs.UserNamespace) && !b.earlyIDs() {
 		b.add("", b.insideIDs())
 	}
 	if flags := b.afterIDs(); flags != 0 {

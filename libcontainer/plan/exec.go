@@ -73,14 +73,12 @@ func (b *builder) join(ids func()) {
 	b.joinInit(b.facts.Namespace & afterClone)
 }
 
-// joinUnseen is join for a process that stays out of the container's pid namespace, so that it may be cloned first; before is
-// what it has to do with the host's mounts.
-func (b *builder) joinUnseen(before func()) {
+// joinUnseen is join for a process that stays out of the container's pid namespace, so that it may be cloned first.
+func (b *builder) joinUnseen() {
 	b.dropGroups()
 	user := b.withUser(b.facts.Namespace, 0)
 	b.joinInit(user)
 	b.cloneInto(false)
-	before()
 	b.joinInit(b.facts.Namespace &^ user)
 	b.takeRoot()
 	b.setupIDs()

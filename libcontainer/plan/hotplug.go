@@ -28,11 +28,10 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	}
 	b.facts.Namespace &^= unix.CLONE_NEWPID // out of it nobody of the container sees the process
 	binds := slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool { _, ok := BindOf(m, ""); return ok })
-	if binds && facts.Namespace&unix.CLONE_NEWUSER != 0 && !facts.OpenInside { // as startOpener, in a copy of the host's mounts
-		b.opener = true
-		b.add("", nsenter.Opener{User: b.initNamespace(specs.UserNamespace)})
+	if binds && (facts.Namespace&unix.CLONE_NEWUSER != 0 || facts.OpenInside) {
+		b.addOpener()
 	}
-	b.joinUnseen(b.ownTree)
+	b.joinUnseen()
 	b.add("", nsenter.Undo{Proc: b.input(Input{Kind: Directory, Path: "/proc"})})
 	before := len(b.Items)
 	for i := range spec.Mounts {
@@ -55,7 +54,6 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		return nil, err
 	}
 	b.tellMounts()
-	b.openInside()
 	return &b.Plan, nil
 }
 
@@ -66,7 +64,7 @@ func RemoveMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		return nil, err
 	}
 	b.facts.Namespace &= unix.CLONE_NEWNS | unix.CLONE_NEWUSER
-	b.joinUnseen(func() {})
+	b.joinUnseen()
 	b.add("", nsenter.Undo{Proc: b.input(Input{Kind: Directory, Path: "/proc"})}) // the descriptors' links, by which it unmounts
 	for _, check := range []bool{true, false} {
 		before := map[string]int{}
@@ -119,7 +117,7 @@ func FindMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		return nil, err
 	}
 	b.facts.Namespace &= unix.CLONE_NEWNS | unix.CLONE_NEWUSER
-	b.joinUnseen(func() {})
+	b.joinUnseen()
 	for i, m := range spec.Mounts {
 		target := path.Join("/", m.Destination)
 		if err := removable(target, b.spec.Linux); err != nil {
@@ -141,14 +139,6 @@ func hotplug(spec *specs.Spec, opts Options, facts Facts) (*builder, error) {
 	}
 	b.facts.Namespace &^= unix.CLONE_NEWTIME
 	return b, nil
-}
-
-// ownTree is for an rt that may not clone mounts: the stub has a copy of the host's tree to take them from.
-func (b *builder) ownTree() {
-	if b.facts.OpenInside {
-		b.add("", nsenter.Unshare{Flags: unix.CLONE_NEWNS, Kinds: kinds(unix.CLONE_NEWNS)})
-	}
-	b.openAt = len(b.Items)
 }
 
 // hotMount refuses what could not be taken back, or what would look twice at a tree that changes.

@@ -48,6 +48,7 @@ func TestHotplugGolden(t *testing.T) {
 			golden(t, filepath.Join("testdata/hotplug", name+".txt"), []byte(p.Text()))
 			slotViolations(p, t.Errorf)
 			treeViolations(p, t.Errorf)
+			copyViolations(p, t.Errorf)
 			textViolations(p, t.Errorf)
 			if _, err := nsenter.Encode(p.Steps(), len(p.Inputs)); err != nil {
 				t.Error(err)
@@ -111,5 +112,44 @@ func TestHotplugRefused(t *testing.T) {
 		if _, err := compile(hotplugSpec(many[0]), Options{}, Facts{Namespace: unix.CLONE_NEWPID}); err == nil || !strings.HasPrefix(err.Error(), "the container has no mount namespace") {
 			t.Errorf("no mount namespace: %v", err)
 		}
+	}
+}
+
+// TestSourceInEarlierMount: with a user namespace a source below the rootfs is the container's own where an earlier mount is there
+// or above it, and the host's else. Nothing of the first kind is id-mapped.
+func TestSourceInEarlierMount(t *testing.T) {
+	opens := func(source string, options ...string) (string, error) {
+		spec := hotplugSpec(specs.Mount{Destination: "/a/b/", Type: "tmpfs", Source: "tmpfs"}, specs.Mount{Destination: "/d", Type: "bind", Source: source, Options: options},
+			specs.Mount{Destination: "/later", Type: "tmpfs", Source: "tmpfs"})
+		p, err := Create(spec, Options{Bundle: "/bundle", Rootfs: "/bundle/rootfs"}, Facts{})
+		if err != nil {
+			return "", err
+		}
+		for _, v := range violations(p) {
+			t.Errorf("%s: %s", source, v)
+		}
+		for _, it := range p.Items {
+			switch s := it.Step.(type) {
+			case nsenter.RequestTree:
+				if it.Pointer == "/mounts/1/source" {
+					return "the host's " + s.Path, nil
+				}
+			case nsenter.OpenTree:
+				return "the container's " + s.Path, nil
+			}
+		}
+		return "", nil
+	}
+	for source, want := range map[string]string{
+		"/bundle/rootfs/a/b": "the container's /a/b", "rootfs/x/../a//b/c/": "the container's /a/b/c",
+		"/bundle/rootfs/a": "the host's /bundle/rootfs/a", "/bundle/rootfs/a/bc": "the host's /bundle/rootfs/a/bc", "/bundle/rootfs": "the host's /bundle/rootfs",
+		"/bundle/rootfs/later": "the host's /bundle/rootfs/later", "/a/b": "the host's /a/b", "/bundle/rootfs/../a/b": "the host's /bundle/rootfs/../a/b",
+	} {
+		if got, err := opens(source, "rbind"); got != want {
+			t.Errorf("%s: %s, %v, wanted %s", source, got, err, want)
+		}
+	}
+	if _, err := opens("/bundle/rootfs/a/b/c", "rbind", "idmap"); err == nil || !strings.Contains(err.Error(), "/mounts/1: mount /d cannot be id-mapped: its source") {
+		t.Errorf("id-mapped: %v", err)
 	}
 }

@@ -32,6 +32,8 @@ func (b *builder) keepMounts() error {
 			b.Items[i].Step = s
 		case nsenter.MaskPath, nsenter.Remount, nsenter.Mknod, nsenter.Symlink, nsenter.Mkdir, nsenter.Console:
 			later = true
+		case nsenter.OpenTree:
+			later = later || s.Below
 		}
 	}
 	if kept > nsenter.MaxMade {

@@ -27,9 +27,6 @@ func (b *builder) root() error {
 		return errors.New("rootfsPropagation of [r]private is not safe without pivot_root (/linux/rootfsPropagation)")
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
-	if b.opener && b.isNew(specs.MountNamespace) {
-		b.add("", nsenter.OpenerJoin{})
-	}
 	tree := b.tree(Input{Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
 	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, HostAPI: b.facts.RootAPI})
 	return nil
@@ -107,6 +104,7 @@ func (b *builder) mounts() error {
 		if err := b.mount(&b.spec.Mounts[i], fmt.Sprintf("/mounts/%d", i)); err != nil {
 			return err
 		}
+		b.mounted = append(b.mounted, path.Join("/", b.spec.Mounts[i].Destination))
 	}
 	switch {
 	case b.opts.NotifyDir == "":
@@ -258,9 +256,12 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 		b.add(pointer, nsenter.Symlink{Path: target, Target: text, Must: true})
 		return nil
 	}
+	if ids != nil && b.mountedBelow(source) != "" {
+		return fmt.Errorf("%s: mount %s cannot be id-mapped: its source %s lies in another mount of the configuration", pointer, target, source)
+	}
 	recursive := f.rbind
 	step := nsenter.MountTree{
-		Tree:   b.tree(Input{Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
+		Tree:   b.source(Input{Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
 		Target: target, Source: source, Set: f.set, Clear: f.clear, SetAll: f.setAll, ClrAll: f.clrAll,
 		Place: b.place(), Recursive: recursive,
 	}

@@ -21,6 +21,7 @@ func violations(p *Plan) []string {
 	complain := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	slotViolations(p, complain)
 	treeViolations(p, complain)
+	copyViolations(p, complain)
 	orderViolations(programs(p, complain), complain)
 	textViolations(p, complain)
 	return found
@@ -65,10 +66,9 @@ func slotViolations(p *Plan, complain func(string, ...any)) {
 		}
 	}
 	for i, n := range used {
-		// Nothing survives its step, but a tree that the stub opens is filled in by one step and used by another, and the user
-		// namespace is joined by the opener as well.
+		// Nothing survives its step, but a tree that the stub opens is filled in by one step and used by another.
 		most := 1
-		if in := p.Inputs[i]; in.Inside || in.Kind == InitNamespace && in.Type == unix.CLONE_NEWUSER {
+		if p.Inputs[i].Inside {
 			most = 2
 		}
 		if n > most || n == 0 {
@@ -106,14 +106,57 @@ func treeViolations(p *Plan, complain func(string, ...any)) {
 	}
 }
 
+// copyViolations: members of a user namespace may enter each mount namespace that belongs to it, and mount there. So after a user
+// namespace was joined nothing of the host's is opened by path in a mount namespace that is made then: the opener, which is in
+// neither, does that. A copy of the host's mounts is made there only for a new container, and left by pivot_root.
+func copyViolations(p *Plan, complain func(string, ...any)) {
+	joined, opener, root := false, false, false
+	for i, it := range p.Items {
+		made := uint64(0)
+		switch s := it.Step.(type) {
+		case nsenter.JoinNS:
+			joined = joined || s.Type == unix.CLONE_NEWUSER
+		case nsenter.Opener:
+			opener = true
+			if joined {
+				complain("step %d, %s: in a user namespace that was joined", i, s)
+			}
+		case nsenter.Unshare:
+			made = s.Flags
+		case nsenter.Clone:
+			made = s.Flags
+		case nsenter.AttachRoot:
+			if root = true; joined && s.Tree == nsenter.NoSlot {
+				complain("step %d, %s: opens the rootfs by path", i, s)
+			}
+		case nsenter.MountTree:
+			if joined && s.Tree == nsenter.NoSlot {
+				complain("step %d, %s: opens by path", i, s)
+			}
+		case nsenter.OpenTree:
+			if joined && (!s.Below || !root) {
+				complain("step %d, %s: where others may choose what that is", i, s)
+			}
+		}
+		if made&unix.CLONE_NEWNS == 0 || !joined {
+			continue
+		}
+		pivots := slices.ContainsFunc(p.Items[i:], func(it Item) bool { n := it.Step.Name(); return n == "pivot-root" || n == "move-root" })
+		if !opener || !pivots {
+			complain("step %d, %s: a copy of the host's mounts in a user namespace that was joined", i, it.Step)
+		}
+	}
+}
+
 // before lists pairs of which the first, where both are there, must be done before the second.
 var before = [...][2]string{
 	{"join-namespace", "await-start"}, {"unshare", "await-start"}, {"clone", "setsid"},
 	{"dumpable", "join-namespace"}, {"dumpable", "unshare"}, {"dumpable", "clone"},
 	{"clone", "open-tree"}, {"open-tree", "set-ids"}, {"open-tree", "propagation"}, // by the rights of rt's user
+	{"attach-root", "open-tree-below"}, {"open-tree-below", "pivot-root"}, {"open-tree-below", "move-root"},
 	// The opener is in none of the namespaces that the container sees, and gone before anything of the image runs.
 	{"opener", "join-namespace"}, {"opener", "unshare"}, {"opener", "clone"},
-	{"clone", "opener-join"}, {"propagation", "opener-join"}, {"opener-join", "request-tree"}, {"request-tree", "opener-end"},
+	{"opener", "request-tree"}, {"request-tree", "opener-end"},
 	{"opener-end", "pivot-root"}, {"opener-end", "move-root"}, {"opener-end", "find-executable"},
 	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"set-ids", "keyring"}, {"keyring", "set-user"},
 	{"drop-groups", "join-namespace"}, {"drop-groups", "unshare"}, {"drop-groups", "clone"},
@@ -136,12 +179,15 @@ var before = [...][2]string{
 // once are the steps that a plan has once at most.
 var once = []string{"clone", "exec", "find-executable", "await-start", "close-fds", "seccomp", "credentials", "capabilities",
 	"set-user", "undumpable", "set-ids", "keyring", "drop-groups", "bounding-set", "no-new-privileges", "pivot-root", "move-root",
-	"chroot", "attach-root", "opener", "opener-join", "opener-end", "console", "setsid", "umask"}
+	"chroot", "attach-root", "opener", "opener-end", "console", "setsid", "umask"}
 
 func orderViolations(p *Plan, complain func(string, ...any)) {
 	first, last, count := map[string]int{}, map[string]int{}, map[string]int{}
 	for i, it := range p.Items {
 		name := it.Step.Name()
+		if s, ok := it.Step.(nsenter.OpenTree); ok && s.Below { // of what earlier steps have mounted
+			name += "-below"
+		}
 		if count[name] == 0 {
 			first[name] = i
 		}

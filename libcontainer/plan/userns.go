@@ -1,8 +1,9 @@
 package plan
 
 import (
-	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"rt/nsenter"
 
@@ -65,22 +66,21 @@ func rootOr(maps []specs.LinuxIDMapping, id uint32) uint32 {
 	return id
 }
 
-// startOpener: a container with a user namespace has its trees opened in its own mount namespace, for only there the kernel has
-// locked what the host has set and covered, and by a process with rt's credentials, which reaches every source. It comes
-// before all namespaces, so that it is in none that the container sees. In a mount namespace that is joined the host's mounts
-// are not: they are opened in a copy.
+// startOpener: a container with a user namespace has its trees opened in a copy of the host's mounts that belongs to a user namespace
+// of its own, for there the kernel has locked what the host has set and covered. It must be another one than the container's: who
+// is in that may enter the copy, and choose there what is opened. The opener has rt's credentials, which reach every source. It comes
+// before all namespaces, so that it is in none that the container sees. A rootless rt needs it only where others may be in the
+// user namespace already.
 func (b *builder) startOpener() error {
-	if !b.has(specs.UserNamespace) || !b.has(specs.MountNamespace) || b.facts.OpenInside {
-		return nil
+	if b.has(specs.UserNamespace) && b.has(specs.MountNamespace) && (!b.facts.OpenInside || b.joinedUser()) {
+		b.addOpener()
 	}
-	b.opener = true
-	user := nsenter.NoSlot
-	if i, isNew, _ := b.namespace(specs.UserNamespace); !isNew && !b.isNew(specs.MountNamespace) {
-		pointer := fmt.Sprintf("/linux/namespaces/%d/path", i)
-		user = b.input(Input{Kind: Namespace, Path: b.spec.Linux.Namespaces[i].Path, Type: unix.CLONE_NEWUSER, Pointer: pointer})
-	}
-	b.add("", nsenter.Opener{User: user})
 	return nil
+}
+
+func (b *builder) addOpener() {
+	b.opener = true
+	b.add("", nsenter.Opener{Inside: b.facts.OpenInside})
 }
 
 // endOpener comes after the last tree, before hooks and the container's root.
@@ -89,6 +89,19 @@ func (b *builder) endOpener() error {
 		b.add("", nsenter.OpenerEnd{})
 	}
 	return nil
+}
+
+// source is tree for a bind mount of the configuration. What an earlier mount has put below the rootfs is in the container's mount
+// namespace only, where others may have a hand: the stub opens it, below the container's root and by the container's rights.
+func (b *builder) source(in Input) nsenter.Slot {
+	below := b.mountedBelow(in.Path)
+	if below == "" {
+		return b.tree(in)
+	}
+	in.Kind, in.Inside = Tree, true
+	tree := b.input(in)
+	b.add(in.Pointer, nsenter.OpenTree{Tree: tree, Path: below, Recursive: in.Recursive, Below: true})
+	return tree
 }
 
 // tree is an input for the next step: a tree of mounts that rt opens, or the stub (openInside), or the opener.
@@ -107,10 +120,24 @@ func (b *builder) tree(in Input) nsenter.Slot {
 	return request.Tree
 }
 
+// mountedBelow is a source's path in the container if a mount that was made before is there, or above it: "" if not.
+func (b *builder) mountedBelow(source string) string {
+	inside, ok := strings.CutPrefix(path.Clean(source), path.Clean(b.opts.Rootfs)+"/")
+	if !ok || !b.opener { // else all trees are opened before anything is mounted
+		return ""
+	}
+	for dir := "/" + inside; dir != "/"; dir = path.Dir(dir) {
+		if slices.Contains(b.mounted, dir) {
+			return "/" + inside
+		}
+	}
+	return ""
+}
+
 // openInside adds the steps that open the trees: in the new mount namespace, where the mounts are the stub's, and
 // before anything is mounted there and ids are mapped, so by the rights of rt's own user.
 func (b *builder) openInside() {
-	if !b.facts.OpenInside {
+	if !b.facts.OpenInside || b.opener {
 		return
 	}
 	var opens []Item

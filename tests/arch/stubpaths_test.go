@@ -58,7 +58,8 @@ var reviewed = map[string]map[string]string{
 		`openat(dir, names[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: "a name of a procfs; rt compares what it is given with what it has recorded",
 	},
 	"mounts.c": {
-		`k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))`:                    ofTheHost,
+		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec)`:                                          noPath,
+		`k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | rec)`:                                            ofTheHost,
 		`k_openat2(AT_FDCWD, s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS | K_NO_MAGICLINKS)`: "a path of the host without links; what it leads to is compared",
 		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE)`:                                  noPath,
 		`umount2(fd, MNT_DETACH)`: "self/fd/N in the host's procfs, which fchdir has entered: the mount of a descriptor",

@@ -76,8 +76,9 @@ var flaws = []flaw{
 	{"devices are opened like files", "internal/sys/open.go", "if !kinds.has(st.Mode) {", "if st.Mode&unix.S_IFMT == unix.S_IFLNK {", "TestDeviceAsPasswd"},
 	{"FIFOs are opened like files", "internal/sys/open.go", "if !kinds.has(st.Mode) {", "if st.Mode&unix.S_IFMT == unix.S_IFLNK {", "TestOddStateFiles"},
 	{"files are written through links", "internal/sys/write.go", "unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW", "unix.O_CREAT|unix.O_TRUNC", "TestPidFileThroughLink"},
-	{"trees are opened in the host's mount namespace", "libcontainer/plan/userns.go", "|| b.facts.OpenInside {\n\t\treturn nil", "|| true {\n\t\treturn nil", "TestHostLocks"},
-	{"a copy of the host's mounts without locks", "nsenter/opener.c", "setns(user, CLONE_NEWUSER) == 0", "1", "TestHostLocks"},
+	{"trees are opened in the host's mount namespace", "libcontainer/plan/userns.go", "(!b.facts.OpenInside || b.joinedUser()) {", "false {", "TestHostLocks"},
+	{"a copy of the host's mounts without locks", "nsenter/opener.c", "{.flags = COPY_MOUNTS, .exit_signal", "{.flags = CLONE_NEWNS, .exit_signal", "TestHostLocks"},
+	{"a rootless rt opens sources in a user namespace with other members", "libcontainer/plan/userns.go", " || b.joinedUser())", ")", "TestSourcesSubstituted/rootless_true_add_false"},
 	{"any device of the host will do", "nsenter/devices.c", "if (!same_node(tree, s))", "if (0)", "TestOtherDevice"},
 	{"the network is joined where the container sees it", "libcontainer/plan/create.go", "const afterClone = unix.CLONE_NEWCGROUP", "const afterClone = unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET", "TestSnoop/nobody_0"},
 	{"groups of the host's root are kept", "libcontainer/plan/userns.go", "if b.facts.DropGroups {", "if false {", "TestGroupsOfTheHost"},
@@ -100,7 +101,7 @@ var flaws = []flaw{
 // peersOfTheHost: two defences cover for each other here.
 var peersOfTheHost = []flaw{
 	{"trees stay peers of the host's", "nsenter/mounts.c", "if (propagation != MS_SHARED)", "if (0)", ""},
-	{"trees are opened in the host's mount namespace", "libcontainer/plan/userns.go", "|| b.facts.OpenInside {\n\t\treturn nil", "|| true {\n\t\treturn nil", ""},
+	{"trees are opened in the host's mount namespace", "libcontainer/plan/userns.go", "(!b.facts.OpenInside || b.joinedUser()) {", "false {", ""},
 }
 
 // anyDevice: so they do for network devices.
