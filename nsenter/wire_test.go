@@ -29,7 +29,7 @@ func samples() []Step {
 		SetIDs{UID: 1, GID: 2},
 		Keyring{Keyring: "_ses.x"},
 		LoopbackUp{},
-		AttachRoot{Tree: NoSlot, Propagation: 1 << 18, Path: "/rootfs"},
+		AttachRoot{Tree: NoSlot, Propagation: 1 << 18, Path: "/rootfs", HostAPI: []string{"/r/proc"}},
 		MountFS{Type: "tmpfs", Target: "/t", Source: "s", Options: []Option{{"a", ptr("b")}, {"c", nil}, {"d", ptr("")}},
 			Attrs: 6, Propagation: 7, Recursive: true, NoLinks: true, Keep: true, Tell: true, CopyUp: CopyMode, ByMount: true, Data: "d", Label: "l"},
 		MountTree{Tree: 1, Target: "/t", Source: "/s", Set: 1, Clear: 2, SetAll: 3, ClrAll: 4, Place: 5, Propagation: 6,
