@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +30,7 @@ func (r *Runtime) RemoveMounts(id string, list []byte) error {
 // noteMounts keeps the ids of mounts that the stub has told. An id is never used again since Linux 6.8.
 func (c *container) noteMounts(in *inside) {
 	if c.Mounts == nil {
-		c.Mounts = map[string]string{"/": "0"} // so that it is known that there are no others
+		c.Mounts = map[string]string{}
 	}
 	targets := in.plan.Made()
 	for i, id := range in.mounts[:min(len(in.mounts), len(targets))] {
@@ -52,11 +51,8 @@ func (c *container) forgetMounts(ids []uint64) {
 	}
 }
 
-// mountIDs are those of c.Mounts, nil for a container that was restored, or that an older rt has made.
+// mountIDs are those of c.Mounts. Of a container that was restored, or that an older rt has made, there are those of mounts add since.
 func (c *container) mountIDs() (map[string][]uint64, error) {
-	if c.Mounts == nil {
-		return nil, nil
-	}
 	ids := map[string][]uint64{}
 	for target, text := range c.Mounts {
 		for _, word := range strings.Fields(text) {
@@ -116,54 +112,17 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 func (c *container) mountPlan(spec *specs.Spec, facts plan.Facts, init *initFiles, compile mountCompiler) error {
 	opts := plan.Options{ID: c.ID, Bundle: c.Bundle}
 	p, err := compile(spec, opts, facts)
-	var unknown *plan.UnknownMountError
-	if errors.As(err, &unknown) { // its destination was a link: what is there is a mount that was made, or stays
-		if err := c.findMounts(spec, opts, facts); err != nil {
-			return err
-		}
-		p, err = compile(spec, opts, facts)
-	}
 	if err != nil {
 		return err
 	}
 	in, err := c.runInside(p, init)
-	if err != nil || c.Mounts == nil {
+	if err != nil {
 		return err
 	}
 	if c.noteMounts(in); len(p.Made()) == 0 {
 		c.forgetMounts(p.Removed())
 	}
 	return c.save()
-}
-
-// findMounts completes the ids of mounts that lie at another path than that of their destination, for a link led there.
-func (c *container) findMounts(spec *specs.Spec, opts plan.Options, facts plan.Facts) error {
-	_, init, err := c.factsIn(spec, c.recorded()) // one process takes the descriptors
-	if err != nil {
-		return err
-	}
-	defer init.close()
-	p, err := plan.FindMounts(spec, opts, facts)
-	if err != nil {
-		return err
-	}
-	in, err := c.runInside(p, init)
-	if err != nil {
-		return err
-	}
-	made := map[uint64]bool{}
-	for _, ids := range facts.MountIDs {
-		for _, id := range ids {
-			made[id] = true
-		}
-	}
-	for i, m := range spec.Mounts {
-		target := filepath.Join("/", m.Destination)
-		if len(facts.MountIDs[target]) == 0 && i < len(in.mounts) && made[in.mounts[i]] {
-			facts.MountIDs[target] = []uint64{in.mounts[i]}
-		}
-	}
-	return nil
 }
 
 func (c *container) mayMount() error {

@@ -58,7 +58,7 @@ type state struct {
 	// Namespaces of init, those that it shares with the host included: type -> inode.
 	Namespaces       map[string]string `json:"namespaces,omitempty"`
 	MountNamespaceID uint64            `json:"mountNamespaceId,omitempty"` // the kernel's, which is never used again
-	Mounts           map[string]string `json:"mounts,omitempty"`           // ids of the mounts at a destination, in the order in which they were made; none: not known
+	Mounts           map[string]string `json:"mounts,omitempty"`           // ids of the mounts at a destination, in the order in which they were made
 	BootID           string            `json:"bootId,omitempty"`           // of the boot that pid, cgroups and unit are of
 
 	Taken map[string]string `json:"cgroupsTaken,omitempty"` // cgroups.Claim.Taken

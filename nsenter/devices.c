@@ -81,7 +81,7 @@ static int bind_node(struct ctx *c, const struct step *s)
 	TRY(c, "fstat", fstat(tree, &st));
 	if (!same_node(tree, s))
 		return wrong_node(c, &st, s);
-	return attach(c, state(c, tree, MS_PRIVATE), at, 0, 0);
+	return attach_own(c, state(c, tree, MS_PRIVATE), at);
 }
 
 /*
@@ -153,7 +153,7 @@ STEP(console)
 		if (at < 0)
 			return at;
 		TRY(c, "open_tree", tree = k_open_tree(slave, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
-		int r = attach(c, state(c, tree, MS_PRIVATE), at, 0, 0);
+		int r = attach_own(c, state(c, tree, MS_PRIVATE), at);
 		if (r < 0)
 			return r;
 	}

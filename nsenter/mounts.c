@@ -91,7 +91,7 @@ static int remove_apis(struct ctx *c, const struct step *s, uint32_t first)
 }
 
 /*
- * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it. str: its path, and for --no-pivot where
+ * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it, 1 if that of volumes is MS_SHARED. str: its path, and for --no-pivot where
  * the host has procfs and sysfs below that: the clone will cover them, and they would stay. Later the paths lead into the clone.
  * The tree is mounted onto its own path, where hooks and pivot_root expect it.
  */
@@ -116,6 +116,7 @@ STEP(attach_root)
 	TRY(c, "move_mount", k_move_mount(t.fd, at));
 	close(at);
 	c->root = t.fd;
+	c->shared = (int)s->a[2];
 	return 0;
 }
 
@@ -241,6 +242,16 @@ int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t prop
 	return kept < 0 ? kept : 0;
 }
 
+/*
+ * attach for what is rt's own and no mount of the configuration: devices, the terminal, masks, read-only paths. The volume that it goes
+ * into, with all below, receives from its peers on the host from then on, but gives them nothing: else it would be mounted there, too.
+ */
+int attach_own(struct ctx *c, struct tree tree, int at)
+{
+	int r = c->shared && c->base != c->root ? set_attr(c, c->base, K_RECURSIVE, 0, 0, MS_SLAVE) : 0;
+	return r < 0 ? r : attach(c, tree, at, 0, 0);
+}
+
 /* a: slot of the host's /proc. From here on a failure of the plan takes back what was mounted. */
 STEP(undo)
 {
@@ -263,40 +274,22 @@ void undo_mounts(struct ctx *c)
 }
 
 /*
- * a: 1 to look only, id of the mount that it must be (0: any), 1 to tell its id. str: a directory, a name in it. Detaches what is mounted there. The
- * directory is found without links. The container, and a neighbour, may have swapped it for one with another mount: what is
- * unmounted is the very mount whose id was compared, by its descriptor. What covers parts of /proc and /sys stays, for it
- * protects the host.
+ * a: 1 to look only, id of the mount that it must be. str: where it is. Detaches that mount. The container, and a neighbour, may
+ * have led the path elsewhere: what is unmounted is the very mount whose id was compared, by its descriptor.
  */
 STEP(unmount)
 {
 	struct k_statx st;
-	struct statfs fs;
 	char name[32];
-	int dir, at;
-	TRY(c, "open directory without links", dir = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, K_NO_SYMLINKS));
-	TRY(c, "fstatfs", fstatfs(dir, &fs));
-	c->what = "it is inside /proc or /sys";
-	if (fs.f_type == K_PROC_MAGIC || fs.f_type == K_SYSFS_MAGIC)
-		return -EPERM;
-	c->what = "it is not a mount";
-	if ((at = k_openat2(dir, s->str[1], O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_XDEV)) >= 0)
-		return -EINVAL;
-	TRY(c, "open", errno == EXDEV ? 0 : at);
-	TRY(c, "open", at = k_openat2(dir, s->str[1], O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_SYMLINKS | K_IN_ROOT));
-	close(dir);
+	int at;
+	TRY(c, "open", at = path_open(c->root, s->str[0], O_PATH, 0));
 	TRY(c, "statx", k_statx(at, &st));
 	c->what = "it is not a mount";
 	if (!(st.attributes & K_STATX_ATTR_MOUNT_ROOT))
 		return -EINVAL;
 	c->what = "another mount is there than the one that was made there";
-	if (s->a[1] && s->a[1] != st.mnt_id)
+	if (s->a[1] != st.mnt_id)
 		return -ESTALE;
-	if (s->a[2]) {
-		int r = note_id(c, at);
-		if (r < 0)
-			return r;
-	}
 	if (!s->a[0]) {
 		snprintf(name, sizeof name, "self/fd/%d", at);
 		TRY(c, "fchdir", fchdir(c->undo));
@@ -521,7 +514,7 @@ STEP(readonly_path)
 	c->want = s->str[0];
 	c->keep = (int)s->a[0];
 	/* What is mounted later where its source gets it appears below it; nothing goes the other way. */
-	return r < 0 ? r : attach(c, state(c, tree, MS_SLAVE), at, 0, 0);
+	return r < 0 ? r : attach_own(c, state(c, tree, MS_SLAVE), at);
 }
 
 /* The container's /dev/null, if it is one: a forged one would unmask what it is mounted over (CVE-2025-31133). */
@@ -572,5 +565,5 @@ STEP(mask_path)
 			return r;
 		TRY(c, "open_tree", tree = k_open_tree(c->null, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	}
-	return tree < 0 ? tree : attach(c, state(c, tree, MS_PRIVATE), at, 0, 0);
+	return tree < 0 ? tree : attach_own(c, state(c, tree, MS_PRIVATE), at);
 }

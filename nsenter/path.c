@@ -146,7 +146,7 @@ static int walk(struct ctx *c, char path[MAX_PATH], uint64_t flags, int *base, s
 			return r;
 		if (r > 0)
 			continue;
-		*base = made_above(c, path, skip);
+		c->base = *base = made_above(c, path, skip);
 		if (!leads_up(path)) {
 			int fd = path_open(*base, path + *skip, flags, K_NO_SYMLINKS);
 			if (fd >= 0 || errno != ELOOP)
@@ -167,10 +167,13 @@ int path_walk(struct ctx *c, const char *want, char path[MAX_PATH], uint64_t fla
 	return r < 0 ? r : walk(c, path, flags, &base, &skip);
 }
 
+/* Opens what is not the target in hand. */
 int path_find(struct ctx *c, const char *want, uint64_t flags)
 {
 	char path[MAX_PATH];
-	return path_walk(c, want, path, flags);
+	int base = c->base, fd = path_walk(c, want, path, flags);
+	c->base = base;
+	return fd;
 }
 
 /* Makes the first name of path that is missing. It is looked for from the end, for most often only the last one is. */

@@ -115,6 +115,7 @@ type (
 		Tree        Slot
 		Propagation uint64
 		Path        string
+		Shared      bool     `json:",omitempty"` // volumes may be peers of the host's mounts
 		HostAPI     []string `json:",omitempty"`
 	}
 	// MountFS mounts a new instance of a file system.
@@ -283,12 +284,11 @@ type (
 	CloseFds struct{ First int }
 	// Undo lets a failure of the plan take back the mounts that come after this step, MaxUndo of them at most.
 	Undo struct{ Proc Slot }
-	// Unmount detaches what is mounted at a clean absolute path, or with Check only sees whether something is.
+	// Unmount detaches the mount at a path, or with Check only sees whether it is there.
 	Unmount struct {
 		Target string
 		Check  bool
-		ID     uint64 `json:",omitempty"` // of the mount that it must be
-		Tell   bool   `json:",omitempty"` // rt is to know its id
+		ID     uint64 // of the mount that it must be
 	}
 	// HandOut lets the process give the descriptors of its namespaces and its root to who asks at a listening socket, while it waits in
 	// AwaitStart, and as an init.

@@ -29,7 +29,7 @@
 	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
 	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
-	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 2, 0) \
+	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 1, 0) \
 	X(opener, 0, 0) X(request_tree, 1, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0) \
 	X(no_new_privs, 0, 0) X(hand_out, 0, 1)
 #define KIND(name, strings, slots) K_##name,
@@ -87,6 +87,8 @@ struct ctx {
 	uint64_t mount_id[MAX_IDS]; /* of mounts that were made, for rt */
 	unsigned nids;
 	int new_target;		/* path_make made the last name */
+	int base;		/* what the target in hand was opened from: the mount that it is in, or one above */
+	int shared;		/* volumes may be peers of the host's mounts */
 	int null, mask;		/* verified /dev/null and the shared empty tmpfs, -1 until needed */
 	int opener;		/* the conversation with the opener, -1 if there is none */
 	pid_t opener_pid;	/* 0 if this process has not forked it */
@@ -159,6 +161,7 @@ struct tree { int fd; }; /* a detached tree of stated propagation, or -errno: on
 struct tree fresh(int fd);
 struct tree state(struct ctx *c, int fd, uint64_t propagation);
 int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t propagation);
+int attach_own(struct ctx *c, struct tree tree, int at);
 void undo_mounts(struct ctx *c);
 
 /* copyup.c: what of a hidden directory goes into the file system that hides it. */

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 )
 
@@ -196,7 +195,7 @@ func (s SetIDs) encode(r *record)   { r.set(kSetIDs, uint64(s.UID), uint64(s.GID
 func (s Keyring) encode(r *record)  { r.set(kKeyring); r.str(s.Keyring) }
 func (LoopbackUp) encode(r *record) { r.set(kLoopbackUp) }
 func (s AttachRoot) encode(r *record) {
-	r.set(kAttachRoot, slot(s.Tree), s.Propagation)
+	r.set(kAttachRoot, slot(s.Tree), s.Propagation, b2u(s.Shared))
 	r.str(s.Path)
 	r.str(s.HostAPI...)
 }
@@ -296,8 +295,8 @@ func (s Capset) encode(r *record) {
 func (s CloseFds) encode(r *record) { r.set(kCloseFds, uint64(s.First)) }
 func (s Undo) encode(r *record)     { r.set(kUndo, slot(s.Proc)) }
 func (s Unmount) encode(r *record) {
-	r.set(kUnmount, b2u(s.Check), s.ID, b2u(s.Tell))
-	r.str(path.Dir(s.Target), path.Base(s.Target))
+	r.set(kUnmount, b2u(s.Check), s.ID)
+	r.str(s.Target)
 }
 func (s HandOut) encode(r *record) { r.set(kHandOut, slot(s.Listener)) }
 func (s Gate) encode(r *record)    { r.set(kGate, slot(s.FIFO)) }

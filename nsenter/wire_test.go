@@ -58,7 +58,7 @@ func samples() []Step {
 		Capset{Effective: 1, Permitted: 3, Inheritable: 5},
 		CloseFds{First: 3},
 		ExecHost{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true}, Gate{FIFO: 2, Path: "/f"},
-		Undo{Proc: 1}, Unmount{Target: "/a/b", Check: true, ID: 7, Tell: true},
+		Undo{Proc: 1}, Unmount{Target: "/a/b", Check: true, ID: 7},
 		Opener{Inside: true}, RequestTree{Tree: 1, Path: "/src", Recursive: true, Map: 2, MapAll: true}, OpenerEnd{},
 		JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"},
 		Dumpable{},

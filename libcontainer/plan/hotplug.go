@@ -73,60 +73,29 @@ func RemoveMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 			if err := removable(target, b.spec.Linux); err != nil {
 				return nil, fmt.Errorf("/%d/destination: %w", i, err)
 			}
-			step := nsenter.Unmount{Target: target, Check: check}
 			ids, n := facts.MountIDs[target], before[target]
-			switch {
-			case facts.MountIDs == nil || check && n > 0: // not known, or the one below that
-			case n < len(ids):
-				step.ID = ids[len(ids)-1-n]
-			default:
-				return nil, &UnknownMountError{i, target}
+			if n >= len(ids) {
+				return nil, hint.With(fmt.Errorf("/%d: unmount %s: rt knows of no mount that it has made for that destination", i, target),
+					"name the destination as it was given; of a container that was restored, or that an older rt has made, only what mounts add has mounted since can be unmounted")
 			}
 			before[target]++
-			b.add(fmt.Sprintf("/%d", i), step)
+			if n == 0 || !check { // not the one below that
+				b.add(fmt.Sprintf("/%d", i), nsenter.Unmount{Target: target, Check: check, ID: ids[len(ids)-1-n]})
+			}
 		}
 	}
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
 	return &b.Plan, nil
 }
 
-// An UnknownMountError is of a destination at which no mount was made.
-type UnknownMountError struct {
-	index  int
-	target string
-}
-
-func (e *UnknownMountError) Error() string {
-	return fmt.Sprintf("/%d: unmount %s: it is not a mount of the configuration or of mounts add", e.index, e.target)
-}
-
-// Removed are the ids of the mounts that RemoveMounts unmounts, of those that are known.
+// Removed are the ids of the mounts that RemoveMounts unmounts.
 func (p *Plan) Removed() (ids []uint64) {
 	for _, it := range p.Items {
-		if s, ok := it.Step.(nsenter.Unmount); ok && !s.Check && s.ID != 0 {
+		if s, ok := it.Step.(nsenter.Unmount); ok && !s.Check {
 			ids = append(ids, s.ID)
 		}
 	}
 	return ids
-}
-
-// FindMounts compiles a look at what is mounted at the destinations: the stub tells the ids, in the order of the list.
-func FindMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
-	b, err := hotplug(spec, opts, facts)
-	if err != nil {
-		return nil, err
-	}
-	b.facts.Namespace &= unix.CLONE_NEWNS | unix.CLONE_NEWUSER
-	b.joinUnseen()
-	for i, m := range spec.Mounts {
-		target := path.Join("/", m.Destination)
-		if err := removable(target, b.spec.Linux); err != nil {
-			return nil, fmt.Errorf("/%d/destination: %w", i, err)
-		}
-		b.add(fmt.Sprintf("/%d", i), nsenter.Unmount{Target: target, Check: true, Tell: true})
-	}
-	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true, Mounts: true})
-	return &b.Plan, nil
 }
 
 func hotplug(spec *specs.Spec, opts Options, facts Facts) (*builder, error) {
@@ -140,6 +109,10 @@ func hotplug(spec *specs.Spec, opts Options, facts Facts) (*builder, error) {
 	b.facts.Namespace &^= unix.CLONE_NEWTIME
 	return b, nil
 }
+
+// pathless are the file systems that take neither a path nor a descriptor. Of others (overlay's lowerdir, a device, fd= of fuse) the
+// kernel would look for those in the container, which could lead them to what is below a mask.
+var pathless = map[string]bool{"tmpfs": true, "ramfs": true, "hugetlbfs": true, "mqueue": true, "devpts": true, "sysfs": true}
 
 // hotMount refuses what could not be taken back, or what would look twice at a tree that changes.
 func hotMount(m *specs.Mount, pointer string) error {
@@ -155,6 +128,9 @@ func hotMount(m *specs.Mount, pointer string) error {
 		return fmt.Errorf("%s/type: a procfs can be mounted only when the container is created", pointer)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return fmt.Errorf("%s/type: cgroups can be mounted only when the container is created", pointer)
+	case !IsBind(*m) && !pathless[m.Type]:
+		return hint.With(fmt.Errorf("%s/type: a mount of type %s can be made only when the container is created", pointer, m.Type),
+			"its source and its options may be paths, which would be those of the container: mount it on the host, and bind it")
 	case hasLong(append(f.superblock, f.data...)) || len(m.Source) > maxOption && !IsBind(*m):
 		return fmt.Errorf("%s/options: no option may be longer than %d bytes here", pointer, maxOption)
 	}

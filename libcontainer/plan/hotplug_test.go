@@ -38,7 +38,7 @@ func TestHotplugGolden(t *testing.T) {
 		"add":          {AddMounts, Facts{Namespace: hotplugNamespaces, BornDir: "/sys/fs/cgroup/box"}, []specs.Mount{bind, idmap, tmpfs}},
 		"add-v1":       {AddMounts, Facts{Namespace: hotplugNamespaces, Tasks: []string{"/sys/fs/cgroup/pids/box/tasks"}}, []specs.Mount{tmpfs}},
 		"add-rootless": {AddMounts, Facts{Namespace: hotplugNamespaces, Unprivileged: true, OpenInside: true}, []specs.Mount{bind, tmpfs}},
-		"remove":       {RemoveMounts, Facts{Namespace: hotplugNamespaces, BornDir: "/sys/fs/cgroup/box"}, []specs.Mount{bind, tmpfs}},
+		"remove":       {RemoveMounts, Facts{Namespace: hotplugNamespaces, BornDir: "/sys/fs/cgroup/box", MountIDs: map[string][]uint64{"/vol": {7, 8}, "/vol/t": {9}}}, []specs.Mount{bind, bind, tmpfs}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := c.compile(hotplugSpec(c.mounts...), Options{ID: "ID", Bundle: "/bundle"}, c.facts)
@@ -84,7 +84,10 @@ func TestHotplugRefused(t *testing.T) {
 		"/0/options: a mount that is there already": {Destination: "/x", Options: []string{"remount", "bind", "ro"}},
 		"/0/options: tmpcopyup is only":             {Destination: "/x", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}},
 		"/0/type: cgroups can be":                   {Destination: "/x", Type: "cgroup2", Source: "cgroup"},
-		"/0/options: no option may be longer":       {Destination: "/x", Type: "overlay", Source: "x", Options: []string{"lowerdir=" + strings.Repeat("/a", 130)}},
+		"/0/options: no option may be longer":       {Destination: "/x", Type: "tmpfs", Source: "x", Options: []string{"size=" + strings.Repeat("0", 260)}},
+		"/0/type: a mount of type overlay can be":   {Destination: "/x", Type: "overlay", Source: "x", Options: []string{"lowerdir=/a:/b"}},
+		"/0/type: a mount of type ext4 can be":      {Destination: "/x", Type: "ext4", Source: "/dev/sda"},
+		"/0/type: a mount of type fuse can be":      {Destination: "/x", Type: "fuse", Source: "x", Options: []string{"fd=3"}},
 		"/0: mount /x cannot be id-mapped":          {Destination: "/x", Type: "bind", Source: "/a", Options: []string{"idmap"}},
 	} {
 		if _, err := AddMounts(hotplugSpec(m), Options{}, Facts{Namespace: hotplugNamespaces, OpenInside: true}); err == nil || !strings.HasPrefix(err.Error(), text) {
@@ -104,8 +107,14 @@ func TestHotplugRefused(t *testing.T) {
 		}
 	}
 	for _, target := range []string{"/procfs", "/system", "/secrets", "/dev/shm", "/a"} {
-		if _, err := RemoveMounts(hotplugSpec(specs.Mount{Destination: target}), Options{}, Facts{Namespace: hotplugNamespaces}); err != nil {
-			t.Errorf("remove %q: %v", target, err)
+		for _, made := range []bool{true, false} {
+			facts := Facts{Namespace: hotplugNamespaces, MountIDs: map[string][]uint64{"/other": {1}}}
+			if made {
+				facts.MountIDs[target] = []uint64{7}
+			}
+			if _, err := RemoveMounts(hotplugSpec(specs.Mount{Destination: target}), Options{}, facts); (err == nil) != made {
+				t.Errorf("remove %q: made %v, %v", target, made, err)
+			}
 		}
 	}
 	for _, compile := range []func(*specs.Spec, Options, Facts) (*Plan, error){AddMounts, RemoveMounts} {

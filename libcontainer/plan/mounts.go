@@ -28,7 +28,7 @@ func (b *builder) root() error {
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
 	tree := b.tree(Input{Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
-	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, HostAPI: b.facts.RootAPI})
+	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, Shared: b.place() == unix.MS_SHARED, HostAPI: b.facts.RootAPI})
 	return nil
 }
 
@@ -76,6 +76,9 @@ func (b *builder) switchRoot() error {
 	}
 	if b.opts.NoPivot {
 		b.add("", nsenter.MoveRoot{HostAPI: b.facts.HostAPI})
+		if c := b.spec.Process.Capabilities; c != nil && slices.Contains(slices.Concat(c.Bounding, c.Permitted), "CAP_SYS_ADMIN") {
+			b.warn("--no-pivot leaves the host's tree below the container's root: a process with CAP_SYS_ADMIN can unmount the root, join its mount namespace again and is in that tree")
+		}
 	} else {
 		b.add("", nsenter.Pivot{})
 	}

@@ -107,7 +107,7 @@ type Facts struct {
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
 
-	MountIDs map[string][]uint64 // mounts remove: the mounts that were made at a destination, in that order; nil if that is not known
+	MountIDs map[string][]uint64 // mounts remove: the mounts that were made at a destination, in that order
 	HostAPI  []string            // with NoPivot: where the host has procfs and sysfs outside of the rootfs, the one on top first
 	RootAPI  []string            // with NoPivot: the same below the rootfs
 

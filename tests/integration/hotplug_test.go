@@ -117,7 +117,7 @@ func TestMountsAddIsWhole(t *testing.T) {
 	}{
 		"source":       {bindOf("/no/such/source", "/bad"), "no such file or directory (/4/source)"},
 		"option":       {specs.Mount{Destination: "/bad", Type: "tmpfs", Source: "x", Options: []string{"nosuch"}}, "nosuch"},
-		"file system":  {specs.Mount{Destination: "/bad", Type: "nosuchfs", Source: "x"}, "no such device"},
+		"overlay":      {specs.Mount{Destination: "/bad", Type: "overlay", Source: "x", Options: []string{"lowerdir=/bin:/etc"}}, "/4/type: a mount of type overlay can be made only when the container is created"},
 		"over a file":  {bindOf(vol, "/etc/passwd"), "not a directory"},
 		"below a file": {bindOf(vol, "/etc/passwd/x"), "not a directory"},
 		"root":         {bindOf(vol, "/"), "/4/destination: a mount on / would hide the root filesystem"},
@@ -142,7 +142,7 @@ func TestMountsAddIsWhole(t *testing.T) {
 	c.hotplug("add", good...).ok()
 	between := fmt.Sprint(c.mounts())
 	for _, bad := range []struct{ destination, text string }{
-		{"/etc", "/4: unmount /etc: it is not a mount"}, {"/nothing", "no such file or directory"}, {"/", "the root cannot be unmounted"}, {"/proc", "/proc cannot be unmounted"},
+		{"/etc", "/4: unmount /etc: rt knows of no mount that it has made for that destination"}, {"/nothing", "rt knows of no mount"}, {"/", "the root cannot be unmounted"}, {"/proc", "/proc cannot be unmounted"},
 		{"/sys/firmware", "/sys/firmware cannot be unmounted"}, {"/x/../proc/kcore", "/proc/kcore cannot be unmounted"}, {"", "destination must not be empty"},
 	} {
 		r := c.hotplug("remove", append(good[:4:4], specs.Mount{Destination: bad.destination})...).exits(1).oneError()

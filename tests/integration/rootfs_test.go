@@ -52,6 +52,12 @@ func TestNoPivot(t *testing.T) {
 		newContainer(t, func(s *specs.Spec) { s.Linux.RootfsPropagation = p }).create("--no-pivot").
 			fails("rootfsPropagation of [r]private is not safe without pivot_root").oneError()
 	}
+	admin := newContainer(t, args("true"), func(s *specs.Spec) {
+		s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_SYS_ADMIN")
+	})
+	if r := admin.run("--no-pivot").ok(); !strings.Contains(r.stderr, "--no-pivot leaves the host's tree below the container's root") {
+		t.Errorf("no warning: %s", r)
+	}
 }
 
 func TestReadonlyRoot(t *testing.T) {

@@ -63,8 +63,11 @@ func TestHotplugLinks(t *testing.T) {
 				if got := v.mountinfo(); r.code != 0 && !slices.Equal(got, before) || r.code == 0 && len(got) != len(before)+1 {
 					t.Errorf("%s: %s\n%s", dest, r, strings.Join(got, "\n"))
 				}
-				if r.code == 0 { // it is inside, at a path without links
-					v.mounts("remove", specs.Mount{Destination: strings.Replace(strings.Replace(dest, "/gate-new", v.outside+"/new", 1), "/gate-"+gate, v.outside, 1)}).ok(t)
+				if r.code == 0 { // it is inside, and known by its destination only
+					if r := v.mounts("remove", specs.Mount{Destination: strings.Replace(strings.Replace(dest, "/gate-new", v.outside+"/new", 1), "/gate-"+gate, v.outside, 1)}); r.code == 0 {
+						t.Errorf("by another destination: %s", r)
+					}
+					v.mounts("remove", specs.Mount{Destination: dest}).ok(t)
 				}
 			}
 		}
@@ -170,28 +173,66 @@ func TestHotplugUnseen(t *testing.T) {
 	}
 }
 
+// forgetMounts takes from the container's state what rt has mounted.
+func (v *victim) forgetMounts() {
+	v.t.Helper()
+	name := filepath.Join(v.dir, "root", v.id, "state.json")
+	text, err := os.ReadFile(name)
+	must(v.t, err)
+	var state map[string]json.RawMessage
+	must(v.t, json.Unmarshal(text, &state))
+	delete(state, "mounts")
+	text, err = json.Marshal(state)
+	must(v.t, err)
+	must(v.t, os.WriteFile(name, text, 0o600))
+}
+
+// TestHotplugPaths: a file system whose options are paths cannot be added: they would be paths in the container, where a link
+// leads them to what is below a mask. Succeeds against rt 4a850c2.
+func TestHotplugPaths(t *testing.T) {
+	v := newVictim(t)
+	v.file("bundle/rootfs/masked/secret", "SECRET\n", 0o644)
+	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/masked")
+	v.link("/", "lower")
+	v.write()
+	v.up()
+	if r := v.mounts("add", specs.Mount{Destination: "/got", Type: "overlay", Source: "overlay", Options: []string{"ro", "lowerdir=/lower:/dev"}}); r.code == 0 {
+		if r := v.exec("cat", "/got/masked/secret"); strings.Contains(r.stdout, "SECRET") {
+			t.Errorf("what is below a mask is shown: %s", r)
+		}
+	} else if !strings.Contains(r.stderr, "can be made only when the container is created") {
+		t.Error(r)
+	}
+}
+
 // TestHotplugSwapped: the container swaps directories, in which there are a mask and a mount that is then removed. What is
 // removed is the mount that was made at that path, or nothing. Succeeds against rt 4a850c2, which unmounted the mask.
 func TestHotplugSwapped(t *testing.T) {
-	for _, how := range []string{"added", "configured"} {
+	for _, how := range []string{"added", "configured", "unknown"} {
 		v := newVictim(t)
 		v.file("bundle/rootfs/a/x/secret", "SECRET\n", 0o644)
 		must(t, os.MkdirAll(v.rootfs+"/b/x", 0o755))
 		must(t, os.Symlink("busybox", v.rootfs+"/bin/mv"))
 		v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/a/x")
 		m := specs.Mount{Destination: "/b/x", Type: "tmpfs", Source: "tmpfs"}
-		if how == "configured" {
+		if how != "added" {
 			mounted(m)(v)
 		}
 		v.write()
 		v.up()
+		if how == "unknown" { // as that of an older rt, or that was restored
+			v.forgetMounts()
+			if r := v.mounts("remove", m); r.code == 0 || !strings.Contains(r.stderr, "rt knows of no mount") {
+				t.Errorf("%s: %s", how, r)
+			}
+		}
 		if how == "added" {
 			v.mounts("add", m).ok(t)
 		}
 		swap := func() { v.exec("sh", "-c", "mv /a /c && mv /b /a && mv /c /b").ok(t) }
 		before := len(v.mountinfo())
 		swap()
-		if r := v.mounts("remove", m); r.code == 0 || !strings.Contains(r.stderr, "another mount") {
+		if r := v.mounts("remove", m); r.code == 0 || how != "unknown" && !strings.Contains(r.stderr, "another mount") {
 			t.Errorf("%s: remove of what was swapped: %s", how, r)
 		}
 		if r := v.exec("cat", "/b/x/secret"); strings.Contains(r.stdout, "SECRET") {
@@ -202,10 +243,11 @@ func TestHotplugSwapped(t *testing.T) {
 		}
 		swap()
 		v.mounts("add", m).ok(t)
-		for range 2 { // the upper one, then the one below
+		v.mounts("remove", m).ok(t)
+		if how != "unknown" { // the one below
 			v.mounts("remove", m).ok(t)
 		}
-		if r := v.mounts("remove", m); r.code != 1 || !strings.Contains(r.stderr, "it is not a mount") {
+		if r := v.mounts("remove", m); r.code != 1 || !strings.Contains(r.stderr, "rt knows of no mount") {
 			t.Errorf("%s: a third remove: %s", how, r)
 		}
 		if r := v.mounts("remove", specs.Mount{Destination: "/dev/null"}); r.code != 1 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -316,5 +317,50 @@ func TestOtherDevice(t *testing.T) {
 		if r := v.run(); r.code == 0 || !strings.Contains(r.stderr, name) || !strings.Contains(r.stderr, want) {
 			t.Errorf("wanted %q: %s", want, r)
 		}
+	}
+}
+
+// TestOwnMountsOfShared: with rootfsPropagation shared a volume is a peer of the host's mount. What the configuration mounts there
+// appears on the host, as it asks for; what rt mounts there itself does not: the terminal, masks, read-only paths. Succeeds against
+// rt 4a850c2 and runc 1.1.5.
+func TestOwnMountsOfShared(t *testing.T) {
+	v := newVictim(t, args("sh", "-c", `cat /vol/masked/secret /vol/file; touch /vol/readonly/written; mount | grep -c " /dev/console "; echo done`))
+	v.spec.Process.Terminal = true
+	v.spec.Linux.RootfsPropagation = "shared"
+	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/vol/masked", "/vol/file")
+	v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, "/vol/readonly")
+	v.spec.Mounts = slices.DeleteFunc(v.spec.Mounts, func(m specs.Mount) bool { return strings.HasPrefix(m.Destination, "/dev") })
+	mounted(specs.Mount{Destination: "/dev", Type: "bind", Source: v.dir + "/dev", Options: []string{"rbind"}})(v)
+	mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+	mounted(specs.Mount{Destination: "/vol/configured", Type: "tmpfs", Source: "tmpfs"})(v)
+	v.write()
+	must(t, os.MkdirAll(v.dir+"/volume", 0o755))
+	must(t, os.MkdirAll(v.dir+"/dev", 0o755))
+	v.file("on-host", `#!/bin/sh -e
+cd "$1"; shift
+mount -t tmpfs dev dev; mount -t tmpfs volume volume; mount --make-shared dev; mount --make-shared volume
+mkdir dev/pts volume/masked volume/readonly volume/configured
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+mknod -m 666 dev/null c 1 3; ln -s pts/ptmx dev/ptmx; touch dev/console
+echo SECRET >volume/masked/secret; echo SECRET >volume/file
+script -qec "$*" /dev/null </dev/null
+cut -d" " -f5 /proc/self/mountinfo >mounts
+`, 0o755)
+	v.file("rt-on-host", "#!/bin/sh\nexec unshare -m --propagation private "+v.dir+"/on-host "+v.dir+" "+host.rt+" \"$@\"\n", 0o755)
+	r := v.do(call{args: v.with("run"), exe: v.dir + "/rt-on-host"}).ok(t)
+	if !strings.Contains(r.stdout, "1\r\ndone") || strings.Contains(r.stdout, "SECRET") || !strings.Contains(r.stdout, "Read-only file system") {
+		t.Error(r)
+	}
+	list, err := os.ReadFile(v.dir + "/mounts")
+	must(t, err)
+	var got []string
+	for _, point := range strings.Fields(string(list)) {
+		if name, ok := strings.CutPrefix(point, v.dir+"/"); ok {
+			got = append(got, name)
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"dev", "dev/pts", "volume", "volume/configured"}; !slices.Equal(got, want) {
+		t.Errorf("the host has mounts at %q, want %q", got, want)
 	}
 }
