@@ -81,6 +81,7 @@ var flaws = []flaw{
 	{"files are written through links", "internal/sys/write.go", "unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW", "unix.O_CREAT|unix.O_TRUNC", "TestPidFileThroughLink"},
 	{"trees are opened in the host's mount namespace", "libcontainer/plan/userns.go", "(!b.facts.OpenInside || b.joinedUser()) {", "false {", "TestHostLocks"},
 	{"a copy of the host's mounts without locks", "nsenter/opener.c", "{.flags = COPY_MOUNTS, .exit_signal", "{.flags = CLONE_NEWNS, .exit_signal", "TestHostLocks"},
+	{"the opener's user namespace belongs to one with other members", "libcontainer/plan/create.go", "b.startOpener,\n\t\tb.joinNamespaces,", "b.joinNamespaces,\n\t\tb.startOpener,", "TestSourcesSubstituted/rootless_false_add_false"},
 	{"a rootless rt opens sources in a user namespace with other members", "libcontainer/plan/userns.go", " || b.joinedUser())", ")", "TestSourcesSubstituted/rootless_true_add_false"},
 	{"any device of the host will do", "nsenter/devices.c", "if (!same_node(tree, s))", "if (0)", "TestOtherDevice"},
 	{"the network is joined where the container sees it", "libcontainer/plan/create.go", "const afterClone = unix.CLONE_NEWCGROUP", "const afterClone = unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET", "TestSnoop/nobody_0"},
