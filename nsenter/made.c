@@ -63,6 +63,13 @@ int made_behind_link(const struct ctx *c, const char *want, const char *dir)
 	return below(c->made->target, dir) && !below(want, dir);
 }
 
+/* No later step walks from a mount: the descriptors would count for what the limit of rt's caller leaves. */
+void made_close(struct ctx *c)
+{
+	while (c->made->n > 0)
+		close(c->made->mount[--c->made->n].fd);
+}
+
 /* A mount at the target in hand hides those that are there or below it. */
 static void hide(struct made *t)
 {

@@ -135,6 +135,7 @@ static int executable(const char *path)
 STEP(find_exec)
 {
 	int worst = ENOENT;
+	made_close(c);
 	c->what = "find";
 	for (uint32_t i = 0; i < s->nstr; i++) {
 		int err = s->str[i] ? executable(s->str[i]) : ENOENT;

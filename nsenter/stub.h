@@ -153,6 +153,7 @@ int made_above(const struct ctx *c, const char *path, size_t *skip);
 int made_at(const struct ctx *c, const char *want);
 int made_behind_link(const struct ctx *c, const char *want, const char *dir);
 int made_note(struct ctx *c, int tree);
+void made_close(struct ctx *c);
 
 /* mounts.c */
 int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);
