@@ -21,6 +21,22 @@ static int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_
 }
 
 /*
+ * Opens a source below the container's root. A link of an image or a volume must not lead to it: it would show elsewhere what is
+ * masked (/proc), or the root itself.
+ */
+static int find_source(struct ctx *c, const char *want)
+{
+	char path[MAX_PATH];
+	int base = c->base, at = path_walk(c, want, path, O_PATH);
+	c->base = base;
+	if (at < 0 || strcmp(path, want) == 0)
+		return at;
+	close(at);
+	c->what = "open source without links";
+	return -ELOOP;
+}
+
+/*
  * a: slot to fill, 1 if recursive, 1 if the path is one below the container's root, of what an earlier step has mounted there.
  * str: a path of the host. Where rt may not clone mounts, the stub does: in the copy of the host's tree that is its own namespace,
  * before it takes on the container's ids.
@@ -32,7 +48,7 @@ STEP(open_tree)
 	c->what = "open source";
 	if (s->a[0] >= c->nfds)
 		return -EBADMSG;
-	if (s->a[2] && (at = path_find(c, s->str[0], O_PATH)) < 0)
+	if (s->a[2] && (at = find_source(c, s->str[0])) < 0)
 		return at;
 	if (at >= 0)
 		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));

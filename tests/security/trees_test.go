@@ -320,6 +320,29 @@ func TestOtherDevice(t *testing.T) {
 	}
 }
 
+// TestSourceThroughLink: a source below the rootfs, in a volume of an earlier mount, is found without links. One that the
+// volume's owner makes would show the container's /proc or root elsewhere, without masks and read-only paths.
+func TestSourceThroughLink(t *testing.T) {
+	for _, target := range []string{"/proc", "/", "../proc", "/vol/other", "/proc/self/root"} {
+		v := newVictim(t, mapped, args("sh", "-c", "ls /data"))
+		v.file("volume/other/inside", "", 0o644)
+		must(t, os.Mkdir(v.rootfs+"/vol", 0o755))
+		must(t, os.Mkdir(v.rootfs+"/data", 0o755))
+		must(t, os.Symlink(target, v.dir+"/volume/link"))
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+		mounted(specs.Mount{Destination: "/data", Type: "bind", Source: v.rootfs + "/vol/link", Options: []string{"rbind"}})(v)
+		v.write()
+		if r := v.run(); r.code == 0 || !strings.Contains(r.stderr, "open "+v.rootfs+"/vol/link") && !strings.Contains(r.stderr, "open /vol/link") {
+			t.Errorf("link to %s: %s", target, r)
+		}
+		v.spec.Mounts[len(v.spec.Mounts)-1].Source = v.rootfs + "/vol/other"
+		v.write()
+		if r := v.run().ok(t); r.stdout != "inside\n" {
+			t.Errorf("without a link: %s", r)
+		}
+	}
+}
+
 // TestOwnMountsOfShared: with rootfsPropagation shared a volume is a peer of the host's mount. What the configuration mounts there
 // appears on the host, as it asks for; what rt mounts there itself does not: the terminal, masks, read-only paths. Succeeds against
 // rt 4a850c2 and runc 1.1.5.

@@ -53,6 +53,7 @@ var flaws = []flaw{
 	{"links lead into /proc", "nsenter/mounts.c", "if (smuggled(c, fd, path)) {", "if (0 && smuggled(c, fd, path)) {", "TestIntoProc"},
 	{"proc and sysfs behind links", "nsenter/mounts.c", "if (no_links &&", "if (0 && no_links &&", "TestForgedProc"},
 	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
+	{"a link leads to a source", "nsenter/mounts.c", "if (at < 0 || strcmp(path, want) == 0)", "if (1)", "TestSourceThroughLink"},
 	{"--user x is root", "libcontainer/exec.go", "return fmt.Errorf(\"parse user %q: uid: %w\", text, err)", "n = 0", "TestExecUser"},
 	{"exec --cap is inheritable", "libcontainer/exec.go", "&n.Bounding, &n.Effective, &n.Permitted}", "&n.Bounding, &n.Effective, &n.Permitted, &n.Inheritable}", "TestInheritableCapabilities"},
 	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
