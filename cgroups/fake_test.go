@@ -139,3 +139,28 @@ func TestBandwidth(t *testing.T) {
 		}
 	}
 }
+
+// TestRelease: the limits of CPU time go with ReleaseAll only, and a v1 hierarchy may have the freezer and cpu together.
+func TestRelease(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		v1 := t.TempDir()
+		for name, text := range map[string]string{"/freezer.state": "FROZEN", "/cpu.cfs_quota_us": "20"} {
+			writeTestFile(t, v1+name, text)
+		}
+		c := fakeV2(t, map[string]string{"cgroup.freeze": "1", "cpu.max": "200"})
+		c.members = append(c.members, member{dir: v1, controllers: []string{"cpu", "freezer"}})
+		release, quota, limit := c.Release, "20", "200"
+		if all {
+			release, quota, limit = c.ReleaseAll, "-1", "max"
+		}
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]string{v1 + "/freezer.state": "THAWED", v1 + "/cpu.cfs_quota_us": quota,
+			c.BornDir() + "/cgroup.freeze": "0", c.BornDir() + "/cpu.max": limit} {
+			if got := read(t, path); got != want {
+				t.Errorf("all %v: %s: %q, want %q", all, path, got, want)
+			}
+		}
+	}
+}

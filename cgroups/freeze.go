@@ -58,14 +58,19 @@ func (c *Cgroup) Thaw() error {
 	return nil
 }
 
-// Release lets killed processes end: it thaws the cgroup and every one below it, and takes limits of CPU time from them, under
-// which memory of many megabytes is not freed for minutes. A v1 process that is frozen does not die.
-func (c *Cgroup) Release() error {
+// Release lets killed processes end: it thaws the cgroup and every one below it. A v1 process that is frozen does not die.
+func (c *Cgroup) Release() error { return c.release(false) }
+
+// ReleaseAll is Release of a cgroup in which nothing of the container is to live on: it takes the limits of CPU time away, too, under
+// which memory of many megabytes is not freed for minutes. Not where other containers are below: they live on under those limits.
+func (c *Cgroup) ReleaseAll() error { return c.release(!c.Shared()) }
+
+func (c *Cgroup) release(limits bool) error {
 	var first error
 	for i := range c.members {
 		m := &c.members[i]
-		err := m.release(m.dir)
-		_ = eachChild(m.dir, c.isOthers, func(dir string) error { _ = m.release(dir); return nil }, nil)
+		err := m.release(m.dir, limits)
+		_ = eachChild(m.dir, c.isOthers, func(dir string) error { _ = m.release(dir, limits); return nil }, nil)
 		if first == nil {
 			first = err
 		}
@@ -73,19 +78,17 @@ func (c *Cgroup) Release() error {
 	return first
 }
 
-// release is Release in one directory. Only a thaw's error counts.
-func (m *member) release(dir string) (err error) {
-	thaw := func(file, value string) error {
-		return persist(func() error { return notGone(writeFile(dir+file, value)) })
+// release is for one directory. Only a thaw's error counts. A v1 hierarchy may have the freezer and cpu together.
+func (m *member) release(dir string, limits bool) (err error) {
+	freezer, thawed, quota, none := "/freezer.state", "THAWED", "/cpu.cfs_quota_us", "-1"
+	if m.v2 {
+		freezer, thawed, quota, none = "/cgroup.freeze", "0", "/cpu.max", "max"
 	}
-	switch {
-	case m.v2:
-		err = thaw("/cgroup.freeze", "0")
-		_ = writeFile(dir+"/cpu.max", "max")
-	case slices.Contains(m.controllers, "freezer"):
-		err = thaw("/freezer.state", "THAWED")
-	case slices.Contains(m.controllers, "cpu"):
-		_ = writeFile(dir+"/cpu.cfs_quota_us", "-1")
+	if m.v2 || slices.Contains(m.controllers, "freezer") {
+		err = persist(func() error { return notGone(writeFile(dir+freezer, thawed)) })
+	}
+	if limits && (m.v2 || slices.Contains(m.controllers, "cpu")) {
+		_ = writeFile(dir+quota, none)
 	}
 	return err
 }

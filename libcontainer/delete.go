@@ -168,7 +168,7 @@ func (c *container) end() error {
 		if time.Since(start) > endTimeout {
 			return fmt.Errorf("container init still running: process %d does not end", c.Pid)
 		}
-		if err := c.letEnd(); err != nil {
+		if err := c.letEnd((*cgroups.Cgroup).ReleaseAll); err != nil {
 			return err
 		}
 	}
@@ -179,7 +179,7 @@ const endTimeout = 4 * time.Second
 
 // letEnd thaws the container's cgroup and those that it has made below it: it may have frozen itself, and others of its
 // processes may do so again until they have ended. CRIU, which may hold what it restores, is killed.
-func (c *container) letEnd() error {
+func (c *container) letEnd(release func(*cgroups.Cgroup) error) error {
 	if c.isHelper() {
 		if p, err := c.helper.Open(); err == nil {
 			_ = sys.Signal(p, unix.SIGKILL)
@@ -190,7 +190,7 @@ func (c *container) letEnd() error {
 	if err != nil {
 		return err
 	}
-	return cg.Locked(func(own *cgroups.Cgroup) error { return own.Release() })
+	return cg.Locked(release)
 }
 
 // poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.

@@ -91,10 +91,6 @@ const filesHint = "the hard limit on open files of rt's caller is too low for so
 // Hint says what usually helps.
 func (e *StepError) Hint() string {
 	switch s := e.Item.Step.(type) {
-	case nsenter.Inputs:
-		if e.Errno == unix.EMFILE {
-			return filesHint
-		}
 	case nsenter.Unshare:
 		if noMoreNamespaces(e.Errno) {
 			return namespacesHint
@@ -143,5 +139,8 @@ func (e *StepError) Hint() string {
 			return "the program's interpreter or dynamic loader is not in the rootfs"
 		}
 	}
-	return userNamespaceHint(e)
+	if hint := userNamespaceHint(e); hint != "" || e.Errno != unix.EMFILE {
+		return hint
+	}
+	return filesHint // a descriptor for each mount that is told later, and those of the plan
 }

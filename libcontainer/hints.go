@@ -20,8 +20,6 @@ func treeHint(s nsenter.RequestTree, e *StepError) string {
 		return belowHint
 	case e.Errno == unix.ENOSPC: // a detached mount has a mount namespace
 		return mountsHint
-	case e.Errno == unix.EMFILE:
-		return filesHint
 	}
 	return ""
 }

@@ -97,10 +97,14 @@ func (c *container) signal(sig unix.Signal) error {
 	}
 	// So that `kill ID KILL` and then `delete ID` works as it reads; a process that takes longer is nobody's error. A pause
 	// that comes between would keep it from its end until somebody resumes the container.
+	release := (*cgroups.Cgroup).ReleaseAll
+	if !c.PrivatePid { // the others live on, under their limits
+		release = (*cgroups.Cgroup).Release
+	}
 	for i := range 4 {
 		frozen, err := c.frozen()
 		if err == nil && (frozen || i > 0) {
-			err = c.letEnd()
+			err = c.letEnd(release)
 		}
 		if err != nil {
 			return err

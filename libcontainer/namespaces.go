@@ -207,7 +207,7 @@ func (c *container) checkNamespaces(f *initFiles) error {
 
 func errOtherNamespace(kind specs.LinuxNamespaceType) error {
 	return hint.With(fmt.Errorf("join the container's %s namespace: init is not in the one that it was created in", kind),
-		"the container's init has moved itself with unshare(2) or setns(2): rt does not follow it")
+		"the container's init has moved itself (unshare(2), setns(2), nsenter(1)), and rt does not follow it; nsenter(1) on the host does")
 }
 
 // checkPid is for a container of an rt that recorded no namespaces.

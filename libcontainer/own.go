@@ -159,7 +159,7 @@ func (c *container) killIn(own *cgroups.Cgroup) (ending bool, err error) {
 		}
 		return true, errors.Join(mine.Kill(unix.SIGKILL), own.Release())
 	}
-	return len(pids) > 0, errors.Join(own.Kill(unix.SIGKILL), own.Release())
+	return len(pids) > 0, errors.Join(own.Kill(unix.SIGKILL), own.ReleaseAll())
 }
 
 // leftOf selects what may be left of a container whose pid namespace has ended with its init: CRIU, and children of rt's that it

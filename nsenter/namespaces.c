@@ -84,8 +84,9 @@ STEP(set_ids)
 	uid_t uid = (uid_t)s->a[0];
 	int was = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
+	prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0); /* each change of an id changes it */
 	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
-	prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0); /* a change of uid changes it */
+	prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0);
 	return 0;
 }
 

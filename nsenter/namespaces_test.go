@@ -3,7 +3,9 @@ package nsenter_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"rt/nsenter"
@@ -214,6 +216,33 @@ func TestCloneRefusedByCgroup(t *testing.T) {
 	b.goOn().sync(nsenter.SyncReady)
 	// What is no refusal of the cgroup stays an error.
 	start(t, steps{nsenter.Clone{Cgroup: 0}}, open(t, "/proc/self/ns/user", os.O_RDONLY)).fails(0, unix.EBADF, "clone3")
+}
+
+// TestJoinUserNamespaceOfOther: fs.suid_dumpable is of no account for who enters the user namespace of somebody else.
+func TestJoinUserNamespaceOfOther(t *testing.T) {
+	needRoot(t)
+	const file = "/proc/sys/fs/suid_dumpable"
+	keeper := exec.Command("sh", "-c", "cat; echo "+strings.TrimSpace(read(t, file))+" >"+file) // also if the test is killed
+	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	alive, err := keeper.StdinPipe()
+	must(t, err)
+	must(t, keeper.Start())
+	t.Cleanup(func() {
+		alive.Close()
+		must(t, keeper.Wait())
+	})
+	must(t, os.WriteFile(file, []byte("1"), 0))
+	owner := start(t, steps{nsenter.SetIDs{UID: 12345, GID: 12345}, nsenter.Clone{Flags: unix.CLONE_NEWUSER, Cgroup: nsenter.NoSlot},
+		nsenter.Sync{Point: nsenter.SyncMapIDs}, stop}).sync(nsenter.SyncMapIDs)
+	must(t, os.WriteFile(owner.proc("uid_map"), []byte("0 100000 1000"), 0))
+	must(t, os.WriteFile(owner.proc("gid_map"), []byte("0 200000 1000"), 0))
+	owner.goOn().sync(nsenter.SyncReady)
+	user := open(t, owner.proc("ns/user"), os.O_RDONLY)
+	b := start(t, steps{nsenter.JoinNS{File: 0, Type: unix.CLONE_NEWUSER}, nsenter.SetIDs{}, nsenter.Clone{Cgroup: nsenter.NoSlot}, stop}, user).sync(nsenter.SyncReady)
+	var st unix.Stat_t
+	if must(t, unix.Stat(b.proc("fd"), &st)); st.Uid != 0 {
+		t.Errorf("/proc/PID/fd belongs to %d: the process is dumpable", st.Uid)
+	}
 }
 
 func TestSessionAndKeyring(t *testing.T) {

@@ -2,6 +2,7 @@
  * Steps that make this process the user's: limits, identity, capabilities, filter, execve.
  */
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -22,6 +23,9 @@ STEP(call)
 	a[s->a[7] >> 8 & 7] = (uint64_t)slot(c, s->a[s->a[7] >> 8 & 7]);
 	a[s->a[7] & 7] = (uint64_t)(uintptr_t)s->str[0];
 	TRY(c, s->str[1], syscall((long)s->a[0], a[1], a[2], a[3], a[4], a[5], a[6]));
+	/* Who enters a user namespace of somebody else becomes what fs.suid_dumpable says. */
+	if (s->a[0] == SYS_setns && s->a[2] == CLONE_NEWUSER)
+		TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 	return 0;
 }
 
@@ -62,8 +66,14 @@ static int own_null(struct ctx *c)
 {
 	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2"};
 	int fs, fd = open_null_at(c->root, "dev/null");
-	if (fd >= 0 || (fs = new_fs(c, "tmpfs", opt, 4, K_ATTR_NOSUID | K_ATTR_NOEXEC)) < 0)
+	if (fd >= 0)
 		return fd;
+	if ((fs = new_fs(c, "tmpfs", opt, 4, K_ATTR_NOSUID | K_ATTR_NOEXEC)) < 0) {
+		if (c->detail_fd >= 0)
+			close(c->detail_fd);
+		c->detail_fd = -1; /* it explains no later error */
+		return fd;
+	}
 	if (mknodat(fs, "null", S_IFCHR | 0666, makedev(1, 3)) == 0)
 		fd = open_null_at(fs, "null");
 	close(fs);
@@ -309,6 +319,7 @@ STEP(credentials)
 	if (!s->a[2])
 		TRY(c, "setgroups", syscall(SYS_setgroups, (size_t)s->a[3], groups));
 	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
+	TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
 	TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 	int r = s->a[2] ? 0 : has_groups(c, groups, s->a[3], groups + s->a[3]);

@@ -10,7 +10,7 @@ import (
 // A Namespace names one. The kernel gives an inode's number to another namespace once this one is gone; an id never.
 type Namespace struct {
 	Inode uint64
-	ID    uint64 // of a mount namespace, since Linux 6.12; 0 if it is not known
+	ID    uint64 // of a mount namespace, since Linux 6.11; 0 if it is not known
 }
 
 // nsGetMountID is NS_GET_MNTNS_ID (linux/nsfs.h).
