@@ -115,14 +115,12 @@ func (c *container) mountPlan(spec *specs.Spec, facts plan.Facts, init *initFile
 	if err != nil {
 		return err
 	}
-	in, err := c.runInside(p, init)
-	if err != nil {
-		return err
-	}
-	if c.noteMounts(in); len(p.Made()) == 0 {
-		c.forgetMounts(p.Removed())
-	}
-	return c.save()
+	return c.runInside(p, init, func(in *inside) error {
+		if c.noteMounts(in); len(p.Made()) == 0 {
+			c.forgetMounts(p.Removed())
+		}
+		return c.save()
+	})
 }
 
 func (c *container) mayMount() error {
@@ -139,31 +137,35 @@ func (c *container) mayMount() error {
 	return nil
 }
 
-// runInside has a stub carry out a plan in the container that ends at SyncReady.
-func (c *container) runInside(p *plan.Plan, init *initFiles) (*inside, error) {
+// runInside has a stub carry out a plan in the container that ends at SyncReady. Before it may end, what was done is noted: a stub
+// that is not told to go on, for this process fails or is killed, takes back what it has mounted.
+func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*inside) error) error {
 	null, err := sys.OpenNull()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer null.Close()
 	stub, err := nsenter.Start(nsenter.Stdio{null, null, null}, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	in, err := enter(stub, p, init.open)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	in.join = c.joinCgroup
 	err = in.until(nsenter.SyncReady, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
 	if err != nil {
 		in.abandon()
 		if err == io.EOF {
-			return nil, errors.New("the process in the container died: some of it may have been done")
+			return errors.New("the process in the container died: some of it may have been done")
 		}
-		return nil, err
+		return err
+	}
+	if err = note(in); err == nil {
+		_ = in.stub.Go() // it may have ended: what is noted is done
 	}
 	in.stub.Close()
-	_, err = sys.Wait(in.pid)
-	return in, err
+	_, waitErr := sys.Wait(in.pid)
+	return errors.Join(err, waitErr)
 }

@@ -89,6 +89,25 @@ func TestTakeRoot(t *testing.T) {
 	}
 }
 
+// TestTakenBack: what has been mounted into a container is taken back if rt is gone before it has noted that, and stays if not.
+func TestTakenBack(t *testing.T) {
+	for _, noted := range []bool{false, true} {
+		other := start(t, inside(rootfs(t), stop)).sync(nsenter.SyncReady)
+		b := start(t, steps{nsenter.JoinNS{File: 0, Type: unix.CLONE_NEWNS}, nsenter.Clone{Cgroup: nsenter.NoSlot}, nsenter.TakeRoot{}, nsenter.Undo{Proc: 1},
+			nsenter.MountFS{Type: "tmpfs", Target: "/tmp", Source: "tmpfs"}, nsenter.Sync{Point: nsenter.SyncReady}},
+			open(t, other.proc("ns/mnt"), os.O_RDONLY), open(t, "/proc", os.O_RDONLY)).sync(nsenter.SyncReady)
+		other.hasMount("/tmp", "tmpfs")
+		if noted {
+			must(t, b.stub.Go())
+		}
+		b.stub.Close()
+		b.reap(b.pid, false)
+		if there := other.mount("/tmp") != ""; there != noted {
+			t.Errorf("noted %v: the mount is there: %v", noted, there)
+		}
+	}
+}
+
 func TestUnshare(t *testing.T) {
 	b := start(t, steps{cloneOnly, nsenter.Unshare{Flags: unix.CLONE_NEWCGROUP}, stop}).sync(nsenter.SyncReady)
 	if link(t, b.proc("ns/cgroup")) == link(t, "/proc/self/ns/cgroup") {

@@ -59,13 +59,15 @@ int talk_mounts(struct ctx *c)
 	return send(c->sock, &r, sizeof r, MSG_NOSIGNAL) == sizeof r ? 0 : -EPIPE;
 }
 
-/* Waits for rt's word to go on. The other end closed means that rt is gone, and with it the reason to live. */
+/* Waits for rt's word to go on. The other end closed means that rt is gone, and with it the reason to live, and what has been
+ * mounted into a container that lives on. */
 int talk_wait(struct ctx *c)
 {
 	uint32_t word = 0;
-	if (recv(c->sock, &word, sizeof word, 0) != sizeof word || word != PLAN_MAGIC)
-		_exit(1);
-	return 0;
+	if (recv(c->sock, &word, sizeof word, 0) == sizeof word && word == PLAN_MAGIC)
+		return 0;
+	undo_mounts(c);
+	_exit(1);
 }
 
 /*

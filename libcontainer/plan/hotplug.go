@@ -48,8 +48,8 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	if made > nsenter.MaxUndo {
 		return nil, fmt.Errorf("more than %d mounts at once cannot be undone", nsenter.MaxUndo)
 	}
-	_ = b.endOpener() // never fails
-	b.add("", nsenter.Sync{Point: nsenter.SyncReady, GoOn: true})
+	_ = b.endOpener()                                 // never fails
+	b.add("", nsenter.Sync{Point: nsenter.SyncReady}) // rt notes what was made; if it dies first, that is taken back
 	if err := b.keepMounts(); err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func TestHotplugGolden(t *testing.T) {
 			if _, err := nsenter.Encode(p.Steps(), len(p.Inputs)); err != nil {
 				t.Error(err)
 			}
-			if last := p.Items[len(p.Items)-1].Step; !reflect.DeepEqual(last, nsenter.Sync{Point: nsenter.SyncReady, GoOn: true, Mounts: name != "remove"}) {
+			if last := p.Items[len(p.Items)-1].Step; !reflect.DeepEqual(last, nsenter.Sync{Point: nsenter.SyncReady, GoOn: name == "remove", Mounts: name != "remove"}) {
 				t.Errorf("it ends in %v", last)
 			}
 			undo := false
