@@ -93,7 +93,7 @@ func (r *Runtime) create(id string, k *making) (*making, error) {
 		stub.Abandon()
 		return nil, k.fail(err)
 	}
-	r.warnTerminals(k.streams, k.spec.Process)
+	r.warnStreams(k.streams, k.spec.Process)
 	if err := k.makeProcess(k.insider(stub)); err != nil {
 		return nil, k.fail(err)
 	}

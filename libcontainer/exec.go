@@ -51,7 +51,7 @@ func (r *Runtime) exec(id string, o ExecOptions) (int, error) {
 		stub.Abandon()
 		return -1, err
 	}
-	r.warnTerminals(streams, spec.Process)
+	r.warnStreams(streams, spec.Process)
 	if hasNamespace(spec.Linux, specs.UserNamespace) {
 		giveStreams(streams, c.Pid, spec.Process)
 	}

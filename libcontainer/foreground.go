@@ -70,7 +70,7 @@ func (f *foreground) wait(pid int, signals *console.Signals, orphans bool) (stat
 			case got == pid && ws.Signaled():
 				status = 128 + int(ws.Signal())
 				return true, nil
-			case got == pid:
+			case got == pid && ws.Exited(): // else a stop: the program has made this process its tracer (PTRACE_TRACEME)
 				status = ws.ExitStatus()
 				return true, nil
 			}
@@ -128,9 +128,15 @@ func (k *making) openStreams() (err error) {
 	return err
 }
 
-// warnTerminals warns of terminals of the caller that a detached process keeps for as long as it likes.
-func (r *Runtime) warnTerminals(s *stdio.Streams, p *specs.Process) {
-	if len(s.Terminals) > 0 && !p.Terminal {
+// warnStreams warns of what a detached process keeps of the caller's for as long as it likes.
+func (r *Runtime) warnStreams(s *stdio.Streams, p *specs.Process) {
+	if p.Terminal {
+		return
+	}
+	if len(s.Sockets) > 0 {
+		r.Warn("%s: a detached container keeps the caller's socket, and with it has access to the caller's network namespace; give it /dev/null, a pipe or a FIFO", strings.Join(s.Sockets, ", "))
+	}
+	if len(s.Terminals) > 0 {
 		r.Warn("%s: a detached container keeps the caller's terminal and can read what is typed there; give it /dev/null, a pipe or a FIFO", strings.Join(s.Terminals, ", "))
 	}
 }

@@ -102,7 +102,7 @@ void stay(struct ctx *c)
 		if (sig > 0 && sig != SIGCHLD)
 			kill(c->program, sig);
 		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-			if (pid == c->program)
+			if (pid == c->program && !WIFSTOPPED(status)) /* a tracee's stop, which it can have made by PTRACE_TRACEME */
 				_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	}
 }

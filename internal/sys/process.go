@@ -10,24 +10,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Wait reaps a child and returns how it ended.
+// Wait reaps a child and returns how it ended. A child that makes this process its tracer (PTRACE_TRACEME) has stops reported to
+// whoever waits for its end.
 func Wait(pid int) (unix.WaitStatus, error) {
-	var ws unix.WaitStatus
-	err := Retry(func() error {
-		_, err := unix.Wait4(pid, &ws, 0, nil)
-		return err
-	})
-	if err != nil {
-		return ws, fmt.Errorf("wait for process %d: %w", pid, err)
+	for {
+		var ws unix.WaitStatus
+		err := Retry(func() error {
+			_, err := unix.Wait4(pid, &ws, 0, nil)
+			return err
+		})
+		if err != nil {
+			return ws, fmt.Errorf("wait for process %d: %w", pid, err)
+		}
+		if ws.Exited() || ws.Signaled() {
+			return ws, nil
+		}
 	}
-	return ws, nil
 }
 
 // ReapUntil reaps children, whoever ends, until it has been pid's turn.
 func ReapUntil(pid int) {
 	for {
-		got, err := unix.Wait4(-1, nil, 0, nil)
-		if got == pid || err != nil && err != unix.EINTR {
+		var ws unix.WaitStatus
+		got, err := unix.Wait4(-1, &ws, 0, nil)
+		if got == pid && !ws.Stopped() || err != nil && err != unix.EINTR {
 			return
 		}
 	}

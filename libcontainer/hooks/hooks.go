@@ -183,6 +183,8 @@ func reap(pid int) error {
 			continue
 		case err != nil:
 			return fmt.Errorf("wait4 %d: %w", pid, err)
+		case status.Stopped(): // traced by this process, as a program can ask for (PTRACE_TRACEME)
+			continue
 		case status.Exited() && status.ExitStatus() == 0:
 			return nil
 		}

@@ -29,7 +29,8 @@ type output struct {
 }
 
 // copy copies until no process has the pipe open for writing. What cannot be written is lost: the program goes on, as it
-// would have if it had looked at no error, and writes to a disk that is full now may succeed later.
+// would have if it had looked at no error, and writes to a disk that is full now may succeed later. Only the end of all who
+// read a FIFO or a socket is passed on: the program gets the EPIPE, as it would have without the copy, and no program writes for ever.
 func (o *output) copy() {
 	buf := make([]byte, outBuffer)
 	for {
@@ -41,7 +42,12 @@ func (o *output) copy() {
 		if n <= 0 || err != nil {
 			return
 		}
-		if err := writeAll(int(o.target.Fd()), buf[:n]); err != nil && o.err == nil {
+		err = writeAll(int(o.target.Fd()), buf[:n])
+		if err == unix.EPIPE {
+			o.pipe.Close()
+			return
+		}
+		if err != nil && o.err == nil {
 			o.err = fmt.Errorf("write to %s: %w", o.name, err)
 		}
 	}
@@ -70,6 +76,7 @@ func writeAll(fd int, p []byte) error {
 type input struct {
 	source, pipe *os.File
 	regular      bool
+	read         int64 // how much copy has read of the source
 	terminal     bool
 	ended        int      // pidfd of the program, or -1
 	stop         *os.File // eventfd: readable once the program has ended
@@ -109,6 +116,7 @@ func (n *input) copy() {
 		if got <= 0 || err != nil {
 			return
 		}
+		n.read += int64(got)
 		if left := n.write(buf[:got]); left > 0 {
 			n.giveBack(left)
 			return
@@ -187,7 +195,9 @@ func (n *input) wait(limit time.Duration, fds ...unix.PollFd) (over bool) {
 }
 
 // giveBack sets a file's offset back to what has been read of it in the container, so that the next program of a script finds
-// the rest. left bytes were not even written to the pipe. While another process can read the pipe the rest is its.
+// the rest. left bytes were not even written to the pipe. While another process can read the pipe the rest is its. The container can
+// write to the pipe as well (/proc/self/fd/0), and make more of it unread than there was to read: the offset is never set to before
+// what was read.
 func (n *input) giveBack(left int) {
 	if !n.regular {
 		return
@@ -200,7 +210,9 @@ func (n *input) giveBack(left int) {
 	if err != nil {
 		return
 	}
-	_, _ = unix.Seek(int(n.source.Fd()), -int64(unread+left), unix.SEEK_CUR)
+	if back := min(int64(unread+left), n.read); back > 0 {
+		_, _ = unix.Seek(int(n.source.Fd()), -back, unix.SEEK_CUR)
+	}
 }
 
 // poll is ppoll(2) that signals do not interrupt.

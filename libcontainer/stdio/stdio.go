@@ -1,8 +1,8 @@
 // Package stdio decides what a container gets of rt's own stdin, stdout and stderr, and copies what it does not get.
 //
 // Who has a descriptor of a file has more than its content: /proc/self/fd/N opens the file again for writing, a directory is
-// a way to the directories above it, and a terminal accepts input for the programs of its owner (TIOCSTI). So in the foreground
-// only pipes, FIFOs and sockets are passed on, and a pipe stands for everything else.
+// a way to the directories above it, a terminal accepts input for the programs of its owner (TIOCSTI), and a socket is in the network
+// namespace that it was made in. So in the foreground only pipes without a name are passed on, and a pipe stands for everything else.
 package stdio
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"rt/internal/hint"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +21,8 @@ var names = [3]string{"stdin", "stdout", "stderr"}
 // Streams are the three descriptors of a container's process.
 type Streams struct {
 	Child     [3]*os.File // what the process is to have
-	Terminals []string    // names of those of Child that are terminals of the caller
+	Terminals []string    // names of those of Child that are terminals of the caller, if detached
+	Sockets   []string    // names of those of Child that are sockets of a network, if detached
 
 	given []*os.File // of Child, those that are rt's to close once the process has them
 	in    *input     // or nil
@@ -33,7 +35,11 @@ type Streams struct {
 func Open(caller [3]*os.File, foreground bool) (*Streams, error) {
 	s := &Streams{Child: caller}
 	var stats [3]unix.Stat_t
+	var pipes [3]bool
 	for i, f := range caller {
+		if pipes[i] = isPipe(f); pipes[i] {
+			continue
+		}
 		if err := unix.Fstat(int(f.Fd()), &stats[i]); err != nil {
 			return nil, fmt.Errorf("look at %s: %w", names[i], os.NewSyscallError("fstat", err))
 		}
@@ -42,11 +48,11 @@ func Open(caller [3]*os.File, foreground bool) (*Streams, error) {
 		}
 	}
 	for i := range caller {
-		if passed(&stats[i]) {
+		if pipes[i] || isNull(&stats[i]) {
 			continue
 		}
 		if !foreground {
-			s.noteTerminal(i, stats[i].Mode)
+			s.note(i, stats[i].Mode)
 			continue
 		}
 		if err := s.copied(i, caller, &stats); err != nil {
@@ -72,20 +78,29 @@ func refuse(name string, mode uint32) error {
 	return hint.With(fmt.Errorf("%s is a %s, which is not passed to a container", name, what), "use a file or a pipe, such as `cat FILE | rt ...`")
 }
 
-// passed says whether the process gets the caller's own descriptor. The null device the stub exchanges for the container's.
-func passed(st *unix.Stat_t) bool {
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFIFO, unix.S_IFSOCK:
-		return true
-	case unix.S_IFCHR:
-		return st.Rdev == unix.Mkdev(1, 3)
-	}
-	return false
+// isPipe says whether f is of pipe(2). A FIFO is on another file system: its name and owner outlive the container.
+func isPipe(f *os.File) bool {
+	var fs unix.Statfs_t
+	err := sys.Retry(func() error { return unix.Fstatfs(int(f.Fd()), &fs) })
+	return err == nil && fs.Type == unix.PIPEFS_MAGIC
 }
 
-func (s *Streams) noteTerminal(i int, mode uint32) {
-	if mode&unix.S_IFMT == unix.S_IFCHR && isTerminal(s.Child[i]) {
-		s.Terminals = append(s.Terminals, names[i])
+// isNull is for the null device, which the stub exchanges for the container's.
+func isNull(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+}
+
+// note keeps in mind what a detached process gets although it is more than a way in or out.
+func (s *Streams) note(i int, mode uint32) {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFCHR:
+		if isTerminal(s.Child[i]) {
+			s.Terminals = append(s.Terminals, names[i])
+		}
+	case unix.S_IFSOCK:
+		if domain, err := unix.GetsockoptInt(int(s.Child[i].Fd()), unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain != unix.AF_UNIX {
+			s.Sockets = append(s.Sockets, names[i])
+		}
 	}
 }
 

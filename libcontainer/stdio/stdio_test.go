@@ -2,9 +2,11 @@ package stdio
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,12 +69,19 @@ func TestOpenDecides(t *testing.T) {
 	event, err := newEvent()
 	must(t, err)
 	defer event.Close()
+	tcp, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	network := os.NewFile(uintptr(tcp), "network")
+	defer network.Close()
+	path := filepath.Join(t.TempDir(), "fifo")
+	must(t, unix.Mkfifo(path, 0o600))
 	for _, c := range []struct {
 		name   string
 		f      *os.File
 		copied bool
 	}{
-		{"a pipe to read", r, false}, {"a pipe to write", w, false}, {"a socket", socket, false}, {"null", open(t, os.DevNull, os.O_RDWR), false},
+		{"a pipe to read", r, false}, {"a pipe to write", w, false}, {"a socket", socket, true}, {"a socket of a network", network, true},
+		{"a FIFO", open(t, path, os.O_RDWR), true}, {"null", open(t, os.DevNull, os.O_RDWR), false},
 		{"zero", open(t, "/dev/zero", os.O_RDWR), true}, {"a file", file(t, ""), true}, {"a terminal", slave, true}, {"an eventfd", event, true},
 	} {
 		for i := range 3 {
@@ -89,6 +98,9 @@ func TestOpenDecides(t *testing.T) {
 			}
 			if want := c.f == slave; (len(s.Terminals) == 1 && s.Terminals[0] == names[i]) != want {
 				t.Errorf("detached, %s as %s: terminals %q", c.name, names[i], s.Terminals)
+			}
+			if want := c.f == network; (len(s.Sockets) == 1 && s.Sockets[0] == names[i]) != want {
+				t.Errorf("detached, %s as %s: sockets %q", c.name, names[i], s.Sockets)
 			}
 		}
 	}
@@ -231,6 +243,79 @@ func TestLostOutput(t *testing.T) {
 	must(t, poll(-1, unix.PollFd{Fd: int32(s.Output().Fd()), Events: unix.POLLIN}))
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "write to stdout: no space left on device") {
 		t.Errorf("%v", err)
+	}
+}
+
+func socketpair(t *testing.T) (a, b *os.File) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	a, b = os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "peer")
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+// TestSocket: one socket as all three is copied both ways, and its peer's shutdown is the end of input.
+func TestSocket(t *testing.T) {
+	ours, peer := socketpair(t)
+	s, err := Open([3]*os.File{ours, ours, ours}, true)
+	must(t, err)
+	in, out := child(t, s)
+	text := strings.Repeat("0123456789abcde\n", 50000)
+	go func() {
+		_, _ = io.Copy(out, in)
+		out.Close()
+		in.Close()
+	}()
+	go func() {
+		_, _ = peer.WriteString(text)
+		_ = unix.Shutdown(int(peer.Fd()), unix.SHUT_WR)
+	}()
+	got := make([]byte, len(text))
+	_, err = io.ReadFull(peer, got)
+	must(t, err)
+	must(t, poll(-1, unix.PollFd{Fd: int32(s.Output().Fd()), Events: unix.POLLIN}))
+	s.Ended()
+	if string(got) != text || s.Err() != nil {
+		t.Errorf("the text is not what was sent, or %v", s.Err())
+	}
+}
+
+// TestReaderGone: a program that writes to a socket or FIFO that nobody reads learns it, as without the copy.
+func TestReaderGone(t *testing.T) {
+	ours, peer := socketpair(t)
+	s, err := Open([3]*os.File{devNull(t), ours, ours}, true)
+	must(t, err)
+	_, out := child(t, s)
+	peer.Close()
+	for err == nil {
+		_, err = out.Write(bytes.Repeat([]byte("x"), 4096))
+	}
+	if !errors.Is(err, unix.EPIPE) {
+		t.Error(err)
+	}
+	must(t, poll(-1, unix.PollFd{Fd: int32(s.Output().Fd()), Events: unix.POLLIN}))
+	must(t, s.Err())
+}
+
+// TestForeignBytes: what a container writes into the pipe for its stdin does not set the file's offset to before what was read.
+func TestForeignBytes(t *testing.T) {
+	for _, size := range []int{1000, 1 << 20} {
+		source := file(t, strings.Repeat("x", size))
+		_, err := source.Seek(500, io.SeekStart)
+		must(t, err)
+		s, err := Open([3]*os.File{source, devNull(t), devNull(t)}, true)
+		must(t, err)
+		foreign := open(t, "/proc/self/fd/"+strconv.Itoa(int(s.Child[0].Fd())), os.O_WRONLY)
+		_, err = foreign.WriteString(strings.Repeat("y", 100))
+		must(t, err)
+		in, _ := child(t, s)
+		foreign.Close()
+		in.Close()
+		s.Ended()
+		if at, err := source.Seek(0, io.SeekCurrent); err != nil || at != 500 && at != int64(size) {
+			t.Errorf("the offset was 500, and is %d, %v", at, err)
+		}
 	}
 }
 

@@ -181,7 +181,7 @@ func TestStdioOffsetShared(t *testing.T) {
 	})
 }
 
-// TestStdioPassed: pipes and sockets are passed on, the null device becomes the container's own, and nothing else is.
+// TestStdioPassed: pipes are passed on, the null device becomes the container's own, and nothing else is.
 func TestStdioPassed(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc makes pipes for everything")

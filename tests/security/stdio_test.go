@@ -1,7 +1,10 @@
 package security
 
 import (
+	"io"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -163,5 +166,142 @@ func TestTypeForCaller(t *testing.T) {
 	v.do(call{args: []string{"exec", v.id, "attack", "type", "evil\n"}, stdin: slave, stdout: slave})
 	if n, err := unix.IoctlGetInt(int(slave.Fd()), unix.TIOCINQ); err != nil || n != 0 {
 		t.Errorf("the caller's terminal has %d bytes of input, %v", n, err)
+	}
+}
+
+// TestStdinRewind: a container that puts bytes of its own into the pipe that stands for its stdin does not set the caller's file
+// back to before what the container was given: a shell, whose script that is, would execute text that it has passed.
+func TestStdinRewind(t *testing.T) {
+	v := newVictim(t, asUser(1000)).up()
+	must(t, os.WriteFile(v.dir+"/script", []byte(strings.Repeat("0123456789abcde\n", 1<<18)), 0o644))
+	f, err := os.Open(v.dir + "/script")
+	must(t, err)
+	defer f.Close()
+	const start = 550
+	eventually(t, "the container writes into the pipe", func() bool {
+		_, err = f.Seek(start, io.SeekStart)
+		must(t, err)
+		return v.do(call{args: []string{"exec", v.id, "attack", "rewind", "123"}, stdin: f}).code == 0
+	})
+	if at, err := f.Seek(0, io.SeekCurrent); err != nil || at != start {
+		t.Errorf("the caller's file is at %d, %v; it was at %d", at, err, start)
+	}
+}
+
+// TestStdioSocket: a socket of the caller's is in the host's network namespace, and a container that has it as well.
+func TestStdioSocket(t *testing.T) {
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	v := newVictim(t, capable([]string{"CAP_NET_ADMIN"})).up()
+	secret, l := listen(), listen()
+	go func() {
+		for {
+			c, err := secret.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("secret"))
+			c.Close()
+		}
+	}()
+	client, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	defer client.Close()
+	server, err := l.Accept()
+	must(t, err)
+	defer server.Close()
+	f, err := server.(*net.TCPConn).File()
+	must(t, err)
+	defer f.Close()
+	r := v.do(call{args: []string{"exec", v.id, "attack", "network", strconv.Itoa(secret.Addr().(*net.TCPAddr).Port)}, stdin: f})
+	if r.code != 0 || strings.Contains(r.stdout, "got ") {
+		t.Errorf("the container is in the host's network: %s", r)
+	}
+}
+
+// TestFifoOwner: a FIFO of the host, which lasts, is not given to the container's user.
+func TestFifoOwner(t *testing.T) {
+	v := newVictim(t, asUser(1000)).up()
+	must(t, unix.Mkfifo(v.dir+"/fifo", 0o600))
+	f, err := os.OpenFile(v.dir+"/fifo", os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	v.do(call{args: []string{"exec", v.id, "true"}, stdin: f}).ok(t)
+	var st unix.Stat_t
+	must(t, unix.Stat(v.dir+"/fifo", &st))
+	if st.Uid != 0 {
+		t.Errorf("the host's FIFO belongs to uid %d", st.Uid)
+	}
+}
+
+// procWord is the value of a line of /proc/PID/status, or "".
+func procWord(pid, name string) string {
+	text, _ := os.ReadFile("/proc/" + pid + "/status")
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
+}
+
+// TestForgedEnd: a program that makes rt, or PID 1 of --init, its tracer has a stop of its own reported to who waits for its end.
+// It is not taken for the end. Signals that are passed on show that the stop has been seen.
+func TestForgedEnd(t *testing.T) {
+	for name, init := range map[string]bool{"exec": false, "run": false, "run with init": true} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("attack", "traceme"), capable(nil)) // a tracer has all capabilities of the tracee, and PID 1 has few
+			pidFile := v.dir + "/program.pid"
+			command := []string{"run", "--init=" + strconv.FormatBool(init), "--pid-file", pidFile, "--bundle", v.dir + "/bundle", v.id}
+			if name == "exec" {
+				v.spec.Process.Args = []string{"sleep", "1000"}
+				v.up()
+				command = []string{"exec", "--pid-file", pidFile, v.id, "attack", "traceme"}
+			}
+			cmd := exec.Command(host.rt, append([]string{"--root", v.dir + "/root"}, command...)...)
+			must(t, cmd.Start())
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			over := func() bool {
+				select {
+				case err := <-ended:
+					ended <- err
+					return true
+				default:
+					return false
+				}
+			}
+			var pid string
+			eventually(t, "the program stops", func() bool {
+				text, _ := os.ReadFile(pidFile)
+				if pid = strings.TrimSpace(string(text)); init && pid != "" {
+					text, _ = os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+					pid = strings.TrimSpace(string(text))
+				}
+				return over() || pid != "" && strings.HasPrefix(procWord(pid, "State"), "t")
+			})
+			for _, s := range []unix.Signal{40, 41, 42} {
+				_ = unix.Kill(cmd.Process.Pid, unix.SIGCHLD) // look now
+				_ = unix.Kill(cmd.Process.Pid, s)
+				eventually(t, "the signal is passed on", func() bool {
+					pending, _ := strconv.ParseUint(procWord(pid, "ShdPnd"), 16, 64)
+					return over() || pending&(1<<(s-1)) != 0
+				})
+			}
+			if over() {
+				t.Fatalf("rt has ended by %d before the program", cmd.ProcessState.ExitCode())
+			}
+			n, err := strconv.Atoi(pid)
+			must(t, err)
+			must(t, unix.Kill(n, unix.SIGKILL))
+			eventually(t, "rt ends", over)
+			if code := cmd.ProcessState.ExitCode(); code != 128+int(unix.SIGKILL) {
+				t.Errorf("rt has ended by %d", code)
+			}
+		})
 	}
 }

@@ -1,9 +1,12 @@
 /* The attacker: a static program that is put into images, and run on the host where a second container that shares a
  * directory would do the same. Prints what it has got hold of, a line each; nothing is good news. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -395,6 +398,41 @@ static int type(const char *text)
 	return 0;
 }
 
+/* rewind COUNT: put COUNT bytes into the pipe that is stdin, and read none. */
+static int rewind_input(int count)
+{
+	static char bytes[4096];
+	int fd = open("/proc/self/fd/0", O_WRONLY | O_NONBLOCK);
+	fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+	return write(fd, bytes, (size_t)count) != count;
+}
+
+/* network PORT: by a socket that is stdin, the network namespace that it is of, and a service on its loopback. */
+static int network(int port)
+{
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	const struct sockaddr_in service = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct ifreq lo = {.ifr_name = "lo"};
+	char word[64] = "";
+	int ns;
+	if (ioctl(0, SIOCGIFADDR, &lo) == 0)
+		printf("got an address of the host's\n");
+	if ((ns = ioctl(0, 0x894c /* SIOCGSKNS */)) >= 0)
+		printf("got a network namespace\n");
+	if (connect(0, &nobody, sizeof nobody) == 0 && connect(0, (const struct sockaddr *)&service, sizeof service) == 0 && read(0, word, sizeof word - 1) > 0)
+		printf("got a service's %s\n", word);
+	return 0;
+}
+
+/* traceme: make the parent, which waits for this process's end, see a stop. */
+static int traceme(void)
+{
+	if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
+		return 1;
+	raise(SIGSTOP);
+	return 3;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -420,6 +458,12 @@ int main(int argc, char **argv)
 		return handle(argv[2]);
 	if (strcmp(verb, "type") == 0 && argc == 3)
 		return type(argv[2]);
+	if (strcmp(verb, "rewind") == 0 && argc == 3)
+		return rewind_input(atoi(argv[2]));
+	if (strcmp(verb, "network") == 0 && argc == 3)
+		return network(atoi(argv[2]));
+	if (strcmp(verb, "traceme") == 0)
+		return traceme();
 	if (strcmp(verb, "datagrams") == 0)
 		return datagrams(getenv("NOTIFY_SOCKET"));
 	if (access("/rt-marker", F_OK) == 0 || strcmp(verb, "where") == 0) {
