@@ -198,7 +198,7 @@ func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, *
 	if facts.Namespace&unix.CLONE_NEWNS == 0 {
 		facts.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
 	}
-	if err := c.rights(&facts, cg); err != nil {
+	if err := c.rights(&facts, init.proc, cg); err != nil {
 		init.close()
 		return facts, nil, err
 	}

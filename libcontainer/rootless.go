@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"rt/cgroups"
@@ -85,30 +84,31 @@ func makesUserNamespace(l *specs.Linux) bool {
 	return slices.ContainsFunc(l.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace && ns.Path == "" })
 }
 
-// deniesSetgroups says whether setgroups(2) is refused in the container's user namespace.
+// deniesSetgroups says whether setgroups(2) may be refused in the container's user namespace. The stub finds out (TryGroups).
 func (p privileges) deniesSetgroups(l *specs.Linux) bool {
 	for _, ns := range l.Namespaces {
 		switch {
 		case ns.Type != specs.UserNamespace:
 		case ns.Path == "":
-			return p.mapsOwnGID(l) || !p.first && setgroupsDenied("self")
+			return p.mapsOwnGID(l) || !p.first && setgroupsDenied(unix.AT_FDCWD, "/proc/self/setgroups")
 		default:
-			if pid, ok := strings.CutSuffix(ns.Path, "/ns/user"); ok {
-				return setgroupsDenied(strings.TrimPrefix(pid, "/proc/"))
+			if pid, ok := strings.CutSuffix(ns.Path, "/ns/user"); ok && strings.HasPrefix(pid, "/proc/") {
+				return setgroupsDenied(unix.AT_FDCWD, pid+"/setgroups")
 			}
 			return !p.admin()
 		}
 	}
-	return !p.first && setgroupsDenied("self")
+	return !p.first && setgroupsDenied(unix.AT_FDCWD, "/proc/self/setgroups")
 }
 
 // mayDropGroups says whether rt may call setgroups(2) where it is.
 func (p privileges) mayDropGroups() bool {
-	return p.admin() && p.has(unix.CAP_SETGID) && (p.first || !setgroupsDenied("self"))
+	return p.admin() && p.has(unix.CAP_SETGID) && (p.first || !setgroupsDenied(unix.AT_FDCWD, "/proc/self/setgroups"))
 }
 
-func setgroupsDenied(pid string) bool {
-	text, err := sys.ReadKernelFile("/proc/"+pid+"/setgroups", 64)
+// setgroupsDenied looks into a file setgroups of /proc (user_namespaces(7)).
+func setgroupsDenied(dir int, path string) bool {
+	text, err := sys.ReadKernelFileAt(dir, path, 64)
 	return err == nil && strings.HasPrefix(string(text), "deny")
 }
 
@@ -172,14 +172,14 @@ func mayNotMake(err error) bool {
 // unseen says that an error leaves open what there is: that this user may not is an answer.
 func unseen(err error) bool { return sys.Unseen(err) && !mayNotMake(err) }
 
-// rights fills in what a process that joins the container depends on besides namespaces and cgroups. Whom the kernel would
+// rights, of a container with this directory of its init in /proc, fills in what a process that joins the container depends on besides namespaces and cgroups. Whom the kernel would
 // not let into the container's cgroup stays outside; that it is not known is no reason to escape its limits.
-func (c *container) rights(facts *plan.Facts, cg *cgroups.Cgroup) error {
+func (c *container) rights(facts *plan.Facts, init *os.File, cg *cgroups.Cgroup) error {
 	p := privileges{caps: facts.Bounding, first: sys.InFirstUserNamespace()}
 	admin := p.admin()
 	facts.Unprivileged, facts.DropGroups = !admin, p.mayDropGroups()
 	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !p.first {
-		facts.KeepGroups = setgroupsDenied(strconv.Itoa(c.Pid))
+		facts.KeepGroups = setgroupsDenied(int(init.Fd()), "setgroups")
 	}
 	if admin || facts.BornDir == "" {
 		return nil

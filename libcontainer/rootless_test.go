@@ -95,8 +95,13 @@ func TestRightsUnknown(t *testing.T) {
 	c := &container{rt: &Runtime{Warn: func(string, ...any) {}}, state: state{Pid: os.Getpid()}}
 	facts := plan.Facts{BornDir: "/sys/fs/cgroup/x"}
 	cg := cgroups.Load(&cgroups.Host{Mode: cgroups.V2, Root: "/sys/fs/cgroup", Unified: "/sys/fs/cgroup"}, map[string]string{"": facts.BornDir})
+	self, err := os.Open("/proc/self")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
 	nofiles.Run(t, func() {
-		if err := c.rights(&facts, cg); !errors.Is(err, unix.EMFILE) || facts.BornDir == "" {
+		if err := c.rights(&facts, self, cg); !errors.Is(err, unix.EMFILE) || facts.BornDir == "" {
 			t.Errorf("%v, born in %q", err, facts.BornDir)
 		}
 	})

@@ -77,16 +77,13 @@ STEP(sync)
 	return s->a[1] ? 0 : talk_wait(c);
 }
 
-/* a: uid, gid: who to be in a user namespace just entered. */
+/* a: uid, gid: who to be in a user namespace just entered; 1 to let rt look into the process from then on. */
 STEP(set_ids)
 {
-	gid_t gid = (gid_t)s->a[1];
-	uid_t uid = (uid_t)s->a[0];
-	int was = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
-	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
-	prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0); /* each change of an id changes it */
-	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
-	prctl(PR_SET_DUMPABLE, was == 1, 0, 0, 0);
+	TRY(c, "setresgid", set_id(SYS_setresgid, s->a[1]));
+	TRY(c, "setresuid", set_id(SYS_setresuid, s->a[0]));
+	if (s->a[2])
+		TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
 	return 0;
 }
 

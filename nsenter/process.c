@@ -6,11 +6,33 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "stub.h"
+
+/*
+ * A change of ids, or of the user namespace to one that is somebody else's, makes a process what fs.suid_dumpable says (proc(5)): where
+ * that is 1, others may trace it. This undoes it, in the very next system call.
+ */
+static long undumped(long result)
+{
+	int err = errno;
+	if (result < 0)
+		return result;
+	result = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (result == 0)
+		errno = err;
+	return result;
+}
+
+/* Sets all three ids by setresgid or setresuid, and lets nobody look into the process. */
+int set_id(long number, uint64_t id)
+{
+	return (int)undumped(syscall(number, (uid_t)id, (uid_t)id, (uid_t)id));
+}
 
 /*
  * a: number of a system call, its arguments, which of them (from 1; 0: none) is a pointer to str[0], and in the second
@@ -23,9 +45,8 @@ STEP(call)
 	a[s->a[7] >> 8 & 7] = (uint64_t)slot(c, s->a[s->a[7] >> 8 & 7]);
 	a[s->a[7] & 7] = (uint64_t)(uintptr_t)s->str[0];
 	TRY(c, s->str[1], syscall((long)s->a[0], a[1], a[2], a[3], a[4], a[5], a[6]));
-	/* Who enters a user namespace of somebody else becomes what fs.suid_dumpable says. */
-	if (s->a[0] == SYS_setns && s->a[2] == CLONE_NEWUSER)
-		TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+	if (s->a[0] == SYS_setns && s->a[2] & CLONE_NEWUSER)
+		TRY(c, "prctl PR_SET_DUMPABLE", undumped(0));
 	return 0;
 }
 
@@ -193,18 +214,39 @@ static void await_input(struct ctx *c, int sock)
 	} while (!p[0].revents);
 }
 
+/*
+ * Accepts a connection that is there. Somebody in the container may have lowered this process's limit on open files (prlimit(2)): the
+ * soft one is raised again; if that does not help, `rt start` must not wait for ever. Want of the host's lasts a moment only.
+ */
+static int accept_start(struct ctx *c, int listener)
+{
+	enum { TRIES = 100 };
+	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+	struct rlimit files;
+	for (int tries = 0; tries < TRIES;) {
+		await_input(c, listener);
+		int conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (conn >= 0 || (errno != ENFILE && errno != EMFILE && errno != ENOMEM && errno != ENOBUFS))
+			return conn;
+		if (errno == EMFILE) {
+			tries++;
+			if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+				files.rlim_cur = files.rlim_max;
+				setrlimit(RLIMIT_NOFILE, &files);
+			}
+		}
+		ppoll(NULL, 0, &moment, NULL);
+	}
+	return -1;
+}
+
 /* a: slot of a listening socket. From here on `rt start` is the one to talk to. */
 STEP(await_start)
 {
 	int conn, listener = slot(c, s->a[0]);
-	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
 	close(c->sock);
 	c->sock = -1;
-	do { /* accept4 takes what it needs before it waits: want of that must not end who is created and waits for days */
-		await_input(c, listener);
-		conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	} while (conn < 0 && (errno == ENFILE || errno == EMFILE || errno == ENOMEM || errno == ENOBUFS) && ppoll(NULL, 0, &moment, NULL) == 0);
-	if (conn < 0)
+	if ((conn = accept_start(c, listener)) < 0)
 		_exit(1);
 	close(listener);
 	c->sock = conn;
@@ -304,27 +346,41 @@ static int has_ids(struct ctx *c, uid_t uid, gid_t gid)
 	return 0;
 }
 
+enum { LEAVE_GROUPS = 1, TRY_GROUPS = 2, CAP_SETGID = 6 }; /* wire.go, linux/capability.h */
+
+static int holds(unsigned cap)
+{
+	struct k_cap_header h = {K_CAP_VERSION_3, 0};
+	struct k_cap_data d[2];
+	return syscall(SYS_capget, &h, d) == 0 && d[cap / 32].effective >> cap % 32 & 1;
+}
+
 /*
- * a: uid, gid, 1 to leave the supplementary groups alone, number of groups, 1 to go on with all capabilities. str: the groups,
+ * a: uid, gid, whether to set the supplementary groups, number of groups, 1 to go on with all capabilities. str: the groups,
  * sorted, and as many others.
- * A change of user makes a process what fs.suid_dumpable says (proc(5)). Until it is undone a process of the same user is kept
- * off by the capabilities that are still there (ptrace(2), access mode checking).
+ * TRY_GROUPS: the groups stay only if the user namespace denies setgroups(2), which is why the kernel answers EPERM to who holds
+ * CAP_SETGID.
+ * Between a change of ids and its undumping a process of the same user is kept off by the capabilities that are still there
+ * (ptrace(2), access mode checking).
  */
 STEP(credentials)
 {
-	gid_t gid = (gid_t)s->a[1], *groups = (gid_t *)(void *)s->str[0];
-	uid_t uid = (uid_t)s->a[0];
+	gid_t *groups = (gid_t *)(void *)s->str[0];
+	uint64_t leave = s->a[2] == LEAVE_GROUPS;
 	/* Permitted capabilities outlive the change of uid, until capabilities says which stay. */
 	TRY(c, "prctl PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
-	if (!s->a[2])
-		TRY(c, "setgroups", syscall(SYS_setgroups, (size_t)s->a[3], groups));
-	TRY(c, "setresgid", syscall(SYS_setresgid, gid, gid, gid));
-	TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-	TRY(c, "setresuid", syscall(SYS_setresuid, uid, uid, uid));
-	TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-	int r = s->a[2] ? 0 : has_groups(c, groups, s->a[3], groups + s->a[3]);
+	if (!leave && syscall(SYS_setgroups, (size_t)s->a[3], groups) < 0) {
+		int err = errno;
+		leave = s->a[2] == TRY_GROUPS && err == EPERM && holds(CAP_SETGID);
+		c->what = "setgroups";
+		if (!leave)
+			return -err;
+	}
+	TRY(c, "setresgid", set_id(SYS_setresgid, s->a[1]));
+	TRY(c, "setresuid", set_id(SYS_setresuid, s->a[0]));
+	int r = leave ? 0 : has_groups(c, groups, s->a[3], groups + s->a[3]);
 	if (r == 0)
-		r = has_ids(c, uid, gid);
+		r = has_ids(c, (uid_t)s->a[0], (gid_t)s->a[1]);
 	return r == 0 && s->a[4] ? raise_capabilities(c) : r;
 }
 

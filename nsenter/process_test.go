@@ -330,6 +330,19 @@ func TestIdentity(t *testing.T) {
 	if have := kept.sync(nsenter.SyncReady).field("status", "Groups:"); have != "8" {
 		t.Errorf("groups %q were not kept", have)
 	}
+	// They stay only where the user namespace denies setgroups(2).
+	try := steps{nsenter.Clone{Flags: unix.CLONE_NEWUSER, Cgroup: nsenter.NoSlot}, nsenter.Sync{Point: nsenter.SyncMapIDs},
+		nsenter.Credentials{TryGroups: true}, stop}
+	for deny, want := range map[string]string{"allow": "", "deny": "8"} {
+		b := start(t, append(steps{nsenter.SetUser{Groups: []uint32{8}}}, try...)).sync(nsenter.SyncMapIDs)
+		must(t, os.WriteFile(b.proc("setgroups"), []byte(deny), 0))
+		must(t, os.WriteFile(b.proc("uid_map"), []byte("0 0 1000"), 0))
+		must(t, os.WriteFile(b.proc("gid_map"), []byte("0 0 1000"), 0))
+		if have := b.goOn().sync(nsenter.SyncReady).field("status", "Groups:"); have != want {
+			t.Errorf("%s: groups %q, wanted %q", deny, have, want)
+		}
+	}
+	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.Credentials{TryGroups: true}}).fails(2, unix.EPERM, "setgroups")
 	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.Bounding{}}).fails(2, unix.EPERM, "prctl PR_CAPBSET_DROP")
 	start(t, steps{cloneOnly, nsenter.Capabilities{Permitted: kill}, nsenter.Capabilities{Permitted: chown}}).fails(2, unix.EPERM, "capset")
 	start(t, steps{cloneOnly, nsenter.Capabilities{Effective: kill}}).fails(1, unix.EPERM, "capset")

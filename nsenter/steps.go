@@ -91,8 +91,12 @@ type (
 	}
 	// OpenerEnd waits until the opener has ended.
 	OpenerEnd struct{}
-	// SetIDs makes the process uid and gid of the user namespace it has entered.
-	SetIDs struct{ UID, GID uint32 }
+	// SetIDs makes the process uid and gid of the user namespace it has entered, and lets nobody look into it, or with Dumpable who
+	// may look into a process of that user.
+	SetIDs struct {
+		UID, GID uint32
+		Dumpable bool `json:",omitempty"`
+	}
 	// CgroupJoin enters a cgroup v1 directory by its tasks file.
 	CgroupJoin struct {
 		Tasks Slot
@@ -273,6 +277,7 @@ type (
 		UID, GID   uint32
 		Groups     []uint32
 		KeepGroups bool
+		TryGroups  bool `json:",omitempty"` // set them unless the user namespace denies setgroups(2)
 	}
 	// SetUser is Credentials for a process that goes on setting things up: its capabilities stay, all of them effective.
 	SetUser Credentials

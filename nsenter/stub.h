@@ -131,6 +131,7 @@ int slot(const struct ctx *c, uint64_t n);
 void reap_opener(struct ctx *c);
 
 /* process.c */
+int set_id(long number, uint64_t id);
 void heed_signals(void);
 int close_but(unsigned from, const int *kept, unsigned n);
 

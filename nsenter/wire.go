@@ -191,7 +191,7 @@ func (s RequestTree) encode(r *record) {
 	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
 	r.str(s.Path)
 }
-func (s SetIDs) encode(r *record)   { r.set(kSetIDs, uint64(s.UID), uint64(s.GID)) }
+func (s SetIDs) encode(r *record)   { r.set(kSetIDs, uint64(s.UID), uint64(s.GID), b2u(s.Dumpable)) }
 func (s Keyring) encode(r *record)  { r.set(kKeyring); r.str(s.Keyring) }
 func (LoopbackUp) encode(r *record) { r.set(kLoopbackUp) }
 func (s AttachRoot) encode(r *record) {
@@ -262,7 +262,11 @@ func (s SetUser) encode(r *record)     { Credentials(s).become(r, true) }
 // become sends the groups sorted, for the stub looks for what the kernel has among them, and as many other numbers, which the
 // kernel's answer is to replace.
 func (s Credentials) become(r *record, keepCaps bool) {
-	r.set(kCredentials, uint64(s.UID), uint64(s.GID), b2u(s.KeepGroups), uint64(len(s.Groups)), b2u(keepCaps))
+	mode := b2u(s.KeepGroups)
+	if s.TryGroups {
+		mode = 2
+	}
+	r.set(kCredentials, uint64(s.UID), uint64(s.GID), mode, uint64(len(s.Groups)), b2u(keepCaps))
 	sorted := slices.Sorted(slices.Values(s.Groups))
 	var groups []byte
 	for _, g := range sorted {

@@ -38,7 +38,12 @@ func readLooked(dir int, path string, kinds Kinds, flags, limit int) ([]byte, er
 
 // ReadKernelFile reads a file of procfs, sysfs or resctrl (see OpenKernelFile).
 func ReadKernelFile(path string, limit int) ([]byte, error) {
-	fd, err := OpenKernelFd(unix.AT_FDCWD, path, unix.O_RDONLY)
+	return ReadKernelFileAt(unix.AT_FDCWD, path, limit)
+}
+
+// ReadKernelFileAt is ReadKernelFile below a directory.
+func ReadKernelFileAt(dir int, path string, limit int) ([]byte, error) {
+	fd, err := OpenKernelFd(dir, path, unix.O_RDONLY)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}

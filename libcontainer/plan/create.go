@@ -142,7 +142,9 @@ func (b *builder) joinedUser() bool {
 func (b *builder) enterUser() error {
 	if b.isNew(specs.UserNamespace) {
 		b.add("/linux/uidMappings", nsenter.Sync{Point: nsenter.SyncMapIDs})
-		b.add("", b.insideIDs())
+		ids := b.insideIDs()
+		ids.Dumpable = b.facts.Unprivileged // rt goes on looking into it: see beforeOthers
+		b.add("", ids)
 	}
 	if flags := b.afterIDs(); flags != 0 {
 		b.add("/linux/namespaces", nsenter.Unshare{Flags: flags, Kinds: kinds(flags)})

@@ -35,8 +35,7 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 
 // joinAsUser brings the process into the container as the user that it is to be.
 func (b *builder) joinAsUser() error {
-	p := b.spec.Process
-	groups, keep, err := b.groups()
+	user, err := b.user()
 	if err != nil {
 		return err
 	}
@@ -46,13 +45,12 @@ func (b *builder) joinAsUser() error {
 	}
 	b.join(func() {
 		b.keyring() // the container's own, which belongs to who set it up
-		user := nsenter.SetUser{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep}
 		if nproc == nil {
-			b.add("/process/user", user)
+			b.add("/process/user", nsenter.SetUser(user))
 			return
 		}
 		b.add(b.pointer(*nproc), b.processes(min(nproc.Soft, b.facts.Processes.Hard)))
-		b.add("/process/user", user)
+		b.add("/process/user", nsenter.SetUser(user))
 		b.add("", b.processes(b.facts.Processes.Soft))
 	})
 	return nil

@@ -223,7 +223,35 @@ func orderViolations(p *Plan, complain func(string, ...any)) {
 	} else if count["set-user"] > 0 {
 		complain("the process is not made undumpable")
 	}
+	dumpableViolations(p, complain)
 	checkSync(p, complain)
+}
+
+// dumpableViolations: what joins a user namespace has its ids there before the clone, and is not dumpable after either, for who is in a
+// pid namespace that it joins may trace it. A process that is to be dumpable has made its user namespace, and joins none.
+func dumpableViolations(p *Plan, complain func(string, ...any)) {
+	ids, dumpable := false, false
+	for i, it := range p.Items {
+		switch s := it.Step.(type) {
+		case nsenter.Dumpable:
+			dumpable = true
+		case nsenter.SetIDs:
+			ids = false
+			if s.Dumpable && !dumpable {
+				complain("step %d makes the process dumpable", i)
+			}
+		case nsenter.JoinNS:
+			ids = ids || s.Type == unix.CLONE_NEWUSER
+			if dumpable {
+				complain("step %d, %s: by a process that is dumpable", i, s)
+			}
+		case nsenter.Clone:
+			joins := slices.ContainsFunc(p.Items[:i], func(it Item) bool { s, ok := it.Step.(nsenter.JoinNS); return ok && s.Type == unix.CLONE_NEWPID })
+			if ids && joins {
+				complain("step %d: the clone comes before the ids of the user namespace", i)
+			}
+		}
+	}
 }
 
 // joinViolations: what joins a container changes its ids, and leaves all of the host that the container could see, before the clone

@@ -103,7 +103,7 @@ type Facts struct {
 	OpenInside   bool // rt may not clone mounts of its mount namespace
 	DropGroups   bool // rt may give up its own supplementary groups
 	HandOut      bool // rt may not look into a process that is not dumpable
-	KeepGroups   bool // the container's user namespace does not allow setgroups(2)
+	KeepGroups   bool // the container's user namespace may deny setgroups(2)
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
 

@@ -123,17 +123,19 @@ func (b *builder) becomeProgram() error {
 	return nil
 }
 
-// groups are the program's supplementary ones; keep says that those which the process has stay.
-func (b *builder) groups() (list []uint32, keep bool, err error) {
-	list, keep = b.spec.Process.User.AdditionalGids, b.facts.KeepGroups
+// user is who the program is. Groups that the process has stay only if that was asked for, or if the stub finds that its user
+// namespace denies setgroups(2): what rt knows of that was another process's, or is a guess.
+func (b *builder) user() (user nsenter.Credentials, err error) {
+	u := b.spec.Process.User
+	user = nsenter.Credentials{UID: u.UID, GID: u.GID, Groups: u.AdditionalGids, TryGroups: b.facts.KeepGroups}
 	if b.facts.OriginalGroups {
-		list, keep = nil, true
+		user.Groups, user.KeepGroups, user.TryGroups = nil, true, false
 	}
-	if keep && len(list) > 0 {
+	if user.TryGroups && len(user.Groups) > 0 {
 		err = hint.With(errors.New("/process/user/additionalGids: cannot set any additional groups in a rootless container: its user namespace denies setgroups(2)"),
 			"a gid mapping with a range of /etc/subgid allows it")
 	}
-	return list, keep, err
+	return user, err
 }
 
 func (b *builder) rlimits() (steps []nsenter.Rlimit, err error) {
@@ -190,8 +192,7 @@ func (b *builder) rights() (r nsenter.Rights, err error) {
 	if r.Limits, r.LateLimits, err = b.limits(); err != nil {
 		return r, err
 	}
-	groups, keep, err := b.groups()
-	r.User = nsenter.Credentials{UID: p.User.UID, GID: p.User.GID, Groups: groups, KeepGroups: keep}
+	r.User, err = b.user()
 	return r, err
 }
 

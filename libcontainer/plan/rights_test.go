@@ -56,9 +56,9 @@ func wantRights(before []Item, spec *specs.Spec, opts Options, facts Facts, gran
 			limits[l.Number] = l
 		}
 	}
-	user := nsenter.Credentials{UID: spec.Process.User.UID, GID: spec.Process.User.GID, Groups: spec.Process.User.AdditionalGids, KeepGroups: facts.KeepGroups}
+	user := nsenter.Credentials{UID: spec.Process.User.UID, GID: spec.Process.User.GID, Groups: spec.Process.User.AdditionalGids, TryGroups: facts.KeepGroups}
 	if facts.OriginalGroups {
-		user.Groups, user.KeepGroups = nil, true
+		user.Groups, user.KeepGroups, user.TryGroups = nil, true, false
 	}
 	if !reflect.DeepEqual(last["credentials"], user) {
 		complain("user: %#v, want %#v", last["credentials"], user)

@@ -2,11 +2,14 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -452,6 +455,41 @@ func TestRootlessJoin(t *testing.T) {
 		t.Fatal("the namespaces were not joined")
 	}
 	c.exec("id", "-u").ok().prints("0")
+}
+
+// TestRootlessGroupsByPath: what a path that is not one of /proc says of setgroups(2) is nothing. The groups of rt's user stay where the
+// user namespace denies it, and else they do not.
+func TestRootlessGroupsByPath(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "1.1 wants mappings")
+	for setgroups, want := range map[string]string{"allow": "", "deny": "64400"} {
+		c := newRootless(t)
+		c.prefix = []string{"setpriv", "--reuid=64321", "--regid=64321", "--groups=64400"}
+		holder := exec.Command("unshare", "--user", "sleep", "1000")
+		holder.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
+		c.must(holder.Start())
+		defer func() { _ = holder.Process.Kill(); _ = holder.Wait() }()
+		dir, path := fmt.Sprintf("/proc/%d/", holder.Process.Pid), filepath.Join(c.dir, "userns")
+		own, err := os.Readlink("/proc/self/ns/user")
+		c.must(err)
+		eventually(t, "a user namespace", func() bool { now, err := os.Readlink(dir + "ns/user"); return err == nil && now != own })
+		for file, text := range map[string]string{"setgroups": setgroups, "uid_map": "0 64321 1"} {
+			c.must(os.WriteFile(dir+file, []byte(text), 0))
+		}
+		c.must(os.WriteFile(dir+"gid_map", []byte("0 64321 1"), 0))
+		c.must(os.WriteFile(path, nil, 0o600))
+		c.must(unix.Mount(dir+"ns/user", path, "", unix.MS_BIND, ""))
+		defer func() { c.must(unix.Unmount(path, unix.MNT_DETACH)) }()
+		namespace(specs.UserNamespace, path)(c.spec)
+		c.spec.Linux.UIDMappings, c.spec.Linux.GIDMappings = nil, nil
+		c.write()
+		c.up()
+		if got := value(c.proc("status"), "Groups"); got != want {
+			t.Errorf("%s: groups %q, want %q", setgroups, got, want)
+		}
+		c.exec("grep", "^Groups", "/proc/self/status").ok()
+		c.delete("--force").ok()
+	}
 }
 
 // TestRootlessStubIsClosed: a neighbour who may ptrace whatever is in the user namespace does not see into the stub of

@@ -90,6 +90,70 @@ func TestSnoopNeighbour(t *testing.T) {
 	}
 }
 
+// ofSomebody is a user namespace that belongs to an ordinary user, with ids of the host's.
+func ofSomebody(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("unshare", "--user", "sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	dir := "/proc/" + strconv.Itoa(cmd.Process.Pid)
+	own, err := os.Readlink("/proc/self/ns/user")
+	must(t, err)
+	eventually(t, "a user namespace", func() bool { now, err := os.Readlink(dir + "/ns/user"); return err == nil && now != own })
+	for _, file := range []string{"/uid_map", "/gid_map"} {
+		must(t, os.WriteFile(dir+file, []byte("0 100000 65536"), 0))
+	}
+	return dir + "/ns/user"
+}
+
+// given has namespaces of some types given by path.
+func given(paths map[specs.LinuxNamespaceType]string) func(*victim) {
+	return func(v *victim) {
+		for i, ns := range v.spec.Linux.Namespaces {
+			if path := paths[ns.Type]; path != "" {
+				v.spec.Linux.Namespaces[i].Path = path
+			}
+		}
+		v.spec.Linux.UIDMappings, v.spec.Linux.GIDMappings = nil, nil
+	}
+}
+
+// TestSnoopSomebodys: a pod whose user namespace belongs to an ordinary user: to join it is a change of rights after which the kernel
+// makes a process what fs.suid_dumpable says. Root of a container in the pod may not trace how the next one is created, nor exec. It
+// succeeds against a stub that does not undo that at once.
+func TestSnoopSomebodys(t *testing.T) {
+	suidDumpable(t, "1")
+	user := ofSomebody(t)
+	edits := []func(*victim){mapped, capable(append([]string{"CAP_SYS_PTRACE"}, strongCaps...)), given(map[specs.LinuxNamespaceType]string{specs.UserNamespace: user})}
+	spy := spied(t, "snoop", edits)
+	for range runs(10, 40) {
+		v := newVictim(t, append(edits, given(map[specs.LinuxNamespaceType]string{specs.PIDNamespace: "/proc/" + strconv.Itoa(spy.pid()) + "/ns/pid"}))...)
+		v.spec.Process.User = specs.User{}
+		v.write()
+		spy.file("bundle/rootfs/no-mounts", "", 0o644)
+		v.create().ok(t)
+		must(t, os.Remove(spy.rootfs+"/no-mounts"))
+		spy.exec("true").ok(t)
+		v.remove()
+	}
+	spy.spiedOn()
+}
+
+// TestFilesOfWaiting: a process that was executed in a created container leaves the one that waits for its start no descriptors
+// (prlimit(2)). start says so, or works where the hard limit allows it, and does not hang.
+func TestFilesOfWaiting(t *testing.T) {
+	for _, hard := range []uint64{3, 64} {
+		v := newVictim(t)
+		v.create().ok(t)
+		must(t, unix.Prlimit(v.pid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: hard}, nil))
+		if r := v.rt("start", v.id); (r.code == 0) != (hard > 3) {
+			t.Errorf("hard limit %d: %s", hard, r)
+		}
+		v.rt("delete", "--force", v.id).ok(t)
+	}
+}
+
 // TestJoinWhatWasCreated: a container's init goes into namespaces of its own, in which it has chosen what is executed. Nothing of the
 // host's administrator follows it there: exec, mounts add and remove, and checkpoint are refused, with a reason. It succeeds against a
 // runtime that joins what init is in now: exec ran the program of uid 1000 as root of the host.

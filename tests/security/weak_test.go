@@ -94,6 +94,8 @@ var flaws = []flaw{
 	{"groups of the host's root are kept", "libcontainer/plan/userns.go", "if b.facts.DropGroups {", "if false {", "TestGroupsOfTheHost"},
 	{"any namespace of init's will do", "libcontainer/namespaces.go", "if !recorded {", "if !recorded || want != \"\" {", "TestJoinWhatWasCreated/leave"},
 	{"a number says which mount namespace it is", "libcontainer/namespaces.go", "known && now.ID != c.MountNamespaceID", "known && now.ID == 0", "TestJoinWhatWasCreated/cycle"},
+	{"a change of ids makes it what fs.suid_dumpable says", "nsenter/process.c", "result = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);", "result = 0;", "TestSnoopSomebodys"},
+	{"the limit on files is waited for", "nsenter/process.c", "tries++;", "continue;", "TestFilesOfWaiting"},
 	{"the process is born as one that can be looked into", "nsenter/namespaces.c", "long pid = syscall(NR_clone3, &args, sizeof args);", "long pid = syscall(NR_clone3, &args, sizeof args);\n\tif (pid == 0)\n\t\tprctl(PR_SET_DUMPABLE, 1, 0, 0, 0);", "TestSnoop/user_namespace_1"},
 	{"a startContainer hook is root", "libcontainer/hooks.go", "p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Filter: filter}, facts)",
 		"_ = filter\n\t\tp := plan.CreateHook(spec, h, facts)", "TestHookReadsHost"},
