@@ -293,7 +293,8 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 			t.failed = syscall.PtraceSetRegs(tid, &regs) == nil
 		}
 	case doShort:
-		if (nr == unix.SYS_READ || nr == unix.SYS_WRITE) && info.Args[2] > 1 && syscall.PtraceGetRegs(tid, &regs) == nil {
+		// An eventfd takes and gives eight bytes, never less (eventfd(2)).
+		if (nr == unix.SYS_READ || nr == unix.SYS_WRITE) && info.Args[2] > 1 && tr.report.Path != "anon_inode:[eventfd]" && syscall.PtraceGetRegs(tid, &regs) == nil {
 			t.count, regs.Rdx = regs.Rdx, regs.Rdx/2
 			t.cut = syscall.PtraceSetRegs(tid, &regs) == nil
 		}
