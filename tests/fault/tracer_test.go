@@ -293,8 +293,9 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 			t.failed = syscall.PtraceSetRegs(tid, &regs) == nil
 		}
 	case doShort:
-		// An eventfd takes and gives eight bytes, never less (eventfd(2)).
-		if (nr == unix.SYS_READ || nr == unix.SYS_WRITE) && info.Args[2] > 1 && tr.report.Path != "anon_inode:[eventfd]" && syscall.PtraceGetRegs(tid, &regs) == nil {
+		// An eventfd takes and gives eight bytes, never less (eventfd(2)). Half of a pid is that of a process of the host's.
+		if (nr == unix.SYS_READ || nr == unix.SYS_WRITE) && info.Args[2] > 1 && tr.report.Path != "anon_inode:[eventfd]" &&
+			!strings.HasSuffix(tr.report.Path, "/cgroup.procs") && syscall.PtraceGetRegs(tid, &regs) == nil {
 			t.count, regs.Rdx = regs.Rdx, regs.Rdx/2
 			t.cut = syscall.PtraceSetRegs(tid, &regs) == nil
 		}
