@@ -21,6 +21,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"rt/internal/bug"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
@@ -95,8 +96,14 @@ func main() {
 
 // run carries out one command line and returns the exit code.
 func (p *program) run(args []string) int {
+	return p.report(p.call(args))
+}
+
+// call is the command. A panic is an error of it.
+func (p *program) call(args []string) (err error) {
+	defer bug.Catch(&err)
 	app := p.app(args)
-	return p.report(app.Run(flagsFirst(app, args)))
+	return app.Run(flagsFirst(app, args))
 }
 
 // app is the command line.

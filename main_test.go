@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -245,5 +246,33 @@ func TestPlan(t *testing.T) {
 	}
 	if r := rt(&fake{err: errors.New("broken")}, "plan", "b"); r.code != 1 || r.stdout != "" || r.stderr != "rt: broken\n" {
 		t.Errorf("error: %+v", r)
+	}
+}
+
+// panics is a verb with a bug.
+type panics struct{ fake }
+
+func (p *panics) Start(string) error { panic("one\ntwo") }
+
+// A panic is one line of error and exit status 1; where it was is for --debug.
+func TestPanicIsOneLine(t *testing.T) {
+	for _, debug := range []bool{false, true} {
+		var stderr bytes.Buffer
+		p := &program{stdout: io.Discard, stderr: &stderr, log: &logger{stderr: &stderr, max: levelInfo, now: time.Now},
+			open: func(*libcontainer.Runtime) verbs { return &panics{} }}
+		args := []string{"rt", "start", "c"}
+		if debug {
+			args = []string{"rt", "--debug", "start", "c"}
+		}
+		if code := p.run(args); code != 1 {
+			t.Errorf("exit status %d, want 1", code)
+		}
+		text := stderr.String()
+		if n := strings.Count(text, "rt: a bug in rt: one two\n"); n != 1 || !debug && strings.Count(text, "\n") != 2 {
+			t.Errorf("debug %v: %q", debug, text)
+		}
+		if traced := strings.Contains(text, "panics).Start"); traced != debug {
+			t.Errorf("debug %v: the trace is there: %v\n%s", debug, traced, text)
+		}
 	}
 }

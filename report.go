@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/bug"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -38,6 +40,11 @@ func (p *program) report(err error) int {
 		return int(status)
 	}
 	p.log.failure(err)
+	if b := (*bug.Error)(nil); errors.As(err, &b) {
+		for line := range strings.Lines(b.Trace) {
+			p.log.debugf("%s", strings.TrimRight(line, "\n"))
+		}
+	}
 	if errors.As(err, new(execError)) {
 		return 255
 	}

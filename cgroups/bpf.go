@@ -74,15 +74,21 @@ func detachProgram(cgroup int, p *bpfObject) error {
 	return err
 }
 
+// query is the part of union bpf_attr for BPF_PROG_QUERY, all of it: Linux 6.17 to 7.1 write the revision whatever size they are
+// given, and so beyond the end of a shorter one.
+type query struct {
+	target, attachType, queryFlags, attachFlags uint32
+	ids                                         pointer64
+	count, _                                    uint32
+	attachFlagsOf, linkIDs, linkAttachFlags     pointer64
+	revision                                    uint64
+}
+
 // attachedPrograms are the ids of the device programs attached to the cgroup itself, not to those above it. The
 // kernel takes up to 64 (BPF_CGROUP_MAX_PROGS).
 func attachedPrograms(cgroup int) ([]uint32, error) {
 	var ids [64]uint32
-	attr := struct {
-		target, attachType, flags, attachFlags uint32
-		ids                                    pointer64
-		count, _                               uint32
-	}{target: uint32(cgroup), attachType: unix.BPF_CGROUP_DEVICE, count: uint32(len(ids)), ids: pointer64{unsafe.Pointer(&ids)}}
+	attr := query{target: uint32(cgroup), attachType: unix.BPF_CGROUP_DEVICE, count: uint32(len(ids)), ids: pointer64{unsafe.Pointer(&ids)}}
 	_, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"rt/internal/bug"
 	"rt/internal/sys"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -59,6 +60,7 @@ func (c *Cgroup) take(adopted int) (made []string, err error) {
 			removeAll(made)
 		}
 	}()
+	defer bug.Catch(&err)
 	check := adopted != 0
 	for i := range c.members {
 		existed, err := c.members[i].make(&made)
@@ -100,7 +102,8 @@ func removeAll(made []string) {
 // fill gives the directories, some of which were made now, what t and r say. All controllers that can be had are enabled
 // before a container is there that could make a directory with the name of a controller's file (hugetlb.2MB.max), which would keep
 // the controller from its neighbours. In a cgroup that is adopted there is no device program of rt's.
-func (c *Cgroup) fill(t *translation, r *specs.LinuxResources, made []string, adopted bool) error {
+func (c *Cgroup) fill(t *translation, r *specs.LinuxResources, made []string, adopted bool) (err error) {
+	defer bug.Catch(&err)
 	if m := c.memberOf("cpuset"); m != nil {
 		if err := m.inheritCpuset(made, r.CPU); err != nil {
 			return err

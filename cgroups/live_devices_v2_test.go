@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -211,5 +212,40 @@ func BenchmarkDeviceProgram(b *testing.B) {
 			b.Fatal(err)
 		}
 		f.close()
+	}
+}
+
+// The kernel writes no further than the structure that it is given; Linux 6.17 to 7.1 write the revision behind a shorter one.
+func TestQueryIsNotOverrun(t *testing.T) {
+	c := cgroupFor(t, onlyV2(t))
+	create(t, c, `{"devices":[`+denyAllRule+`]}`)
+	f, err := openFile(c.BornDir(), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	var ids [64]uint32
+	var memory struct {
+		attr   query
+		behind [64]byte
+	}
+	memory.attr = query{target: uint32(f.fd), attachType: unix.BPF_CGROUP_DEVICE, count: uint32(len(ids)), ids: pointer64{unsafe.Pointer(&ids)}}
+	for i := range memory.behind {
+		memory.behind[i] = 0xa5
+	}
+	if _, err := bpf(unix.BPF_PROG_QUERY, unsafe.Pointer(&memory.attr), unsafe.Sizeof(memory.attr)); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range memory.behind {
+		if b != 0xa5 {
+			t.Fatalf("byte %d behind the structure is %#x, want it as it was", i, b)
+		}
+	}
+	// A kernel that has been mended writes nothing there in any case.
+	if at, size := unsafe.Offsetof(memory.attr.revision), unsafe.Sizeof(memory.attr); at != 56 || size != 64 {
+		t.Errorf("the revision is at %d of %d bytes, want 56 of 64 (linux/bpf.h)", at, size)
+	}
+	if memory.attr.count != 1 {
+		t.Errorf("%d programs, want 1", memory.attr.count)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rt/cgroups"
+	"rt/internal/bug"
 	"rt/internal/hint"
 	"rt/internal/names"
 	"rt/internal/sys"
@@ -28,9 +29,10 @@ import (
 )
 
 // Create makes a container whose process waits for Start.
-func (r *Runtime) Create(id string, o CreateOptions) error {
-	k, err := r.create(id, &making{o: o, await: true, detached: true})
-	if err != nil {
+func (r *Runtime) Create(id string, o CreateOptions) (err error) {
+	k := &making{o: o, await: true, detached: true}
+	defer bug.Then(func(broken error) { err = k.fail(broken) })
+	if err := r.create(id, k); err != nil {
 		return err
 	}
 	defer k.c.release()
@@ -74,44 +76,49 @@ type making struct {
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for
 // the word to go on. The container is locked. On error nothing of it is left.
-func (r *Runtime) create(id string, k *making) (*making, error) {
+func (r *Runtime) create(id string, k *making) error {
 	if err := bundle.CheckID(id); err != nil {
-		return nil, err
+		return err
 	}
 	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
 	extra, err := extraFds(k.o.PreserveFds)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := k.openStreams(); err != nil {
-		return nil, err
+		return err
 	}
 	stub := nsenter.StartSoon(k.streams.Child, extra) // it is there by the time that there is a plan
 	k.startAnchor(extra)
 	k.streams.Given()
 	if err := k.prepare(); err != nil {
 		stub.Abandon()
-		return nil, k.fail(err)
+		return k.fail(err)
 	}
 	r.warnStreams(k.streams, k.spec.Process)
 	if err := k.makeProcess(k.insider(stub)); err != nil {
-		return nil, k.fail(err)
+		return k.fail(err)
 	}
 	if hasNamespace(k.spec.Linux, specs.UserNamespace) {
 		giveStreams(k.streams, k.c.Pid, k.spec.Process)
 	}
-	return k, nil
+	return nil
 }
 
 // fail undoes what was done, latest first, and returns the error that was the reason.
 func (k *making) fail(err error) error {
-	for i := len(k.undo) - 1; i >= 0; i-- {
-		k.undo[i]()
+	for len(k.undo) > 0 { // each once, also if one panics
+		last := k.undo[len(k.undo)-1]
+		k.undo = k.undo[:len(k.undo)-1]
+		last()
 	}
 	if k.hooked {
+		k.hooked = false
 		k.c.poststop(k.spec)
 	}
-	k.c.release()
+	if k.c != nil {
+		k.c.release()
+	}
 	if errors.Is(err, unix.ENOSYS) {
 		return hint.With(err, "rt needs Linux 5.14 or newer")
 	}

@@ -1,11 +1,13 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
+	"rt/internal/bug"
 	"rt/internal/sys"
 	"rt/libcontainer/console"
 	"rt/libcontainer/stdio"
@@ -20,6 +22,7 @@ import (
 type foreground struct {
 	session *console.Session
 	streams *stdio.Streams // or nil
+	bug     error          // a panic of who copies, once it is closed
 }
 
 func (f *foreground) resize() {
@@ -30,10 +33,25 @@ func (f *foreground) resize() {
 
 func (f *foreground) close() {
 	if f.session != nil {
-		_ = f.session.Close()
+		f.noteBug(f.session.Close()) // the rest is not worth an error: the program has ended as it has
 		f.session = nil
 	}
 	f.streams.Close()
+}
+
+func (f *foreground) noteBug(err error) {
+	if b := (*bug.Error)(nil); errors.As(err, &b) && f.bug == nil {
+		f.bug = b
+	}
+}
+
+// ended is what a wait gives its caller: the status, unless a panic has ended the copying.
+func (f *foreground) ended(status int, err error) (int, error) {
+	f.noteBug(errors.Join(f.streams.InErr(), f.streams.Err()))
+	if err == nil && f.bug != nil {
+		return -1, f.bug
+	}
+	return status, err
 }
 
 func (f *foreground) attach(master *os.File, p *specs.Process) error {
@@ -52,6 +70,7 @@ func (f *foreground) attach(master *os.File, p *specs.Process) error {
 // wait passes signals on until the process pid has ended; as a subreaper, it reaps orphans on the way. The status is
 // the process's own, or 128 and the signal's number.
 func (f *foreground) wait(pid int, signals *console.Signals, orphans bool) (status int, err error) {
+	defer func() { status, err = f.ended(status, err) }()
 	defer f.close()
 	which := pid
 	if orphans {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"rt/cgroups"
+	"rt/internal/bug"
 	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +70,7 @@ func (r *Runtime) look(entries []os.DirEntry) []look {
 	var all sync.WaitGroup
 	var next atomic.Int64
 	for range threads - 1 {
-		all.Go(func() { r.lookAt(entries, looks, &next) })
+		all.Go(func() { r.lookAt(entries, looks, &next) }) // owned catches panics
 	}
 	r.lookAt(entries, looks, &next)
 	all.Wait()
@@ -86,7 +87,8 @@ func (r *Runtime) lookAt(entries []os.DirEntry, looks []look, next *atomic.Int64
 }
 
 // owned is the state with the user who has made the container.
-func (r *Runtime) owned(id string) (*ContainerState, error) {
+func (r *Runtime) owned(id string) (_ *ContainerState, err error) {
+	defer bug.Catch(&err) // in a goroutine of List
 	c, err := r.open(id, false)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rt/cgroups"
+	"rt/internal/bug"
 	"rt/internal/hint"
 	"rt/internal/sys"
 
@@ -84,7 +85,8 @@ func (k *making) takeDir() error {
 
 // claim locks a directory that was made a moment ago, if it is nobody else's: what has this name now may have been made by
 // another create, after a delete has removed the first one, and what was locked first is whose it is.
-func (c *container) claim() error {
+func (c *container) claim() (err error) {
+	defer bug.Catch(&err)
 	if err := c.acquire(); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"rt/internal/bug"
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
@@ -44,7 +45,7 @@ const criuRoot = "criu-root"
 
 // Restore brings back what Checkpoint has saved, as a container of this id and the bundle. Detached it returns when the
 // processes run; else it waits as Run does.
-func (r *Runtime) Restore(id string, o RestoreOptions) (int, error) {
+func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 	var signals *console.Signals
 	if !o.Detach {
 		var err error
@@ -59,6 +60,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (int, error) {
 	}
 	defer func() { signals.Stop() }()
 	k := &making{o: CreateOptions{Bundle: o.Bundle, ConsoleSocket: o.ConsoleSocket, PidFile: o.PidFile}, detached: o.Detach}
+	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
 	if err := r.restore(id, k, o); err != nil {
 		return -1, err
 	}
@@ -77,7 +79,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (int, error) {
 	if o.Detach {
 		return 0, nil
 	}
-	status, err := fg.wait(k.c.Pid, signals, !o.NoSubreaper)
+	status, err = fg.wait(k.c.Pid, signals, !o.NoSubreaper)
 	if err != nil {
 		return -1, err
 	}
@@ -154,6 +156,7 @@ func (k *making) protectRoot() (err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer bug.Catch(&err)
 		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
 		if err = unix.Unshare(unix.CLONE_FS); err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
@@ -303,6 +306,7 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer bug.Catch(&err)
 		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
 		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil {
 			err = t.reopen()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"rt/cgroups"
+	"rt/internal/bug"
 	"rt/internal/sys"
 	"rt/libcontainer/console"
 
@@ -13,7 +14,7 @@ import (
 
 // Run creates and starts a container. Detached it returns once the program runs; else it waits for the program,
 // deletes the container unless told to keep it, and returns the program's exit status.
-func (r *Runtime) Run(id string, o RunOptions) (int, error) {
+func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	fg := &foreground{}
 	var signals *console.Signals
 	var meanwhile func() error
@@ -28,10 +29,11 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 			}
 		}
 	}
-	k, err := r.create(id, &making{o: o.CreateOptions, detached: o.Detach, meanwhile: meanwhile})
+	k := &making{o: o.CreateOptions, detached: o.Detach, meanwhile: meanwhile}
 	defer func() { signals.Stop() }()
 	defer fg.close() // before the signals have their default actions back, and when the process has ended
-	if err != nil {
+	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
+	if err := r.create(id, k); err != nil {
 		return -1, err
 	}
 	defer k.c.release()
@@ -59,13 +61,22 @@ func (r *Runtime) Run(id string, o RunOptions) (int, error) {
 	if o.Detach {
 		return 0, nil
 	}
-	status, err := fg.wait(k.c.Pid, signals, !o.NoSubreaper)
+	status, err = fg.wait(k.c.Pid, signals, !o.NoSubreaper)
 	if err != nil {
 		k.in.abandon()
 		return -1, errors.Join(err, r.removeOwn(k.c))
 	}
 	defer fg.finish(r, signals) // without a pid namespace what is left of the container has the pipes open until it is removed
 	return r.ended(k.c, o, status)
+}
+
+// broken is fail for a panic: the container may have been without a lock since it runs.
+func (k *making) broken(err error) error {
+	if k.c == nil || k.c.lock != nil || k.in == nil {
+		return k.fail(err)
+	}
+	k.in.abandon()
+	return errors.Join(err, k.c.rt.removeOwn(k.c))
 }
 
 // becomeSubreaper makes this process the one to which a container's orphans come.

@@ -36,7 +36,17 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 
 // Decode decodes a config.json. Unknown properties are ignored, as the specification demands ("Extensibility"
 // in config.md); UnknownFields lists them. Every error is a *DecodeError.
+//
+// Linux is never nil: without the section, or with null, every property of it has its default.
 func Decode(raw []byte) (*specs.Spec, error) {
+	s, err := decodeAll(raw)
+	if err == nil && s.Linux == nil {
+		s.Linux = new(specs.Linux)
+	}
+	return s, err
+}
+
+func decodeAll(raw []byte) (*specs.Spec, error) {
 	if s, ok := plainSpec(raw); ok {
 		return s, nil
 	}

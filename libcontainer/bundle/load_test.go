@@ -131,7 +131,7 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// Decode gives what encoding/json makes of the plain type.
+// Decode gives what encoding/json makes of the plain type, but that a missing linux is an empty one.
 func TestDecodeIsEncodingJSON(t *testing.T) {
 	foreign := `{"windows":{"layerFolders":["x"]},"solaris":{"milestone":"m"},"vm":{"kernel":{"path":"/k"}},` +
 		`"zos":{"namespaces":[{"type":"pid"}]},"FreeBSD":{"jail":{"host":"new"}},"hostname":"h"}`
@@ -139,6 +139,9 @@ func TestDecodeIsEncodingJSON(t *testing.T) {
 		var want specs.Spec
 		if err := json.Unmarshal(raw, &want); err != nil {
 			t.Fatal(err)
+		}
+		if want.Linux == nil {
+			want.Linux = new(specs.Linux)
 		}
 		if got, err := Decode(raw); err != nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("%.60s: %v, got %+v\nwant %+v", raw, err, got, want)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"time"
 
+	"rt/internal/bug"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,9 +20,15 @@ const (
 	idle = 20 * time.Millisecond
 )
 
+// quit ends both pumps, and with them closes the master: the container's program is hung up on, and does not wait for ever.
+func (s *Session) quit() {
+	unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 1}) // not 0 in either byte order; never read: stays readable for both pumps
+}
+
 // pumpOut copies master to stdout. When stdout fails, it goes on without it, so that the container is not stuck.
 func (s *Session) pumpOut() {
 	defer close(s.outDone)
+	defer bug.Then(func(err error) { s.outErr = err; s.quit() })
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := unix.Read(s.master, buf)
@@ -80,6 +88,7 @@ func (s *Session) writeOut(p []byte) {
 // pumpIn copies stdin to master until its end or Close.
 func (s *Session) pumpIn() {
 	defer close(s.inDone)
+	defer bug.Then(func(err error) { s.inErr = err; s.quit() })
 	in := int(s.stdin.Fd())
 	buf := make([]byte, 4096)
 	last := byte('\n')

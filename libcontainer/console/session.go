@@ -24,6 +24,7 @@ type Session struct {
 	inDone        chan struct{}
 	outDone       chan struct{}
 	outErr        error // of the output pump; valid after outDone
+	inErr         error // of the input pump; valid after inDone
 	closed        bool
 	mu            sync.Mutex // held to close master, and to use it outside of the pumps
 }
@@ -154,13 +155,15 @@ func (s *Session) Close() error {
 		return nil
 	}
 	s.closed = true
-	unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 1}) // not 0 in either byte order; never read: stays readable for both pumps
+	s.quit()
 	<-s.outDone
+	var inErr error
 	select { // so that no key typed from now on is taken from the shell
 	case <-s.inDone:
+		inErr = s.inErr
 	case <-time.After(100 * time.Millisecond): // another process took the byte that poll had announced
 	}
-	return errors.Join(s.outErr, s.restore())
+	return errors.Join(inErr, s.outErr, s.restore())
 }
 
 // restore gives the caller's terminal its modes back, even from the background: with SIGTTOU blocked the kernel

@@ -132,7 +132,9 @@ func supervise(ctx context.Context, h specs.Hook, state []byte, start Starter, o
 		kill(pid)
 	}
 	exit := wait()
-	finish()
+	if err := finish(); err != nil {
+		return err
+	}
 	if stopped != nil {
 		return stopped
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"rt/internal/bug"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -55,11 +57,13 @@ func (p *pipes) close() {
 
 // serve writes state to the hook and keeps the end of what it prints. finish is for when the hook has ended: it
 // takes what is left in the pipe and returns at once, whoever still holds the other ends.
-func (p *pipes) serve(state []byte, output *tail) (finish func()) {
+func (p *pipes) serve(state []byte, output *tail) (finish func() error) {
 	written, read, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	again := func(err error) bool { return errors.Is(err, unix.EAGAIN) && pause(over) }
+	var writeErr, readErr error
 	go func() {
 		defer close(written)
+		defer bug.Catch(&writeErr)
 		for {
 			n, err := p.in.Write(state) // a hook that does not read its stdin is no error (EPIPE; Go turns SIGPIPE into it)
 			if !again(err) {
@@ -71,6 +75,7 @@ func (p *pipes) serve(state []byte, output *tail) (finish func()) {
 	}()
 	go func() {
 		defer close(read)
+		defer bug.Catch(&readErr)
 		buf := make([]byte, 4096)
 		for {
 			n, err := p.out.Read(buf)
@@ -80,13 +85,14 @@ func (p *pipes) serve(state []byte, output *tail) (finish func()) {
 			}
 		}
 	}()
-	return func() {
+	return func() error {
 		close(over)
 		p.in.Close()
 		<-written
 		p.out.SetReadDeadline(time.Unix(1, 0))
 		<-read
 		p.drain(output)
+		return errors.Join(writeErr, readErr)
 	}
 }
 

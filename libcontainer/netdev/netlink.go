@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"unsafe"
 
+	"rt/internal/bug"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -31,6 +33,7 @@ func openIn(ns *os.File) (c *conn, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer bug.Catch(&err)
 		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
 		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			err = fmt.Errorf("enter network namespace: %w", err)

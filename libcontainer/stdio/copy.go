@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"rt/internal/bug"
 	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,10 @@ type output struct {
 // would have if it had looked at no error, and writes to a disk that is full now may succeed later. Only the end of all who
 // read a FIFO or a socket is passed on: the program gets the EPIPE, as it would have without the copy, and no program writes for ever.
 func (o *output) copy() {
+	defer bug.Then(func(err error) { // the program must not wait for ever
+		o.err = err
+		o.pipe.Close()
+	})
 	buf := make([]byte, outBuffer)
 	for {
 		var n int
@@ -81,6 +86,7 @@ type input struct {
 	ended        int      // pidfd of the program, or -1
 	stop         *os.File // eventfd: readable once the program has ended
 	done         chan struct{}
+	bug          error // valid once done is closed
 }
 
 // prepare makes the pipe's end non-blocking, which no one else sees. A terminal's pipe gets the least size, one page, so that
@@ -103,6 +109,7 @@ func (n *input) prepare() error {
 func (n *input) copy() {
 	defer close(n.done)
 	defer n.pipe.Close()
+	defer bug.Catch(&n.bug)
 	size := inBuffer
 	if n.terminal {
 		size = os.Getpagesize()
@@ -292,9 +299,22 @@ func (s *Streams) Over() bool {
 // GiveUp ends the wait for output, whoever still has a pipe open.
 func (s *Streams) GiveUp() { set(s.end) }
 
+// InErr is why no more input was copied, if that is a bug.
+func (s *Streams) InErr() error {
+	if s == nil || s.over == nil || s.in == nil {
+		return nil
+	}
+	select {
+	case <-s.in.done:
+		return s.in.bug
+	default:
+		return nil
+	}
+}
+
 // Err is why output was lost, if it was.
 func (s *Streams) Err() error {
-	if s.over == nil {
+	if s == nil || s.over == nil {
 		return nil
 	}
 	select {

@@ -34,6 +34,7 @@ const (
 	doShort   = "short" // a read or write gets one byte less than half of what it asked for
 	doDelay   = "delay" // every call that names a path below Slow waits
 	doSignal  = "signal"
+	doOver    = "over" // a read says that it has read more than there is room for
 )
 
 // A job is one run of rt under the injector.
@@ -89,6 +90,7 @@ type task struct {
 	execed bool   // it is another program than rt by now
 	failed bool   // the call that it is in is to return errno
 	cut    bool   // its third argument was changed
+	over   bool   // it is to return too much
 	count  uint64 // and was this
 }
 
@@ -266,6 +268,9 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 	if tr.Only >= 0 && tr.Only != nr {
 		return
 	}
+	if tr.Do == doOver && nr != unix.SYS_READ && nr != unix.SYS_GETDENTS64 {
+		return
+	}
 	tr.report.Calls++
 	if tr.Do == doDelay {
 		if path := pathOf(tid, info); strings.HasPrefix(path, tr.Slow) {
@@ -281,6 +286,8 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 	tr.report.Forked = t.tgid != tr.main && !t.execed && t.tgid != tr.Attach
 	var regs syscall.PtraceRegs
 	switch tr.Do {
+	case doOver:
+		t.over = true
 	case doKill:
 		_ = syscall.Kill(t.tgid, syscall.SIGKILL)
 	case doSignal:
@@ -303,7 +310,7 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 }
 
 func (tr *tracer) exit(tid int, t *task) {
-	if !t.failed && !t.cut {
+	if !t.failed && !t.cut && !t.over {
 		return
 	}
 	var regs syscall.PtraceRegs
@@ -314,9 +321,12 @@ func (tr *tracer) exit(tid int, t *task) {
 		if t.cut {
 			regs.Rdx = t.count
 		}
+		if t.over && int64(regs.Rax) >= 0 {
+			regs.Rax = 1 << 30
+		}
 		_ = syscall.PtraceSetRegs(tid, &regs)
 	}
-	t.failed, t.cut = false, false
+	t.failed, t.cut, t.over = false, false, false
 }
 
 // pathOf is the path that a call names, or what its first descriptor is.

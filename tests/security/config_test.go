@@ -161,3 +161,30 @@ func TestCgroupTricks(t *testing.T) {
 		})
 	}
 }
+
+// TestConfigWithoutLinux: a configuration may leave the section out, or set it to null. Nothing may come of it that is no error of
+// rt's own words: no trace, and no directory that stays.
+func TestConfigWithoutLinux(t *testing.T) {
+	for name, edit := range map[string]func(map[string]any){
+		"left out": func(c map[string]any) { delete(c, "linux") },
+		"null":     func(c map[string]any) { c["linux"] = nil },
+		"empty":    func(c map[string]any) { c["linux"] = map[string]any{} },
+	} {
+		v := newVictim(t, args("true"), func(v *victim) {
+			v.spec.Mounts, v.spec.Hostname, v.spec.Root.Readonly = nil, "", false // which need namespaces
+		})
+		var c map[string]any
+		old, err := os.ReadFile(v.dir + "/bundle/config.json")
+		must(t, err)
+		must(t, json.Unmarshal(old, &c))
+		edit(c)
+		data, err := json.Marshal(c)
+		must(t, err)
+		v.file("bundle/config.json", string(data), 0o644)
+		for _, args := range [][]string{{"check", v.dir + "/bundle"}, {"plan", v.dir + "/bundle"}, v.with("run"), v.with("create"), {"start", v.id}, {"delete", "--force", v.id}} {
+			if r := v.rt(args...); r.code != 0 || strings.Contains(r.stderr, "goroutine") {
+				t.Errorf("%s: %s", name, r)
+			}
+		}
+	}
+}
