@@ -70,6 +70,7 @@ enum { K_FSCONFIG_FLAG = 0, K_FSCONFIG_STRING = 1, K_FSCONFIG_CREATE = 6, K_FSCO
 struct k_cap_header { uint32_t version; int pid; };
 struct k_cap_data { uint32_t effective, permitted, inheritable; };
 #define K_CAP_VERSION_3 0x20080522u
+#define K_GRND_INSECURE 4u /* getrandom(2): never waits */
 
 struct k_dirent { uint64_t ino; int64_t off; uint16_t len; uint8_t type; char name[]; }; /* getdents64(2) */
 

@@ -28,6 +28,53 @@ static int refused(int err)
 	return err == EAGAIN || err == EBUSY || err == EACCES || err == EPERM;
 }
 
+/* 4294967295 is no uid, and 65534 is that of files whose owner is not mapped. */
+static long set_owner(uid_t uid)
+{
+	return syscall(SYS_setresuid, -1, uid == (uid_t)-1 || uid == 65534 ? uid - 1 : uid, -1);
+}
+
+/*
+ * Makes a process in a new user namespace with args, and returns what clone3 does. The kernel gives all capabilities in a user namespace
+ * to a process in its parent whose effective uid is that of its maker (user_namespaces(7)). If that were rt's uid 0, it would be
+ * root of each container without a user namespace too, even one without capabilities: it could enter the mount namespace that
+ * belongs to the new user namespace while the host's tree is in it (by file handles of nsfs, Linux 6.18). So the effective uid is
+ * set to a random one that no user has; a process with CAP_SETUID would have to guess it.
+ * Files are reached as before, by the fsuid and the capabilities. The child keeps that effective uid until set_ids, which follows
+ * the mapping of ids. What rt could do to the child as its owner it must be able to do by its capabilities: without them, or if
+ * rt's own user namespace maps no such uid, rt stays the owner.
+ */
+long clone_userns(struct k_clone_args *args)
+{
+	/* CAP_KILL, SETGID, SETUID, NET_ADMIN, SYS_PTRACE, SYS_ADMIN */
+	enum { NEEDED = 1 << 5 | 1 << 6 | 1 << 7 | 1 << 12 | 1 << 19 | 1 << 21 };
+	struct k_cap_header h = {K_CAP_VERSION_3, 0};
+	struct k_cap_data d[2];
+	uid_t owner, me = (uid_t)syscall(SYS_geteuid);
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1;
+	if (syscall(SYS_capget, &h, d) < 0 || syscall(SYS_getrandom, &owner, sizeof owner, K_GRND_INSECURE) != sizeof owner)
+		return -1;
+	if ((d[0].effective & NEEDED) != NEEDED || (set_owner(owner | 1u << 31) < 0 && set_owner((owner & 0x7fff) | 1u << 15) < 0))
+		return syscall(NR_clone3, args, sizeof *args);
+	/* A change of uid clears the effective capabilities and sets the dumpable attribute (capabilities(7), prctl(2)). */
+	syscall(SYS_setfsuid, me);
+	long pid = syscall(SYS_capset, &h, d);
+	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+	if (pid == 0 && (pid = syscall(NR_clone3, args, sizeof *args)) == 0)
+		return 0;
+	int err = errno;
+	if (syscall(SYS_setresuid, -1, me, -1) < 0 || syscall(SYS_capset, &h, d) < 0)
+		return -1;
+	prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+	errno = err;
+	return pid;
+}
+
+static long clone_as(struct k_clone_args *args)
+{
+	return args->flags & CLONE_NEWUSER ? clone_userns(args) : syscall(NR_clone3, args, sizeof *args);
+}
+
 /*
  * a: CLONE_NEW* flags, slot of a cgroup v2 directory or NO_FD; if it is refused there, rt moves it. The child is
  * rt's child (CLONE_PARENT, which wants exit_signal 0 and inherits ours) and goes on with the next step; this process
@@ -44,11 +91,11 @@ STEP(clone)
 		args.flags |= K_CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)slot(c, s->a[1]);
 	}
-	long pid = syscall(NR_clone3, &args, sizeof args);
+	long pid = clone_as(&args);
 	int outside = pid < 0 && s->a[1] != NO_FD && refused(errno);
 	if (outside) {
 		args.flags &= ~(uint64_t)K_CLONE_INTO_CGROUP;
-		pid = syscall(NR_clone3, &args, sizeof args);
+		pid = clone_as(&args);
 	}
 	TRY(c, "clone3", pid);
 	if (pid > 0) {

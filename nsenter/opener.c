@@ -1,11 +1,11 @@
 /*
  * The opener: the process that opens trees of mounts for a container with a user namespace. It clones them in a copy of the
  * host's mount namespace that belongs to a user namespace of its own: there the kernel has locked the flags and covers of the
- * host's mounts (mount_namespaces(7)), and nobody can enter it, as a member of the container's user namespace can enter each mount
- * namespace that belongs to that one. It keeps the credentials of rt, so that sources in directories that the container's root may
- * not enter can be opened. It is forked before any namespace is joined, so it is never in the container's pid namespace. It has
- * the plan and one end of a socket, opens what the plan names, in its order, and ends with the last tree or when the socket is
- * closed.
+ * host's mounts (mount_namespaces(7)). No other process has capabilities in that user namespace (clone_userns), whereas a member of
+ * the container's user namespace can enter each mount namespace that belongs to that one. It keeps the credentials of rt, so that
+ * sources in directories that the container's root may not enter can be opened. It is forked before any namespace is joined, so it
+ * is never in the container's pid namespace. It has the plan and one end of a socket, opens what the plan names, in its order, and
+ * ends with the last tree or when the socket is closed.
  */
 #include <sched.h>
 #include <signal.h>
@@ -116,7 +116,7 @@ static int enter_copy(int sock)
 	int pair[2], fds[MOST_FDS];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return tell(sock, SOCKETPAIR, 1, -1);
-	long pid = syscall(NR_clone3, &args, sizeof args);
+	long pid = clone_userns(&args);
 	if (pid < 0)
 		return tell(sock, CLONE3, 1, -1);
 	if (pid == 0)

@@ -127,6 +127,9 @@ int talk_mounts(struct ctx *c);
 int talk_listener(struct ctx *c, int fd);
 int slot(const struct ctx *c, uint64_t n);
 
+/* namespaces.c */
+long clone_userns(struct k_clone_args *args);
+
 /* opener.c */
 void reap_opener(struct ctx *c);
 
