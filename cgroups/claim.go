@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 
@@ -50,8 +51,13 @@ func (c *Cgroup) Intended() map[string]string {
 	})
 }
 
-func (c *Cgroup) inodes() map[string]string {
-	return c.eachName(func(m *member) string { return strconv.FormatUint(inode(m.dir), 10) })
+func (c *Cgroup) inodes() (taken map[string]string, err error) {
+	taken = c.eachName(func(m *member) string {
+		is, e := inode(m.dir)
+		err = errors.Join(err, e)
+		return strconv.FormatUint(is, 10)
+	})
+	return taken, err
 }
 
 func (c *Cgroup) eachName(value func(*member) string) map[string]string {
@@ -74,13 +80,18 @@ func (m *member) names() []string {
 	return m.controllers
 }
 
-// inode is 0 if there is none. A cgroup's is not used again before the machine is restarted, for 64-bit kernels count them up.
-func inode(dir string) uint64 {
+// inode is 0 if there is no such directory. A cgroup's is not used again before the machine is restarted, for 64-bit kernels
+// count them up.
+func inode(dir string) (uint64, error) {
 	var st unix.Stat_t
-	if unix.Lstat(dir, &st) != nil {
-		return 0
+	switch err := unix.Lstat(dir, &st); err {
+	case nil:
+		return st.Ino, nil
+	case unix.ENOENT, unix.ENOTDIR:
+		return 0, nil
+	default:
+		return 0, &os.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	return st.Ino
 }
 
 func (k *Claim) lock() (unlock func(), err error) {
@@ -98,15 +109,20 @@ func (k *Claim) isOwn(mark string) bool {
 }
 
 // other is the container that a directory's mark names, if it is another one.
-func (k *Claim) other(dir string) (name string, lives bool) {
+func (k *Claim) other(dir string) (name string, lives bool, err error) {
 	if k.Other == nil {
-		return "", false
+		return "", false, nil
 	}
-	mark, trusted := sys.Mark(dir)
-	if mark == "" || k.isOwn(mark) {
-		return "", false
+	mark, trusted, err := sys.Mark(dir)
+	if err != nil || mark == "" || k.isOwn(mark) {
+		return "", false, err
 	}
-	return k.Other(mark, trusted, inode(dir))
+	is, err := inode(dir)
+	if err != nil {
+		return "", false, err
+	}
+	name, lives = k.Other(mark, trusted, is)
+	return name, lives, nil
 }
 
 // A hold is what a container has of a directory.
@@ -121,55 +137,61 @@ const (
 
 // hold: a mark counts against the record only if a container cannot have written it (trusted), or if its container's record
 // names the directory.
-func (c *Cgroup) hold(m *member) hold {
-	is := inode(m.dir)
-	if is == 0 {
-		return noHold
+func (c *Cgroup) hold(m *member) (hold, error) {
+	is, err := inode(m.dir)
+	if err != nil || is == 0 {
+		return noHold, err
 	}
 	recorded := c.claim.Taken[m.names()[0]]
 	switch recorded {
 	case Existed:
-		return noHold
+		return noHold, nil
 	case Missing:
-		if _, lives := c.claim.other(m.dir); lives {
-			return noHold
+		if _, lives, err := c.claim.other(m.dir); err != nil || lives {
+			return noHold, err
 		}
-		return intended
+		return intended, nil
 	case strconv.FormatUint(is, 10):
 	case "":
 		if c.claim.Taken != nil {
-			return noHold
+			return noHold, nil
 		}
 	default:
-		return noHold
+		return noHold, nil
 	}
-	mark, trusted := sys.Mark(m.dir)
+	mark, trusted, err := sys.Mark(m.dir)
 	switch {
+	case err != nil:
+		return noHold, err
 	case mark != "" && c.claim.isOwn(mark):
-		return full
+		return full, nil
 	case mark == "" && recorded != "", mark == "" && !sys.MarksAreTrusted():
-		return full
+		return full, nil
 	case mark == "":
-		return intended
+		return intended, nil
 	case trusted:
-		return lost
+		return lost, nil
 	}
-	if name, _ := c.claim.other(m.dir); name != "" {
-		return lost
+	if name, _, err := c.claim.other(m.dir); err != nil || name != "" {
+		return lost, err
 	}
-	return full
+	return full, nil
 }
 
 // Own is the part of the cgroup that is still the container's, without the cgroups of other containers below it. What it does
 // is certain only while Locked keeps others away.
-func (c *Cgroup) Own() *Cgroup {
+func (c *Cgroup) Own() (*Cgroup, error) {
 	own := &Cgroup{host: c.host, claim: c.claim, guarded: true}
 	for _, m := range c.members {
-		if c.hold(&m) == full {
+		has, err := c.hold(&m)
+		if err != nil {
+			return nil, err
+		}
+		if has == full {
 			own.members = append(own.members, m)
 		}
 	}
-	return own
+	return own, nil
 }
 
 // IsUnit says whether the directory that systemd keeps the unit's processes in is part of the cgroup.
@@ -201,19 +223,23 @@ func (c *Cgroup) Locked(f func(own *Cgroup) error) error {
 		return err
 	}
 	defer unlock()
-	return f(c.Own())
+	own, err := c.Own()
+	if err != nil {
+		return err
+	}
+	return f(own)
 }
 
-// isOthers says whether a directory below the cgroup's is that of another container.
+// isOthers says whether a directory below the cgroup's is that of another container, or may be.
 func (c *Cgroup) isOthers(dir string) bool {
 	if !c.guarded {
 		return false
 	}
-	name, _ := c.claim.other(dir)
-	return name != ""
+	name, _, err := c.claim.other(dir)
+	return err != nil || name != ""
 }
 
-// Shared says whether other containers have cgroups below this one.
+// Shared says whether other containers have cgroups below this one, or may have.
 func (c *Cgroup) Shared() bool {
 	found := errors.New("found")
 	for _, m := range c.members {
@@ -223,7 +249,7 @@ func (c *Cgroup) Shared() bool {
 			}
 			return nil
 		}, nil)
-		if err == found {
+		if err != nil && !gone(err) {
 			return true
 		}
 	}
@@ -233,7 +259,11 @@ func (c *Cgroup) Shared() bool {
 // checkFree refuses a directory that another container has taken, and has no process in yet.
 func (c *Cgroup) checkFree() error {
 	for _, m := range c.members {
-		if name, lives := c.claim.other(m.dir); lives {
+		name, lives, err := c.claim.other(m.dir)
+		if err != nil {
+			return err
+		}
+		if lives {
 			return fmt.Errorf("container's cgroup is not empty: %s is that of container %s", m.dir, name)
 		}
 	}

@@ -28,8 +28,12 @@ func TestForgedMark(t *testing.T) {
 	t.Cleanup(func() { _ = c.Destroy() })
 	dir := c.members[0].dir
 	named := "" // whom the mark names, if its record has the inode
-	c.SetClaim(Claim{Mark: "own", Taken: c.inodes(), Other: func(mark string, trusted bool, is uint64) (string, bool) {
-		if is != inode(dir) || mark != "other" {
+	taken, err := c.inodes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetClaim(Claim{Mark: "own", Taken: taken, Other: func(mark string, trusted bool, is uint64) (string, bool) {
+		if want, _ := inode(dir); is != want || mark != "other" {
 			t.Errorf("asked for %q, inode %d", mark, is)
 		}
 		return named, false
@@ -48,13 +52,33 @@ func TestForgedMark(t *testing.T) {
 			t.Fatal(err)
 		}
 		named = try.named
-		if got := c.hold(&c.members[0]); got != try.want {
-			t.Errorf("%s=%s, named %q: got %d, want %d", try.attr, try.text, try.named, got, try.want)
+		if got, err := c.hold(&c.members[0]); got != try.want || err != nil {
+			t.Errorf("%s=%s, named %q: got %d, %v, want %d", try.attr, try.text, try.named, got, err, try.want)
 		}
 	}
 	c.claim.Taken[""] = "1"
-	if got := c.hold(&c.members[0]); got != noHold {
-		t.Errorf("another inode: got %d, want %d", got, noHold)
+	if got, err := c.hold(&c.members[0]); got != noHold || err != nil {
+		t.Errorf("another inode: got %d, %v, want %d", got, err, noHold)
+	}
+}
+
+// TestUnseenIsNotGone: a directory that cannot be looked at is neither gone nor the container's.
+func TestUnseenIsNotGone(t *testing.T) {
+	loop := t.TempDir() + "/loop"
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
+	}
+	m := member{v2: true, mount: t.TempDir(), dir: loop + "/x"}
+	c := &Cgroup{members: []member{m}, guarded: true}
+	c.SetClaim(Claim{Taken: map[string]string{"": "1"}, Other: func(string, bool, uint64) (string, bool) { return "", false }})
+	if _, err := c.hold(&m); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("hold: %v", err)
+	}
+	if err := c.Remove(func(*Cgroup) (bool, error) { return false, errors.New("asked to kill") }); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("Remove: %v", err)
+	}
+	if !c.isOthers(m.dir) || !c.livesIn(m.dir) || !c.Shared() {
+		t.Error("it is taken for the container's")
 	}
 }
 

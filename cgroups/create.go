@@ -78,7 +78,9 @@ func (c *Cgroup) take(adopted int) (made []string, err error) {
 		}
 	}
 	c.setMarks()
-	c.claim.Taken = c.inodes()
+	if c.claim.Taken, err = c.inodes(); err != nil {
+		return made, err
+	}
 	if c.claim.Record == nil {
 		return made, nil
 	}

@@ -48,11 +48,19 @@ func (c *Cgroup) removeOnce(kill func(own *Cgroup) (ending bool, err error)) (le
 	defer unlock()
 	own := &Cgroup{host: c.host, claim: c.claim, guarded: true}
 	for _, m := range c.members {
-		switch c.hold(&m) {
+		has, err := c.hold(&m)
+		if err != nil {
+			return nil, false, err
+		}
+		switch has {
 		case full:
 			own.members = append(own.members, m)
 		case lost:
-			if pids, err := readNumbers(nil, m.dir, true); err == nil && len(pids) > 0 {
+			pids, err := readNumbers(nil, m.dir, true)
+			if err != nil {
+				return nil, false, err
+			}
+			if len(pids) > 0 {
 				left = append(left, m)
 			}
 		case intended:
@@ -94,14 +102,14 @@ func (c *Cgroup) removeMembers() (busy []member, err error) {
 	return busy, err
 }
 
-// livesIn says whether a directory is that of another container that runs, or is being made. Of one that has ended an empty
-// cgroup may go.
+// livesIn says whether a directory is, or may be, that of another container that runs or is being made. Of one that has ended an
+// empty cgroup may go.
 func (c *Cgroup) livesIn(dir string) bool {
 	if !c.guarded {
 		return false
 	}
-	_, lives := c.claim.other(dir)
-	return lives
+	_, lives, err := c.claim.other(dir)
+	return err != nil || lives
 }
 
 func (c *Cgroup) destroy(timeout time.Duration) error {

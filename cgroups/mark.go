@@ -47,7 +47,11 @@ func (h *Host) FindMarked() (found []Marked, err error) {
 			case !d.IsDir() || path == root:
 				return nil
 			}
-			if text, trusted := sys.Mark(path); text != "" {
+			text, trusted, err := sys.Mark(path)
+			if err != nil && !isErrno(err, unix.EACCES, unix.ENAMETOOLONG) {
+				return err
+			}
+			if text != "" {
 				found = append(found, Marked{path, strings.TrimPrefix(path, root), text, trusted})
 			}
 			return nil

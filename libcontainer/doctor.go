@@ -127,7 +127,7 @@ func (c *container) finding(why string, o DoctorOptions) *Finding {
 	f.fix = func() error { return c.rt.remove(c) }
 	cg, err := c.cgroup()
 	if err == nil {
-		cg = cg.Own()
+		cg, err = cg.Own()
 	}
 	spare(f, cg, err, o)
 	return f
@@ -227,7 +227,10 @@ func (r *Runtime) oldRdtGroups(DoctorOptions) (found []Finding, err error) {
 	for _, pattern := range []string{"mon_groups/*", "*/mon_groups/*", "*"} { // what lies inside goes first
 		dirs, _ := filepath.Glob(filepath.Join(root, pattern))
 		for _, dir := range dirs {
-			text, trusted := sys.Mark(dir)
+			text, trusted, err := sys.Mark(dir)
+			if err != nil {
+				return nil, err
+			}
 			if k, ok := parseMark(text, trusted); ok && !k.foreign() && trusted && !k.lives(r, nil) {
 				found = append(found, Finding{Kind: "resctrl", Paths: []string{dir}, Why: k.why(), Fix: "remove it",
 					fix: func() error {

@@ -143,7 +143,8 @@ func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorO
 		}
 		remove := func() error { return cg.Remove(c.killIn) }
 		now := Finding{fix: remove}
-		if k.spare(&now, cg.Own(), o); now.fix == nil {
+		own, err := cg.Own()
+		if k.spare(&now, own, err, o); now.fix == nil {
 			return errors.New(now.Fix)
 		}
 		if err := c.stopUnit(false); err != nil {
@@ -154,13 +155,14 @@ func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorO
 	if unit != "" {
 		f.Fix = "stop the unit " + unit + " and remove it"
 	}
-	k.spare(&f, cg.Own(), o)
+	own, err := cg.Own()
+	k.spare(&f, own, err, o)
 	return f
 }
 
 // spare: where it is in doubt whose a cgroup is, only an empty one is removed.
-func (m mark) spare(f *Finding, cg *cgroups.Cgroup, o DoctorOptions) {
-	spare(f, cg, nil, o)
+func (m mark) spare(f *Finding, cg *cgroups.Cgroup, err error, o DoctorOptions) {
+	spare(f, cg, err, o)
 	if len(f.Pids) > 0 && (m.foreign() || !m.trusted && !allStubs(f.Pids)) {
 		f.Fix, f.fix = "do nothing, as processes run there and it is not certain whose they are", nil
 	}

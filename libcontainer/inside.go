@@ -186,8 +186,10 @@ func openNamespace(in plan.Input) (*os.File, error) {
 func (in *inside) until(point int, serve func(point int) error) error {
 	for {
 		r, err := in.stub.Receive()
-		if err != nil {
+		if err == io.EOF {
 			in.reapCloner()
+		}
+		if err != nil { // what has not ended is for abandon
 			return err
 		}
 		if err := in.meet(r); err != nil {

@@ -27,13 +27,17 @@ func MarksAreTrusted() bool { return os.Geteuid() == 0 && InFirstUserNamespace()
 
 // Mark reads the mark of a directory, "" if there is none. trusted: only who has CAP_SYS_ADMIN on the host can have
 // written it.
-func Mark(dir string) (text string, trusted bool) {
-	var buf [4096 + 64]byte
-	if n, err := unix.Lgetxattr(dir, trustedMark, buf[:]); err == nil {
-		return string(buf[:n]), true
+func Mark(dir string) (text string, trusted bool, err error) {
+	for _, name := range []string{trustedMark, userMark} {
+		var buf [4096 + 64]byte
+		n, err := unix.Lgetxattr(dir, name, buf[:])
+		switch err {
+		case nil:
+			return string(buf[:n]), name == trustedMark, nil
+		case unix.ENODATA, unix.EOPNOTSUPP, unix.ENOENT, unix.ENOTDIR, unix.ERANGE: // none of rt's is that long
+		default:
+			return "", false, &os.PathError{Op: "read mark of", Path: dir, Err: err}
+		}
 	}
-	if n, err := unix.Lgetxattr(dir, userMark, buf[:]); err == nil {
-		return string(buf[:n]), false
-	}
-	return "", false
+	return "", false, nil
 }

@@ -288,6 +288,12 @@ func (l *lab) state() (string, error) {
 	return string(s.Status), err
 }
 
+// hasState says whether the container has a directory.
+func (l *lab) hasState() bool {
+	_, err := os.Stat(filepath.Join(l.root, l.id))
+	return err == nil
+}
+
 // left lists what the machine has of this container. Processes get time: a killed one ends by and by.
 func (l *lab) left() (left []string) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(3 * time.Millisecond) {
