@@ -217,6 +217,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		return err
 	}
 	k.undo = append(k.undo, k.in.abandon)
+	k.in.spec = k.spec
 	k.in.onPid, k.in.join = k.born, c.cg.Join
 	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
 		return k.explain(err)

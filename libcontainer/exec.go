@@ -312,6 +312,7 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 	if err != nil {
 		return nil, err
 	}
+	in.spec = spec
 	in.onSync = func(point int) error {
 		if point != nsenter.SyncAffinity {
 			return fmt.Errorf("the stub waits at sync point %d", point)

@@ -136,7 +136,7 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Pla
 	if err != nil {
 		return 0, nil, err
 	}
-	in.join = c.joinCgroup
+	in.join, in.spec = c.joinCgroup, spec
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateCreated) }
 	if err := in.executed(); err != nil {
 		in.abandon()

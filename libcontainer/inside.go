@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +12,10 @@ import (
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,6 +33,8 @@ type inside struct {
 	onSync   func(point int) error         // rt's part at a sync point on the way to the program, or nil
 	onFilter func(listener *os.File) error // what to do with a seccomp filter's listener
 	join     func(pid int) error           // moves the process into its cgroup v2 directory
+	spec     *specs.Spec                   // whose filter the program has; nil if there is none to name in an error
+	program  int                           // pid of the process that becomes the program: with an init it is another than the first
 }
 
 // opener opens what a plan's inputs of some kinds name; the caller knows them.
@@ -185,6 +190,9 @@ func openNamespace(in plan.Input) (*os.File, error) {
 // point on the way that the stub waits at. io.EOF: the stub has become the program, or has died.
 func (in *inside) until(point int, serve func(point int) error) error {
 	for {
+		if err := in.awaitAgent(); err != nil {
+			return err
+		}
 		r, err := in.stub.Receive()
 		if err == io.EOF {
 			in.reapCloner()
@@ -210,7 +218,7 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			return in.stepError(r)
 		case nsenter.ReplySync:
 			if r.Value == nsenter.SyncExec {
-				in.announce = true
+				in.announce, in.program = true, cmp.Or(r.From, in.pid)
 				continue
 			}
 			if r.Value == point {
@@ -348,9 +356,71 @@ func (in *inside) stepError(r *nsenter.Reply) error {
 func (in *inside) executed() error {
 	err := in.until(0, in.serve())
 	if err == io.EOF && in.announce {
+		return in.isProgram()
+	}
+	return in.denied(err)
+}
+
+// stubName is what the stub calls itself (stub.c). execve gives a process another name.
+const stubName = "rt:[stub]"
+
+// isProgram tells the program's beginning from the process's end by its filter: both end the conversation. If the process has been
+// reaped already, the filter's verdict decides.
+func (in *inside) isProgram() error {
+	if !hasFilter(in.spec) {
 		return nil
 	}
-	return err
+	ended, err := sys.EndedAs(in.program, stubName)
+	gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
+	if err != nil && !gone {
+		return fmt.Errorf("look whether the program runs: %w", err)
+	}
+	if !ended && !gone {
+		return nil
+	}
+	action := denies(in.spec, "execve")
+	switch {
+	case action != "":
+		return fmt.Errorf("unable to start container process: "+deniesExec, action)
+	case gone:
+		return nil
+	}
+	return io.EOF
+}
+
+const deniesExec = "the seccomp filter denies execve (%s, /linux/seccomp)"
+
+// denied says that it was the filter that has kept the process from becoming the program, if it was. What an agent or a tracer allows
+// can fail for other reasons; without them the kernel answers ENOSYS.
+func (in *inside) denied(err error) error {
+	var step *StepError
+	if !errors.As(err, &step) {
+		return err
+	}
+	if _, ok := step.Item.Step.(nsenter.Exec); !ok {
+		return err
+	}
+	action := denies(in.spec, "execve")
+	if action == "" || (action == string(specs.ActNotify) || action == string(specs.ActTrace)) && step.Errno != unix.ENOSYS {
+		return err
+	}
+	return fmt.Errorf("unable to start container process: %v: "+deniesExec, err, action)
+}
+
+func hasFilter(spec *specs.Spec) bool {
+	return spec != nil && spec.Linux != nil && spec.Linux.Seccomp != nil
+}
+
+// denies is what the filter does with a call, if that does not happen.
+func denies(spec *specs.Spec, call string) string {
+	if !hasFilter(spec) {
+		return ""
+	}
+	f, err := seccomp.Compile(spec.Linux.Seccomp)
+	if err != nil || f == nil {
+		return ""
+	}
+	return f.Denies(call)
 }
 
 // serve is what is done at the sync points that remain.

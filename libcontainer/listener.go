@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
+	"rt/internal/sys"
 	"rt/nsenter"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +37,27 @@ func (in *inside) listener(r *nsenter.Reply) error {
 		return err
 	}
 	return in.stub.Go()
+}
+
+// agentTimeout bounds how long an agent may leave a call of the stub unanswered that is not execve.
+const agentTimeout = 10 * time.Second
+
+// awaitAgent waits until a process whose filter has a listener has something to say. The process keeps a descriptor of the listener
+// until it has closed it, so the kernel does not notice that the agent has closed its own: read and close would wait for ever. The
+// time for execve is the agent's to choose.
+func (in *inside) awaitAgent() error {
+	for in.filtered != 0 {
+		there, err := in.stub.Await(agentTimeout)
+		if there || err != nil {
+			return err
+		}
+		call, err := sys.SystemCall(in.filtered)
+		if err != nil || call < 0 || call == unix.SYS_EXECVE {
+			continue
+		}
+		return fmt.Errorf("unable to start container process: the seccomp agent does not answer: system call %d waits for it (/linux/seccomp/listenerPath)", call)
+	}
+	return nil
 }
 
 // takeListener copies descriptor number of a process, if it is a seccomp listener.

@@ -92,7 +92,7 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &inside{stub: nsenter.Connect(conn), plan: p, pid: c.Pid}, nil
+	return &inside{stub: nsenter.Connect(conn), plan: p, pid: c.Pid, spec: spec}, nil
 }
 
 // begin runs startContainer hooks, gives the word, waits for execve, and runs poststart hooks. The spec's

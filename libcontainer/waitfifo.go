@@ -68,7 +68,7 @@ func (c *container) execHeld(in *inside, o ExecOptions, fg *foreground, signals 
 		return -1, err
 	}
 	if r, err := in.stub.Receive(); err != io.EOF && err == nil && r.Type == nsenter.ReplyError {
-		return -1, startError(c, in.stepError(r))
+		return -1, startError(c, in.denied(in.stepError(r)))
 	}
 	return status, nil
 }

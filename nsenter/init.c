@@ -26,7 +26,7 @@ static void await_init(int sock)
 {
 	char word;
 	if (recv(sock, &word, sizeof word, 0) != sizeof word)
-		_exit(1);
+		quit(1);
 	close(sock);
 }
 
@@ -103,6 +103,6 @@ void stay(struct ctx *c)
 			kill(c->program, sig);
 		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 			if (pid == c->program && !WIFSTOPPED(status)) /* a tracee's stop, which it can have made by PTRACE_TRACEME */
-				_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+				quit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	}
 }

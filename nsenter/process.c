@@ -186,7 +186,7 @@ STEP(find_exec)
  * nobody starts could not be stopped but by SIGKILL. */
 static void end_by_signal(int sig)
 {
-	_exit(128 + sig);
+	quit(128 + sig);
 }
 
 static void on_end_signals(void (*handler)(int))
@@ -247,7 +247,7 @@ STEP(await_start)
 	close(c->sock);
 	c->sock = -1;
 	if ((conn = accept_start(c, listener)) < 0)
-		_exit(1);
+		quit(1);
 	close(listener);
 	c->sock = conn;
 	await_input(c, conn);
@@ -484,7 +484,7 @@ static int await_reader(struct ctx *c)
 	struct pollfd p = {.fd = c->gate, .events = POLLOUT};
 	uint32_t word = 0;
 	if (write(c->sock, &r, sizeof r) != sizeof r || read(c->sock, &word, sizeof word) != sizeof word)
-		_exit(1); /* rt is gone */
+		quit(1); /* rt is gone */
 	TRY(c, "write to the FIFO", write(c->gate, "", 1));
 	TRY(c, "ppoll", ppoll(&p, 1, NULL, NULL));
 	return 0;

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"rt/internal/sys"
 
@@ -251,6 +252,14 @@ func (s *Stub) Receive() (*Reply, error) {
 		}
 		return parseReply(buf[:], oob[:oobn])
 	}
+}
+
+// Await waits until there is something to receive, for at most limit.
+func (s *Stub) Await(limit time.Duration) (there bool, err error) {
+	if there, err = sys.AwaitExit(s.conv, int(limit.Milliseconds())); err != nil {
+		err = fmt.Errorf("hear from the stub: %w", err)
+	}
+	return there, err
 }
 
 // MountIDs are those that a ReplyMounts has.

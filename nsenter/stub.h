@@ -121,6 +121,7 @@ const struct step *plan_first(const void *base);
 
 /* stub.c */
 void stub_main(int sock);
+void quit(int status) __attribute__((noreturn));
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd);
 int talk_wait(struct ctx *c);
 int talk_mounts(struct ctx *c);

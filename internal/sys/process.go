@@ -188,6 +188,39 @@ func StartTime(pid int) (start uint64, dead bool, err error) {
 	return start, state == "X" || state == "Z" && (fields[16] == "1" || fields[16] == "0"), nil
 }
 
+// EndedAs says whether a process has ended, or is ending, under a name. It has no memory then; and execve gives it other memory
+// before its descriptors are closed, and another name before it can end.
+func EndedAs(pid int, name string) (bool, error) {
+	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
+	if err != nil {
+		return false, err
+	}
+	// PID (NAME) and the third field on, of which the 23rd is the size of the memory.
+	text := string(data)
+	first, last := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if first < 0 || last < first {
+		return false, fmt.Errorf("read /proc/%d/stat: no name in it", pid)
+	}
+	fields := strings.Fields(text[last+1:])
+	if len(fields) < 21 {
+		return false, fmt.Errorf("read /proc/%d/stat: no size in it", pid)
+	}
+	return text[first+1:last] == name && fields[20] == "0", nil
+}
+
+// SystemCall is the number of the system call that a process waits in, -1 if it runs. See proc_pid_syscall(5).
+func SystemCall(pid int) (int, error) {
+	text, err := ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/syscall", 256)
+	if err != nil {
+		return -1, err
+	}
+	number, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	if number == "running" {
+		return -1, nil
+	}
+	return strconv.Atoi(number)
+}
+
 // Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.
 func Halted(pid int) bool {
 	state, _, err := stat(pid)

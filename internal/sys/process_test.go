@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -313,5 +314,34 @@ func TestMountNamespaceOf(t *testing.T) {
 	}
 	if again, err := MountNamespaceOf(f); err != nil || again != own {
 		t.Errorf("%+v, then %+v, %v", own, again, err)
+	}
+}
+
+// TestEndedAs: a process that has ended has no memory, and its last name.
+func TestEndedAs(t *testing.T) {
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	if ended, err := EndedAs(pid, "sleep"); ended || err != nil {
+		t.Errorf("it runs: %v, %v", ended, err)
+	}
+	if call, err := SystemCall(pid); err != nil && os.Geteuid() == 0 {
+		t.Errorf("its system call: %d, %v", call, err)
+	}
+	_ = cmd.Process.Kill()
+	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if ended, err := EndedAs(pid, "sleep"); !ended || err != nil {
+		t.Errorf("it has ended: %v, %v", ended, err)
+	}
+	if ended, err := EndedAs(pid, "rt:[stub]"); ended || err != nil {
+		t.Errorf("with another name: %v, %v", ended, err)
+	}
+	_ = cmd.Wait()
+	if _, err := EndedAs(pid, "sleep"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has been reaped: %v", err)
 	}
 }

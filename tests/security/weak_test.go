@@ -109,6 +109,9 @@ var flaws = []flaw{
 `, ""},
 	{"an init has no filter", "libcontainer/plan/init.go", "	b.add(\"\", nsenter.Seccomp{Program: initFilter(), Flags: seccomp.FlagSpecAllow})\n", "", ""},
 	{"nobody looks at credentials", "nsenter/process.c", "c->what = what;\n\treturn -EPERM;", "c->what = what;\n\treturn 0;", ""},
+	{"the stub calls exit until that works", "nsenter/stub.c", "__builtin_trap();", "_exit(status);", "TestFilterBeforeProgram/all/errno$"},
+	{"an end is taken for the program's beginning", "libcontainer/inside.go", "if !hasFilter(in.spec) {", "if true {", "TestFilterBeforeProgram/execve/kill$"},
+	{"an agent that has gone is awaited", "libcontainer/listener.go", "if there || err != nil {", "if _ = there; true {", "TestFilterBeforeProgram/close/notify$"},
 }
 
 // peersOfTheHost: two defences cover for each other here.

@@ -436,6 +436,8 @@ static int traceme(void)
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
+	while (strcmp(verb, "spin") == 0)
+		pause();
 	if ((strcmp(verb, "snoop") == 0 || strcmp(verb, "peek") == 0) && argc == 3)
 		return snoop(argv[2], verb[0] == 's');
 	if (strcmp(verb, "strike") == 0 && argc == 4)
