@@ -20,7 +20,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	if spec.Linux == nil {
 		b.spec.Linux = &specs.Linux{}
 	}
-	for _, stage := range []func() error{
+	err := inOrder(
 		// Still in the host's namespaces, as rt's own identity.
 		b.startOpener,
 		b.joinNamespaces,
@@ -47,17 +47,24 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.callerFiles,
 		// The rights of the program, the wait for start, the filter, execve.
 		b.becomeProgram,
-	} {
-		if err := stage(); err != nil {
-			return nil, err
-		}
-	}
-	if err := b.keepMounts(); err != nil {
+		b.keepMounts,
+	)
+	if err != nil {
 		return nil, err
 	}
 	b.tellMounts()
 	b.openInside()
 	return &b.Plan, nil
+}
+
+// inOrder compiles a plan's stages up to the first error.
+func inOrder(stages ...func() error) error {
+	for _, stage := range stages {
+		if err := stage(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // AfterStart compiles the end of Create's plan only: what the stub still has to do when it is told to start.

@@ -17,7 +17,7 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	if spec.Linux == nil {
 		b.spec.Linux = &specs.Linux{}
 	}
-	for _, stage := range []func() error{
+	err := inOrder(
 		b.joinAsUser,
 		b.finalAffinity,
 		b.session,
@@ -25,10 +25,9 @@ func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.beforeStart,
 		b.callerFiles,
 		b.becomeProgram,
-	} {
-		if err := stage(); err != nil {
-			return nil, err
-		}
+	)
+	if err != nil {
+		return nil, err
 	}
 	return &b.Plan, nil
 }
@@ -168,16 +167,15 @@ func (b *builder) execConsole() error {
 // what Exec would run of the configured process, but for the terminal.
 func StartHook(spec *specs.Spec, h specs.Hook, opts Options, facts Facts) (*Plan, error) {
 	b := &builder{spec: spec, opts: opts, facts: facts, hook: &h}
-	for _, stage := range []func() error{
+	err := inOrder(
 		b.joinAsUser,
 		b.session,
 		b.beforeStart,
 		b.callerFiles,
 		b.becomeProgram,
-	} {
-		if err := stage(); err != nil {
-			return nil, err
-		}
+	)
+	if err != nil {
+		return nil, err
 	}
 	return &b.Plan, nil
 }

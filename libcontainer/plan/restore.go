@@ -18,13 +18,13 @@ func Mountpoints(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	b.add("", nsenter.Inputs{})
 	b.add("", nsenter.Clone{Flags: unix.CLONE_NEWNS, Kinds: string(specs.MountNamespace), Cgroup: nsenter.NoSlot})
 	b.openAt = len(b.Items)
-	for _, stage := range []func() error{b.root, b.mounts, b.devices} {
-		if err := stage(); err != nil {
-			return nil, err
-		}
+	if err := inOrder(b.root, b.mounts, b.devices); err != nil {
+		return nil, err
 	}
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady})
-	b.keepMounts()
+	if err := b.keepMounts(); err != nil {
+		return nil, err
+	}
 	b.openInside()
 	return &b.Plan, nil
 }
