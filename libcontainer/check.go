@@ -189,7 +189,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts.Links = linkedSources(b.Spec, b.Dir)
+	facts.Links = linkedSources(b.Spec, b.Dir, filepath.Clean(rootfs))
 	if o.NoPivot {
 		if facts.HostAPI, facts.RootAPI, err = hostAPI(filepath.Clean(rootfs)); err != nil {
 			return nil, err

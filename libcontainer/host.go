@@ -163,8 +163,9 @@ func listenFds() int {
 	return n
 }
 
-// linkedSources are those sources of bind mounts with the option copy-symlink that are symbolic links, and what they say.
-func linkedSources(spec *specs.Spec, bundleDir string) map[string]string {
+// linkedSources are those sources of bind mounts with the option copy-symlink that are symbolic links, and what they say. Below the
+// rootfs a link is the image's, and so are those that may lead to it: it is followed.
+func linkedSources(spec *specs.Spec, bundleDir, rootfs string) map[string]string {
 	links := map[string]string{}
 	for _, m := range spec.Mounts {
 		source := m.Source
@@ -173,6 +174,9 @@ func linkedSources(spec *specs.Spec, bundleDir string) map[string]string {
 		}
 		if !filepath.IsAbs(source) {
 			source = filepath.Join(bundleDir, source)
+		}
+		if strings.HasPrefix(source, rootfs+"/") {
+			continue
 		}
 		if text, err := os.Readlink(source); err == nil {
 			links[source] = text

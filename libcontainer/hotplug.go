@@ -110,7 +110,7 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 }
 
 func (c *container) mountPlan(spec *specs.Spec, facts plan.Facts, init *initFiles, compile mountCompiler) error {
-	opts := plan.Options{ID: c.ID, Bundle: c.Bundle}
+	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs}
 	p, err := compile(spec, opts, facts)
 	if err != nil {
 		return err

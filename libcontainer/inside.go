@@ -105,6 +105,9 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 	f, err := func() (*os.File, error) {
 		switch in.Kind {
 		case plan.Tree:
+			if in.Root != "" {
+				return sys.OpenTreeBelow(in.Root, in.Path, in.Recursive)
+			}
 			return sys.OpenTree(in.Path, in.Recursive)
 		case plan.NewFS:
 			return newFS(in.FS)

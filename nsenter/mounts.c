@@ -37,8 +37,28 @@ static int find_source(struct ctx *c, const char *want)
 }
 
 /*
+ * Clones the mount at a source: a path of the host, a directory that it lies below or "", the rest of the path there. No link leads
+ * out of that directory, which is the image's.
+ */
+int clone_source(const struct step *s, unsigned flags)
+{
+	if (!*s->str[1])
+		return k_open_tree(AT_FDCWD, s->str[0], flags);
+	int tree = -1, at = -1, dir = k_openat2(AT_FDCWD, s->str[1], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS);
+	if (dir >= 0)
+		at = path_open(dir, s->str[2], O_PATH, 0);
+	if (at >= 0)
+		tree = k_open_tree(at, "", K_EMPTY_PATH | flags);
+	int err = errno;
+	close(at);
+	close(dir);
+	errno = err;
+	return tree;
+}
+
+/*
  * a: slot to fill, 1 if recursive, 1 if the path is one below the container's root, of what an earlier step has mounted there.
- * str: a path of the host. Where rt may not clone mounts, the stub does: in the copy of the host's tree that is its own namespace,
+ * str: as clone_source. Where rt may not clone mounts, the stub does: in the copy of the host's tree that is its own namespace,
  * before it takes on the container's ids.
  */
 STEP(open_tree)
@@ -53,7 +73,7 @@ STEP(open_tree)
 	if (at >= 0)
 		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));
 	else
-		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | rec));
+		TRY(c, "open_tree", tree = clone_source(s, K_OPEN_TREE_CLONE | rec));
 	close(at);
 	close(slot(c, s->a[0])); /* it holds the number */
 	c->fd[s->a[0]] = tree;

@@ -139,7 +139,7 @@ static int serve_tree(int sock, const struct step *s)
 	int n = get(sock, &word, sizeof word, fds);
 	if (n != (s->a[2] != NO_FD))
 		return -1;
-	if ((tree = k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))) < 0)
+	if ((tree = clone_source(s, K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))) < 0)
 		return tell(sock, OPEN_TREE, 1, -1);
 	if (n == 1) {
 		struct k_mount_attr attr = {.attr_set = K_ATTR_IDMAP, .userns_fd = (uint64_t)fds[0]};
@@ -204,8 +204,8 @@ STEP(opener)
 	return s->a[0] ? 0 : await_answer(c, NULL);
 }
 
-/* a: slot to fill, 1 if recursive, slot of a user namespace that maps the ids (NO_FD: none), 1 if that is recursive. str: a path
- * of the host. */
+/* a: slot to fill, 1 if recursive, slot of a user namespace that maps the ids (NO_FD: none), 1 if that is recursive. str: as
+ * clone_source. */
 STEP(request_tree)
 {
 	uint32_t word = PLAN_MAGIC;

@@ -51,6 +51,16 @@ func TestOpener(t *testing.T) {
 	opened(request(1, closed+"/none", false)).fails(first+1, unix.ENOENT, "open_tree")
 	opened(request(1, host, true), bind(1, "/all"), nsenter.Remount{Target: "/all/covered", Clear: unix.MOUNT_ATTR_NOSUID}).
 		fails(first+3, unix.EPERM, "mount_setattr")
+	within := func(path string) nsenter.RequestTree {
+		r := request(1, closed+path, true)
+		r.Root = closed
+		return r
+	}
+	must(t, os.Symlink("/below", closed+"/link"))
+	b = opened(within("/link"), bind(1, "/one"), nsenter.OpenerEnd{}, stop).sync(nsenter.SyncReady)
+	b.hasMount(root+"/one", "/below")
+	must(t, os.Symlink(host, closed+"/out"))
+	opened(within("/out")).fails(first+1, unix.ENOENT, "open_tree") // a link leads nowhere out of Root
 	opened(nsenter.OpenerEnd{}, request(1, closed, true)).fails(first+2, unix.EPIPE, "ask the opener")
 	// It wants the descriptor that the plan says, and nothing else.
 	opened(nsenter.RequestTree{Tree: 1, Path: host, Recursive: true, Map: 2}).fails(first+1, unix.EINVAL, "mount_setattr")

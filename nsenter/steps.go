@@ -70,10 +70,11 @@ type (
 	// Dumpable lets an rt without privileges write the process's id maps and join it (proc(5), ptrace(2)).
 	Dumpable struct{}
 	// OpenTree clones the mount at a path of the host into Tree, where rt may not do it; with Below at a path below the container's
-	// root, which is what an earlier step has mounted there.
+	// root, which is what an earlier step has mounted there. Path lies below Root, if that is not "", and no link leads out of it.
 	OpenTree struct {
 		Tree      Slot
 		Path      string
+		Root      string `json:",omitempty"`
 		Recursive bool
 		Below     bool `json:",omitempty"`
 	}
@@ -81,10 +82,11 @@ type (
 	// namespace in which there is nobody else. It has the credentials that the stub has now, or with Inside, where those do not allow
 	// to enter that copy, is itself in that user namespace, with no more rights than the stub's user.
 	Opener struct{ Inside bool }
-	// RequestTree has the opener clone the mount at a path of the host into Tree.
+	// RequestTree has the opener clone the mount at a path of the host into Tree. Root is as in OpenTree.
 	RequestTree struct {
 		Tree      Slot
 		Path      string
+		Root      string `json:",omitempty"`
 		Recursive bool
 		Map       Slot // a user namespace by which the ids of the tree are mapped
 		MapAll    bool // of every mount of the tree
@@ -423,7 +425,13 @@ func (s OpenTree) String() string {
 	if s.Below {
 		return "open " + s.Path + " below the container's root"
 	}
-	return "open " + s.Path
+	return openBelow(s.Path, s.Root)
+}
+func openBelow(path, root string) string {
+	if root == "" {
+		return "open " + path
+	}
+	return "open " + path + ", by no link that leads out of " + root
 }
 func (s Opener) String() string {
 	if s.Inside {
@@ -431,7 +439,7 @@ func (s Opener) String() string {
 	}
 	return "start a process that opens trees of mounts in a copy of the host's"
 }
-func (s RequestTree) String() string { return "open " + s.Path }
+func (s RequestTree) String() string { return openBelow(s.Path, s.Root) }
 func (OpenerEnd) String() string     { return "wait for the end of the opener" }
 func (s SetIDs) String() string {
 	return fmt.Sprintf("become uid %d gid %d of the user namespace", s.UID, s.GID)

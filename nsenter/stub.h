@@ -23,14 +23,14 @@
  * slots (bit i: a[i]).
  */
 #define KINDS(X) \
-	X(take_root, 0, 0) X(clone, 0, 2) X(sync, 0, 0) X(open_tree, 1, 1) X(set_ids, 0, 0) \
+	X(take_root, 0, 0) X(clone, 0, 2) X(sync, 0, 0) X(open_tree, 3, 1) X(set_ids, 0, 0) \
 	X(keyring, 1, 0) X(loopback_up, 0, 0) X(attach_root, 1, 1) X(mount_fs, 5, 0) X(mount_tree, 2, 1) \
 	X(remount, 1, 0) X(mkdir, 1, 0) X(symlink, 2, 0) X(mknod, 2, 16) X(console, 0, 0) X(pivot, 0, 0) \
 	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
 	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
 	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 1, 0) \
-	X(opener, 0, 0) X(request_tree, 1, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0) \
+	X(opener, 0, 0) X(request_tree, 3, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0) \
 	X(no_new_privs, 0, 0) X(hand_out, 0, 1)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
@@ -161,6 +161,7 @@ int made_note(struct ctx *c, int tree);
 void made_close(struct ctx *c);
 
 /* mounts.c */
+int clone_source(const struct step *s, unsigned flags);
 int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);
 int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_links);
 struct tree { int fd; }; /* a detached tree of stated propagation, or -errno: only fresh and state make one */

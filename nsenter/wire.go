@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Keep in step with stub.h.
@@ -78,6 +79,15 @@ func (r *record) str(s ...string) {
 	for i := range s {
 		r.strs = append(r.strs, &s[i])
 	}
+}
+
+// source adds a path, the directory that it lies below or "", and the rest of it there.
+func (r *record) source(path, root string) {
+	rest := ""
+	if root != "" {
+		rest = strings.TrimPrefix(path, root)
+	}
+	r.str(path, root, rest)
 }
 
 func (r *record) null() { r.strs = append(r.strs, nil) }
@@ -183,13 +193,13 @@ func (s Sync) encode(r *record) {
 }
 func (s OpenTree) encode(r *record) {
 	r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive), b2u(s.Below))
-	r.str(s.Path)
+	r.source(s.Path, s.Root)
 }
 func (s Opener) encode(r *record)  { r.set(kOpener, b2u(s.Inside)) }
 func (OpenerEnd) encode(r *record) { r.set(kOpenerEnd) }
 func (s RequestTree) encode(r *record) {
 	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
-	r.str(s.Path)
+	r.source(s.Path, s.Root)
 }
 func (s SetIDs) encode(r *record)   { r.set(kSetIDs, uint64(s.UID), uint64(s.GID), b2u(s.Dumpable)) }
 func (s Keyring) encode(r *record)  { r.set(kKeyring); r.str(s.Keyring) }

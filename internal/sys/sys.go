@@ -5,6 +5,7 @@ package sys
 import (
 	"errors"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,11 +45,35 @@ func Unseen(err error) bool {
 
 // OpenTree makes a detached clone of the mount at path, and of those below it if recursive.
 func OpenTree(path string, recursive bool) (*os.File, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	return openTree(unix.AT_FDCWD, path, path, 0, recursive)
+}
+
+// OpenTreeBelow is OpenTree for a path below a directory whose content others choose, the rootfs of a container. Its links are
+// followed as the container would: none leads out of the directory.
+func OpenTreeBelow(dir, path string, recursive bool) (*os.File, error) {
+	rest, ok := strings.CutPrefix(path, dir+"/")
+	if !ok {
+		return nil, &os.PathError{Op: "open below " + dir, Path: path, Err: unix.EXDEV}
+	}
+	root, err := OpenAt(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	at, err := openat2(int(root.Fd()), rest, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(at)
+	return openTree(at, "", path, unix.AT_EMPTY_PATH, recursive)
+}
+
+func openTree(dir int, at, path string, flags uint, recursive bool) (*os.File, error) {
+	flags |= unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	fd, err := unix.OpenTree(dir, at, flags)
 	if err != nil {
 		return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
 	}

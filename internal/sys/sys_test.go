@@ -122,6 +122,38 @@ func TestOpenTree(t *testing.T) {
 	}
 }
 
+func TestOpenTreeBelow(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may clone mounts")
+	}
+	dir := t.TempDir()
+	for name, target := range map[string]string{"in": "/d", "out": os.TempDir(), "up": "../../../../../../.." + os.TempDir()} {
+		if err := os.Symlink(target, dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(dir+"/d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.Stat(dir + "/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := OpenTreeBelow(dir, dir+"/in", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got, err := f.Stat(); err != nil || !os.SameFile(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for path, want := range map[string]error{dir + "/out": unix.ENOENT, dir + "/up": unix.ENOENT, dir: unix.EXDEV, dir + "x/d": unix.EXDEV, "/": unix.EXDEV} {
+		if f, err := OpenTreeBelow(dir, path, false); !errors.Is(err, want) {
+			t.Errorf("%s: %v, %v, want %v", path, f, err, want)
+		}
+	}
+}
+
 func TestWriteFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	if err := WriteFile(file, "x"); !errors.Is(err, os.ErrNotExist) {

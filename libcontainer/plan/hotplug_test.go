@@ -140,9 +140,13 @@ func TestSourceInEarlierMount(t *testing.T) {
 		for _, it := range p.Items {
 			switch s := it.Step.(type) {
 			case nsenter.RequestTree:
-				if it.Pointer == "/mounts/1/source" {
-					return "the host's " + s.Path, nil
+				if it.Pointer != "/mounts/1/source" {
+					continue
 				}
+				if s.Root == "/bundle/rootfs" {
+					return "the image's " + s.Path, nil
+				}
+				return "the host's " + s.Path + s.Root, nil
 			case nsenter.OpenTree:
 				return "the container's " + s.Path, nil
 			}
@@ -151,8 +155,8 @@ func TestSourceInEarlierMount(t *testing.T) {
 	}
 	for source, want := range map[string]string{
 		"/bundle/rootfs/a/b": "the container's /a/b", "rootfs/x/../a//b/c/": "the container's /a/b/c",
-		"/bundle/rootfs/a": "the host's /bundle/rootfs/a", "/bundle/rootfs/a/bc": "the host's /bundle/rootfs/a/bc", "/bundle/rootfs": "the host's /bundle/rootfs",
-		"/bundle/rootfs/later": "the host's /bundle/rootfs/later", "/a/b": "the host's /a/b", "/bundle/rootfs/../a/b": "the host's /bundle/rootfs/../a/b",
+		"/bundle/rootfs/a": "the image's /bundle/rootfs/a", "/bundle/rootfs/a/bc": "the image's /bundle/rootfs/a/bc", "/bundle/rootfs": "the host's /bundle/rootfs",
+		"/bundle/rootfs/later": "the image's /bundle/rootfs/later", "/a/b": "the host's /a/b", "/bundle/rootfs/../a/b": "the host's /bundle/a/b", "/bundle/rootfs/../rootfs/a": "the image's /bundle/rootfs/a", "/c/../a/b": "the host's /c/../a/b",
 	} {
 		if got, err := opens(source, "rbind"); got != want {
 			t.Errorf("%s: %s, %v, wanted %s", source, got, err, want)

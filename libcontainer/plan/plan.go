@@ -54,6 +54,7 @@ const (
 type Input struct {
 	Kind      InputKind `json:"kind"`
 	Path      string    `json:"path,omitempty"`
+	Root      string    `json:"root,omitempty"` // a Tree: a directory that Path lies below, and that no link leads out of
 	Type      uint64    `json:"type,omitempty"`
 	Recursive bool      `json:"recursive,omitempty"`
 	Inside    bool      `json:"inside,omitempty"` // a Tree that the stub opens, by a step OpenTree or RequestTree

@@ -91,14 +91,20 @@ func (b *builder) endOpener() error {
 	return nil
 }
 
-// source is tree for a bind mount of the configuration. What an earlier mount has put below the rootfs is in the container's mount
+// source is tree for a bind mount of the configuration. Below the rootfs the image's links are followed as the container would:
+// to the host they would lead whoever wrote the image. What an earlier mount has put there is in the container's mount
 // namespace only, where others may have a hand: the stub opens it, below the container's root and by the container's rights.
 func (b *builder) source(in Input) nsenter.Slot {
+	if clean := path.Clean(in.Path); b.belowRootfs(clean) {
+		in.Path, in.Root = clean, path.Clean(b.opts.Rootfs)
+	} else if b.belowRootfs(in.Path) { // "..", behind what may be a link of the image
+		in.Path = clean
+	}
 	below := b.mountedBelow(in.Path)
 	if below == "" {
 		return b.tree(in)
 	}
-	in.Kind, in.Inside = Tree, true
+	in.Kind, in.Inside, in.Root = Tree, true, ""
 	tree := b.input(in)
 	b.add(in.Pointer, nsenter.OpenTree{Tree: tree, Path: below, Recursive: in.Recursive, Below: true})
 	return tree
@@ -110,7 +116,7 @@ func (b *builder) tree(in Input) nsenter.Slot {
 	if !b.opener {
 		return b.input(in)
 	}
-	request := nsenter.RequestTree{Path: in.Path, Recursive: in.Recursive, Map: nsenter.NoSlot}
+	request := nsenter.RequestTree{Path: in.Path, Root: in.Root, Recursive: in.Recursive, Map: nsenter.NoSlot}
 	if ids := in.IDMap; ids != nil {
 		request.Map, request.MapAll = b.input(Input{Kind: MapOfIDs, Path: in.Path, IDMap: ids, Pointer: in.Pointer}), ids.Recursive
 	}
@@ -118,6 +124,11 @@ func (b *builder) tree(in Input) nsenter.Slot {
 	request.Tree = b.input(in)
 	b.add(in.Pointer, request)
 	return request.Tree
+}
+
+// belowRootfs says whether a path begins with that of the rootfs.
+func (b *builder) belowRootfs(source string) bool {
+	return strings.HasPrefix(source, path.Clean(b.opts.Rootfs)+"/")
 }
 
 // mountedBelow is a source's path in the container if a mount that was made before is there, or above it: "" if not.
@@ -144,7 +155,7 @@ func (b *builder) openInside() {
 	for i := range b.Inputs {
 		if in := &b.Inputs[i]; in.Kind == Tree {
 			in.Inside = true
-			opens = append(opens, Item{nsenter.OpenTree{Tree: nsenter.Slot(i), Path: in.Path, Recursive: in.Recursive}, in.Pointer})
+			opens = append(opens, Item{nsenter.OpenTree{Tree: nsenter.Slot(i), Path: in.Path, Root: in.Root, Recursive: in.Recursive}, in.Pointer})
 		}
 	}
 	b.Items = slices.Insert(b.Items, b.openAt, opens...)

@@ -59,7 +59,9 @@ var reviewed = map[string]map[string]string{
 	},
 	"mounts.c": {
 		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec)`:                                          noPath,
-		`k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | rec)`:                                            ofTheHost,
+		`k_open_tree(AT_FDCWD, s->str[0], flags)`:                                                              ofTheHost,
+		`k_openat2(AT_FDCWD, s->str[1], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS)`:                   "the rootfs, by a path of the host without links",
+		`k_open_tree(at, "", K_EMPTY_PATH | flags)`:                                                            noPath,
 		`k_openat2(AT_FDCWD, s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS | K_NO_MAGICLINKS)`: "a path of the host without links; what it leads to is compared",
 		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE)`:                                  noPath,
 		`umount2(fd, MNT_DETACH)`:   "self/fd/N in the host's procfs, which fchdir has entered: the mount of a descriptor",
@@ -88,7 +90,6 @@ var reviewed = map[string]map[string]string{
 		`open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)`: "the host's procfs, before the container's root",
 		`open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)`:     ownRoot,
 		`chroot(".")`: itself,
-		`k_open_tree(AT_FDCWD, s->str[0], K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))`: ofTheHost,
 	},
 	"path.c": {
 		`k_openat2(root, *path ? path : ".", flags | O_CLOEXEC, 0, resolve | K_IN_ROOT | K_NO_MAGICLINKS)`: "path_open: in the root, without magic links",

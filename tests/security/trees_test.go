@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -340,6 +341,54 @@ func TestSourceThroughLink(t *testing.T) {
 		if r := v.run().ok(t); r.stdout != "inside\n" {
 			t.Errorf("without a link: %s", r)
 		}
+	}
+}
+
+// TestSourceBelowRootfs: a source whose path begins with that of the rootfs leads through what the image holds. A link there is
+// followed as the container would follow it, and never to the host, when a container is created and by mounts add. Succeeds against
+// rt 4a850c2 and runc 1.1.5.
+func TestSourceBelowRootfs(t *testing.T) {
+	for _, kind := range []string{"root", "root with a user namespace", "joined user namespace", "rootless"} {
+		t.Run(kind, func(t *testing.T) {
+			h, v := newHost(t), newVictim(t, args("sleep", "1000"))
+			v.link(v.outside, "out")
+			v.link(strings.Repeat("../", 12)+v.outside[1:], "up")
+			v.link("/out/dir", "etc/hop")
+			v.link(v.outside+"/secret", "etc/file")
+			v.link("/etc/own", "inner")
+			v.file("bundle/rootfs/etc/own/secret", "the image's\n", 0o644)
+			kinds[kind](t, h, v)
+			rest := v.spec.Mounts
+			got := func(source string, add bool) result {
+				defer v.remove()
+				m := specs.Mount{Destination: "/data/" + path.Base(source), Type: "bind", Source: source, Options: []string{"rbind"}}
+				if v.spec.Mounts = rest; !add {
+					mounted(m)(v)
+				}
+				v.write()
+				r := v.create()
+				if add {
+					r.ok(t)
+					r = v.mounts("add", m)
+				}
+				if r.code != 0 {
+					return r
+				}
+				return v.exec("sh", "-c", "cat /data/*/secret || cat /data/*")
+			}
+			for _, add := range []bool{false, true} {
+				for _, name := range []string{"/out", "/up", "/out/dir", "/etc/hop", "/etc/../out", "/out/../outside", "/etc/file"} {
+					for _, top := range []string{v.rootfs, "rootfs"} {
+						if r := got(top+name, add); strings.Contains(r.stdout, "the host's") || r.code == 0 {
+							t.Errorf("mounts add %v, source %s: %s", add, top+name, r)
+						}
+					}
+				}
+				if r := got(v.rootfs+"/inner", add); r.stdout != "the image's\n" {
+					t.Errorf("mounts add %v: %s", add, r)
+				}
+			}
+		})
 	}
 }
 
