@@ -196,7 +196,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 		}
 	}
 	if needsHome(b.Spec.Process.Env) {
-		if facts.Home, err = homeOf(b.Spec, rootfs, b.Spec.Process.User.UID); err != nil {
+		if facts.Home, err = homeOf(b.Spec, b.Dir, filepath.Clean(rootfs), b.Spec.Process.User.UID); err != nil {
 			return nil, err
 		}
 	}

@@ -309,7 +309,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		}
 	}
 	if needsHome(k.spec.Process.Env) {
-		if facts.Home, err = homeOf(k.spec, c.Rootfs, k.spec.Process.User.UID); err != nil {
+		if facts.Home, err = homeOf(k.spec, c.Bundle, c.Rootfs, k.spec.Process.User.UID); err != nil {
 			return nil, err
 		}
 	}

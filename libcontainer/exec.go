@@ -406,7 +406,7 @@ func (f *initFiles) home(uid uint32) (string, error) {
 		return "/", noPasswd(err)
 	}
 	defer root.Close()
-	passwd, err := passwdBelow(root)
+	passwd, err := passwdBelow(root, passwdFile)
 	if err != nil {
 		return "/", err
 	}

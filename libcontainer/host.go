@@ -33,23 +33,35 @@ func ownCapabilities() uint64 {
 
 // passwdOf finds the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own; nil if there
 // is none that could be read.
-func passwdOf(spec *specs.Spec, rootfs string) (*os.File, error) {
+func passwdOf(spec *specs.Spec, bundleDir, rootfs string) (*os.File, error) {
 	for _, m := range spec.Mounts {
-		if filepath.Join("/", m.Destination) == "/etc/passwd" {
-			f, err := sys.OpenFile(unix.AT_FDCWD, m.Source, sys.Regular, unix.O_RDONLY, 0)
-			return f, noPasswd(err)
+		bind, ok := plan.BindOf(m, bundleDir)
+		if !ok || bind.Target != "/"+passwdFile {
+			continue
 		}
+		if name, ok := strings.CutPrefix(bind.Source, rootfs+"/"); ok {
+			return passwdIn(rootfs, name)
+		}
+		f, err := sys.OpenFile(unix.AT_FDCWD, bind.Source, sys.Regular, unix.O_RDONLY, 0)
+		return f, noPasswd(err)
 	}
+	return passwdIn(rootfs, passwdFile)
+}
+
+const passwdFile = "etc/passwd"
+
+func passwdIn(rootfs, name string) (*os.File, error) {
 	dir, err := sys.Open(rootfs, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, noPasswd(err)
 	}
 	defer dir.Close()
-	return passwdBelow(dir)
+	return passwdBelow(dir, name)
 }
 
-func passwdBelow(root *os.File) (*os.File, error) {
-	f, err := sys.OpenFile(int(root.Fd()), "etc/passwd", sys.Regular, unix.O_RDONLY,
+// passwdBelow follows links as the container would.
+func passwdBelow(root *os.File, name string) (*os.File, error) {
+	f, err := sys.OpenFile(int(root.Fd()), name, sys.Regular, unix.O_RDONLY,
 		unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	return f, noPasswd(err)
 }
@@ -99,8 +111,8 @@ func homeIn(passwd *os.File, uid uint32) (string, error) {
 }
 
 // homeOf is homeIn of the file that passwdOf finds.
-func homeOf(spec *specs.Spec, rootfs string, uid uint32) (string, error) {
-	passwd, err := passwdOf(spec, rootfs)
+func homeOf(spec *specs.Spec, bundleDir, rootfs string, uid uint32) (string, error) {
+	passwd, err := passwdOf(spec, bundleDir, rootfs)
 	if err != nil {
 		return "", err
 	}

@@ -23,7 +23,7 @@ const passwd = "root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n"
 func rootfsHome(rootfs string, uid uint32) string { return specHome(&specs.Spec{}, rootfs, uid) }
 
 func specHome(spec *specs.Spec, rootfs string, uid uint32) string {
-	home, err := homeOf(spec, rootfs, uid)
+	home, err := homeOf(spec, filepath.Dir(rootfs), rootfs, uid)
 	if err != nil {
 		return err.Error()
 	}
@@ -33,7 +33,7 @@ func specHome(spec *specs.Spec, rootfs string, uid uint32) string {
 // TestHomeUnknown: no home directory was found because none could be looked for.
 func TestHomeUnknown(t *testing.T) {
 	root := rootfsWith(t, passwd)
-	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(root, "etc/passwd")}}}
+	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(root, "etc/passwd"), Options: []string{"bind"}}}}
 	proc, err := sys.Open("/proc/self", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestHomeUnknown(t *testing.T) {
 	defer init.close()
 	nofiles.Run(t, func() {
 		for _, spec := range []*specs.Spec{{}, mounted} {
-			if home, err := homeOf(spec, root, 0); !errors.Is(err, unix.EMFILE) {
+			if home, err := homeOf(spec, filepath.Dir(root), root, 0); !errors.Is(err, unix.EMFILE) {
 				t.Errorf("%q, %v", home, err)
 			}
 		}
@@ -156,6 +156,41 @@ func TestHomeHostile(t *testing.T) {
 	}
 	if got := rootfsHome(root, 0); got != "/root" {
 		t.Errorf("link inside: %q", got)
+	}
+}
+
+// TestHomeOfSourceBelowRootfs: a link of the image leads the source of /etc/passwd to the host's.
+func TestHomeOfSourceBelowRootfs(t *testing.T) {
+	root, outside := rootfsWith(t, ""), rootfsWith(t, "root:x:0:0::/secret:\n")
+	if err := os.Symlink(outside, root+"/out"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(root+"/own", []byte(passwd), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Base(root)
+	for source, want := range map[string]string{root + "/out/etc/passwd": "/", name + "/out/etc/passwd": "/", root + "/own": "/root", name + "/own": "/root"} {
+		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: source, Type: "bind"}}}
+		if got := specHome(spec, root, 0); got != want {
+			t.Errorf("%s: %q, want %q", source, got, want)
+		}
+	}
+}
+
+// TestSourcesWithoutLinks: CRIU would follow a link of the image.
+func TestSourcesWithoutLinks(t *testing.T) {
+	root := rootfsWith(t, "")
+	for name, target := range map[string]string{"link": "etc", "out": "/etc"} {
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for source, want := range map[string]error{"/etc": nil, root: nil, root + "/etc": nil, root + "/link": unix.ELOOP, root + "/link/passwd": unix.ELOOP,
+		root + "/out/../etc": nil, filepath.Base(root) + "/out": unix.ELOOP, root + "x": nil, root + "/none": unix.ENOENT} {
+		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/x", Type: "tmpfs", Source: root + "/out"}, {Destination: "/d", Type: "bind", Source: source}}}
+		if err := sourcesWithoutLinks(spec, filepath.Dir(root), root); !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", source, err, want)
+		}
 	}
 }
 

@@ -254,6 +254,9 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 	if !hasNamespace(k.spec.Linux, specs.MountNamespace) {
 		return nil, nil
 	}
+	if err := sourcesWithoutLinks(k.spec, c.Bundle, c.Rootfs); err != nil {
+		return nil, err
+	}
 	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NotifyDir: filepath.Join(c.dir, notifyDir)}
 	if err := notify.MakeDir(opts.NotifyDir); err != nil {
 		return nil, err
@@ -295,6 +298,23 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 		list = append(list, criu.Pair{Key: path.Clean(p), Value: null})
 	}
 	return list, nil
+}
+
+// sourcesWithoutLinks refuses a bind mount whose source lies below the rootfs behind a link: CRIU is given its path, and would follow
+// the image's links to the host.
+func sourcesWithoutLinks(spec *specs.Spec, bundleDir, rootfs string) error {
+	for i, m := range spec.Mounts {
+		bind, ok := plan.BindOf(m, bundleDir)
+		if !ok || !strings.HasPrefix(bind.Source, rootfs+"/") {
+			continue
+		}
+		f, err := sys.OpenAt(unix.AT_FDCWD, bind.Source, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+		if err != nil {
+			return fmt.Errorf("look for links in a source below the rootfs: %w (/mounts/%d/source)", err, i)
+		}
+		f.Close()
+	}
+	return nil
 }
 
 // startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if

@@ -115,19 +115,27 @@ STEP(mknod)
 	return 0;
 }
 
-/* Opens a new terminal of the container's own devpts, and checks that it is one (CVE-2025-52565). */
+/*
+ * Opens a new terminal of the container's own devpts (CVE-2025-52565). What else there is at /dev/pts is not opened: a device of the
+ * image has a driver. On a devpts the kernel alone makes nodes, and ptmx is the multiplexer.
+ */
 static int open_terminal(struct ctx *c, int *slave, unsigned *number)
 {
 	struct statfs fs;
 	struct stat st;
-	int master, unlock = 0;
+	int master, dir, unlock = 0;
 	size_t skip;
-	int base = made_above(c, "/dev/pts/ptmx", &skip);
-	TRY(c, "open /dev/pts/ptmx", master = path_open(base, "/dev/pts/ptmx" + skip, O_RDWR | O_NOCTTY, K_NO_SYMLINKS));
-	TRY(c, "fstatfs", fstatfs(master, &fs));
+	int base = made_above(c, "/dev/pts", &skip);
+	TRY(c, "open /dev/pts/ptmx", dir = path_open(base, "/dev/pts" + skip, O_PATH | O_DIRECTORY, K_NO_SYMLINKS));
+	TRY(c, "fstatfs", fstatfs(dir, &fs));
+	c->what = "/dev/pts/ptmx is not a terminal multiplexer";
+	if (fs.f_type != K_DEVPTS_MAGIC)
+		return -ENOTTY;
+	TRY(c, "open /dev/pts/ptmx", master = k_openat2(dir, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS | K_NO_XDEV));
+	close(dir);
 	TRY(c, "fstat", fstat(master, &st));
 	c->what = "/dev/pts/ptmx is not a terminal multiplexer";
-	if (fs.f_type != K_DEVPTS_MAGIC || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
 		return -ENOTTY;
 	TRY(c, "unlock terminal", ioctl(master, TIOCSPTLCK, &unlock));
 	TRY(c, "ioctl TIOCGPTN", ioctl(master, TIOCGPTN, number));
@@ -178,6 +186,25 @@ static int host_proc(struct ctx *c)
 	return fs.f_type == K_PROC_MAGIC ? fd : -EINVAL;
 }
 
+/* A procfs of our own, which is mounted nowhere. */
+static int own_proc(struct ctx *c)
+{
+	return new_fs(c, "proc", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+}
+
+/* Opens what a descriptor with O_PATH refers to, whatever has its name by now. Returns -1 if that cannot be. */
+int reopen(struct ctx *c, int at, uint64_t flags)
+{
+	char name[32];
+	int proc = c->proc >= 0 ? c->proc : own_proc(c), fd = -1;
+	snprintf(name, sizeof name, "self/fd/%d", at);
+	if (proc >= 0)
+		fd = k_openat2(proc, name, flags | O_CLOEXEC, 0, 0);
+	if (proc >= 0 && proc != c->proc) /* it shows more than the container's */
+		close(proc);
+	return fd;
+}
+
 /*
  * a: 1 for a process that is still outside. str: directory of /proc, path below it, value. It goes through the host's procfs, or
  * one of our own that is mounted nowhere: it cannot be redirected by anything in the container's tree (CVE-2019-16884,
@@ -189,7 +216,7 @@ STEP(proc_write)
 	if (c->proc < 0 && s->a[0])
 		c->proc = host_proc(c);
 	else if (c->proc < 0)
-		c->proc = new_fs(c, "proc", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+		c->proc = own_proc(c);
 	if (c->proc < 0)
 		return c->proc;
 	TRY(c, "open proc", dir = k_openat2(c->proc, s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_MAGICLINKS | K_NO_XDEV));

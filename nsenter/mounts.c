@@ -361,6 +361,28 @@ int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsign
 	return mnt;
 }
 
+/*
+ * Opens the very directory at that will be hidden, what of it COPY_* says. It is read through a clone of its mounts without devices: a
+ * neighbour can put a device in the place of a file after the stub has looked at it, and on such a mount the kernel opens none.
+ */
+static int open_hidden(struct ctx *c, int at, unsigned what)
+{
+	int tree, hidden, r;
+	c->what = "open target";
+	if (!(what & COPY_CONTENT)) {
+		hidden = k_openat2(at, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_XDEV);
+		return hidden < 0 ? -errno : hidden;
+	}
+	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	if ((r = set_attr(c, tree, K_RECURSIVE, K_ATTR_NODEV, 0, MS_PRIVATE)) < 0)
+		return r;
+	c->what = "open target";
+	hidden = k_openat2(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_XDEV);
+	r = hidden < 0 ? -errno : hidden;
+	close(tree);
+	return r;
+}
+
 /* The root of a new file system: attributes and content of the directory that it will hide, if that was there, and a label. */
 static int fill_fs(struct ctx *c, const struct step *s, int mnt, int at)
 {
@@ -369,13 +391,12 @@ static int fill_fs(struct ctx *c, const struct step *s, int mnt, int at)
 	if (*s->str[4])
 		TRY(c, "set label", fsetxattr(root, "security.selinux", s->str[4], strlen(s->str[4]) + 1, 0));
 	if (s->a[4] && !c->new_target) {
-		c->what = "open target"; /* the very directory that will be hidden */
-		hidden = k_openat2(at, ".", (s->a[4] & COPY_CONTENT ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_XDEV);
-		if (hidden >= 0)
+		if ((hidden = open_hidden(c, at, (unsigned)s->a[4])) >= 0) {
 			r = copy_up(c, hidden, root, (unsigned)s->a[4]);
-		else if (errno != ENOTDIR) /* what will not be hidden */
-			r = -errno;
-		close(hidden);
+			close(hidden);
+		} else if (hidden != -ENOTDIR) { /* what will not be hidden */
+			r = hidden;
+		}
 	}
 	close(root);
 	return r;

@@ -61,22 +61,22 @@ static int is_null(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 && null_device(&st);
 }
 
-/*
- * Opens the null device at path below dir; -1 if anything else is there. O_PATH first, so that no other device is opened; a
- * neighbour can exchange the file before the second open, so the result is checked again, and O_NONBLOCK never waits.
- */
-static int open_null_at(int dir, const char *path)
+/* Opens the null device at path below dir; -1 if anything else is there. It is opened by the descriptor that was looked at. */
+static int open_null_at(struct ctx *c, int dir, const char *path)
 {
 	int at = path_open(dir, path, O_PATH | O_NOFOLLOW, 0), fd = -1;
 	if (is_null(at))
-		fd = path_open(dir, path, O_RDWR | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0);
-	if (at >= 0)
-		close(at);
-	if (is_null(fd) && fcntl(fd, F_SETFL, 0) == 0)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
+		fd = reopen(c, at, O_RDWR | O_NOCTTY);
+	close(at);
+	return fd;
+}
+
+/* A file system that could not be made explains no later error. */
+static void forget_detail(struct ctx *c)
+{
+	if (c->detail_fd >= 0)
+		close(c->detail_fd);
+	c->detail_fd = -1;
 }
 
 /*
@@ -86,17 +86,16 @@ static int open_null_at(int dir, const char *path)
 static int own_null(struct ctx *c)
 {
 	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2"};
-	int fs, fd = open_null_at(c->root, "dev/null");
+	int fs, fd = open_null_at(c, c->root, "dev/null");
 	if (fd >= 0)
 		return fd;
+	forget_detail(c);
 	if ((fs = new_fs(c, "tmpfs", opt, 4, K_ATTR_NOSUID | K_ATTR_NOEXEC)) < 0) {
-		if (c->detail_fd >= 0)
-			close(c->detail_fd);
-		c->detail_fd = -1; /* it explains no later error */
+		forget_detail(c);
 		return fd;
 	}
 	if (mknodat(fs, "null", S_IFCHR | 0666, makedev(1, 3)) == 0)
-		fd = open_null_at(fs, "null");
+		fd = k_openat2(fs, "null", O_RDWR | O_NOCTTY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS);
 	close(fs);
 	return fd;
 }

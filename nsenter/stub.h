@@ -139,6 +139,9 @@ int set_id(long number, uint64_t id);
 void heed_signals(void);
 int close_but(unsigned from, const int *kept, unsigned n);
 
+/* devices.c */
+int reopen(struct ctx *c, int at, uint64_t flags);
+
 /* handout.c */
 int hand_out(struct ctx *c);
 

@@ -1,8 +1,10 @@
 package security
 
 import (
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -107,6 +109,92 @@ func TestDeviceAsPasswd(t *testing.T) {
 	v.run().ok(t)
 	if w.opened() {
 		t.Error("run opens a device that a volume has as /etc/passwd")
+	}
+}
+
+// swapForDevice has a neighbour exchange a file of a directory for a device node, all the time. The watch sees the node being opened.
+func swapForDevice(t *testing.T, file string) *watch {
+	t.Helper()
+	node := file + ".node"
+	zero(t, node)
+	w := newWatch(t, node)
+	program(t, host.attack, "exchange", file, node)
+	return w
+}
+
+// TestRacedCopyUpDevice: what tmpcopyup copies becomes a device after it was looked at. Succeeds against rt 4a850c2, within five
+// containers.
+func TestRacedCopyUpDevice(t *testing.T) {
+	v := newVictim(t, args("true"))
+	v.file("volume/file", "", 0o644)
+	for i := range perContainer {
+		at := "/copies/t" + strconv.Itoa(i)
+		mounted(specs.Mount{Destination: at, Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+		mounted(specs.Mount{Destination: at, Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})(v)
+	}
+	v.spec.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}}
+	v.write()
+	w, rounds, made := swapForDevice(t, v.dir+"/volume/file"), 0, 0
+	for ; rounds < runs(25, 200) && !t.Failed(); rounds++ {
+		if v.run().code == 0 {
+			made++
+		}
+		if w.opened() {
+			t.Errorf("round %d: tmpcopyup opens a device", rounds)
+		}
+		v.remove()
+	}
+	t.Logf("%d rounds of %d mounts, %d containers made", rounds, perContainer, made)
+}
+
+// TestRacedNull: the container's /dev/null, which becomes its stdin, is another device after it was looked at. Succeeds against rt
+// 4a850c2.
+func TestRacedNull(t *testing.T) {
+	v := newVictim(t, args("true"), without("/dev"), func(v *victim) {
+		v.spec.Linux.MaskedPaths = nil
+		must(v.t, unix.Mknod(v.rootfs+"/dev/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	})
+	v.spec.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}}
+	v.write()
+	w, rounds, made := swapForDevice(t, v.rootfs+"/dev/null"), 0, 0
+	for ; rounds < runs(150, 1000) && !t.Failed(); rounds++ {
+		if v.run().code == 0 {
+			made++
+		}
+		if w.opened() {
+			t.Errorf("round %d: another device is opened as /dev/null", rounds)
+		}
+		v.remove()
+	}
+	t.Logf("%d rounds, %d containers made", rounds, made)
+}
+
+// TestDeviceAsTerminal: the multiplexer that the terminal is opened from is another device of the image or of a volume, or a node of
+// the multiplexer itself, which would give a terminal of the host. Succeeds against rt 4a850c2, which looked afterwards.
+func TestDeviceAsTerminal(t *testing.T) {
+	for name, dir := range map[string]string{"image": "bundle/rootfs/dev/pts", "volume": "volume"} {
+		for _, number := range []uint64{unix.Mkdev(1, 5), unix.Mkdev(5, 2)} {
+			v := newVictim(t, args("true"), without("/dev"), func(v *victim) { v.spec.Process.Terminal = true })
+			must(t, os.MkdirAll(filepath.Join(v.dir, dir), 0o755))
+			node := filepath.Join(v.dir, dir, "ptmx")
+			must(t, unix.Mknod(node, unix.S_IFCHR|0o666, int(number)))
+			if name == "volume" {
+				mounted(specs.Mount{Destination: "/dev/pts", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+			}
+			v.write()
+			sock := v.dir + "/console.sock"
+			listener, err := net.Listen("unix", sock)
+			must(t, err)
+			w := newWatch(t, node)
+			if r := v.rt("create", "--bundle", v.dir+"/bundle", "--console-socket", sock, v.id); r.code == 0 || !strings.Contains(r.stderr, "ptmx") {
+				t.Errorf("%s, device %#x: %s", name, number, r)
+			}
+			if w.opened() {
+				t.Errorf("%s: create opens device %#x as /dev/pts/ptmx", name, number)
+			}
+			listener.Close()
+			v.remove()
+		}
 	}
 }
 
