@@ -86,7 +86,7 @@ var flaws = []flaw{
 	{"FIFOs are passed on", "libcontainer/stdio/stdio.go", "if pipes[i] || isNull(&stats[i]) {", "if pipes[i] || isNull(&stats[i]) || stats[i].Mode&unix.S_IFMT == unix.S_IFIFO {", "TestFifoOwner"},
 	{"a stop is an end", "libcontainer/foreground.go", "case got == pid && ws.Exited():", "case got == pid:", "TestForgedEnd/run$"},
 	{"a stop is an end for PID 1", "nsenter/init.c", "pid == c->program && !WIFSTOPPED(status)", "pid == c->program", "TestForgedEnd/run_with_init"},
-	{"only the container's own cgroup is thawed", "cgroups/freeze.go", "_ = m.release(dir); return nil", "return nil", "TestFrozenBelow/pid_namespace"},
+	{"only the container's own cgroup is thawed", "cgroups/freeze.go", "_ = m.release(dir, limits); return nil", "return nil", "TestFrozenBelow/pid_namespace"},
 	{"mounts added behind links", "nsenter/mounts.c", "if (c->undo >= 0 && made_behind_link(c, path, \"/sys\"))", "if (0)", "TestHotplugLinks"},
 	{"any destination may be removed", "libcontainer/plan/hotplug.go", "if n >= len(ids) {", "if n >= len(ids) && n == 0 {\n\t\t\t\tids = []uint64{0}\n\t\t\t}\n\t\t\tif n >= len(ids) {", ""},
 	{"mounts without an id may be removed", "nsenter/mounts.c", "if (s->a[1] != st.mnt_id)", "if (s->a[1] && s->a[1] != st.mnt_id)", ""},
