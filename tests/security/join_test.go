@@ -127,7 +127,7 @@ func TestSnoopSomebodys(t *testing.T) {
 	user := ofSomebody(t)
 	edits := []func(*victim){mapped, capable(append([]string{"CAP_SYS_PTRACE"}, strongCaps...)), given(map[specs.LinuxNamespaceType]string{specs.UserNamespace: user})}
 	spy := spied(t, "snoop", edits)
-	for range runs(10, 40) {
+	for range runs(20, 40) {
 		v := newVictim(t, append(edits, given(map[specs.LinuxNamespaceType]string{specs.PIDNamespace: "/proc/" + strconv.Itoa(spy.pid()) + "/ns/pid"}))...)
 		v.spec.Process.User = specs.User{}
 		v.write()
