@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +27,7 @@ func (p *program) checkCommand() *cli.Command {
 		}
 		r := findings{append([]bundle.Problem{}, problems...), append([]bundle.Problem{}, host...)}
 		if format == "json" {
-			e := json.NewEncoder(p.stdout)
+			e := newEncoder(p.stdout)
 			e.SetIndent("", "  ")
 			err = e.Encode(r)
 		} else {

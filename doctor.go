@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +29,7 @@ func (p *program) doctorCommand() *cli.Command {
 		o := libcontainer.DoctorOptions{Fix: c.Bool("fix"), Kill: c.Bool("kill"), Stopped: c.Bool("stopped")}
 		found, err := p.runtime(c).Doctor(o)
 		if err == nil && format == "json" {
-			err = json.NewEncoder(p.stdout).Encode(append([]libcontainer.Finding{}, found...))
+			err = newEncoder(p.stdout).Encode(append([]libcontainer.Finding{}, found...))
 		} else if err == nil {
 			err = printFindings(p.stdout, found)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"time"
@@ -28,7 +27,7 @@ func (p *program) eventsCommand() *cli.Command {
 		o := libcontainer.EventsOptions{Interval: interval, Once: c.Bool("stats")}
 		o.Reader, _ = p.stdout.(*os.File)
 		p.keepCollecting()
-		encoder := json.NewEncoder(p.stdout)
+		encoder := newEncoder(p.stdout)
 		return p.runtime(c).Events(c.Args().First(), o, func(e *libcontainer.Event) error { return encoder.Encode(e) })
 	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +53,7 @@ func (p *program) listCommand() *cli.Command {
 }
 
 func printStates(w io.Writer, all []libcontainer.ContainerState) error {
-	return json.NewEncoder(w).Encode(all)
+	return newEncoder(w).Encode(all)
 }
 
 func printIDs(w io.Writer, all []libcontainer.ContainerState) error {

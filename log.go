@@ -8,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"rt/internal/sys"
 )
@@ -129,25 +127,5 @@ func (l *logger) record(at level, text string) []byte {
 		Msg   string `json:"msg"`
 		Time  string `json:"time"`
 	}{at.String(), text, now})
-	return append(line, '\n')
-}
-
-// printable makes text from a configuration or a container harmless to a terminal: control characters other
-// than newline and tab are written as escapes.
-func printable(s string) string {
-	harmful := func(r rune) bool {
-		return r != '\n' && r != '\t' && (unicode.IsControl(r) || r == unicode.ReplacementChar)
-	}
-	if strings.IndexFunc(s, harmful) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if harmful(r) {
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
+	return append(plainJSON(line), '\n')
 }

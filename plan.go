@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 
@@ -33,7 +32,7 @@ func (p *program) planCommand() *cli.Command {
 			return err
 		}
 		if format == "json" {
-			e := json.NewEncoder(p.stdout)
+			e := newEncoder(p.stdout)
 			e.SetIndent("", "  ")
 			return e.Encode(steps)
 		}

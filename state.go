@@ -12,7 +12,7 @@ func (p *program) stateCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
-		_, err = p.stdout.Write(s.JSON()) // no newline at the end: runc's layout
+		_, err = p.stdout.Write(plainJSON(s.JSON())) // no newline at the end: runc's layout
 		return err
 	})
 }

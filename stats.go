@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -182,7 +181,7 @@ func (s *stats) print() error {
 }
 
 func printJSON(p *program, lines []statsLine) error {
-	e := json.NewEncoder(p.stdout)
+	e := newEncoder(p.stdout)
 	for i := range lines {
 		if err := e.Encode(&lines[i]); err != nil {
 			return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -49,7 +48,7 @@ func (p *program) topCommand() *cli.Command {
 			list[i] = topOf(&all[i], string(passwd))
 		}
 		if format == "json" {
-			return json.NewEncoder(p.stdout).Encode(list)
+			return newEncoder(p.stdout).Encode(list)
 		}
 		return printLines(p.stdout, topTable(list, p.width()))
 	})

@@ -19,6 +19,9 @@ type Runtime struct {
 	Criu          string                           // --criu: path of the program, or its name in PATH; "" is criu
 	Warn          func(format string, args ...any) // where warnings go; never nil
 
+	reading bool                 // root may look at a user's containers
+	checked map[string]rootCheck // see checkRoot
+
 	boot      string // see bootID
 	bootKnown bool
 

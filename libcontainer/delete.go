@@ -38,7 +38,7 @@ func (r *Runtime) Delete(id string, force bool) error {
 	switch {
 	case err == nil:
 		return c.delete(force)
-	case sys.Unseen(err), !force && !errors.Is(err, ErrNotExist):
+	case sys.Unseen(err), distrusted(err), !force && !errors.Is(err, ErrNotExist):
 		return err
 	}
 	// Create was killed before there was a state, or the state is garbage.
@@ -56,6 +56,9 @@ func (r *Runtime) Delete(id string, force bool) error {
 
 // held says whether another rt has the lock.
 func (c *container) held() bool {
+	if c.check() != nil {
+		return false
+	}
 	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return false
@@ -195,8 +198,8 @@ func (c *container) letEnd(release func(*cgroups.Cgroup) error) error {
 
 // poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.
 func (c *container) poststopSpec() (*specs.Spec, error) {
-	raw, err := sys.ReadFile(filepath.Join(c.dir, configFile), maxFile)
-	if sys.Unseen(err) {
+	raw, err := c.read(configFile)
+	if sys.Unseen(err) || distrusted(err) {
 		return nil, fmt.Errorf("look for poststop hooks: %w", err)
 	}
 	if err != nil || !bytes.Contains(raw, []byte("poststop")) {

@@ -43,6 +43,7 @@ type DoctorOptions struct {
 // and in resctrl. It touches only what is provably rt's: directories with nothing but rt's files in them, and cgroups with rt's mark,
 // which on the host nobody writes but who has CAP_SYS_ADMIN.
 func (r *Runtime) Doctor(o DoctorOptions) (found []Finding, err error) {
+	r.reading = !o.Fix
 	for _, look := range []func(DoctorOptions) ([]Finding, error){r.oldMounts, r.oldDirectories, r.oldCgroups, r.oldRdtGroups} {
 		list, err := look(o)
 		if err != nil {
@@ -70,6 +71,14 @@ func rtsFiles() []string {
 
 // oldDirectories are containers below the root that cannot be used any more.
 func (r *Runtime) oldDirectories(o DoctorOptions) (found []Finding, err error) {
+	_, err = r.checkRoot(r.Root, 0)
+	if distrusted(err) {
+		r.Warn("%v", err)
+		return nil, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look at the containers: %w", err)
+	}
 	entries, err := sys.ReadDir(r.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -108,6 +117,10 @@ const emptyFor = 5 * time.Second
 
 func (r *Runtime) oldDirectory(id string, o DoctorOptions) *Finding {
 	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	if err := c.check(); distrusted(err) {
+		r.Warn("%v", err)
+		return nil
+	}
 	if c.held() {
 		return nil // another rt is at work
 	}
@@ -130,6 +143,9 @@ func (c *container) finding(why string, o DoctorOptions) *Finding {
 		cg, err = cg.Own()
 	}
 	spare(f, cg, err, o)
+	if int(c.owner) != os.Geteuid() {
+		f.Fix, f.fix = "do nothing, as it is another user's", nil
+	}
 	return f
 }
 
@@ -167,6 +183,9 @@ func (c *container) whyOld(stopped bool) string {
 		}
 		return "it has no state: create was killed"
 	case sys.Unseen(err):
+		return ""
+	case distrusted(err):
+		c.rt.Warn("%v", err)
 		return ""
 	case err != nil:
 		c.PidNamespace = 0

@@ -51,7 +51,12 @@ func (c *container) writeJournal() error {
 // readJournal fills in what a container without a state has; no journal, or half of one, means that nothing was made.
 func (c *container) readJournal() error {
 	var j journal
-	data, err := sys.ReadFile(filepath.Join(c.dir, journalFile), maxFile)
+	if err := c.check(); err == ErrNotExist {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	data, err := c.read(journalFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read journal: %w", err)
 	}

@@ -162,6 +162,7 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 
 // Processes are the pids, on the host, of a container's processes.
 func (r *Runtime) Processes(id string) ([]int, error) {
+	r.reading = true
 	_, pids, err := r.processes(id)
 	return pids, err
 }

@@ -18,6 +18,10 @@ import (
 // List tells about every container below the root, by id. One that vanishes meanwhile is left out; one whose state is
 // garbage is warned about. One that cannot be looked at is an error, beside those that could be.
 func (r *Runtime) List() ([]ContainerState, error) {
+	r.reading = true
+	if _, err := r.checkRoot(r.Root, 0); err != nil {
+		return nil, r.skip(err)
+	}
 	entries, err := sys.ReadDir(r.Root)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
@@ -44,11 +48,22 @@ func (r *Runtime) List() ([]ContainerState, error) {
 			all = append(all, *l.state)
 		case sys.Unseen(l.err):
 			unseen = fmt.Errorf("container %s: %w", entries[i].Name(), l.err)
+		case distrusted(l.err):
+			r.Warn("%v", l.err)
 		case l.err != nil && !errors.Is(l.err, ErrNotExist):
 			r.Warn("container %s: %v", entries[i].Name(), l.err)
 		}
 	}
 	return all, unseen
+}
+
+// skip: a --root that is not believed holds no container, for those who only look.
+func (r *Runtime) skip(err error) error {
+	if distrusted(err) {
+		r.Warn("%v", err)
+		return nil
+	}
+	return fmt.Errorf("list containers: %w", rootHint(err))
 }
 
 // A look is what was seen of one entry of the root: neither a state nor an error if it is no directory.
@@ -97,9 +112,6 @@ func (r *Runtime) owned(id string) (_ *ContainerState, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var st unix.Stat_t
-	if dirfd, path := c.at(""); unix.Fstatat(dirfd, path, &st, 0) == nil {
-		v.OwnerUID = int(st.Uid)
-	}
+	v.OwnerUID = int(c.owner)
 	return v, nil
 }

@@ -84,11 +84,11 @@ func (k *making) keepMoved() error {
 
 // returnNetDevices brings back what a create that was killed has moved. As long as that fails, it is still written down.
 func (c *container) returnNetDevices() error {
-	data, err := sys.ReadFile(filepath.Join(c.dir, devicesFile), maxFile)
+	data, err := c.read(devicesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if sys.Unseen(err) {
+	if sys.Unseen(err) || distrusted(err) {
 		return fmt.Errorf("bring network devices back: %w", err)
 	}
 	var r netdev.Record

@@ -21,14 +21,14 @@ func TestClaim(t *testing.T) {
 	if err := os.Mkdir(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	first := &container{dir: dir}
+	first := &container{dir: dir, rt: &Runtime{}}
 	if err := first.claim(); err != nil {
 		t.Fatal("a fresh directory: ", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, journalFile), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second := &container{dir: dir}
+	second := &container{dir: dir, rt: &Runtime{}}
 	result := make(chan error)
 	go func() { result <- second.claim() }()
 	select {
@@ -46,7 +46,7 @@ func TestClaim(t *testing.T) {
 	if d, err := os.Open(dir); err != nil || unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		t.Error("it is not free: ", err)
 	}
-	gone := &container{dir: dir + "x"}
+	gone := &container{dir: dir + "x", rt: &Runtime{}}
 	if err := gone.claim(); !errors.Is(err, ErrNotExist) {
 		t.Errorf("no directory: %v, want %v", err, ErrNotExist)
 	}

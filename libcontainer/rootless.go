@@ -217,19 +217,19 @@ func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {
 // makeRoot makes the directory of the containers. A user's lies in $XDG_RUNTIME_DIR, where old files may be cleaned
 // away but for the sticky bit (XDG Base Directory Specification).
 func (r *Runtime) makeRoot() error {
-	err := sys.MakeDirs(r.Root, 0o700)
+	_, err := r.checkRoot(r.Root, 0o700)
 	if xdg := os.Getenv("XDG_RUNTIME_DIR"); err == nil && xdg != "" && r.Root == filepath.Join(xdg, "rt") {
 		_ = sys.ChmodDir(r.Root, unix.S_ISVTX|0o700)
 	}
-	if err != nil {
-		return rootHint(fmt.Errorf("make root directory: %w", err))
+	if err != nil && !distrusted(err) {
+		err = fmt.Errorf("make root directory: %w", err)
 	}
-	return nil
+	return rootHint(err)
 }
 
 // rootHint is for a user who was sent to root's directory, for want of one of the user's own.
 func rootHint(err error) error {
-	if errors.Is(err, unix.EACCES) && os.Getenv("XDG_RUNTIME_DIR") == "" && os.Geteuid() != 0 {
+	if (errors.Is(err, unix.EACCES) || distrusted(err)) && os.Getenv("XDG_RUNTIME_DIR") == "" && os.Geteuid() != 0 {
 		return hint.With(err, "set XDG_RUNTIME_DIR to a directory of your own, or give --root")
 	}
 	return err

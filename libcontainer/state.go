@@ -68,10 +68,11 @@ type state struct {
 // A container is one that exists on disk.
 type container struct {
 	state
-	dir  string
-	lock *os.File // held, or nil
-	rt   *Runtime
-	cg   *cgroups.Cgroup
+	dir   string
+	owner uint32   // of --root, and so of all that is in it
+	lock  *os.File // held, or nil
+	rt    *Runtime
+	cg    *cgroups.Cgroup
 
 	gone      bool        // with an earlier boot of the machine
 	early     bool        // there is no state: what is known is from the journal
@@ -105,6 +106,9 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 }
 
 func (c *container) acquire() error {
+	if err := c.checkRoot(); err != nil {
+		return err
+	}
 	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) { // a link is none of rt's
 		return ErrNotExist
@@ -140,7 +144,7 @@ func (c *container) isStill(d *os.File) error {
 	if locked.Ino != there.Ino || locked.Dev != there.Dev {
 		return ErrNotExist
 	}
-	return nil
+	return c.checkDir(&locked)
 }
 
 func (c *container) release() {
@@ -159,10 +163,15 @@ func (c *container) at(name string) (dirfd int, path string) {
 }
 
 func (c *container) load() error {
-	dirfd, path := c.at(stateFile)
-	data, err := sys.ReadFileAt(dirfd, path, maxFile)
+	if err := c.check(); err != nil {
+		return err
+	}
+	data, err := c.read(stateFile)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return ErrNotExist
+	}
+	if distrusted(err) {
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.dir, stateFile), sys.Cause(err))
@@ -173,6 +182,9 @@ func (c *container) load() error {
 	}
 	if c.Pid < 0 { // to kill(2) it would be a group of processes, or all of them
 		return fmt.Errorf("read state %s: %d is no pid", filepath.Join(c.dir, stateFile), c.Pid)
+	}
+	if err := c.checkState(); err != nil {
+		return err
 	}
 	return c.checkBoot()
 }
@@ -187,7 +199,7 @@ func (c *container) save() error {
 
 // config decodes the container's own copy of config.json.
 func (c *container) config() (*specs.Spec, error) {
-	data, err := sys.ReadFile(filepath.Join(c.dir, configFile), maxFile)
+	data, err := c.read(configFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the container's configuration: %w", err)
 	}
@@ -345,6 +357,7 @@ func (c *container) hookState(status specs.ContainerState) ([]byte, error) {
 
 // State tells about one container.
 func (r *Runtime) State(id string) (*ContainerState, error) {
+	r.reading = true
 	c, err := r.open(id, false)
 	if err != nil {
 		return nil, err

@@ -167,7 +167,7 @@ func TestTruncatedState(t *testing.T) {
 
 func TestCorruptState(t *testing.T) {
 	r, _ := newRuntime(t)
-	for _, text := range []string{"null", "[]", "{}", `{"pid":"1"}`, `{"pid":-1}`, `{"pid":1}`, `{"pid":1,"startTime":-1}`, `{"id":"other"}`,
+	for _, text := range []string{"null", "[]", "{}", `{"pid":"1"}`, `{"pid":-1}`, `{"pid":1}`, `{"pid":1,"startTime":-1}`, `{"id":""}`,
 		`{"pid":99999999999999999999}`, "\x00", `{"created":"yesterday"}`, strings.Repeat("[", 20_000)} {
 		place(t, r, "c", map[string]string{stateFile: text})
 		if c, err := r.open("c", false); err == nil {
@@ -333,7 +333,7 @@ func TestZombie(t *testing.T) {
 // TestLock: one rt at a time; and a lock that was awaited while the container was deleted is no lock on its successor.
 func TestLock(t *testing.T) {
 	r, _ := newRuntime(t)
-	dir := place(t, r, "c", map[string]string{stateFile: "{}"})
+	dir := place(t, r, "c", map[string]string{stateFile: `{"id":"c"}`})
 	first, err := r.open("c", true)
 	if err != nil {
 		t.Fatal(err)
@@ -355,7 +355,7 @@ func TestLock(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	place(t, r, "c", map[string]string{stateFile: "{}"})
+	place(t, r, "c", map[string]string{stateFile: `{"id":"c"}`})
 	first.release()
 	if err := <-got; !errors.Is(err, ErrNotExist) {
 		t.Errorf("the lock on a deleted container was good for the next one: %v", err)

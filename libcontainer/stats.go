@@ -121,6 +121,9 @@ func percent(used uint64, passed time.Duration) float64 { return float64(used) /
 
 // ids are the names in the root's directory, sorted.
 func (r *Runtime) ids() ([]string, error) {
+	if _, err := r.checkRoot(r.Root, 0); err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
 	d, err := sys.Open(r.Root, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)

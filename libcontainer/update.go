@@ -154,7 +154,7 @@ func (c *container) endUpdate() error {
 // started would be worse. It is for who holds the lock.
 func (c *container) finishUpdate() error {
 	path := filepath.Join(c.dir, updateFile)
-	data, err := sys.ReadFile(path, maxFile)
+	data, err := c.read(updateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

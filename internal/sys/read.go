@@ -18,6 +18,19 @@ func ReadFileAt(dir int, path string, limit int) ([]byte, error) {
 	return readLooked(dir, path, Regular, unix.O_NOFOLLOW, limit)
 }
 
+// ReadOwnAt is ReadFileAt of a file that only this user may have written.
+func ReadOwnAt(dir int, path string, uid uint32, limit int) ([]byte, error) {
+	fd, st, err := openFile(dir, path, Regular, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	if err := CheckOwner(&st, uid); err != nil {
+		return nil, err
+	}
+	return readOpen(fd, &st, path, limit)
+}
+
 // ReadNamed reads a file that rt's caller or the host's administrator has named, behind links too. Where a FIFO is taken, it
 // waits for who writes, as any program does that is given one.
 func ReadNamed(path string, kinds Kinds, limit int) ([]byte, error) {
@@ -30,6 +43,10 @@ func readLooked(dir int, path string, kinds Kinds, flags, limit int) ([]byte, er
 		return nil, err
 	}
 	defer unix.Close(fd)
+	return readOpen(fd, &st, path, limit)
+}
+
+func readOpen(fd int, st *unix.Stat_t, path string, limit int) ([]byte, error) {
 	if st.Size > int64(limit) {
 		return nil, &os.PathError{Op: "read", Path: path, Err: unix.EFBIG}
 	}

@@ -78,7 +78,7 @@ func TestHookOrder(t *testing.T) {
 func TestHookState(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)
-	c.must(os.Chmod(c.dir, 0o777))
+	c.must(os.Chmod(c.dir, 0o777|os.ModeSticky))
 	mounted("/out", "bind", c.dir, "bind")(c.spec)
 	save := func(kind string) []specs.Hook { return []specs.Hook{c.hook("cat > $D/state." + kind)} }
 	c.spec.Annotations = map[string]string{"a.b": "c"}
@@ -125,7 +125,7 @@ func TestHookState(t *testing.T) {
 func TestHookNamespaces(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)
-	c.must(os.Chmod(c.dir, 0o777))
+	c.must(os.Chmod(c.dir, 0o777|os.ModeSticky))
 	mounted("/out", "bind", c.dir, "bind")(c.spec)
 	save := func(kind, out string) string {
 		return fmt.Sprintf("for n in mnt net uts ipc pid; do readlink /proc/self/ns/$n; done > %s/ns.%s", out, kind)

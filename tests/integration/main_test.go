@@ -202,7 +202,7 @@ func busyboxRootfs(dir string) error {
 			return err
 		}
 	}
-	if err := os.Chmod(filepath.Join(dir, "tmp"), 0o1777); err != nil {
+	if err := os.Chmod(filepath.Join(dir, "tmp"), 0o777|os.ModeSticky); err != nil {
 		return err
 	}
 	for _, f := range []struct{ from, to string }{{"/bin/busybox", "bin/busybox"}, {machine.probe, "bin/probe"}} {

@@ -159,7 +159,7 @@ func TestRootlessSpec(t *testing.T) {
 	if st, err := os.Stat(xdg + "/rt"); err != nil || st.Mode() != fs.ModeDir|fs.ModeSticky|0o700 {
 		t.Errorf("%v %v", st.Mode(), err)
 	}
-	user("A=b", "run", c.id).fails("permission denied", "hint: set XDG_RUNTIME_DIR").oneError()
+	user("A=b", "run", c.id).fails("root directory", "hint: set XDG_RUNTIME_DIR").oneError()
 }
 
 // TestRootlessWithoutCgroup: nothing was asked for and none can be had; what needs one says so.
