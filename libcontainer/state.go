@@ -89,19 +89,26 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 		return nil, err
 	}
 	c := &container{dir: r.dir(id), rt: r}
+	opened := false
+	defer func() { // of a panic as well: what undoes its work takes the lock again
+		if !opened {
+			c.release()
+		}
+	}()
 	if lock {
 		if err := c.acquire(); err != nil {
 			return nil, err
 		}
 	}
-	err := c.load()
-	if err == nil && lock {
-		err = c.finishUpdate()
-	}
-	if err != nil {
-		c.release()
+	if err := c.load(); err != nil {
 		return nil, err
 	}
+	if lock {
+		if err := c.finishUpdate(); err != nil {
+			return nil, err
+		}
+	}
+	opened = true
 	return c, nil
 }
 
