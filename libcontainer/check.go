@@ -208,7 +208,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 
 func dryFacts(spec *specs.Spec, id string) (plan.Facts, error) {
 	p := ownPrivileges()
-	facts := plan.Facts{Bounding: p.caps, Home: "/", Unprivileged: !p.admin(), OpenInside: !p.mounts}
+	facts := plan.Facts{Bounding: p.caps, Home: "/", Unprivileged: !p.admin(), OpenInside: !p.mounts, Nested: !p.first}
 	if spec.Linux != nil {
 		facts.KeepGroups = p.deniesSetgroups(spec.Linux)
 	}

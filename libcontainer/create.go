@@ -291,7 +291,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	}
 	facts := plan.Facts{
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
-		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
+		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, Nested: !k.priv.first, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
 		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Links: linkedSources(k.spec, c.Bundle, c.Rootfs),
 	}
 	facts.DropGroups = !facts.OriginalGroups && k.priv.mayDropGroups()

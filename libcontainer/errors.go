@@ -86,6 +86,8 @@ func noMoreNamespaces(errno unix.Errno) bool { return errno == unix.ENOSPC || er
 
 const mountsHint = "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max"
 
+const pivotHint = "the host's root cannot be pivoted away, perhaps an initramfs: try --no-pivot"
+
 const filesHint = "the hard limit on open files of rt's caller is too low for so many mounts: ulimit -Hn shows it"
 
 // Hint says what usually helps.
@@ -111,9 +113,16 @@ func (e *StepError) Hint() string {
 		case e.Errno == unix.EAGAIN:
 			return processesHint
 		}
+	case nsenter.StagingRoot:
+		switch {
+		case noMoreNamespaces(e.Errno):
+			return namespacesHint
+		case e.Errno == unix.EINVAL:
+			return pivotHint
+		}
 	case nsenter.Pivot:
 		if e.Errno == unix.EINVAL {
-			return "the host's root cannot be pivoted away, perhaps an initramfs: try --no-pivot"
+			return pivotHint
 		}
 	case nsenter.MountFS:
 		if e.Errno == unix.ENODEV {

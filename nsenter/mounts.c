@@ -127,21 +127,22 @@ static int remove_apis(struct ctx *c, const struct step *s, uint32_t first)
 }
 
 /*
- * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it, 1 if that of volumes is MS_SHARED. str: its path, and for --no-pivot where
+ * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it, 1 if that of volumes is MS_SHARED, 1 to mount it
+ * at STAGED_ROOT. str: its path, and for --no-pivot where
  * the host has procfs and sysfs below that: the clone will cover them, and they would stay. Later the paths lead into the clone.
- * The tree is mounted onto its own path, where hooks and pivot_root expect it.
+ * The tree is mounted onto its own path, where hooks and pivot_root expect it, unless there are none.
  */
 STEP(attach_root)
 {
 	struct stat want, have;
 	int at, tree = slot(c, s->a[0]);
-	TRY(c, "open rootfs", at = k_openat2(AT_FDCWD, s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS | K_NO_MAGICLINKS));
+	TRY(c, "open rootfs", at = k_openat2(AT_FDCWD, s->a[3] ? STAGED_ROOT : s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS | K_NO_MAGICLINKS));
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
 	TRY(c, "fstat", fstat(tree, &want));
 	TRY(c, "fstat", fstat(at, &have));
 	c->what = "rootfs changed while it was opened";
-	if (want.st_dev != have.st_dev || want.st_ino != have.st_ino)
+	if (!s->a[3] && (want.st_dev != have.st_dev || want.st_ino != have.st_ino))
 		return -ESTALE;
 	struct tree t = state(c, tree, s->a[1]);
 	if (t.fd < 0)
@@ -519,15 +520,20 @@ STEP(remount)
 	return r;
 }
 
-/* The old root is stacked onto the new one and unmounted: nothing of the host's tree is left (pivot_root(2), NOTES). */
-STEP(pivot)
+/* Makes a mount the root. The old one is stacked onto it and unmounted: nothing of that is left (pivot_root(2), NOTES). */
+int pivot_to(struct ctx *c, int root)
 {
-	(void)s;
-	TRY(c, "fchdir", fchdir(c->root));
+	TRY(c, "fchdir", fchdir(root));
 	TRY(c, "pivot_root", syscall(SYS_pivot_root, ".", "."));
 	TRY(c, "umount old root", umount2(".", MNT_DETACH));
 	TRY(c, "chdir", chdir("/"));
 	return 0;
+}
+
+STEP(pivot)
+{
+	(void)s;
+	return pivot_to(c, c->root);
 }
 
 /* str: where the host has procfs and sysfs, what is on top first. --no-pivot: for a host root that cannot be pivoted away (an

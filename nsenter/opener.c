@@ -23,9 +23,8 @@ struct answer {
 	int32_t err;
 	uint32_t call;
 };
-static const char *const calls[] = {"open_tree", "mount_setattr", "setns", "fchdir", "chroot", "clone3", "socketpair", "open mount namespace", "open /"};
-enum { OPEN_TREE, SETATTR, SETNS, FCHDIR, CHROOT, CLONE3, SOCKETPAIR, OPEN_NS, OPEN_ROOT, CALLS };
-enum { COPY_MOUNTS = CLONE_NEWUSER | CLONE_NEWNS }; /* for a process that is alone in the new user namespace */
+static const char *const calls[] = {"open_tree", "mount_setattr", "setns", "fchdir", "chroot", "clone3", "socketpair", "open mount namespace", "open /", "unshare", "cover the root of a mount namespace"};
+enum { OPEN_TREE, SETATTR, SETNS, FCHDIR, CHROOT, CLONE3, SOCKETPAIR, OPEN_NS, OPEN_ROOT, UNSHARE, COVER, CALLS };
 
 /* Sends len bytes and n descriptors. */
 static int put(int sock, const void *data, size_t len, const int *fds, unsigned n)
@@ -83,13 +82,22 @@ static int tell(int sock, uint32_t call, int failed, int fd)
 	return failed || sent < 0 ? -1 : 0;
 }
 
-/* Sends the copy of the mounts that this process was made with, and its root, which need not be the namespace's, and ends. With
- * it ends the last process of the user namespace, in which no id is mapped. */
+/*
+ * Makes a copy of the mounts when it may, sends that and its root, which need not be the namespace's, and ends. With it ends the last
+ * process of the user namespace, in which no id is mapped.
+ */
 static __attribute__((noreturn)) void give_copy(int sock)
 {
-	struct answer a = {0, OPEN_NS};
-	int fds[2];
-	if ((fds[0] = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC)) >= 0) {
+	struct answer a = {0, UNSHARE};
+	int fds[2] = {-1, -1};
+	uint32_t word;
+	if (get(sock, &word, sizeof word, fds) < 0)
+		_exit(1);
+	if (unshare(CLONE_NEWNS) == 0) {
+		a.call = OPEN_NS;
+		fds[0] = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	}
+	if (fds[0] >= 0) {
 		a.call = OPEN_ROOT;
 		fds[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
@@ -108,27 +116,39 @@ static int enter(int sock, const int fds[2])
 	return tell(sock, CHROOT, chroot(".") < 0, -1);
 }
 
-/* Enters a copy of this mount namespace that belongs to a new user namespace, but not that one: the credentials stay. */
+/*
+ * Enters a copy of this mount namespace that belongs to a new user namespace, but not that one: the credentials stay. A process that
+ * enters the copy by setns(2) finds its root covered; this one is given the root below that. The cover comes when the user namespace is
+ * made, for a process whose root is covered counts as chrooted, which may not make one, and before the copy is, in which it is locked.
+ */
 static int enter_copy(int sock)
 {
-	struct k_clone_args args = {.flags = COPY_MOUNTS, .exit_signal = SIGCHLD};
+	struct k_clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
 	struct answer a = {0, CLONE3};
+	const uint32_t word = PLAN_MAGIC;
 	int pair[2], fds[MOST_FDS];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return tell(sock, SOCKETPAIR, 1, -1);
+	if (unshare(CLONE_NEWNS) < 0)
+		return tell(sock, UNSHARE, 1, -1);
 	long pid = clone_userns(&args);
 	if (pid < 0)
 		return tell(sock, CLONE3, 1, -1);
-	if (pid == 0)
+	if (pid == 0) {
+		close(pair[0]);
 		give_copy(pair[1]);
+	}
 	close(pair[1]);
-	int n = get(pair[0], &a, sizeof a, fds);
+	int covered = cover_root(), err = errno;
+	int n = covered < 0 ? -1 : put(pair[0], &word, sizeof word, NULL, 0);
+	if (n == 0)
+		n = get(pair[0], &a, sizeof a, fds);
 	close(pair[0]);
 	waitpid((pid_t)pid, NULL, 0);
 	if (n == 2)
 		return enter(sock, fds); /* serve closes them */
-	errno = n < 0 ? -n : -a.err;
-	return tell(sock, a.call < CALLS ? a.call : CLONE3, 1, -1);
+	errno = covered < 0 ? err : n < 0 ? -n : -a.err;
+	return tell(sock, covered < 0 ? COVER : a.call < CALLS ? a.call : CLONE3, 1, -1);
 }
 
 /* Opens the tree of a step request_tree, and maps its ids by the user namespace that comes with the request. */
@@ -191,7 +211,7 @@ static int await_answer(struct ctx *c, int *fd)
  * for an rt that may not enter that copy otherwise. */
 STEP(opener)
 {
-	struct k_clone_args args = {.flags = s->a[0] ? COPY_MOUNTS : 0, .exit_signal = SIGCHLD};
+	struct k_clone_args args = {.flags = s->a[0] ? CLONE_NEWUSER | CLONE_NEWNS : 0, .exit_signal = SIGCHLD};
 	int pair[2];
 	long pid;
 	TRY(c, "socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));

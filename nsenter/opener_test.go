@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -132,5 +133,57 @@ func TestOpenerEndsWithTheStub(t *testing.T) {
 	b.proc("")
 	if ws := b.reap(b.stub.Pid, false); ws.ExitStatus() != 0 {
 		t.Errorf("the stub ended with %#x", ws)
+	}
+}
+
+// TestStagingRoot: nothing of the host is in the new mount namespace, under every umask, and what is goes when the root is switched. A
+// user namespace's root may mount a procfs and a sysfs there.
+func TestStagingRoot(t *testing.T) {
+	needRoot(t)
+	defer unix.Umask(unix.Umask(0o077))
+	root := rootfs(t, "proc/", "sys/")
+	must(t, os.Chmod(root, 0o755))
+	host := func() (list []string) {
+		for line := range strings.Lines(read(t, "/proc/self/mountinfo")) {
+			if at := strings.Fields(line)[4]; at == "/" || at == "/proc" || at == "/sys" || at == "/dev" {
+				list = append(list, line)
+			}
+		}
+		return list
+	}
+	before := host()
+	plan := func(sysfs bool, rest ...step) steps {
+		return append(steps{nsenter.Opener{}, nsenter.StagingRoot{Sysfs: sysfs}, nsenter.Clone{Flags: sandbox | unix.CLONE_NEWUSER | unix.CLONE_NEWNET, Cgroup: nsenter.NoSlot},
+			nsenter.Sync{Point: nsenter.SyncMapIDs}, nsenter.SetIDs{}, nsenter.Propagation{Flags: unix.MS_REC | unix.MS_SLAVE},
+			nsenter.RequestTree{Tree: 0, Path: root, Recursive: true, Map: nsenter.NoSlot}, nsenter.OpenerEnd{},
+			nsenter.AttachRoot{Tree: 0, Propagation: unix.MS_PRIVATE, Path: root, Staged: true}}, rest...)
+	}
+	const first = 9 // the first step of rest
+	mapped := func(p steps) *box {
+		b := start(t, p, nil).sync(nsenter.SyncMapIDs)
+		must(t, os.WriteFile(b.proc("uid_map"), []byte("0 100000 1000"), 0))
+		must(t, os.WriteFile(b.proc("gid_map"), []byte("0 100000 1000"), 0))
+		return b.goOn()
+	}
+	mount := func(kind string) nsenter.MountFS {
+		return nsenter.MountFS{Type: kind, Target: "/" + map[string]string{"proc": "proc", "sysfs": "sys"}[kind], Source: kind}
+	}
+	places := func(b *box) (list []string) {
+		for line := range strings.Lines(read(t, b.proc("mountinfo"))) {
+			list = append(list, strings.Fields(line)[4])
+		}
+		return list
+	}
+	b := mapped(plan(true, stop)).sync(nsenter.SyncReady)
+	if got := fmt.Sprint(places(b)); got != "[/ /proc /sys /rootfs]" {
+		t.Errorf("mounts before the root is switched: %s", got)
+	}
+	b = mapped(plan(true, mount("proc"), mount("sysfs"), nsenter.Pivot{}, stop)).sync(nsenter.SyncReady)
+	if got := fmt.Sprint(places(b)); got != "[/ /proc /sys]" {
+		t.Errorf("mounts after it: %s", got)
+	}
+	mapped(plan(false, mount("sysfs"), stop)).fails(first, unix.EPERM, "fsmount")
+	if after := host(); !slices.Equal(after, before) {
+		t.Errorf("the host's mounts were changed: %q, before %q", after, before)
 	}
 }

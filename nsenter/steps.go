@@ -116,12 +116,18 @@ type (
 	Domainname struct{ Value string }
 	// Propagation sets the propagation of every mount of the namespace.
 	Propagation struct{ Flags uint64 }
-	// AttachRoot mounts the rootfs onto its own path. HostAPI is as in MoveRoot, for what lies below that path.
+	// StagingRoot makes a mount namespace without the host's tree: nothing but a directory for the rootfs, a procfs and, if the
+	// container mounts one, a sysfs. The container's is a copy of it.
+	StagingRoot struct {
+		Sysfs bool `json:",omitempty"`
+	}
+	// AttachRoot mounts the rootfs onto its own path, or onto the directory that StagingRoot has made. HostAPI is as in MoveRoot, for what lies below that path.
 	AttachRoot struct {
 		Tree        Slot
 		Propagation uint64
 		Path        string
 		Shared      bool     `json:",omitempty"` // volumes may be peers of the host's mounts
+		Staged      bool     `json:",omitempty"`
 		HostAPI     []string `json:",omitempty"`
 	}
 	// MountFS mounts a new instance of a file system.
@@ -364,6 +370,7 @@ func (LoopbackUp) Name() string   { return "loopback-up" }
 func (Hostname) Name() string     { return "hostname" }
 func (Domainname) Name() string   { return "domainname" }
 func (Propagation) Name() string  { return "propagation" }
+func (StagingRoot) Name() string  { return "staging-root" }
 func (AttachRoot) Name() string   { return "attach-root" }
 func (MountFS) Name() string      { return "mount" }
 func (MountTree) Name() string    { return "bind" }
@@ -453,6 +460,7 @@ func (s Domainname) String() string { return "set domainname " + s.Value }
 func (s Propagation) String() string {
 	return "set propagation of every mount to " + propagationName(s.Flags)
 }
+func (StagingRoot) String() string  { return "make a mount namespace without the host's tree" }
 func (s AttachRoot) String() string { return "mount rootfs " + s.Path }
 func (s MountFS) String() string    { return "mount " + s.Type + " at " + s.Target }
 func (s MountTree) String() string  { return "bind " + s.Source + " at " + s.Target }

@@ -31,7 +31,7 @@
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
 	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 1, 0) \
 	X(opener, 0, 0) X(request_tree, 3, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0) \
-	X(no_new_privs, 0, 0) X(hand_out, 0, 1)
+	X(no_new_privs, 0, 0) X(hand_out, 0, 1) X(staging_root, 0, 0)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
 
@@ -131,6 +131,10 @@ int slot(const struct ctx *c, uint64_t n);
 /* namespaces.c */
 long clone_userns(struct k_clone_args *args);
 
+/* staging.c */
+#define STAGED_ROOT "/rootfs" /* in steps.go too */
+int cover_root(void);
+
 /* opener.c */
 void reap_opener(struct ctx *c);
 
@@ -172,6 +176,7 @@ struct tree fresh(int fd);
 struct tree state(struct ctx *c, int fd, uint64_t propagation);
 int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t propagation);
 int attach_own(struct ctx *c, struct tree tree, int at);
+int pivot_to(struct ctx *c, int root);
 void undo_mounts(struct ctx *c);
 
 /* copyup.c: what of a hidden directory goes into the file system that hides it. */

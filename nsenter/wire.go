@@ -65,6 +65,7 @@ const (
 	kInputs
 	kNoNewPrivs
 	kHandOut
+	kStagingRoot
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
@@ -201,11 +202,12 @@ func (s RequestTree) encode(r *record) {
 	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
 	r.source(s.Path, s.Root)
 }
-func (s SetIDs) encode(r *record)   { r.set(kSetIDs, uint64(s.UID), uint64(s.GID), b2u(s.Dumpable)) }
-func (s Keyring) encode(r *record)  { r.set(kKeyring); r.str(s.Keyring) }
-func (LoopbackUp) encode(r *record) { r.set(kLoopbackUp) }
+func (s SetIDs) encode(r *record)      { r.set(kSetIDs, uint64(s.UID), uint64(s.GID), b2u(s.Dumpable)) }
+func (s Keyring) encode(r *record)     { r.set(kKeyring); r.str(s.Keyring) }
+func (LoopbackUp) encode(r *record)    { r.set(kLoopbackUp) }
+func (s StagingRoot) encode(r *record) { r.set(kStagingRoot, b2u(s.Sysfs)) }
 func (s AttachRoot) encode(r *record) {
-	r.set(kAttachRoot, slot(s.Tree), s.Propagation, b2u(s.Shared))
+	r.set(kAttachRoot, slot(s.Tree), s.Propagation, b2u(s.Shared), b2u(s.Staged))
 	r.str(s.Path)
 	r.str(s.HostAPI...)
 }

@@ -29,7 +29,7 @@ func samples() []Step {
 		SetIDs{UID: 1, GID: 2},
 		Keyring{Keyring: "_ses.x"},
 		LoopbackUp{},
-		AttachRoot{Tree: NoSlot, Propagation: 1 << 18, Path: "/rootfs", HostAPI: []string{"/r/proc"}},
+		AttachRoot{Tree: NoSlot, Propagation: 1 << 18, Path: "/rootfs", Staged: true, HostAPI: []string{"/r/proc"}},
 		MountFS{Type: "tmpfs", Target: "/t", Source: "s", Options: []Option{{"a", ptr("b")}, {"c", nil}, {"d", ptr("")}},
 			Attrs: 6, Propagation: 7, Recursive: true, NoLinks: true, Keep: true, Tell: true, CopyUp: CopyMode, ByMount: true, Data: "d", Label: "l"},
 		MountTree{Tree: 1, Target: "/t", Source: "/s", Set: 1, Clear: 2, SetAll: 3, ClrAll: 4, Place: 5, Propagation: 6,
@@ -79,6 +79,7 @@ func samples() []Step {
 		Inputs{Early: 1},
 		NoNewPrivs{},
 		HandOut{Listener: 1},
+		StagingRoot{Sysfs: true},
 	}
 }
 
@@ -184,8 +185,8 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
 		}
 	}
-	if last != kHandOut {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kHandOut)
+	if last != kStagingRoot {
+		t.Errorf("%d kinds of steps were tried, there are %d", last, kStagingRoot)
 	}
 }
 
@@ -222,7 +223,7 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kHandOut+1,
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kStagingRoot+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
@@ -251,8 +252,8 @@ func names(t *testing.T, file, begin, end, one string) []string {
 // The kinds are numbered by their place in two lists.
 func TestKindsAreInTheSameOrder(t *testing.T) {
 	header := names(t, "stub.h", "#define KINDS(X)", "#define KIND(", `\bX\((\w+),`)
-	if len(header) != kHandOut {
-		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kHandOut)
+	if len(header) != kStagingRoot {
+		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kStagingRoot)
 	}
 	if got := names(t, "wire.go", "const (", "= iota + 1", `\bk(\w+)`); len(got) == 0 || got[len(got)-1] != header[0] {
 		t.Errorf("wire.go begins with %v, stub.h with %s", got, header[0])
@@ -314,7 +315,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no steps":                   damaged(12, 0),
 		"1001 descriptors":           damaged(16, 1001),
 		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kHandOut+1),
+		"kind past the end":          damaged(first, kStagingRoot+1),
 		"size 0":                     damaged(first+4, 0),
 		"size not aligned":           damaged(first+4, recordSize+12),
 		"size past the end":          damaged(first+4, 1<<30),

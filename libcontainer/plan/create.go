@@ -23,6 +23,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	err := inOrder(
 		// Still in the host's namespaces, as rt's own identity.
 		b.startOpener,
+		b.stageRoot,
 		b.joinNamespaces,
 		b.newNamespaces,
 		// A process of the container: ids, cgroups, session.
@@ -228,12 +229,16 @@ func (b *builder) handOut() error {
 
 // hooks: prestart, createRuntime and createContainer see the mounts and the limits, and the old root.
 func (b *builder) hooks() error {
-	h := b.spec.Hooks
-	//nolint:staticcheck // prestart is deprecated and must still run
-	if h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
+	if b.hooksBeforeSwitch() {
 		b.add("/hooks", nsenter.Sync{Point: nsenter.SyncHooks})
 	}
 	return nil
+}
+
+func (b *builder) hooksBeforeSwitch() bool {
+	h := b.spec.Hooks
+	//nolint:staticcheck // prestart is deprecated and must still run
+	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
 }
 
 func (b *builder) names() error {

@@ -28,7 +28,8 @@ func (b *builder) root() error {
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
 	tree := b.tree(Input{Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
-	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, Shared: b.place() == unix.MS_SHARED, HostAPI: b.facts.RootAPI})
+	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, Shared: b.place() == unix.MS_SHARED,
+		Staged: b.staged(), HostAPI: b.facts.RootAPI})
 	return nil
 }
 

@@ -22,6 +22,7 @@ func violations(p *Plan) []string {
 	slotViolations(p, complain)
 	treeViolations(p, complain)
 	copyViolations(p, complain)
+	stagingViolations(p, complain)
 	orderViolations(programs(p, complain), complain)
 	textViolations(p, complain)
 	return found
@@ -148,6 +149,30 @@ func copyViolations(p *Plan, complain func(string, ...any)) {
 	}
 }
 
+// stagingViolations: the rootfs is mounted where the host's tree was left out, or on its own path. Hooks that come before the root is
+// switched find the host's tree.
+func stagingViolations(p *Plan, complain func(string, ...any)) {
+	staged := false
+	for i, it := range p.Items {
+		switch s := it.Step.(type) {
+		case nsenter.StagingRoot:
+			staged = true
+		case nsenter.AttachRoot:
+			if s.Staged != staged {
+				complain("step %d, %s: staged %v, the mount namespace is %v", i, s, s.Staged, staged)
+			}
+		case nsenter.MoveRoot:
+			if staged {
+				complain("step %d, %s: without the host's tree", i, s)
+			}
+		case nsenter.Sync:
+			if staged && s.Point == nsenter.SyncHooks {
+				complain("step %d, %s: without the host's tree", i, s)
+			}
+		}
+	}
+}
+
 // before lists pairs of which the first, where both are there, must be done before the second.
 var before = [...][2]string{
 	{"join-namespace", "await-start"}, {"unshare", "await-start"}, {"clone", "setsid"},
@@ -156,6 +181,8 @@ var before = [...][2]string{
 	{"attach-root", "open-tree-below"}, {"open-tree-below", "pivot-root"}, {"open-tree-below", "move-root"},
 	// The opener is in none of the namespaces that the container sees, and gone before anything of the image runs.
 	{"opener", "join-namespace"}, {"opener", "unshare"}, {"opener", "clone"},
+	// Where the host's tree is left out, that is before there is a user namespace, in which it would be locked.
+	{"opener", "staging-root"}, {"staging-root", "join-namespace"}, {"staging-root", "unshare"}, {"staging-root", "clone"},
 	{"opener", "request-tree"}, {"request-tree", "opener-end"},
 	{"opener-end", "pivot-root"}, {"opener-end", "move-root"}, {"opener-end", "find-executable"},
 	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"set-ids", "keyring"}, {"keyring", "set-user"},
@@ -179,7 +206,7 @@ var before = [...][2]string{
 // once are the steps that a plan has once at most.
 var once = []string{"clone", "exec", "find-executable", "await-start", "close-fds", "seccomp", "credentials", "capabilities",
 	"set-user", "undumpable", "set-ids", "keyring", "drop-groups", "bounding-set", "no-new-privileges", "pivot-root", "move-root",
-	"chroot", "attach-root", "opener", "opener-end", "console", "setsid", "umask"}
+	"chroot", "attach-root", "opener", "opener-end", "staging-root", "console", "setsid", "umask"}
 
 func orderViolations(p *Plan, complain func(string, ...any)) {
 	first, last, count := map[string]int{}, map[string]int{}, map[string]int{}

@@ -102,6 +102,7 @@ type Facts struct {
 
 	Unprivileged bool // rt may do nothing in its own user namespace: that of the container comes first
 	OpenInside   bool // rt may not clone mounts of its mount namespace
+	Nested       bool // rt is in a user namespace, not the host's first one
 	DropGroups   bool // rt may give up its own supplementary groups
 	HandOut      bool // rt may not look into a process that is not dumpable
 	KeepGroups   bool // the container's user namespace may deny setgroups(2)

@@ -78,6 +78,26 @@ func (b *builder) startOpener() error {
 	return nil
 }
 
+// stageRoot keeps the host's tree out of the mount namespace that belongs to the container's user namespace: whoever is in that, or
+// has its owner's uid, may enter it before the root is switched.
+func (b *builder) stageRoot() error {
+	if b.staged() {
+		b.add("", nsenter.StagingRoot{Sysfs: slices.ContainsFunc(b.spec.Mounts, func(m specs.Mount) bool { return m.Type == "sysfs" })})
+	}
+	return nil
+}
+
+// staged: not if something needs the host's tree there. That are hooks that come before the root is switched, --no-pivot, and file
+// systems whose source or options are paths (overlay). In a user namespace, rt's own, new ones of procfs and sysfs may be refused.
+func (b *builder) staged() bool {
+	if !b.opener || b.hot || b.facts.Nested || b.facts.OpenInside || b.facts.Unprivileged || b.opts.NoPivot || !b.isNew(specs.MountNamespace) || b.hooksBeforeSwitch() {
+		return false
+	}
+	return !slices.ContainsFunc(b.spec.Mounts, func(m specs.Mount) bool {
+		return !IsBind(m) && !parseOptions(m.Options).remount && !pathless[m.Type] && m.Type != "proc" && m.Type != "cgroup" && m.Type != "cgroup2"
+	})
+}
+
 func (b *builder) addOpener() {
 	b.opener = true
 	b.add("", nsenter.Opener{Inside: b.facts.OpenInside})

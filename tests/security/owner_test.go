@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,30 +20,112 @@ import (
 const unused = 1 << 31
 
 // ownerOf is the uid of the host that owns the user namespace.
-func ownerOf(t *testing.T, ns int) uint32 {
+func ownerOf(t *testing.T, ns *os.File) uint32 {
 	t.Helper()
-	uid, err := unix.IoctlGetUint32(ns, unix.NS_GET_OWNER_UID)
+	uid, err := unix.IoctlGetUint32(int(ns.Fd()), unix.NS_GET_OWNER_UID)
 	must(t, err)
 	return uid
 }
 
-// enterWithout has uid 0 without a capability, as in a container that has no user namespace, enter a user and a mount namespace and
-// read a file there. How it comes by them (file handles of nsfs, Linux 6.18) does not matter here.
-func enterWithout(mounts, user int, file string) (string, error) {
-	var fds [2]*os.File
-	for i, ns := range []int{mounts, user} {
-		fd, err := unix.FcntlInt(uintptr(ns), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return "", err
-		}
-		fds[i] = os.NewFile(uintptr(fd), "namespace")
-		defer fds[i].Close()
-	}
-	cmd := exec.Command("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "nsenter", "--preserve-credentials",
-		"--mount=/proc/self/fd/3", "--user=/proc/self/fd/4", "--", "cat", file)
-	cmd.ExtraFiles = fds[:]
+// enterWithout has uid 0 without a capability, as in a container that has no user namespace, enter a mount and a user namespace and
+// look for a file there. How it comes by them (file handles of nsfs, Linux 6.18) does not matter here.
+func enterWithout(fds []*os.File, file string) (string, error) {
+	cmd := exec.Command("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", host.attack, "enter", file)
+	cmd.ExtraFiles = fds
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// namespaceFds are a process's mount namespace and the user namespace that it belongs to.
+func namespaceFds(t *testing.T, pid int) []*os.File {
+	t.Helper()
+	mounts, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	must(t, err)
+	t.Cleanup(func() { mounts.Close() })
+	user, err := unix.IoctlRetInt(int(mounts.Fd()), unix.NS_GET_USERNS)
+	must(t, err)
+	file := os.NewFile(uintptr(user), "user namespace")
+	t.Cleanup(func() { file.Close() })
+	return []*os.File{mounts, file}
+}
+
+// startedBy is the process that a runtime has made for the container, while it runs its opener: both are below the test.
+func startedBy(t *testing.T, opener int) int {
+	t.Helper()
+	parent := func(pid int) int {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		must(t, err)
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		n, err := strconv.Atoi(fields[1])
+		must(t, err)
+		return n
+	}
+	stub := parent(opener)
+	rt, found := parent(stub), 0
+	eventually(t, "there is a process of the container", func() bool {
+		children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", rt))
+		for _, file := range children {
+			text, _ := os.ReadFile(file)
+			for _, child := range strings.Fields(string(text)) {
+				if n, _ := strconv.Atoi(child); n != stub {
+					found = n
+				}
+			}
+		}
+		return found != 0
+	})
+	return found
+}
+
+// TestEnterNewMountNamespace: a process gets, with all capabilities of the user namespace that it belongs to and uid 0 of the host, into
+// the mount namespace of a container that is being created, and into the copy of the host's mounts that its opener has. It finds no file
+// of the host. It succeeds against a runtime that makes the container's as a copy of the host's.
+func TestEnterNewMountNamespace(t *testing.T) {
+	for _, how := range []string{"new user namespace", "joined user namespace", "mounts add"} {
+		t.Run(how, func(t *testing.T) {
+			prepare := func(v *victim) { mapped(v); v.give(200000, "bundle/rootfs") }
+			v := newVictim(t, prepare)
+			held := newHeldDir(t, v.dir+"/held")
+			volume := specs.Mount{Destination: "/first", Type: "bind", Source: held.path + "/x", Options: []string{"rbind"}}
+			v.file("public", "the host's\n", 0o644)
+			act := v.create
+			switch how {
+			case "mounts add":
+				v.write()
+				v.up()
+				act = func() result { return v.mounts("add", volume) }
+			case "joined user namespace":
+				pod := newVictim(t, prepare).up()
+				v.spec.Linux.Namespaces[len(v.spec.Linux.Namespaces)-1].Path = fmt.Sprintf("/proc/%d/ns/user", pod.pid())
+				fallthrough
+			default:
+				v.spec.Mounts = append(v.spec.Mounts, volume)
+				v.write()
+			}
+			done := make(chan result, 1)
+			go func() { done <- act() }()
+			t.Cleanup(func() { held.free(); v.remove() })
+			var pids []int
+			select {
+			case pid := <-held.asked:
+				if pids = append(pids, pid); how != "mounts add" {
+					pids = append(pids, startedBy(t, pid))
+				}
+			case r := <-done:
+				t.Fatalf("it was not held: %s", r)
+			}
+			for _, pid := range pids {
+				cmd := exec.Command(host.attack, "enter", v.dir+"/public")
+				cmd.ExtraFiles = namespaceFds(t, pid)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+					t.Errorf("in the mount namespace of %s: %v, %s", strings.TrimSpace(string(comm)), err, out)
+				}
+			}
+			held.free()
+			(<-done).ok(t)
+		})
+	}
 }
 
 // TestUserNamespaceOwner: a container's user namespace, and the one that its opener's copy of the host's mounts belongs to, have
@@ -65,17 +149,12 @@ func TestUserNamespaceOwner(t *testing.T) {
 			t.Cleanup(func() { held.free(); v.remove() })
 			owners := map[uint32]int{}
 			owned := func(pid int) {
-				mounts, err := unix.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-				must(t, err)
-				defer unix.Close(mounts)
-				user, err := unix.IoctlRetInt(mounts, unix.NS_GET_USERNS)
-				must(t, err)
-				defer unix.Close(user)
-				out, err := enterWithout(mounts, user, v.dir+"/private")
-				if err == nil {
-					t.Errorf("uid 0 without capabilities has entered the mount namespace of %d and read %q", pid, out)
+				fds := namespaceFds(t, pid)
+				out, err := enterWithout(fds, v.dir+"/private")
+				if !strings.Contains(out, "setns: Operation not permitted") {
+					t.Errorf("uid 0 without capabilities has entered the mount namespace of %d: %v, %q", pid, err, out)
 				}
-				uid := ownerOf(t, user)
+				uid := ownerOf(t, fds[1])
 				if uid < unused {
 					t.Errorf("the owner of the user namespace that the mount namespace of %d belongs to is uid %d, want one of %d or more", pid, uid, unused)
 				}
