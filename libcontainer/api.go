@@ -30,6 +30,19 @@ type Runtime struct {
 	cgroups *cgroups.Root
 }
 
+// mostWarnings is how many warnings of one kind are lines of their own.
+const mostWarnings = 10
+
+func (r *Runtime) warnAll(warnings []string) {
+	for i, w := range warnings {
+		if i == mostWarnings {
+			r.Warn("%d more warnings are not shown; rt check lists them", len(warnings)-i)
+			return
+		}
+		r.Warn("%s", w)
+	}
+}
+
 // CreateOptions are the flags of create, and of run.
 type CreateOptions struct {
 	Bundle        string // directory; "" is the current one

@@ -135,12 +135,14 @@ func (k *making) prepare() error {
 	if err := bundle.Join(problems); err != nil {
 		return err
 	}
+	var warnings []string
 	for _, p := range problems {
 		// runc's default configuration has had these for years; `rt check` mentions them.
 		if !strings.HasPrefix(p.Pointer, "/process/capabilities/ambient/") {
-			k.c.rt.Warn("%s: %s", p.Pointer, p.Text)
+			warnings = append(warnings, p.Pointer+": "+p.Text)
 		}
 	}
+	k.c.rt.warnAll(warnings)
 	k.b, k.spec = b, b.Spec
 	if err := checkLabels(b.Spec); err != nil {
 		return err
@@ -237,9 +239,7 @@ func (k *making) sendPlan(soon *nsenter.Soon) error {
 		soon.Abandon()
 		return err
 	}
-	for _, w := range p.Warnings {
-		k.c.rt.Warn("%s", w)
-	}
+	k.c.rt.warnAll(p.Warnings)
 	stub, err := soon.Stub()
 	if err != nil {
 		return err
@@ -275,9 +275,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range filterWarnings(filter) {
-		c.rt.Warn("%s", w)
-	}
+	c.rt.warnAll(filterWarnings(filter))
 	opts := plan.Options{
 		ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring,
 		ListenFds: listenFds(), Await: k.await, Init: c.Init, Filter: filter,

@@ -393,9 +393,7 @@ func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgrou
 		init.close()
 		return nil, nil, err
 	}
-	for _, w := range p.Warnings {
-		c.rt.Warn("%s", w)
-	}
+	c.rt.warnAll(p.Warnings)
 	return p, init, nil
 }
 

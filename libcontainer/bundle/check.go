@@ -20,6 +20,9 @@ func (b *Bundle) Check() []Problem {
 		c.fail("", "there is no configuration")
 		return c.done()
 	}
+	if c.counts(s); c.errors > 0 {
+		return c.done() // the rest would take as long as create
+	}
 	if mayHoldNUL(b.Raw) {
 		c.noNUL(reflect.ValueOf(s), "")
 	}

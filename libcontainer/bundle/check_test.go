@@ -150,12 +150,12 @@ func TestAllProblemsAtOnce(t *testing.T) {
 }
 
 func TestWarningsCannotHideAnError(t *testing.T) {
-	mounts := strings.Repeat(`{"destination":"a","type":"tmpfs"},`, 5000) + `{"destination":"/a"}`
+	mounts := strings.Repeat(`{"destination":"a","type":"tmpfs"},`, 4000) + `{"destination":"/a"}`
 	found := check(t, patched(t, `{"mounts":[`+mounts+`]}`))
 	if len(found) != maxProblems+2 {
 		t.Errorf("%d problems are listed", len(found))
 	}
-	if err := Join(found); err == nil || !strings.HasPrefix(err.Error(), "/mounts/5000/type: ") {
+	if err := Join(found); err == nil || !strings.HasPrefix(err.Error(), "/mounts/4000/type: ") {
 		t.Errorf("the error is %v", err)
 	}
 	many := check(t, patched(t, `{"linux":{"maskedPaths":[`+strings.Repeat(`"x",`, 500)+`"x"]}}`))

@@ -18,6 +18,9 @@ func DecodeMounts(raw []byte, spec *specs.Spec) ([]specs.Mount, []Problem, error
 		return nil, nil, err
 	}
 	c := new(checker)
+	if c.count("/mounts", "mounts", len(list), maxMounts) {
+		return nil, c.relative("/mounts"), nil
+	}
 	l := spec.Linux
 	if l == nil {
 		l = new(specs.Linux)
@@ -35,6 +38,9 @@ func DecodeDestinations(raw []byte, _ *specs.Spec) ([]specs.Mount, []Problem, er
 		return nil, nil, err
 	}
 	c := new(checker)
+	if c.count("/mounts", "mounts", len(list), maxMounts) {
+		return nil, c.relative("/mounts"), nil
+	}
 	for i := range list {
 		m := &list[i]
 		*m = specs.Mount{Destination: m.Destination}

@@ -16,6 +16,9 @@ import (
 // process.json, with pointer "". Whether its ids are mapped in the container's user namespace it cannot tell.
 func CheckProcess(p *specs.Process, pointer string) []Problem {
 	c := new(checker)
+	if c.processCounts(p, pointer); c.errors > 0 {
+		return c.done()
+	}
 	c.noNUL(reflect.ValueOf(p), pointer)
 	c.process(p, pointer)
 	return c.done()

@@ -21,6 +21,9 @@ func DecodeResources(raw []byte) (*specs.LinuxResources, []Problem, error) {
 func CheckResources(r *specs.LinuxResources) []Problem {
 	const pointer = "/linux/resources"
 	c := new(checker)
+	if c.resourceCounts(r); c.errors > 0 {
+		return c.relative(pointer)
+	}
 	c.noNUL(reflect.ValueOf(r), pointer)
 	c.resources(r)
 	return c.relative(pointer)

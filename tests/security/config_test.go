@@ -2,6 +2,7 @@ package security
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -185,6 +186,59 @@ func TestConfigWithoutLinux(t *testing.T) {
 			if r := v.rt(args...); r.code != 0 || strings.Contains(r.stderr, "goroutine") {
 				t.Errorf("%s: %s", name, r)
 			}
+		}
+	}
+}
+
+// TestManyOfEach: a configuration with more of one thing than any container needs costs rt a moment and few lines, and then is an
+// error; or it runs.
+func TestManyOfEach(t *testing.T) {
+	many := func(n int, one func(i int)) {
+		for i := range n {
+			one(i)
+		}
+	}
+	for name, edit := range map[string]func(s *specs.Spec){
+		"mounts": func(s *specs.Spec) {
+			many(60_000, func(i int) {
+				s.Mounts = append(s.Mounts, specs.Mount{Destination: fmt.Sprint("/m", i), Type: "tmpfs", Source: "t"})
+			})
+		},
+		"devices": func(s *specs.Spec) {
+			many(200_000, func(i int) {
+				s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: fmt.Sprint("/dev/x", i), Type: "c", Major: 1, Minor: 3})
+			})
+		},
+		"device rules": func(s *specs.Spec) {
+			s.Linux.Resources = &specs.LinuxResources{}
+			many(100_000, func(i int) {
+				major, minor := int64(i%4000), int64(i/4000)
+				s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{Allow: i%2 == 0, Type: "c", Major: &major, Minor: &minor, Access: "rw"})
+			})
+		},
+		"masks": func(s *specs.Spec) {
+			many(400_000, func(i int) { s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, fmt.Sprint("/proc/none", i)) })
+		},
+		"capabilities": func(s *specs.Spec) {
+			many(800_000, func(i int) {
+				s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, fmt.Sprint("CAP_", i))
+			})
+		},
+		"capabilities that few know": func(s *specs.Spec) {
+			many(200, func(i int) {
+				s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, fmt.Sprint("CAP_", i))
+			})
+		},
+	} {
+		v := newVictim(t, args("true"))
+		edit(v.spec)
+		v.write()
+		r := v.run()
+		if r.code != 0 && !strings.Contains(r.stderr, "that rt takes") || name == "capabilities that few know" && r.code != 0 {
+			t.Errorf("%s: want an error of their number: %s", name, r)
+		}
+		if lines := strings.Count(r.stderr, "\n"); lines > 25 {
+			t.Errorf("%s: %d lines, %d bytes of messages", name, lines, len(r.stderr))
 		}
 	}
 }
