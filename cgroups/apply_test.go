@@ -151,7 +151,7 @@ func TestApplyDevicesV1(t *testing.T) {
 	for config, want := range map[string]map[string]string{
 		`[` + denyAllRule + `,{"allow":true,"type":"b","major":7,"access":"r"},{"allow":true,"type":"c","major":10,"minor":229,"access":"rwm"}]`: {"b 7:* r": "", "c 10:229 rwm": ""},
 		`[` + denyAllRule + `]`: {},
-		`[` + denyAllRule + `,{"allow":false,"type":"c","major":1,"minor":3,"access":"w"}]`: {"c 1:3 rwm": "c 1:3 rm"},
+		`[` + denyAllRule + `,{"allow":true,"type":"c","major":1,"minor":11,"access":"rwm"},{"allow":false,"type":"c","major":1,"minor":11,"access":"w"}]`: {"c 1:11 rm": ""},
 	} {
 		if _, err := cg.Apply(parse(t, `{"devices":`+config+`}`)); err != nil {
 			t.Fatal(err)

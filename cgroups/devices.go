@@ -61,10 +61,10 @@ func defaultDevices() map[deviceKey]access {
 	}
 }
 
-// DeviceSettings translates linux.resources.devices for v1. Everything is denied but the default devices
-// until a rule says otherwise; the rules are applied in the order given. A rule for all devices starts
-// anew: after "deny all" the default devices are allowed again, so that the usual first rule leaves a
-// usable container, and a later rule can still deny them one by one.
+// DeviceSettings translates linux.resources.devices for v1. Everything is denied until a rule says otherwise; the rules are applied in
+// the order given, and a rule for all devices starts anew. After the last one the default devices are allowed, as with runc:
+// Docker's "deny c 10:229 rwm" takes away no node of it, and the usual first rule, "deny all", leaves a usable container. So a rule that denies a
+// default device has no effect.
 func DeviceSettings(rules []specs.LinuxDeviceCgroup) ([]Setting, error) {
 	var s settings
 	s.devices(rules)
@@ -73,16 +73,21 @@ func DeviceSettings(rules []specs.LinuxDeviceCgroup) ([]Setting, error) {
 }
 
 func (s *settings) devices(rules []specs.LinuxDeviceCgroup) *deviceState {
-	state := deviceState{exceptions: defaultDevices()}
-	pointers := map[deviceKey]string{} // who asked for an exception
+	state, pointers := s.playDevices(rules)
+	s.deviceState(*state, pointers)
+	return state
+}
+
+// playDevices is the state after all rules, for both versions. The pointers are those of who asked for an exception.
+func (s *settings) playDevices(rules []specs.LinuxDeviceCgroup) (*deviceState, map[deviceKey]string) {
+	state := &deviceState{exceptions: map[deviceKey]access{}}
+	pointers := map[deviceKey]string{}
 	for i, rule := range rules {
 		pointer := resources + "/devices/" + strconv.Itoa(i)
 		keys, acc, all := s.deviceRule(pointer, rule)
 		if all {
-			state = deviceState{allow: rule.Allow, exceptions: map[deviceKey]access{}}
-			if !rule.Allow {
-				state.exceptions = defaultDevices()
-			}
+			state.allow = rule.Allow
+			clear(state.exceptions)
 			clear(pointers)
 			continue
 		}
@@ -93,8 +98,13 @@ func (s *settings) devices(rules []specs.LinuxDeviceCgroup) *deviceState {
 			pointers[key] = pointer
 		}
 	}
-	s.deviceState(state, pointers)
-	return &state
+	defaults := deviceState{exceptions: defaultDevices()}
+	for _, key := range defaults.sortedKeys() {
+		if !state.apply(true, key, defaults.exceptions[key]) {
+			s.fail(resources+"/devices", "cannot be expressed in a devices cgroup: a rule for *:* or a whole major denies %s, which every container has", key)
+		}
+	}
+	return state, pointers
 }
 
 // deviceRule parses a rule. all says that it is for every device and access; else it is for each of keys.
@@ -178,7 +188,8 @@ func (k deviceKey) meets(other deviceKey) bool {
 }
 
 // apply plays one rule. false: a wider exception stands against it, and a v1 cgroup has no exceptions from
-// exceptions.
+// exceptions. A denial takes narrower exceptions with it; to runc, which leaves that to the kernel, it has no effect on them. What is
+// allowed again must be what was denied, as with runc.
 func (d *deviceState) apply(allow bool, key deviceKey, acc access) bool {
 	if allow != d.allow {
 		d.exceptions[key] |= acc
@@ -187,14 +198,13 @@ func (d *deviceState) apply(allow bool, key deviceKey, acc access) bool {
 	for other, has := range d.exceptions {
 		switch {
 		case has&acc == 0 || !key.meets(other):
-		case key.covers(other): // also the exception itself
+		case other == key, !allow && key.covers(other):
 			if d.exceptions[other] &^= acc; d.exceptions[other] == 0 {
 				delete(d.exceptions, other)
 			}
-		case has == accessMknod && other.major == anyNumber && other.minor == anyNumber && acc != accessMknod:
-			// The default that any node may be made stands: a node alone opens nothing. Docker's rules deny
-			// single devices all of rwm.
-		default:
+		case other.covers(key):
+			return false
+		case !allow: // they overlap
 			return false
 		}
 	}

@@ -2,68 +2,24 @@ package cgroups
 
 import (
 	"encoding/binary"
-	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // On cgroup v2 device rules are an eBPF program of type BPF_PROG_TYPE_CGROUP_DEVICE. The kernel calls it for each
 // open and mknod of a device with a struct bpf_cgroup_dev_ctx: __u32 access_type (type | access << 16), major,
-// minor; 0 is EPERM. The program is the rule list read from its end: each letter of the request's access is decided
-// by the last rule that matches the device and has the letter. Unlike a v1 devices cgroup this can express every list.
+// minor; 0 is EPERM. The program is the same default and exceptions as a v1 devices cgroup has.
 
-// deviceRule is one rule for one type of device.
-type deviceRule struct {
-	allow bool
-	key   deviceKey
-	acc   access
-}
-
-// deviceRules are rules in their order; allow decides what none of them matches.
-type deviceRules struct {
-	allow bool
-	list  []deviceRule
-}
-
-// parseDeviceRules reads linux.resources.devices with the same meaning as DeviceSettings: a rule for all devices
-// starts anew, and after "deny all" the default devices are allowed.
-func parseDeviceRules(rules []specs.LinuxDeviceCgroup) (deviceRules, error) {
+// parseDeviceRules reads linux.resources.devices with the same meaning as DeviceSettings: what a container may open does not
+// depend on the host's version of cgroups.
+func parseDeviceRules(rules []specs.LinuxDeviceCgroup) (*deviceState, error) {
 	var s settings
-	d := deviceRules{list: defaultRuleList()}
-	for i, rule := range rules {
-		keys, acc, all := s.deviceRule(resources+"/devices/"+strconv.Itoa(i), rule)
-		if all {
-			d = deviceRules{allow: rule.Allow}
-			if !rule.Allow {
-				d.list = defaultRuleList()
-			}
-			continue
-		}
-		for _, key := range keys {
-			d.list = append(d.list, deviceRule{rule.Allow, key, acc})
-		}
-	}
-	return d, s.err
+	state, _ := s.playDevices(rules)
+	return state, s.err
 }
 
-func defaultRuleList() []deviceRule {
-	state := deviceState{exceptions: defaultDevices()}
-	list := make([]deviceRule, 0, len(state.exceptions))
-	for _, key := range state.sortedKeys() {
-		list = append(list, deviceRule{true, key, state.exceptions[key]})
-	}
-	return list
-}
-
-// allowsAll says that no rule denies anything.
-func (d *deviceRules) allowsAll() bool {
-	for _, r := range d.list {
-		if !r.allow {
-			return false
-		}
-	}
-	return d.allow
-}
+// allowsAll says that nothing is denied.
+func (d *deviceState) allowsAll() bool { return d.allow && len(d.exceptions) == 0 }
 
 // instruction is a struct bpf_insn.
 type instruction struct {
@@ -114,17 +70,18 @@ func devcgAccess(a access) int32 {
 	return mask
 }
 
-// program compiles the rules. regAccess holds the letters that are not decided yet.
-func (d *deviceRules) program() []instruction {
-	p := make([]instruction, 0, 6+9*len(d.list))
+// program compiles the state, as the kernel evaluates a v1 cgroup: an exception allows what asks for no more than it has, or
+// denies what asks for anything of it.
+func (d *deviceState) program() []instruction {
+	p := make([]instruction, 0, 6+9*len(d.exceptions))
 	p = append(p,
 		instruction{code: opLoad32, dst: regType, src: regContext, off: offType},
 		instruction{code: opMove, dst: regAccess, src: regType},
 		instruction{code: opShift, dst: regAccess, imm: 16},
 		instruction{code: opAnd, dst: regType, imm: 0xffff},
 	)
-	for i := len(d.list) - 1; i >= 0; i-- {
-		p = d.list[i].compile(p)
+	for _, key := range d.sortedKeys() {
+		p = key.compile(p, !d.allow, d.exceptions[key])
 	}
 	return returns(p, d.allow)
 }
@@ -139,31 +96,32 @@ func returns(p []instruction, allow bool) []instruction {
 
 // compile loads the numbers anew for each rule: what the verifier has learned about a register that lives on (it is
 // 5 on this path) doubles the paths it has to follow, and long lists would exceed its limit (E2BIG).
-func (r *deviceRule) compile(p []instruction) []instruction {
+func (k deviceKey) compile(p []instruction, allow bool, acc access) []instruction {
 	start := len(p)
-	p = append(p, instruction{code: opIfNot, dst: regType, imm: devcgType(r.key.kind)})
+	p = append(p, instruction{code: opIfNot, dst: regType, imm: devcgType(k.kind)})
 	for _, n := range [...]struct {
 		number int64
 		off    int16
-	}{{r.key.major, offMajor}, {r.key.minor, offMinor}} {
+	}{{k.major, offMajor}, {k.minor, offMinor}} {
 		if n.number != anyNumber {
 			p = append(p,
 				instruction{code: opLoad32, dst: regNumber, src: regContext, off: n.off},
 				instruction{code: opIfNot, dst: regNumber, imm: int32(uint32(n.number))})
 		}
 	}
-	conditions := len(p)
-	mask := devcgAccess(r.acc)
-	if r.allow {
+	mask := devcgAccess(acc)
+	if allow {
 		p = append(p,
-			instruction{code: opAnd, dst: regAccess, imm: ^mask},
-			instruction{code: opIfNot, dst: regAccess, imm: 0, off: 2})
+			instruction{code: opMove, dst: regNumber, src: regAccess},
+			instruction{code: opAnd, dst: regNumber, imm: ^mask},
+			instruction{code: opIfNot, dst: regNumber, imm: 0})
 	} else {
 		p = append(p,
 			instruction{code: opIfAnyBit, dst: regAccess, imm: mask, off: 1},
 			instruction{code: opJump, off: 2})
 	}
-	p = returns(p, r.allow)
+	conditions := len(p)
+	p = returns(p, allow)
 	for i := start; i < conditions; i++ {
 		if p[i].code == opIfNot {
 			p[i].off = int16(len(p) - i - 1) // to the next rule

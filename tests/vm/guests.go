@@ -50,7 +50,7 @@ const selinuxTests = "^Test(SELinux|NoLSM|Binary|Lifecycle|ExecProcess)$"
 // quickTests are what differs on cgroup v2, and a little of everything else.
 const quickTests = "^Test(Binary|Lifecycle|Kill|KillPaused|ExecDetach|ExecProcess|UserNamespace|ForegroundTerminal|PidsLimitWorks|" +
 	"MemoryLimitWorks|MemoryHogIsKilled|ForkBomb|SmallestPidsLimits|TinyLimits|NestedCgroupsPath|RelativeCgroupsPath|Cgroup2Mount|" +
-	"DefaultDevices|DeviceAccess|UpdateFlags|UpdateIsWhole|EventsOOM|EventsStats|ExecWhereInitWent|CgroupOwner|LimitWithoutController|" +
+	"DefaultDevices|DeviceAccess|DeviceRuleVerdicts|UpdateFlags|UpdateIsWhole|EventsOOM|EventsStats|ExecWhereInitWent|CgroupOwner|LimitWithoutController|" +
 	"Delegated|OwnCgroupOnly|RootlessRanges|FrozenMakesNoProgress|NetDeviceBack|Scheduler|" +
 	"LimitsV2|DevicesEnforcedV2|ParentWithProcesses|CreateJoinDestroy|Freeze|KillForking|Killed)$"
 
