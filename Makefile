@@ -73,7 +73,7 @@ test-security: rt ## the attacks of tests/security at full length, and against w
 	RT_SECURITY=full $(GO) test -count=1 -timeout 6h -v ./tests/security
 
 integration: rt ## integration tests only (root)
-	$(GO) test -tags '$(TAGS)' -count=1 -timeout 3h ./tests/integration/... ./tests/security
+	$(GO) test -tags '$(TAGS)' -count=1 -timeout 3h ./tests/integration/... ./tests/security ./tests/configs
 	cd tests/gorunc && RT=$(CURDIR)/rt $(GO) test -count=1 -timeout 1h .
 
 test-many: rt ## 1,000 containers at once: what one more costs, nothing left (root, minutes; RT_MANY=N)
@@ -98,6 +98,10 @@ lint: ## gofmt, go vet, staticcheck, shellcheck, gcc -fanalyzer
 
 fuzz: ## every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz $(FUZZTIME)
+
+CONFIGS ?= 20000
+fuzz-configs: rt ## mutated configurations of engines, end to end: CONFIGS (20000) of them, RT_FUZZ_SEED=N (root, ten minutes)
+	RT_CONFIGS=$(CONFIGS) RT_CONFIGS_LIMIT=10s $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 6h -run '^TestConfigurations$$' ./tests/configs
 
 check-clean: ## prove that no cgroup, mount, process, directory of a test or demo is left
 	@scripts/check-clean
@@ -141,4 +145,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-soak test-engines lint fuzz check-clean check-clean-test bench bench-counts layout install clean distclean help
+.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts layout install clean distclean help

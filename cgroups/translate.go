@@ -66,6 +66,21 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 	return t, list.err
 }
 
+// Check says what of r cannot be applied to this cgroup whatever the kernel says, as Create would. Nothing is made.
+func (c *Cgroup) Check(r *specs.LinuxResources) error {
+	r1, r2, err := c.split(r)
+	if err == nil && r1 != nil {
+		_, _, err = SettingsV1(r1)
+	}
+	if err == nil && r2 != nil {
+		_, _, err = SettingsV2(r2)
+	}
+	if err == nil {
+		_, err = DeviceSettings(r.Devices)
+	}
+	return err
+}
+
 // split divides r between v1 and v2; nil for a side that the host does not have. On a hybrid host a
 // controller is bound to one side only: what v1 lacks is looked for in v2, what neither has stays with v1
 // and is an error when it is written. Device rules go their own way.

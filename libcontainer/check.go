@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"rt/cgroups"
 	"rt/internal/names"
@@ -64,6 +65,17 @@ func (h *hostCheck) fail(pointer string, err error) {
 	}
 }
 
+// pointed is fail for an error that may begin with its own pointer.
+func (h *hostCheck) pointed(otherwise string, err error) {
+	if err == nil {
+		return
+	}
+	if pointer, text, ok := strings.Cut(err.Error(), ": "); ok && strings.HasPrefix(pointer, "/") {
+		otherwise, err = pointer, errors.New(text)
+	}
+	h.fail(otherwise, err)
+}
+
 func (h *hostCheck) hooks(all *specs.Hooks) {
 	for _, kind := range []struct {
 		name string
@@ -108,8 +120,8 @@ func (h *hostCheck) linux(s *specs.Spec) {
 	}
 	host, err := cgroups.Probe()
 	h.fail("/linux/cgroupsPath", err)
-	if err == nil && s.Linux.Resources != nil {
-		h.controllers(host, s.Linux.Resources)
+	if err == nil {
+		h.cgroup(host, s.Linux)
 	}
 	if fs, err := sys.ReadKernelFile("/proc/sys/kernel/osrelease", 256); err == nil {
 		h.kernel(string(fs))
@@ -133,6 +145,18 @@ func (h *hostCheck) capabilities(s *specs.Spec) {
 					Pointer: fmt.Sprintf("/process/capabilities/bounding/%d", i), Text: name + " cannot be granted, for rt does not have it"})
 			}
 		}
+	}
+}
+
+func (h *hostCheck) cgroup(host *cgroups.Host, l *specs.Linux) {
+	cg, err := cgroups.New(host, l.CgroupsPath, "ID")
+	h.fail("/linux/cgroupsPath", err)
+	if l.Resources == nil {
+		return
+	}
+	h.controllers(host, l.Resources)
+	if err == nil {
+		h.pointed("/linux/resources", cg.Check(l.Resources))
 	}
 }
 

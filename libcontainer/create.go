@@ -66,6 +66,7 @@ type making struct {
 	in      *inside
 	streams *stdio.Streams // what the container gets of rt's stdio
 	moved   *netdev.Moved  // or nil
+	warned  []string       // of the configuration
 	left    bool           // something could not be undone
 	hooked  bool           // hooks have been run, so that poststop hooks are owed
 
@@ -143,6 +144,7 @@ func (k *making) prepare() error {
 		}
 	}
 	k.c.rt.warnAll(warnings)
+	k.warned = warnings
 	k.b, k.spec = b, b.Spec
 	if err := checkLabels(b.Spec); err != nil {
 		return err
@@ -239,7 +241,7 @@ func (k *making) sendPlan(soon *nsenter.Soon) error {
 		soon.Abandon()
 		return err
 	}
-	k.c.rt.warnAll(p.Warnings)
+	k.c.rt.warnAll(slices.DeleteFunc(p.Warnings, func(w string) bool { return slices.Contains(k.warned, w) }))
 	stub, err := soon.Stub()
 	if err != nil {
 		return err

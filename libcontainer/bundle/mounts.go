@@ -22,7 +22,6 @@ func (c *checker) mounts(list []specs.Mount, ns namespaces) {
 
 func (c *checker) mount(m *specs.Mount, i int, ns namespaces) {
 	has := c.mountOptions(m, i)
-	has.bind = has.bind || m.Type == "bind" // what else could it be
 	switch {
 	case has.bind && m.Source == "":
 		c.fail(at("/mounts", i, "source"), "a bind mount needs a source")
@@ -38,6 +37,7 @@ func (c *checker) mount(m *specs.Mount, i int, ns namespaces) {
 type mountHas struct{ bind, remount, idmap, mapping bool }
 
 func (c *checker) mountOptions(m *specs.Mount, i int) (has mountHas) {
+	has.bind = m.Type == "bind" // what else could it be
 	for _, o := range m.Options {
 		switch names.MountOption(o).Kind {
 		case names.Bind:
