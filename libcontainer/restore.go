@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,19 +152,15 @@ func (k *making) protectRoot() (err error) {
 		return err
 	}
 	defer ns.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	sys.OnThread(func() {
 		defer bug.Catch(&err)
-		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
 		if err = unix.Unshare(unix.CLONE_FS); err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
 		}
 		if err == nil {
 			err = unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 		}
-	}()
-	<-done
+	})
 	if err != nil {
 		return fmt.Errorf("make the root read-only (/root/readonly): %w", err)
 	}
@@ -323,19 +318,15 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 	if err := sys.MakeDir(t.opts.Root, 0o755); err != nil {
 		return fmt.Errorf("make a mount point for the rootfs: %w", err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	sys.OnThread(func() {
 		defer bug.Catch(&err)
-		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
 		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil {
 			err = t.reopen()
 		}
 		if err == nil {
 			err = t.start(os.Stdin, os.Stdout, extra...)
 		}
-	}()
-	<-done
+	})
 	return err
 }
 

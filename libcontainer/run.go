@@ -8,6 +8,7 @@ import (
 	"rt/internal/bug"
 	"rt/internal/sys"
 	"rt/libcontainer/console"
+	"rt/libcontainer/notify"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +42,8 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
 	}
-	if err := k.c.begin(k.spec, k.in); err != nil {
+	proxy, err := k.c.begin(k.spec, k.in)
+	if err != nil {
 		fg.close()
 		status, killed := k.killedEarly(err)
 		if !killed {
@@ -50,6 +52,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 		k.c.release()
 		return r.ended(k.c, o, status)
 	}
+	defer proxy.Close()
 	k.in.stub.Close()
 	if err := k.keepMoved(); err != nil { // kept open, the network namespace would outlive the container for as long as rt is there
 		return -1, k.fail(err)
@@ -59,9 +62,15 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	}
 	k.c.release()
 	if o.Detach {
+		if err := k.c.forward(proxy, nil); err != nil {
+			k.in.abandon()
+			return -1, errors.Join(err, r.removeOwn(k.c))
+		}
 		return 0, nil
 	}
+	forwarded := r.forwardMeanwhile(k.c, proxy)
 	status, err = fg.wait(k.c.Pid, signals, !o.NoSubreaper)
+	forwarded()
 	if err != nil {
 		k.in.abandon()
 		return -1, errors.Join(err, r.removeOwn(k.c))
@@ -77,6 +86,27 @@ func (k *making) broken(err error) error {
 	}
 	k.in.abandon()
 	return errors.Join(err, k.c.rt.removeOwn(k.c))
+}
+
+// forwardMeanwhile tells the service manager when the container is ready, while this process serves its terminal and its signals. end
+// is to be called when the program has ended.
+func (r *Runtime) forwardMeanwhile(c *container, proxy *notify.Proxy) (end func()) {
+	if proxy == nil {
+		return func() {}
+	}
+	done, result := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { result <- err }()
+		defer bug.Catch(&err)
+		err = c.forward(proxy, done)
+	}()
+	return func() {
+		close(done)
+		if err := <-result; err != nil {
+			r.Warn("%v", err)
+		}
+	}
 }
 
 // becomeSubreaper makes this process the one to which a container's orphans come.

@@ -38,7 +38,20 @@ func (r *Runtime) Start(id string) error {
 		return err
 	}
 	defer in.stub.Close()
-	return c.begin(spec, in)
+	proxy, err := c.begin(spec, in)
+	if err != nil {
+		return err
+	}
+	c.release() // the container may never say READY=1
+	return c.forward(proxy, nil)
+}
+
+// forward tells the service manager when the container is ready. It needs no lock.
+func (c *container) forward(proxy *notify.Proxy, done <-chan struct{}) error {
+	if proxy == nil {
+		return nil
+	}
+	return errors.Join(proxy.Forward(c.Pid, done), proxy.Close())
 }
 
 // errHalted: start would wait for ever, and keep everybody else from the container.
@@ -96,42 +109,39 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 }
 
 // begin runs startContainer hooks, gives the word, waits for execve, and runs poststart hooks. The spec's
-// consequence of any failure is a stopped container.
-func (c *container) begin(spec *specs.Spec, in *inside) error {
+// consequence of any failure is a stopped container. What is returned, if there is a NOTIFY_SOCKET, is for forward.
+func (c *container) begin(spec *specs.Spec, in *inside) (*notify.Proxy, error) {
 	if err := c.startHooks(spec); err != nil {
 		c.stop()
-		return err
+		return nil, err
 	}
 	proxy, err := c.notifyProxy()
+	if err == nil {
+		err = c.become(spec, in)
+	}
 	if err != nil {
 		c.stop()
-		return err
+		proxy.Close()
+		return nil, err
 	}
-	if proxy != nil {
-		defer proxy.Close()
-	}
+	return proxy, nil
+}
+
+func (c *container) become(spec *specs.Spec, in *inside) error {
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.filtered, specs.StateCreating) }
 	if err := unix.Unlink(filepath.Join(c.dir, startSocket)); err != nil && err != unix.ENOENT {
-		c.stop()
 		return fmt.Errorf("start container: %w", err)
 	}
-	if err = in.stub.Go(); errors.Is(err, unix.EPIPE) {
+	err := in.stub.Go()
+	if errors.Is(err, unix.EPIPE) {
 		err = io.EOF
 	} else if err == nil {
 		err = in.executed()
 	}
 	if err != nil {
-		c.stop()
 		return startError(c, err)
 	}
-	if err := c.poststart(spec); err != nil {
-		c.stop()
-		return err
-	}
-	if proxy != nil {
-		return proxy.Forward(c.Pid, nil)
-	}
-	return nil
+	return c.poststart(spec)
 }
 
 // errDied: between the word and its program.
@@ -178,5 +188,12 @@ func (c *container) notifyProxy() (*notify.Proxy, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("look for %s: %w", dir, err)
 	}
-	return notify.New(dir, host)
+	proxy, err := notify.New(dir, host)
+	if err == nil {
+		if err = proxy.Watch(c.Pid); err != nil {
+			proxy.Close()
+			return nil, err
+		}
+	}
+	return proxy, err
 }

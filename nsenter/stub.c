@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/auxv.h>
 
 #include "start.h"
 #include "stub.h"
@@ -246,9 +247,14 @@ void stub_main(int sock)
 	quit(0);
 }
 
-/* "_RT_STUB=N" in the environment says that this process is the stub and N is its socket. */
+/*
+ * "_RT_STUB=N" in the environment says that this process is the stub and N is its socket. Anybody can say so: a program that has more
+ * rights than its caller takes no word of him.
+ */
 static int stub_socket(void)
 {
+	if (getauxval(AT_SECURE))
+		return -1;
 	const char *v = getenv("_RT_STUB");
 	char *end = NULL;
 	long n = v && *v ? strtol(v, &end, 10) : -1;
@@ -264,11 +270,20 @@ int main(void)
 	stub_main(sock);
 }
 #else
+/* rt executes a sealed memfd, and so it says nothing to an rt that somebody has started by its file. */
+static int is_sealed(void)
+{
+	int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), seals = exe < 0 ? -1 : fcntl(exe, F_GET_SEALS);
+	if (exe >= 0)
+		close(exe);
+	return seals >= 0 && (seals & PLAN_SEALS) == PLAN_SEALS;
+}
+
 /* Before the Go runtime starts; musl passes constructors no arguments, the environment is there. */
 __attribute__((constructor)) static void take_over(void)
 {
 	int sock = stub_socket();
-	if (sock >= 0)
+	if (sock >= 0 && is_sealed())
 		stub_main(sock);
 	rt_note_start();
 }

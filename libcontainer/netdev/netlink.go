@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"runtime"
 	"unsafe"
 
 	"rt/internal/bug"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,18 +30,14 @@ func open() (*conn, error) {
 
 // openIn makes a conn of another namespace. Only a thread of its own enters it.
 func openIn(ns *os.File) (c *conn, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	sys.OnThread(func() {
 		defer bug.Catch(&err)
-		runtime.LockOSThread() // and never unlock: the thread ends with this goroutine
 		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			err = fmt.Errorf("enter network namespace: %w", err)
 			return
 		}
 		c, err = open()
-	}()
-	<-done
+	})
 	return c, err
 }
 

@@ -31,7 +31,9 @@ const barrierLimit = 30 * time.Second
 type Proxy struct {
 	dir   string
 	host  string        // NOTIFY_SOCKET of rt
+	at    *os.File      // dir, which another container may have made again when this one is closed
 	sock  int           // bound to dir/notify.sock; -1 once closed
+	watch int           // pidfd of the process; -1 if there is none
 	limit time.Duration // of the barrier
 }
 
@@ -57,21 +59,20 @@ func New(dir, hostSocket string) (*Proxy, error) {
 	if err := MakeDir(dir); err != nil {
 		return nil, err
 	}
-	sock, err := bind(dir)
-	if err != nil {
-		return nil, fmt.Errorf("make notify socket %s: %w", filepath.Join(dir, socketName), err)
-	}
-	return &Proxy{dir: dir, host: hostSocket, sock: sock, limit: barrierLimit}, nil
-}
-
-// bind goes through a descriptor of the directory, because dir may be longer than an address can be (107 bytes).
-func bind(dir string) (sock int, err error) {
+	// Through a descriptor, because dir may be longer than an address can be (107 bytes).
 	at, err := sys.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
-		return -1, err
+		return nil, fmt.Errorf("make notify socket: %w", err)
 	}
-	defer at.Close()
-	d := int(at.Fd())
+	sock, err := bind(int(at.Fd()))
+	if err != nil {
+		at.Close()
+		return nil, fmt.Errorf("make notify socket %s: %w", filepath.Join(dir, socketName), err)
+	}
+	return &Proxy{dir: dir, host: hostSocket, at: at, sock: sock, watch: -1, limit: barrierLimit}, nil
+}
+
+func bind(d int) (sock int, err error) {
 	sock, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, err
@@ -99,7 +100,12 @@ func (p *Proxy) Dir() string { return p.dir }
 // attempt to have the host supervise (and kill) somebody else's process.
 // Close the Proxy afterwards: a socket that nobody reads would block the container's next sd_notify for ever.
 func (p *Proxy) Forward(pid int, done <-chan struct{}) error {
-	ready, err := p.await(pid, done)
+	if p.watch < 0 {
+		if err := p.Watch(pid); err != nil {
+			return err
+		}
+	}
+	ready, err := p.await(done)
 	if err != nil {
 		return fmt.Errorf("wait for the container's READY=1: %w", err)
 	}
@@ -114,13 +120,29 @@ func (p *Proxy) Forward(pid int, done <-chan struct{}) error {
 
 // Close ends the container's socket; not while Forward runs (close its done instead). A second Close does nothing.
 func (p *Proxy) Close() error {
-	if p.sock < 0 {
+	if p == nil || p.sock < 0 {
 		return nil
 	}
-	err := errors.Join(unix.Close(p.sock), os.Remove(filepath.Join(p.dir, socketName)))
-	p.sock = -1
+	if p.watch >= 0 {
+		unix.Close(p.watch)
+	}
+	err := errors.Join(unix.Close(p.sock), unix.Unlinkat(int(p.at.Fd()), socketName, 0))
+	p.at.Close()
+	p.sock, p.watch = -1, -1
 	if err != nil && !errors.Is(err, os.ErrNotExist) { // the state directory may be gone already
 		return fmt.Errorf("close notify socket: %w", err)
+	}
+	return nil
+}
+
+// Watch says which process the proxy is for: later its pid may be another's.
+func (p *Proxy) Watch(pid int) (err error) {
+	p.watch, err = unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH { // it has been reaped; what it said is still in the socket
+		p.watch, err = -1, nil
+	}
+	if err != nil {
+		return fmt.Errorf("pidfd_open %d: %w", pid, err)
 	}
 	return nil
 }

@@ -298,3 +298,16 @@ func TestBadHostSockets(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
+
+// TestMessagesTakeNoMemory: there may be any number of them.
+func TestMessagesTakeNoMemory(t *testing.T) {
+	message := []byte("STATUS=x\nX=READY=1\nREADY=10\n\nMAINPID=1")
+	ready := 0
+	if n := testing.AllocsPerRun(100, func() {
+		if isReady(message) {
+			ready++
+		}
+	}); n != 0 || ready != 0 {
+		t.Errorf("%v allocations a message; ready %d times", n, ready)
+	}
+}

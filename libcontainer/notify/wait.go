@@ -7,16 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// await reports whether the container said READY=1 before done was closed or the process pid had ended.
-func (p *Proxy) await(pid int, done <-chan struct{}) (ready bool, err error) {
-	process, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH { // it has been reaped; what it said is still in the socket
-		return p.drain(), nil
+// pace is how long await lets a container wait that sends and sends: its messages cost this process time that is not counted as the
+// container's.
+const pace = 5 // milliseconds
+
+// await reports whether the container said READY=1 before done was closed or the process had ended. It may take as long as the
+// container lives, with as many messages as that likes: there is one buffer.
+func (p *Proxy) await(done <-chan struct{}) (ready bool, err error) {
+	buf := make([]byte, 4096) // what systemd takes as a message, PIPE_BUF
+	if p.watch < 0 {
+		return p.drain(buf), nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("pidfd_open %d: %w", pid, err)
-	}
-	defer unix.Close(process)
 	wake, err := wakeOn(done)
 	if err != nil {
 		return false, err
@@ -25,7 +26,7 @@ func (p *Proxy) await(pid int, done <-chan struct{}) (ready bool, err error) {
 
 	fds := []unix.PollFd{
 		{Fd: int32(p.sock), Events: unix.POLLIN},
-		{Fd: int32(process), Events: unix.POLLIN},
+		{Fd: int32(p.watch), Events: unix.POLLIN},
 		{Fd: int32(wake.fd), Events: unix.POLLIN},
 	}
 	for {
@@ -36,15 +37,15 @@ func (p *Proxy) await(pid int, done <-chan struct{}) (ready bool, err error) {
 		}
 		// Both ends first, then the messages: what was sent before the end is seen.
 		ended := fds[1].Revents != 0 || fds[2].Revents != 0
-		if ready := p.drain(); ready || ended {
+		if ready := p.drain(buf); ready || ended {
 			return ready, nil
 		}
+		_, _ = unix.Poll(fds[1:], pace)
 	}
 }
 
 // drain reads the messages that are there, but not for ever if the container sends and sends.
-func (p *Proxy) drain() (ready bool) {
-	buf := make([]byte, 4096) // what systemd takes as a message, PIPE_BUF
+func (p *Proxy) drain(buf []byte) (ready bool) {
 	for range 1024 {
 		// No control data is taken: the kernel closes descriptors that come along, which is also what ends
 		// a BARRIER=1 of the container.
@@ -62,14 +63,19 @@ func (p *Proxy) drain() (ready bool) {
 	return false
 }
 
-// isReady reports whether a message (lines of KEY=VALUE, sd_notify(3)) says READY=1.
+// isReady reports whether a message (lines of KEY=VALUE, sd_notify(3)) says READY=1. It allocates nothing: there may be any number of
+// messages, and rt does not collect garbage.
 func isReady(message []byte) bool {
-	for line := range bytes.SplitSeq(message, []byte("\n")) {
-		if string(line) == "READY=1" {
+	for {
+		end := bytes.IndexByte(message, '\n')
+		if end < 0 {
+			return string(message) == "READY=1"
+		}
+		if string(message[:end]) == "READY=1" {
 			return true
 		}
+		message = message[end+1:]
 	}
-	return false
 }
 
 // waker makes the closing of a channel something that poll sees.

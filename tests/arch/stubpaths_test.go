@@ -94,6 +94,9 @@ var reviewed = map[string]map[string]string{
 		`open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)`:     ownRoot,
 		`chroot(".")`: itself,
 	},
+	"stub.c": {
+		`open("/proc/self/exe", O_RDONLY | O_CLOEXEC)`: "of the host's procfs, in rt itself before it does anything",
+	},
 	"path.c": {
 		`k_openat2(root, *path ? path : ".", flags | O_CLOEXEC, 0, resolve | K_IN_ROOT | K_NO_MAGICLINKS)`: "path_open: in the root, without magic links",
 		`readlinkat(dir, name, text, MAX_PATH - 1)`:                                                        oneName,

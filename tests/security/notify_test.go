@@ -2,9 +2,12 @@ package security
 
 import (
 	"net"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,5 +54,69 @@ func overhear(manager *net.UnixConn) (messages []string) {
 			}
 		}
 		messages = append(messages, string(data[:n])+"+"+strconv.Itoa(files))
+	}
+}
+
+// serviceManager listens at a path of the victim's, answers barriers, and gives what it has heard when the test calls it.
+func (v *victim) serviceManager() (env []string, heard func() []string) {
+	path := v.dir + "/manager.sock"
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	must(v.t, err)
+	result := make(chan []string, 1)
+	go func() { result <- overhear(manager) }()
+	v.t.Cleanup(func() { manager.Close() })
+	return []string{"NOTIFY_SOCKET=" + path}, func() []string { manager.Close(); return <-result }
+}
+
+// TestNotifyWithoutLock: a container that never says READY=1 is paused, tightened and deleted all the same. Hangs with an rt that has
+// the container's lock while it waits.
+func TestNotifyWithoutLock(t *testing.T) {
+	for _, verb := range []string{"start", "run"} {
+		t.Run(verb, func(t *testing.T) {
+			v := newVictim(t, args("sleep", "1000"))
+			env, heard := v.serviceManager()
+			call := call{args: []string{"run", "--detach", "--bundle", v.dir + "/bundle", v.id}, env: env}
+			if verb == "start" {
+				call.args = v.with("create")
+				v.do(call).ok(t)
+				call.args = []string{"start", v.id}
+			}
+			done := make(chan result, 1)
+			go func() { done <- v.do(call) }()
+			eventually(t, "the program", func() bool { return strings.Contains(v.rt("state", v.id).stdout, `"running"`) })
+			for _, args := range [][]string{{"pause", v.id}, {"resume", v.id}, {"update", "--memory", "100000000", v.id}, {"delete", "--force", v.id}} {
+				if r := v.rt(args...); r.code != 0 {
+					t.Error(r)
+				}
+			}
+			if r := <-done; r.code != 0 {
+				t.Error(r)
+			}
+			if got := heard(); len(got) != 0 {
+				t.Errorf("the service manager heard %q", got)
+			}
+		})
+	}
+}
+
+// TestNotifyFlood: a container that sends and sends takes rt memory, which is not counted as its own. Succeeds against an rt with a
+// new buffer for every look at the socket.
+func TestNotifyFlood(t *testing.T) {
+	v := newVictim(t, args("sh", "-c", "attack flood "+strconv.Itoa(runs(3, 10))+"; exec sleep 1000"))
+	env, heard := v.serviceManager()
+	cmd := exec.Command(host.rt, "--root", v.dir+"/root", "run", "--detach", "--bundle", v.dir+"/bundle", v.id)
+	cmd.Env = append(os.Environ(), env...)
+	must(t, cmd.Start())
+	killed := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	err := cmd.Wait()
+	killed.Stop()
+	if err != nil {
+		t.Error(err)
+	}
+	if most := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; most > 50_000 {
+		t.Errorf("rt took %d KiB, want less than 50,000", most)
+	}
+	if got := heard(); len(got) != 3 {
+		t.Errorf("the service manager heard %q", got)
 	}
 }

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int is_stub(int pid)
@@ -424,6 +425,17 @@ static int network(int port)
 	return 0;
 }
 
+/* flood: send messages that say nothing for some seconds, then READY=1. */
+static int flood(const char *path, int seconds)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", path ? path : "");
+	for (time_t end = time(NULL) + seconds; time(NULL) < end;)
+		sendto(fd, "STATUS=x", 8, 0, (struct sockaddr *)&to, sizeof to);
+	return sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&to, sizeof to) == 7 ? 0 : 1;
+}
+
 /* traceme: make the parent, which waits for this process's end, see a stop. */
 static int traceme(void)
 {
@@ -486,6 +498,8 @@ int main(int argc, char **argv)
 		return network(atoi(argv[2]));
 	if (strcmp(verb, "traceme") == 0)
 		return traceme();
+	if (strcmp(verb, "flood") == 0 && argc == 3)
+		return flood(getenv("NOTIFY_SOCKET"), atoi(argv[2]));
 	if (strcmp(verb, "datagrams") == 0)
 		return datagrams(getenv("NOTIFY_SOCKET"));
 	if (access("/rt-marker", F_OK) == 0 || strcmp(verb, "where") == 0) {
