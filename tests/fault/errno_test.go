@@ -34,7 +34,7 @@ var interruptible = []int{
 func TestFails(t *testing.T) {
 	for _, v := range verbs() {
 		for _, who := range []string{inRt, inStub} {
-			if who == inStub && !slices.Contains([]string{"create", "create rich", "start rich", "run", "exec"}, v.name) {
+			if who == inStub && !slices.Contains([]string{"create", "create rich", "create staged", "start rich", "run", "exec"}, v.name) {
 				continue
 			}
 			t.Run(v.name+" "+who, func(t *testing.T) { failEverywhere(t, &v, who) })
@@ -126,7 +126,7 @@ func whole(l *lab, v *verb, who string) error {
 	if who == inStub && status == "stopped" && strings.HasPrefix(v.name, "create") {
 		return nil // create was done, and then the process that waits could not
 	}
-	want := map[string]string{"create": "created", "create rich": "created", "start": "running", "start rich": "running", "run": "", "run detached": "running",
+	want := map[string]string{"create": "created", "create rich": "created", "create staged": "created", "start": "running", "start rich": "running", "run": "", "run detached": "running",
 		"exec": "running", "pause": "paused", "resume": "running", "update": "running", "kill": "stopped", "delete": "", "delete --force": ""}[v.name]
 	if want == "stopped" && status != want {
 		err := l.eventually("the end of a killed container", func() bool { status, err = l.state(); return status == want })

@@ -132,6 +132,9 @@ func rich(s *specs.Spec) {
 	s.Hooks = &specs.Hooks{CreateRuntime: hook, CreateContainer: hook, StartContainer: hook, Poststart: hook, Poststop: hook}
 }
 
+// withoutHooks: then the container's mount namespace begins without the host's tree.
+func withoutHooks(s *specs.Spec) { s.Hooks = nil }
+
 // A result is what one call of rt did.
 type result struct {
 	args           []string

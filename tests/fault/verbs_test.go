@@ -37,6 +37,7 @@ func verbs() []verb {
 	return []verb{
 		{name: "create", args: bundle("create")},
 		{name: "create rich", args: bundle("create"), edits: []func(*specs.Spec){rich}},
+		{name: "create staged", args: bundle("create"), edits: []func(*specs.Spec){rich, withoutHooks}},
 		{name: "start", prepare: []string{"create"}, args: id("start"), attach: true},
 		{name: "start rich", prepare: []string{"create"}, args: id("start"), attach: true, edits: []func(*specs.Spec){rich}},
 		{name: "run", args: bundle("run"), edits: []func(*specs.Spec){brief}},
