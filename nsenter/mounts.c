@@ -80,6 +80,16 @@ STEP(open_tree)
 	return 0;
 }
 
+/* Mounts an empty file system over something of the host's. */
+static int cover(struct ctx *c, int at)
+{
+	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0555"};
+	c->want = NULL;
+	c->made->target[0] = 0;
+	int tree = new_fs(c, "tmpfs", opt, 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+	return tree < 0 ? tree : attach(c, fresh(tree), at, 0, 0);
+}
+
 /*
  * Takes a procfs or sysfs of the host out of this namespace. From one that is left, be it in no path of the container, the kernel
  * lets a nested user namespace mount a new one that nothing masks (mnt_already_visible). Where it is locked, for the namespace
@@ -87,10 +97,9 @@ STEP(open_tree)
  */
 static int remove_api(struct ctx *c, const char *path, int *covered)
 {
-	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0555"};
 	struct k_statx st;
 	struct statfs fs;
-	int at, tree, r;
+	int at, r;
 	TRY(c, "open a procfs or sysfs of the host", at = k_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_SYMLINKS));
 	TRY(c, "statx", k_statx(at, &st));
 	TRY(c, "fstatfs", fstatfs(at, &fs));
@@ -105,11 +114,7 @@ static int remove_api(struct ctx *c, const char *path, int *covered)
 		return 0;
 	}
 	*covered = 1;
-	c->want = NULL;
-	c->made->target[0] = 0;
-	if ((tree = new_fs(c, "tmpfs", opt, 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC)) < 0)
-		return tree;
-	return attach(c, fresh(tree), at, 0, 0);
+	return cover(c, at);
 }
 
 /* Takes all of those out whose paths a step has, from the first of its strings on: what is on top comes first. */
@@ -534,6 +539,26 @@ STEP(pivot)
 {
 	(void)s;
 	return pivot_to(c, c->root);
+}
+
+/*
+ * str: as move_root. For --no-pivot, before the mount namespace is copied for the container's user namespace. A clone of the host's tree
+ * can be pivoted away where its first root cannot. The copy locks it, and pivot_root(2) hands the lock on to the container's root: who
+ * unmounted that would be in the host's tree.
+ */
+STEP(clone_root)
+{
+	int top, tree, r;
+	TRY(c, "open /", top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	TRY(c, "open_tree", tree = k_open_tree(top, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	if ((r = remove_apis(c, s, 0)) < 0) /* those that the clone will cover, and that would stay below it */
+		return r;
+	TRY(c, "move_mount", k_move_mount(tree, top));
+	TRY(c, "fchdir", fchdir(tree));
+	TRY(c, "chroot", chroot("."));
+	close(tree);
+	close(top);
+	return 0;
 }
 
 /* str: where the host has procfs and sysfs, what is on top first. --no-pivot: for a host root that cannot be pivoted away (an

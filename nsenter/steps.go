@@ -201,6 +201,10 @@ type (
 	MoveRoot struct {
 		HostAPI []string `json:",omitempty"`
 	}
+	// CloneRoot mounts a clone of the host's tree over its root, and goes there. HostAPI is as in MoveRoot, for what the clone covers.
+	CloneRoot struct {
+		HostAPI []string `json:",omitempty"`
+	}
 	// Chroot is for a container without a mount namespace.
 	Chroot struct {
 		Dir  Slot
@@ -380,6 +384,7 @@ func (Symlink) Name() string      { return "symlink" }
 func (Mknod) Name() string        { return "mknod" }
 func (Console) Name() string      { return "console" }
 func (Pivot) Name() string        { return "pivot-root" }
+func (CloneRoot) Name() string    { return "clone-root" }
 func (MoveRoot) Name() string     { return "move-root" }
 func (Chroot) Name() string       { return "chroot" }
 func (RootAttr) Name() string     { return "root-attributes" }
@@ -470,10 +475,13 @@ func (s Symlink) String() string    { return "make link " + s.Path + " to " + s.
 func (s Mknod) String() string      { return "make device " + s.Path }
 func (Console) String() string      { return "open a terminal" }
 func (Pivot) String() string        { return "pivot to the rootfs" }
-func (MoveRoot) String() string     { return "move the rootfs to /" }
-func (s Chroot) String() string     { return "chroot to " + s.Path }
-func (RootAttr) String() string     { return "set attributes of the root mount" }
-func (s Sysctl) String() string     { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
+func (CloneRoot) String() string {
+	return "mount a clone of the host's tree over its root, to be pivoted away"
+}
+func (MoveRoot) String() string { return "move the rootfs to /" }
+func (s Chroot) String() string { return "chroot to " + s.Path }
+func (RootAttr) String() string { return "set attributes of the root mount" }
+func (s Sysctl) String() string { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
 func (s Label) String() string {
 	return "apply " + s.Kind + " " + s.Value + " to `/proc/self/attr/" + s.File + "`" // in backquotes, for Podman
 }

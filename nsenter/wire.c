@@ -31,7 +31,7 @@ static int blob_fits(const struct step *s)
 /* The strings before str[i] that must not be NULL. */
 static int strings_there(const struct step *s)
 {
-	uint32_t all = s->kind == K_move_root || s->kind == K_attach_root ? s->nstr : shape[s->kind].min_str;
+	uint32_t all = s->kind == K_move_root || s->kind == K_attach_root || s->kind == K_clone_root ? s->nstr : shape[s->kind].min_str;
 	for (uint32_t i = 0; i < all; i++)
 		if (!s->str[i] && s->kind != K_exec)
 			return 0;

@@ -66,6 +66,7 @@ const (
 	kNoNewPrivs
 	kHandOut
 	kStagingRoot
+	kCloneRoot
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
@@ -314,6 +315,7 @@ func (s Unmount) encode(r *record) {
 	r.set(kUnmount, b2u(s.Check), s.ID)
 	r.str(s.Target)
 }
-func (s HandOut) encode(r *record) { r.set(kHandOut, slot(s.Listener)) }
-func (s Gate) encode(r *record)    { r.set(kGate, slot(s.FIFO)) }
-func (s Init) encode(r *record)    { r.set(kInit, uint64(s.Steps), b2u(s.Terminal)) }
+func (s CloneRoot) encode(r *record) { r.set(kCloneRoot); r.str(s.HostAPI...) }
+func (s HandOut) encode(r *record)   { r.set(kHandOut, slot(s.Listener)) }
+func (s Gate) encode(r *record)      { r.set(kGate, slot(s.FIFO)) }
+func (s Init) encode(r *record)      { r.set(kInit, uint64(s.Steps), b2u(s.Terminal)) }

@@ -80,6 +80,7 @@ func samples() []Step {
 		NoNewPrivs{},
 		HandOut{Listener: 1},
 		StagingRoot{Sysfs: true},
+		CloneRoot{HostAPI: []string{"/proc", "/sys"}},
 	}
 }
 
@@ -185,8 +186,8 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
 		}
 	}
-	if last != kStagingRoot {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kStagingRoot)
+	if last != kCloneRoot {
+		t.Errorf("%d kinds of steps were tried, there are %d", last, kCloneRoot)
 	}
 }
 
@@ -223,7 +224,7 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kStagingRoot+1,
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kCloneRoot+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
@@ -252,8 +253,8 @@ func names(t *testing.T, file, begin, end, one string) []string {
 // The kinds are numbered by their place in two lists.
 func TestKindsAreInTheSameOrder(t *testing.T) {
 	header := names(t, "stub.h", "#define KINDS(X)", "#define KIND(", `\bX\((\w+),`)
-	if len(header) != kStagingRoot {
-		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kStagingRoot)
+	if len(header) != kCloneRoot {
+		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kCloneRoot)
 	}
 	if got := names(t, "wire.go", "const (", "= iota + 1", `\bk(\w+)`); len(got) == 0 || got[len(got)-1] != header[0] {
 		t.Errorf("wire.go begins with %v, stub.h with %s", got, header[0])
@@ -315,7 +316,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no steps":                   damaged(12, 0),
 		"1001 descriptors":           damaged(16, 1001),
 		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kStagingRoot+1),
+		"kind past the end":          damaged(first, kCloneRoot+1),
 		"size 0":                     damaged(first+4, 0),
 		"size not aligned":           damaged(first+4, recordSize+12),
 		"size past the end":          damaged(first+4, 1<<30),

@@ -86,6 +86,7 @@ const afterClone = unix.CLONE_NEWCGROUP
 func (b *builder) joinNamespaces() error {
 	b.dropGroups()
 	b.beforeOthers()
+	b.cloneRoot()
 	for _, t := range b.joinOrder() {
 		i, isNew, ok := b.namespace(t.kind)
 		if !ok || isNew || t.flag&afterClone != 0 {

@@ -28,8 +28,12 @@ func (b *builder) root() error {
 	}
 	b.add("/linux/rootfsPropagation", nsenter.Propagation{Flags: b.hostPropagation()})
 	tree := b.tree(Input{Path: b.opts.Rootfs, Recursive: true, Pointer: "/root/path"})
-	b.add("/root/path", nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, Shared: b.place() == unix.MS_SHARED,
-		Staged: b.staged(), HostAPI: b.facts.RootAPI})
+	attach := nsenter.AttachRoot{Tree: tree, Propagation: b.rootPlace(), Path: b.opts.Rootfs, Shared: b.place() == unix.MS_SHARED,
+		Staged: b.staged(), HostAPI: b.facts.RootAPI}
+	if b.clonesRoot() {
+		attach.HostAPI = nil // out already, but for what goes with the clone
+	}
+	b.add("/root/path", attach)
 	return nil
 }
 
@@ -75,7 +79,7 @@ func (b *builder) switchRoot() error {
 		b.add("/root/path", nsenter.Chroot{Dir: dir, Path: b.opts.Rootfs})
 		return nil
 	}
-	if b.opts.NoPivot {
+	if b.opts.NoPivot && !b.clonesRoot() {
 		b.add("", nsenter.MoveRoot{HostAPI: b.facts.HostAPI})
 		if c := b.spec.Process.Capabilities; c != nil && slices.Contains(slices.Concat(c.Bounding, c.Permitted), "CAP_SYS_ADMIN") {
 			b.warn("--no-pivot leaves the host's tree below the container's root: a process with CAP_SYS_ADMIN can unmount the root, join its mount namespace again and is in that tree")
@@ -86,6 +90,19 @@ func (b *builder) switchRoot() error {
 	// Before the root may become read-only.
 	b.add("/process/cwd", nsenter.Mkdir{Path: path.Join("/", b.spec.Process.Cwd), Mode: 0o755})
 	return nil
+}
+
+// clonesRoot: with --no-pivot the host's tree stays below the container's root. The kernel keeps that in its place for a container with
+// a user namespace, if the mount namespace was prepared by who is outside of it: then a clone of the host's tree is pivoted away.
+func (b *builder) clonesRoot() bool {
+	return b.opts.NoPivot && b.has(specs.UserNamespace) && b.isNew(specs.MountNamespace) && !b.facts.Unprivileged && !b.facts.OpenInside
+}
+
+func (b *builder) cloneRoot() {
+	if b.clonesRoot() {
+		b.add("", nsenter.Unshare{Flags: unix.CLONE_NEWNS, Kinds: string(specs.MountNamespace)},
+			nsenter.Propagation{Flags: unix.MS_REC | unix.MS_SLAVE}, nsenter.CloneRoot{HostAPI: slices.Concat(b.facts.RootAPI, b.facts.HostAPI)})
+	}
 }
 
 // rootAttributes comes after everything that may have to make something in the root.

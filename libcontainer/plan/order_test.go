@@ -183,7 +183,7 @@ var before = [...][2]string{
 	{"opener", "join-namespace"}, {"opener", "unshare"}, {"opener", "clone"},
 	// Where the host's tree is left out, that is before there is a user namespace, in which it would be locked.
 	{"opener", "staging-root"}, {"staging-root", "join-namespace"}, {"staging-root", "unshare"}, {"staging-root", "clone"},
-	{"opener", "request-tree"}, {"request-tree", "opener-end"},
+	{"opener", "request-tree"}, {"request-tree", "opener-end"}, {"opener", "clone-root"}, {"clone-root", "clone"}, // locked by the copy
 	{"opener-end", "pivot-root"}, {"opener-end", "move-root"}, {"opener-end", "find-executable"},
 	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"set-ids", "keyring"}, {"keyring", "set-user"},
 	{"drop-groups", "join-namespace"}, {"drop-groups", "unshare"}, {"drop-groups", "clone"},

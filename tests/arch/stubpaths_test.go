@@ -83,6 +83,7 @@ var reviewed = map[string]map[string]string{
 		`k_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_NO_SYMLINKS)`: "a path of the host without links; what it leads to is compared",
 		`mount(".", "/", NULL, MS_MOVE, NULL)`:                                         "the root that fchdir has entered, onto the root of the namespace",
 		`chroot(".")`:                                                                  itself,
+		`k_open_tree(top, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE)`:         noPath,
 		`k_open_tree(c->mask, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE)`:                   noPath,
 		`k_open_tree(c->null, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE)`:                   noPath,
 	},

@@ -474,6 +474,22 @@ static int enter(const char *file)
 	return printf("nothing\n"), 0;
 }
 
+/* unroot PATH: unmount the root and enter the mount namespace again, until a path of the host is there. */
+static int unroot(const char *path)
+{
+	int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < 8; i++) {
+		int gone = umount2("/", MNT_DETACH), err = errno;
+		if (setns(ns, CLONE_NEWNS) < 0 || chdir("/") < 0)
+			return perror("setns"), 1;
+		if (access(path, F_OK) == 0 || access("/etc/passwd", F_OK) == 0)
+			printf("got the host's files after %d rounds\n", i + 1);
+		if (gone < 0)
+			return printf("the root stays: %s\n", strerror(err)), 0;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -507,6 +523,8 @@ int main(int argc, char **argv)
 		return rewind_input(atoi(argv[2]));
 	if (strcmp(verb, "network") == 0 && argc == 3)
 		return network(atoi(argv[2]));
+	if (strcmp(verb, "unroot") == 0 && argc == 3)
+		return unroot(argv[2]);
 	if (strcmp(verb, "traceme") == 0)
 		return traceme();
 	if (strcmp(verb, "flood") == 0 && argc == 3)
