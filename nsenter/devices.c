@@ -45,13 +45,10 @@ STEP(symlink)
 	return -err;
 }
 
-/* Whether a node is the very device that was asked for. Asked of the open one: the name may lead elsewhere now. */
-static int same_node(int node, const struct step *s)
+/* Whether a node is the very device that was asked for. st is of the open node: the name may lead elsewhere now. */
+static int same_node(const struct stat *st, const struct step *s)
 {
-	struct stat st;
-	if (fstat(node, &st) < 0)
-		return 0;
-	return (st.st_mode & S_IFMT) == (s->a[0] & S_IFMT) && (S_ISFIFO(st.st_mode) || st.st_rdev == s->a[1]);
+	return (st->st_mode & S_IFMT) == (s->a[0] & S_IFMT) && (S_ISFIFO(st->st_mode) || st->st_rdev == s->a[1]);
 }
 
 /* Says which device the host has, and which one was asked for. */
@@ -79,7 +76,7 @@ static int bind_node(struct ctx *c, const struct step *s)
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE));
 	TRY(c, "fstat", fstat(tree, &st));
-	if (!same_node(tree, s))
+	if (!same_node(&st, s))
 		return wrong_node(c, &st, s);
 	return attach_own(c, state(c, tree, MS_PRIVATE), at);
 }
@@ -90,6 +87,7 @@ static int bind_node(struct ctx *c, const struct step *s)
  */
 STEP(mknod)
 {
+	struct stat st;
 	const char *base;
 	if (s->a[5])
 		return bind_node(c, s);
@@ -105,8 +103,9 @@ STEP(mknod)
 	if (!made && err != EEXIST)
 		return -err;
 	TRY(c, "open node", fd = k_openat2(dir, base, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, K_IN_ROOT | K_NO_MAGICLINKS));
+	TRY(c, "fstat", fstat(fd, &st));
 	c->what = "another file is there";
-	if (!same_node(fd, s))
+	if (!same_node(&st, s))
 		return -EEXIST;
 	if (made) /* one that was there may be a bind mount of the host's */
 		TRY(c, "fchownat", fchownat(fd, "", (uid_t)s->a[2], (gid_t)s->a[3], AT_EMPTY_PATH));
