@@ -82,6 +82,10 @@ test-many: rt ## 1,000 containers at once: what one more costs, nothing left (ro
 test-fault: rt ## kill rt at every system call, let each fail, race, exhaust (root, an hour; RT_FAULT_EVERY=N, RT_FAULT_SEED=N)
 	RT_FAULT=full $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 4h ./tests/fault
 
+NEIGHBOURS ?= 10m
+test-neighbours: rt ## every verb on 50 containers with shared and nested cgroups for NEIGHBOURS (10m): none dies of another's (root)
+	RT_NEIGHBOURS=$(NEIGHBOURS) $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 6h -run '^TestNeighbours$$' ./tests/fault
+
 SOAK ?= 10000
 test-soak: rt ## create, start, exec, kill, delete, SOAK (10000) times with 4 workers: nothing grows (root, half an hour)
 	RT_SOAK=$(SOAK) nice $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 6h -run '^TestSoak$$' ./tests/fault
@@ -145,4 +149,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts layout install clean distclean help
+.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts layout install clean distclean help

@@ -76,6 +76,10 @@ func (c *Cgroup) take(adopted int) (made []string, err error) {
 		if err := c.checkFree(); err != nil {
 			return made, err
 		}
+	} else if c.nested() {
+		if err := c.checkThawed(); err != nil {
+			return made, err
+		}
 	}
 	c.setMarks()
 	if c.claim.Taken, err = c.inodes(); err != nil {
@@ -194,6 +198,11 @@ func (c *Cgroup) checkUnused(except int) error {
 	if len(pids) > 0 {
 		return fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids))
 	}
+	return c.checkThawed()
+}
+
+// checkThawed refuses a cgroup that is frozen, by itself or from above.
+func (c *Cgroup) checkThawed() error {
 	for _, m := range c.members {
 		frozen, err := m.frozen()
 		if err != nil {
@@ -204,6 +213,12 @@ func (c *Cgroup) checkUnused(except int) error {
 		}
 	}
 	return nil
+}
+
+// nested says that there may be others above the cgroup, who can have frozen it before it is made: what is put into it would
+// never do anything.
+func (c *Cgroup) nested() bool {
+	return slices.ContainsFunc(c.members, func(m member) bool { return path.Dir(m.dir) != m.mount })
 }
 
 func (c *Cgroup) v1Count() int {

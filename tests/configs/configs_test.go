@@ -88,7 +88,7 @@ func TestConfigurations(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	var done, checked, created, started int
+	var done, failed, checked, created, started int
 	for w := range workers {
 		j := job{Stage: 1, RT: rt, Seed: seed, First: w, Step: workers, Count: count, Limit: limit}
 		if first >= 0 {
@@ -103,7 +103,7 @@ func TestConfigurations(t *testing.T) {
 				if v.Checked && !v.Created && os.Getenv("RT_CONFIGS_TELL") != "" {
 					t.Logf("case %d: %s%s", v.Case, v.Said, v.How)
 				}
-				if v.Problem != "" {
+				if failed += one(v.Problem != ""); v.Problem != "" && failed <= 20 {
 					t.Errorf("RT_FUZZ_SEED=%d RT_FUZZ_CASE=%d: %s\n%s\n%s", seed, v.Case, v.Problem, v.How, v.Config)
 				}
 			})
@@ -264,6 +264,12 @@ func (j *job) one(n int, docs []any, before []string) (*verdict, error) {
 }
 
 func (j *job) removeParents(lines []string) {
+	entries, _ := os.ReadDir("/run") // which can be a rootfs
+	for _, e := range entries {
+		if e.Name() != "rt.lock" {
+			_ = os.RemoveAll("/run/" + e.Name())
+		}
+	}
 	for _, line := range lines {
 		_ = removeTree(strings.TrimPrefix(line, "cgroup "))
 	}

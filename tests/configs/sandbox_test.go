@@ -356,11 +356,5 @@ func (j *job) picture() (lines []string) {
 			return nil
 		})
 	}
-	entries, _ = os.ReadDir("/run")
-	for _, e := range entries {
-		if e.Name() != "rt.lock" {
-			lines = append(lines, "file /run/"+e.Name())
-		}
-	}
 	return lines
 }

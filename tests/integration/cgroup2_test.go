@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,4 +102,64 @@ func TestLimitWithoutController(t *testing.T) {
 	c = newContainer(t, below).up()
 	c.exec("cat", "/proc/self/cgroup").ok().prints("0::" + c.spec.Linux.CgroupsPath)
 	c.delete("--force").ok()
+}
+
+// frozenVerb has a verb hang in a frozen cgroup below the container's, where init went, and deletes the container by force from beside.
+func frozenVerb(t *testing.T, edit func(*specs.Spec), verb func(c *container) []string) {
+	needV2(t)
+	needRoot(t, "a cgroup is made below the container's")
+	c := newContainer(t, edit).up()
+	c.subCgroup("sub")
+	file := filepath.Join(c.cgroup(""), "sub", "cgroup.freeze")
+	c.must(os.WriteFile(file, []byte("1"), 0))
+	t.Cleanup(func() { _ = os.WriteFile(file, []byte("0"), 0) })
+	r := c.begin(call{args: verb(c)})
+	// It holds the container's lock as long as what it has put into the container is frozen.
+	eventually(t, "a verb that works in the frozen cgroup", func() bool {
+		pids, _ := os.ReadFile(filepath.Join(c.cgroup(""), "sub", "cgroup.procs"))
+		return strings.Count(string(pids), "\n") > 1
+	})
+	c.delete("--force").ok()
+	r.wait() // it may have been thawed in time to succeed
+}
+
+// TestFrozenWhereInitWent: mounts add, and exec, follow init into a cgroup that is frozen.
+func TestFrozenWhereInitWent(t *testing.T) {
+	mounts := func(c *container) []string {
+		return []string{"mounts", "add", c.id, c.file("mounts.json", `[{"destination":"/mnt","type":"tmpfs","source":"tmpfs"}]`, 0o600)}
+	}
+	exec := func(c *container) []string { return []string{"exec", "--ignore-paused", c.id, "true"} }
+	hostPids := func(s *specs.Spec) {
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.PIDNamespace })
+	}
+	t.Run("mounts add", func(t *testing.T) { frozenVerb(t, writable, mounts) })
+	t.Run("mounts add, host's pids", func(t *testing.T) {
+		frozenVerb(t, func(s *specs.Spec) { writable(s); hostPids(s) }, mounts)
+	})
+	t.Run("exec", func(t *testing.T) { frozenVerb(t, writable, exec) })
+}
+
+// TestStarvedBelow: a cgroup below the container's has a hundredth of a percent of a CPU, and much memory to give back: its end would
+// take minutes.
+func TestStarvedBelow(t *testing.T) {
+	needV2(t)
+	needRoot(t, "a cgroup is made below the container's")
+	c := newContainer(t, writable, script("head -c 200000000 /dev/zero > /dev/shm/x; echo > /ready; exec sleep 100000"), func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"size=300m"}})
+	}).up()
+	c.awaitFile("b/rootfs/ready")
+	dir := c.cgroup("")
+	c.must(os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+cpu"), 0))
+	c.must(os.MkdirAll(filepath.Join(dir, "sub/deeper"), 0o755))
+	c.must(os.WriteFile(filepath.Join(dir, "sub/deeper/cgroup.procs"), []byte(pidText(c.pid())), 0))
+	for _, parent := range []string{"", "sub"} {
+		c.must(os.WriteFile(filepath.Join(dir, parent, "cgroup.subtree_control"), []byte("+cpu"), 0))
+	}
+	for _, d := range []string{"sub", "sub/deeper"} {
+		c.must(os.WriteFile(filepath.Join(dir, d, "cpu.max"), []byte("1000 1000000"), 0))
+	}
+	c.delete("--force").ok()
+	if n := c.leftovers(false); len(n) > 0 {
+		t.Errorf("left: %v", n)
+	}
 }

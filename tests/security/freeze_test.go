@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,40 @@ func TestFrozenBelow(t *testing.T) {
 			t.Cleanup(func() { write(file, thawed); _ = os.Remove(dir + "/below") })
 			v.rt("delete", "--force", v.id).ok(t)
 		})
+	}
+}
+
+// TestFrozenAbove: a container is made below a cgroup that is frozen, as by a neighbour that has frozen itself, in which no process does
+// anything. Succeeds against a runtime that waits for its own.
+func TestFrozenAbove(t *testing.T) {
+	for _, verb := range []string{"create", "run"} {
+		v := newVictim(t, args("true"))
+		above := v.spec.Linux.CgroupsPath
+		v.spec.Linux.CgroupsPath = above + "/below"
+		v.write()
+		dirs := cgroupDirs(above)
+		if dirs == nil {
+			for _, dir := range cgroupDirs("/") {
+				must(t, os.Mkdir(filepath.Join(dir, above), 0o755))
+			}
+		}
+		t.Cleanup(func() {
+			for _, dir := range cgroupDirs("/") {
+				_ = os.Remove(filepath.Join(dir, above, "below"))
+				_ = os.Remove(filepath.Join(dir, above))
+			}
+		})
+		file, frozen, thawed := freezer(t, above)
+		must(t, os.WriteFile(file, []byte(frozen), 0))
+		r := v.rt(v.with(verb)...)
+		write(file, thawed)
+		if r.code != 1 || !strings.Contains(r.stderr, "frozen") {
+			t.Errorf("want an error that the cgroup is frozen: %s", r)
+		}
+		v.remove()
+		for _, dir := range cgroupDirs("/") {
+			_ = os.Remove(filepath.Join(dir, above))
+		}
 	}
 }
 
