@@ -261,7 +261,7 @@ func DryRunExec(dir, processJSON string) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.Spec.Process, err = bundle.LoadProcess(processJSON); err != nil {
+	if b.Spec.Process, err = bundle.LoadProcess(processJSON, b.Spec.Process); err != nil {
 		return nil, err
 	}
 	if err := bundle.Join(bundle.CheckProcess(b.Spec.Process, "")); err != nil {

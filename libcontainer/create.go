@@ -158,6 +158,9 @@ func (k *making) prepare() error {
 	}
 	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
 	k.c.SystemdCgroup, k.c.NoKeyring = k.c.rt.SystemdCgroup, k.o.NoNewKeyring
+	if k.c.Keyring, err = keyringName(k.c.ID); err != nil {
+		return err
+	}
 	k.c.Init = wantsInit(b.Spec, k.o)
 	if k.c.Rootfs, err = rootfsOf(b); err != nil {
 		return err
@@ -279,7 +282,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	}
 	c.rt.warnAll(filterWarnings(filter))
 	opts := plan.Options{
-		ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring,
+		ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring, Keyring: c.Keyring,
 		ListenFds: listenFds(), Await: k.await, Init: c.Init, Filter: filter,
 	}
 	opts.ExtraFds = opts.ListenFds + k.o.PreserveFds
@@ -348,6 +351,16 @@ func (r *Runtime) keepsGroups(spec *specs.Spec, p privileges) bool {
 		return false
 	}
 	return true
+}
+
+// keyringName is a name for a session keyring that cannot be guessed: the kernel finds a keyring by its name, and another user can
+// make one that others may join (keyctl_join_session_keyring(3)).
+func keyringName(id string) (string, error) {
+	var random [16]byte
+	if err := sys.Retry(func() error { _, err := unix.Getrandom(random[:], 0); return err }); err != nil {
+		return "", fmt.Errorf("name the session keyring: getrandom: %w", err)
+	}
+	return fmt.Sprintf("_ses.%s.%x", id, random), nil
 }
 
 func filterWarnings(f *seccomp.Program) []string {

@@ -14,6 +14,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
+	"rt/nsenter"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -218,7 +219,7 @@ func spare(f *Finding, cg *cgroups.Cgroup, err error, o DoctorOptions) {
 		f.Fix, f.fix = "do nothing, as processes may run there that cannot be seen from here", nil
 		return
 	}
-	programs := slices.DeleteFunc(slices.Clone(f.Pids), isStub)
+	programs := slices.DeleteFunc(slices.Clone(f.Pids), isOwnStub)
 	switch {
 	case len(programs) == 0:
 	case o.Kill:
@@ -229,9 +230,23 @@ func spare(f *Finding, cg *cgroups.Cgroup, err error, o DoctorOptions) {
 	}
 }
 
+// isStub goes by the name of what the process executes, which any program can give itself.
 func isStub(pid int) bool {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	return err == nil && strings.HasPrefix(exe, "/memfd:rt-stub")
+}
+
+// isOwnStub: it executes the stub of this rt, byte for byte.
+func isOwnStub(pid int) bool {
+	if !isStub(pid) {
+		return false
+	}
+	exe, err := sys.Open(fmt.Sprintf("/proc/%d/exe", pid), unix.O_PATH)
+	if err != nil {
+		return false
+	}
+	defer exe.Close()
+	return nsenter.IsImage(exe)
 }
 
 // oldRdtGroups are groups of resctrl with rt's mark and without a container.

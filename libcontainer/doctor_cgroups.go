@@ -131,7 +131,7 @@ func (m mark) why() string {
 func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorOptions) Finding {
 	f := Finding{Kind: "cgroup", Paths: dirs, Why: k.why(), Fix: "remove it"}
 	cg := cgroups.LoadDirs(host, dirs)
-	c := &container{rt: r, dir: k.dir, state: state{Unit: k.scope(dirs)}, cg: cg}
+	c := &container{rt: r, dir: k.dir, state: state{Unit: k.scope(host, dirs)}, cg: cg}
 	cg.SetClaim(cgroups.Claim{Other: c.other, Lock: r.lockCgroups, IsOwn: func(text string) bool {
 		m, ok := parseMark(text, k.trusted)
 		return ok && m == k
@@ -169,11 +169,11 @@ func (m mark) spare(f *Finding, cg *cgroups.Cgroup, err error, o DoctorOptions) 
 }
 
 func allStubs(pids []int) bool {
-	return !slices.ContainsFunc(pids, func(pid int) bool { return !isStub(pid) })
+	return !slices.ContainsFunc(pids, func(pid int) bool { return !isOwnStub(pid) })
 }
 
 // scope is the systemd unit that rt has made for the container, if its cgroup is this still; "" if there is none.
-func (m mark) scope(dirs []string) string {
+func (m mark) scope(host *cgroups.Host, dirs []string) string {
 	name := filepath.Base(dirs[0])
 	if !m.trusted || m.unit != name || !strings.HasSuffix(name, ".scope") {
 		return ""
@@ -184,8 +184,21 @@ func (m mark) scope(dirs []string) string {
 	}
 	defer manager.Close()
 	at, err := manager.ControlGroup(name)
-	if err != nil || at == "" || at == "/" || !strings.HasSuffix(dirs[0], at) {
+	if err != nil || at == "" || at == "/" || !isCgroup(host, dirs[0], at) {
 		return ""
 	}
 	return name
+}
+
+// isCgroup says whether a directory is a cgroup by its path in the hierarchy, as systemd and /proc/PID/cgroup have it.
+func isCgroup(host *cgroups.Host, dir, path string) bool {
+	if host.Unified != "" && dir == filepath.Join(host.Unified, path) {
+		return true
+	}
+	for _, mount := range host.V1 {
+		if dir == filepath.Join(mount, path) {
+			return true
+		}
+	}
+	return false
 }

@@ -25,6 +25,7 @@ func (s *state) fields() []plain.Field {
 		{Name: "systemdUnit", Value: &s.Unit, OmitEmpty: true},
 		{Name: "privatePid", Value: &s.PrivatePid, OmitEmpty: true},
 		{Name: "noKeyring", Value: &s.NoKeyring, OmitEmpty: true},
+		{Name: "keyring", Value: &s.Keyring, OmitEmpty: true},
 		{Name: "init", Value: &s.Init, OmitEmpty: true},
 		{Name: "rdtGroup", Value: &s.RdtGroup, OmitEmpty: true},
 		{Name: "rdtMonitor", Value: &s.RdtMonitor, OmitEmpty: true},

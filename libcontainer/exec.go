@@ -98,7 +98,7 @@ func (c *container) mayExec(ignorePaused bool) error {
 // execProcess is the process to run: a process.json, or the container's own with what the flags say.
 func execProcess(own *specs.Process, o ExecOptions) (*specs.Process, error) {
 	if o.Process != "" {
-		p, err := bundle.LoadProcess(o.Process)
+		p, err := bundle.LoadProcess(o.Process, own)
 		if err != nil {
 			return nil, err
 		}
@@ -386,7 +386,7 @@ func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgrou
 	if err != nil {
 		return nil, nil, err
 	}
-	opts := plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, ListenFds: listenFds(), Filter: filter}
+	opts := plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Keyring: c.Keyring, ListenFds: listenFds(), Filter: filter}
 	opts.ExtraFds, opts.WaitFIFO = opts.ListenFds+o.PreserveFds, o.WaitFIFO
 	p, err := plan.Exec(spec, opts, facts)
 	if err != nil {

@@ -119,7 +119,8 @@ func TestExecProcessFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (&specs.Process{Args: []string{"x"}, Cwd: "/", User: specs.User{UID: 3}, Env: []string{"Z=1"}}); !reflect.DeepEqual(p, want) {
+	if want := (&specs.Process{Args: []string{"x"}, Cwd: "/", User: specs.User{UID: 3}, Env: []string{"Z=1"},
+		Rlimits: ownProcess().Rlimits, NoNewPrivileges: ownProcess().NoNewPrivileges}); !reflect.DeepEqual(p, want) {
 		t.Errorf("got %+v", p)
 	}
 	if p, err = execProcess(ownProcess(), ExecOptions{Process: file, Tty: true}); err != nil || !p.Terminal {

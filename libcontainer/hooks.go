@@ -66,7 +66,7 @@ func (c *container) startHooks(spec *specs.Spec) error {
 		if err != nil {
 			return nil, nil, err
 		}
-		p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Filter: filter}, facts)
+		p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Keyring: c.Keyring, Filter: filter}, facts)
 		if err != nil {
 			init.close()
 		}

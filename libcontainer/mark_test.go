@@ -6,8 +6,24 @@ import (
 	"runtime"
 	"testing"
 
+	"rt/cgroups"
+
 	"golang.org/x/sys/unix"
 )
+
+// TestIsCgroup: a unit is known by its whole path, not by the end of one.
+func TestIsCgroup(t *testing.T) {
+	host := &cgroups.Host{Unified: "/sys/fs/cgroup/unified", V1: map[string]string{"pids": "/sys/fs/cgroup/pids", "name=systemd": "/sys/fs/cgroup/systemd"}}
+	for dir, want := range map[string]bool{
+		"/sys/fs/cgroup/pids/system.slice/rt-a.scope": true, "/sys/fs/cgroup/unified/system.slice/rt-a.scope": true,
+		"/sys/fs/cgroup/pids/user.slice/system.slice/rt-a.scope": false, "/sys/fs/cgroup/memory/system.slice/rt-a.scope": false,
+		"/sys/fs/cgroup/pids/rt-a.scope": false, "/system.slice/rt-a.scope": false,
+	} {
+		if got := isCgroup(host, dir, "/system.slice/rt-a.scope"); got != want {
+			t.Errorf("%s: %v", dir, got)
+		}
+	}
+}
 
 func TestParseMark(t *testing.T) {
 	for text, want := range map[string]mark{
@@ -48,7 +64,7 @@ func TestLives(t *testing.T) {
 	}
 	// A forged or a foreign unit is not stopped.
 	for _, m := range []mark{{unit: "app.slice", trusted: true}, {unit: "a.scope"}, {trusted: true}} {
-		if got := m.scope([]string{"/sys/fs/cgroup/" + m.unit}); got != "" {
+		if got := m.scope(&cgroups.Host{Unified: "/sys/fs/cgroup"}, []string{"/sys/fs/cgroup/" + m.unit}); got != "" {
 			t.Errorf("%+v: %s", m, got)
 		}
 	}

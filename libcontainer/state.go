@@ -50,6 +50,7 @@ type state struct {
 	Unit          string            `json:"systemdUnit,omitempty"`
 	PrivatePid    bool              `json:"privatePid,omitempty"` // has a pid namespace of its own
 	NoKeyring     bool              `json:"noKeyring,omitempty"`
+	Keyring       string            `json:"keyring,omitempty"`      // name of the session keyring; an older rt's is _ses.ID
 	Init          bool              `json:"init,omitempty"`         // the program runs under rt's init
 	RdtGroup      string            `json:"rdtGroup,omitempty"`     // resctrl directory of the class of service
 	RdtMonitor    string            `json:"rdtMonitor,omitempty"`   // of the monitoring group

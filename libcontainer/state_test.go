@@ -46,7 +46,7 @@ func fullState() state {
 	return state{
 		OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1 << 63, PidInode: 1<<63 + 1, Bundle: "/b", Rootfs: "/b/rootfs",
 		Created: time.Date(2026, 11, 23, 9, 0, 0, 123456789, time.UTC), Annotations: map[string]string{"a": "\"\n\u2028", "": "x"},
-		Cgroups: map[string]string{"": "/sys/fs/cgroup/x", "name=systemd": "/y"}, SystemdCgroup: true, Unit: "rt-c.scope", PrivatePid: true, NoKeyring: true,
+		Cgroups: map[string]string{"": "/sys/fs/cgroup/x", "name=systemd": "/y"}, SystemdCgroup: true, Unit: "rt-c.scope", PrivatePid: true, NoKeyring: true, Keyring: "_ses.c.0",
 	}
 }
 

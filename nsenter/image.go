@@ -1,6 +1,7 @@
 package nsenter
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -58,4 +59,45 @@ func fill(f *os.File) error {
 	defer self.Close()
 	_, err = io.Copy(f, self)
 	return err
+}
+
+// IsImage says whether a file, opened with O_PATH, is such a copy: nobody can write to it any more, and it holds the stub.
+func IsImage(file *os.File) bool {
+	var fs unix.Statfs_t
+	if unix.Fstatfs(int(file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC { // where memfds are: to open a file there waits for nobody
+		return false
+	}
+	copied, err := sys.OpenFile(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", file.Fd()), sys.Regular, unix.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer copied.Close()
+	if seals, err := unix.FcntlInt(copied.Fd(), unix.F_GET_SEALS, 0); err != nil || seals&allSeals != allSeals {
+		return false
+	}
+	data, err := image.ReadFile("image/stub")
+	if err == nil {
+		return sameBytes(copied, bytes.NewReader(data))
+	}
+	self, err := sys.OpenKernelFile("/proc/self/exe", unix.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer self.Close()
+	return sameBytes(copied, self)
+}
+
+// sameBytes compares to the end of both.
+func sameBytes(a, b io.Reader) bool {
+	var x, y [32 << 10]byte
+	for {
+		n, errA := io.ReadFull(a, x[:])
+		m, errB := io.ReadFull(b, y[:])
+		if n != m || !bytes.Equal(x[:n], y[:m]) || errA != errB {
+			return false
+		}
+		if errA != nil {
+			return errA == io.EOF || errA == io.ErrUnexpectedEOF
+		}
+	}
 }

@@ -59,7 +59,7 @@ func LoadFile(dir, file string) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := Decode(raw)
+	spec, err := decodeNew(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +67,18 @@ func LoadFile(dir, file string) (*Bundle, error) {
 }
 
 // LoadProcess reads a process.json, the `process` object of config.md, from a regular file or a pipe
-// (as the shell's <(...) makes it) of at most 16 MiB. It does not check it: that is CheckProcess.
-func LoadProcess(path string) (*specs.Process, error) {
+// (as the shell's <(...) makes it) of at most 16 MiB. own is the container's: what confines and limits that holds for
+// this one, too, where it says nothing of it. It does not check it: that is CheckProcess.
+func LoadProcess(path string, own *specs.Process) (*specs.Process, error) {
 	raw, err := readBounded(path, sys.Regular|sys.FIFO)
 	if err != nil {
 		return nil, err
 	}
-	return DecodeProcess(raw)
+	p, err := DecodeProcess(raw)
+	if err == nil && own != nil {
+		inherit(p, own, raw)
+	}
+	return p, err
 }
 
 // resolve makes the bundle's path absolute and free of symbolic links, so that what is recorded in the

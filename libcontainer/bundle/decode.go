@@ -89,7 +89,22 @@ func DecodeProcess(raw []byte) (*specs.Process, error) {
 	if err := decode("process.json", raw, p); err != nil {
 		return nil, err
 	}
+	if err := Join(unknownFields(raw, reflect.TypeFor[specs.Process]())); err != nil {
+		return nil, err
+	}
 	return p, nil
+}
+
+// decodeNew is Decode of a document that somebody else has written: each property has one name, and is there once.
+func decodeNew(raw []byte) (*specs.Spec, error) {
+	spec, err := Decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	if _, plain := plainSpec(raw); plain {
+		return spec, nil
+	}
+	return spec, Join(UnknownFields(raw))
 }
 
 func decode(file string, raw []byte, into any) error {

@@ -175,7 +175,7 @@ func TestLoadProcess(t *testing.T) {
 	written := make(chan error, 1)
 	go func() { written <- os.WriteFile(fifo, []byte(raw), 0) }()
 	for _, path := range []string{file, fifo} {
-		p, err := LoadProcess(path)
+		p, err := LoadProcess(path, nil)
 		if err != nil || p.User.UID != 5 || p.Args[0] != "ls" {
 			t.Errorf("%s: %+v, %v", path, p, err)
 		}
@@ -188,11 +188,11 @@ func TestLoadProcess(t *testing.T) {
 		"/dev/null": "open /dev/null: not a regular file or a pipe",
 		"/dev":      "open /dev: not a regular file or a pipe",
 	} {
-		if _, err := LoadProcess(path); err == nil || err.Error() != text {
+		if _, err := LoadProcess(path, nil); err == nil || err.Error() != text {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	if _, err := LoadProcess(file + "x"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := LoadProcess(file+"x", nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("not os.ErrNotExist: %v", err)
 	}
 }
@@ -216,7 +216,7 @@ func TestEndlessPipe(t *testing.T) {
 			_, err = f.Write(make([]byte, 1<<16))
 		}
 	}()
-	if _, err := LoadProcess(fifo); err == nil || !strings.HasSuffix(err.Error(), ": more than the limit of 16 MiB") {
+	if _, err := LoadProcess(fifo, nil); err == nil || !strings.HasSuffix(err.Error(), ": more than the limit of 16 MiB") {
 		t.Errorf("got %v", err)
 	}
 	<-done
@@ -272,14 +272,14 @@ func TestUnknownFields(t *testing.T) {
 	}`
 	var got []string
 	for _, p := range UnknownFields([]byte(raw)) {
-		if !p.Warning {
-			t.Errorf("%+v is not a warning", p)
+		if p.Warning != strings.Contains(p.Text, "unknown") {
+			t.Errorf("%+v: a warning?", p)
 		}
 		got = append(got, p.Pointer+": "+p.Text)
 	}
 	want := []string{
 		`/extra: unknown property "extra" is ignored`,
-		`/Hostname: is taken for hostname: names are case-sensitive in the specification`,
+		`/Hostname: is spelt hostname in the specification, where names are case-sensitive`,
 		`/hostname: "hostname" is given more than once`,
 		`/process/arg: unknown property "arg" is ignored`,
 		`/mounts/1/dest: unknown property "dest" is ignored`,
@@ -340,5 +340,73 @@ func TestHostileDocuments(t *testing.T) {
 		if text := Join(b.Check()).Error(); len(text) > 100_000 {
 			t.Errorf("%s: a message of %d bytes", name, len(text))
 		}
+	}
+}
+
+// TestOneSpelling: of two spellings of a name encoding/json takes the last one. A document with a name that is spelt otherwise, or
+// is there twice, is refused.
+func TestOneSpelling(t *testing.T) {
+	dir := t.TempDir()
+	load := func(raw string) error {
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(raw), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(dir)
+		return err
+	}
+	if err := load(`{"process":{"args":["a"],"cwd":"/"},"unknown":{"Process":1,"process":2}}`); err != nil {
+		t.Error(err)
+	}
+	for raw, want := range map[string]string{
+		`{"process":{"args":["a"]},"PROCESS":{"args":["b"]}}`: "/PROCESS: is spelt process in the specification",
+		`{"proce\u017f\u017f":{"args":["b"]}}`:                "is spelt process in the specification",
+		`{"process":{"args":["a"]},"process":{}}`:             `/process: "process" is given more than once`,
+		`{"process":{"args":["a"],"Args":["b"]}}`:             "/process/Args: is spelt args",
+		`{"linux":{"SECCOMP":null}}`:                          "/linux/SECCOMP: is spelt seccomp",
+		`{"annotations":{"a":"b","a":"c"}}`:                   `/annotations/a: "a" is given more than once`,
+	} {
+		if err := load(raw); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", raw, err, want)
+		}
+	}
+	if _, err := DecodeProcess([]byte(`{"args":["a"],"noNewPrivileges":true,"NONEWPRIVILEGES":false}`)); err == nil {
+		t.Error("a process.json with two spellings is taken")
+	}
+}
+
+// TestInherit: what confines the container's process holds for one whose process.json leaves it out, and only that.
+func TestInherit(t *testing.T) {
+	own := `{"args":["own"],"cwd":"/own","env":["OWN=1"],"terminal":true,"user":{"uid":1,"gid":2,"umask":63,"additionalGids":[3]},"selinuxLabel":"l","apparmorProfile":"p","noNewPrivileges":true,
+		"capabilities":{"bounding":["CAP_CHOWN"]},"rlimits":[{"type":"RLIMIT_NOFILE","soft":7,"hard":8}],"oomScoreAdj":300,
+		"scheduler":{"policy":"SCHED_OTHER","nice":5},"ioPriority":{"class":"IOPRIO_CLASS_IDLE","priority":0},"execCPUAffinity":{"initial":"0"}}`
+	container, err := DecodeProcess([]byte(own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(raw string) *specs.Process {
+		file := filepath.Join(t.TempDir(), "process.json")
+		if err := os.WriteFile(file, []byte(raw), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := LoadProcess(file, container)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	want := *container
+	want.Args, want.Cwd, want.Env, want.Terminal, want.Capabilities = []string{"x"}, "/", nil, false, nil
+	want.User = specs.User{UID: 0, GID: 0, Umask: container.User.Umask}
+	if got := load(`{"args":["x"],"cwd":"/"}`); !reflect.DeepEqual(*got, want) {
+		t.Errorf("got %+v, want %+v", *got, want)
+	}
+	other := strings.NewReplacer(`"l"`, `"m"`, `"p"`, `"q"`, "63", "18", "300", "-300", `"soft":7`, `"soft":6`, `"nice":5`, `"nice":1`, `IDLE`, `BE`, `"initial":"0"`, `"initial":"1"`,
+		`"noNewPrivileges":true`, `"noNewPrivileges":false`).Replace(own)
+	alone, err := DecodeProcess([]byte(other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := load(other); !reflect.DeepEqual(got, alone) {
+		t.Errorf("got %+v, want %+v", got, alone)
 	}
 }

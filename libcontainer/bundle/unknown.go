@@ -10,9 +10,10 @@ import (
 )
 
 // UnknownFields warns of the properties of a config.json that the specification does not have: "Extensibility"
-// in config.md has runtimes ignore them, but most are misspelt. It also warns of names in the wrong case,
-// which are taken all the same, and of those given twice. It reads the document with a slow decoder of its
-// own, and stops at the first syntax error, which Decode reports.
+// in config.md has runtimes ignore them, but most are misspelt. Names in the wrong case and those given twice
+// are errors: encoding/json would take the last one, and who looks at the document before may take
+// another. It reads the document with a slow decoder of its own, and stops at the first syntax error,
+// which Decode reports.
 func UnknownFields(raw []byte) []Problem { return unknownFields(raw, reflect.TypeFor[specs.Spec]()) }
 
 func unknownFields(raw []byte, t reflect.Type) []Problem {
@@ -70,7 +71,7 @@ func (u *unknowns) object(known map[string]reflect.Type, element reflect.Type, w
 			name, t = u.member(known, key, here)
 		}
 		if seen[name] {
-			u.warn(wayPointer("", here), "%s is given more than once", quote(key))
+			u.fail(wayPointer("", here), "%s is given more than once", quote(key))
 		}
 		seen[name] = true
 		if err := u.value(t, here); err != nil {
@@ -88,7 +89,7 @@ func (u *unknowns) member(known map[string]reflect.Type, key string, here []step
 	}
 	for name, t := range known { // no two names differ in case only
 		if strings.EqualFold(name, key) {
-			u.warn(wayPointer("", here), "is taken for %s: names are case-sensitive in the specification", name)
+			u.fail(wayPointer("", here), "is spelt %s in the specification, where names are case-sensitive", name)
 			return name, t
 		}
 	}

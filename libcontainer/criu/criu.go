@@ -34,8 +34,8 @@ func Find(program string) (string, error) {
 	if program == "" {
 		program = "criu"
 	}
-	path, err := exec.LookPath(program)
-	if err == nil || errors.Is(err, exec.ErrDot) {
+	path, err := exec.LookPath(program) // exec.ErrDot: an element of PATH is relative, and whoever can write to the working directory says what runs
+	if err == nil {
 		path, err = filepath.Abs(path)
 	}
 	if err != nil {

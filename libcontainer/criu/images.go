@@ -43,7 +43,24 @@ func OpenDirectory(path string, make bool) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOwner(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
 	return &Directory{f, made, path}, nil
+}
+
+// checkOwner refuses a directory in which other users can put files: CRIU, with all the rights that it has, writes through a link
+// that has the name of its log, and makes of images what they say.
+func checkOwner(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if st.Uid == 0 {
+		return sys.CheckOwner(&st, 0)
+	}
+	return sys.CheckOwner(&st, uint32(os.Geteuid()))
 }
 
 // Share lets a group into the directory, by the names that it knows: CRIU restores a user namespace as its root, who must reach

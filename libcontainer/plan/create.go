@@ -210,9 +210,14 @@ func (b *builder) session() error {
 }
 
 func (b *builder) keyring() {
-	if !b.opts.NoNewKeyring {
-		b.add("", nsenter.Keyring{Keyring: "_ses." + b.opts.ID})
+	if b.opts.NoNewKeyring {
+		return
 	}
+	name := b.opts.Keyring
+	if name == "" {
+		name = "_ses." + b.opts.ID
+	}
+	b.add("", nsenter.Keyring{Keyring: name})
 }
 
 // handOut: the process is not dumpable while it waits for start, nor is an init. A rootless rt notes its namespaces before, and asks

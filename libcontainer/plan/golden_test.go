@@ -94,7 +94,7 @@ func (s *sample) compile(t testing.TB) *Plan {
 	compile := Create
 	if s.with.Plan == "exec" {
 		compile = Exec
-		p, err := bundle.LoadProcess(filepath.Join(s.dir, "exec.json"))
+		p, err := bundle.LoadProcess(filepath.Join(s.dir, "exec.json"), s.spec.Process)
 		if err != nil {
 			t.Fatal(err)
 		}

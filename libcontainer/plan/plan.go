@@ -144,9 +144,10 @@ type Options struct {
 	Rootfs       string // absolute
 	NoPivot      bool
 	NoNewKeyring bool
-	ExtraFds     int  // LISTEN_FDS and --preserve-fds
-	Init         bool // the program is a child of a minimal init
-	Await        bool // wait for `rt start` after the container is created
+	Keyring      string // name of the session keyring; "" is _ses.ID
+	ExtraFds     int    // LISTEN_FDS and --preserve-fds
+	Init         bool   // the program is a child of a minimal init
+	Await        bool   // wait for `rt start` after the container is created
 	Filter       *seccomp.Program
 	NotifyDir    string // the NOTIFY_SOCKET proxy's directory on the host
 	ListenFds    int

@@ -3,6 +3,7 @@ package seccomp
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -17,6 +18,7 @@ type profile struct {
 	entries  []entry
 	notify   bool
 	unknown  []string
+	passed   []string // unknown ones that the profile is stricter about than about others
 	warnings []string
 
 	// actions of rules with conditions, to find contradictions
@@ -90,8 +92,33 @@ func parse(c *specs.LinuxSeccomp, native *arch) (*profile, error) {
 			return nil, err
 		}
 	}
+	p.warnPassed(c.DefaultAction)
 	return p, nil
 }
+
+// stricter compares actions as the kernel does, which takes the least of those that filters return, as a signed number.
+func stricter(ret, than uint32) bool {
+	return int32(ret&retMask) < int32(than&retMask)
+}
+
+// mostNamed bounds the names in a warning.
+const mostNamed = 8
+
+// warnPassed warns, in one line, of names that no architecture has, where the profile relies on them: they may be misspelt, or of a
+// system call that is newer than the tables.
+func (p *profile) warnPassed(def specs.LinuxSeccompAction) {
+	if len(p.passed) == 0 {
+		return
+	}
+	text, more := strings.Join(p.passed[:min(len(p.passed), mostNamed)], ", "), ""
+	if n := len(p.passed) - mostNamed; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	p.warnings = append(p.warnings, fmt.Sprintf("seccomp: no system call is known as %s%s: the profile's rule is ignored, defaultAction %s holds", quoteShort(text), more, def))
+}
+
+// quoteShort bounds and quotes what a profile says.
+func quoteShort(text string) string { return strconv.Quote(fmt.Sprintf("%.512s", text)) }
 
 // addArch adds an architecture unless it is there.
 func (p *profile) addArch(name specs.Arch) error {
@@ -140,6 +167,9 @@ func (p *profile) addSyscall(s *specs.LinuxSyscall, at string) error {
 		index := nameIndex(name)
 		if index < 0 {
 			p.unknown = append(p.unknown, at+"/names/"+strconv.Itoa(i)+": "+name)
+			if stricter(ret, p.def) {
+				p.passed = append(p.passed, name)
+			}
 			continue
 		}
 		p.warnContradiction(index, rules, at)

@@ -122,8 +122,8 @@ func TestFlags(t *testing.T) {
 		{[]specs.LinuxSeccompFlag{log, spec, tsync}, false, 6, 0},
 		{[]specs.LinuxSeccompFlag{tsync}, false, 0, 0},
 		{[]specs.LinuxSeccompFlag{wait}, false, 0, 1},
-		{[]specs.LinuxSeccompFlag{wait}, true, 8 | 32, 0},
-		{nil, true, 4 | 8, 0},
+		{[]specs.LinuxSeccompFlag{wait}, true, 8 | 32, 1}, // of the name
+		{nil, true, 4 | 8, 1},
 	} {
 		c := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: tc.flags}
 		if tc.notify {
@@ -239,5 +239,33 @@ func BenchmarkCompileDocker(b *testing.B) {
 		if _, err := Compile(c); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestUnknownNames: a name that no architecture has is ignored; where its rule is stricter than the default, that is told.
+func TestUnknownNames(t *testing.T) {
+	for _, tc := range []struct {
+		def, action specs.LinuxSeccompAction
+		warned      bool
+	}{
+		{specs.ActAllow, specs.ActErrno, true}, {specs.ActAllow, specs.ActKillProcess, true}, {specs.ActAllow, specs.ActNotify, true}, {specs.ActAllow, specs.ActLog, true},
+		{specs.ActErrno, specs.ActKill, true}, {specs.ActErrno, specs.ActTrap, true}, {specs.ActLog, specs.ActErrno, true},
+		{specs.ActErrno, specs.ActAllow, false}, {specs.ActErrno, specs.ActErrno, false}, {specs.ActKillProcess, specs.ActErrno, false}, {specs.ActAllow, specs.ActAllow, false},
+	} {
+		p, err := Compile(&specs.LinuxSeccomp{DefaultAction: tc.def, Syscalls: []specs.LinuxSyscall{{Names: []string{"no_such\u202ecall", "read"}, Action: tc.action}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if warned := len(p.Warnings) == 1 && strings.Contains(p.Warnings[0], "no_such\\u202ecall"); warned != tc.warned || len(p.Unknown) != 1 {
+			t.Errorf("default %s, rule %s: warnings %q, unknown %q", tc.def, tc.action, p.Warnings, p.Unknown)
+		}
+	}
+	many := make([]string, 1000)
+	for i := range many {
+		many[i] = "no" + strings.Repeat("x", 1000)
+	}
+	p, err := Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: many, Action: specs.ActErrno}}})
+	if err != nil || len(p.Warnings) != 1 || len(p.Warnings[0]) > 1000 || !strings.Contains(p.Warnings[0], "and 992 more") {
+		t.Errorf("%q, %v", p.Warnings, err)
 	}
 }

@@ -490,6 +490,45 @@ static int unroot(const char *path)
 	return 0;
 }
 
+enum { GET_KEYRING_ID = 0, JOIN_SESSION_KEYRING = 1, SETPERM = 5, DESCRIBE = 6, SESSION_KEYRING = -3 };
+
+/* Makes a session keyring that everybody may use, and keeps it. */
+static int keyring(const char *name)
+{
+	long key = syscall(SYS_keyctl, JOIN_SESSION_KEYRING, name);
+	if (key < 0 || syscall(SYS_keyctl, SETPERM, key, 0x3f3f3f3f) < 0)
+		return perror("keyctl"), 1;
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+/* Prints type;uid;gid;permissions;name of the session keyring. */
+static int session(void)
+{
+	char text[4096];
+	long key = syscall(SYS_keyctl, GET_KEYRING_ID, SESSION_KEYRING, 0);
+	if (key < 0 || syscall(SYS_keyctl, DESCRIBE, key, text, sizeof text) < 0)
+		return perror("keyctl"), 1;
+	puts(text);
+	return 0;
+}
+
+/* Executes itself as a process of rt's would look. */
+static int pretend(char **argv)
+{
+	int self = open("/proc/self/exe", O_RDONLY), copy = syscall(SYS_memfd_create, "rt-stub", 2 /* MFD_ALLOW_SEALING */);
+	char buf[65536];
+	for (ssize_t n; (n = read(self, buf, sizeof buf)) > 0;)
+		if (write(copy, buf, (size_t)n) != n)
+			return perror("write"), 1;
+	fcntl(copy, 1033 /* F_ADD_SEALS */, 0xf);
+	argv[1] = (char *)"spin";
+	fexecve(copy, argv, environ);
+	return perror("fexecve"), 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -525,6 +564,12 @@ int main(int argc, char **argv)
 		return network(atoi(argv[2]));
 	if (strcmp(verb, "unroot") == 0 && argc == 3)
 		return unroot(argv[2]);
+	if (strcmp(verb, "keyring") == 0 && argc == 3)
+		return keyring(argv[2]);
+	if (strcmp(verb, "session") == 0)
+		return session();
+	if (strcmp(verb, "pretend") == 0)
+		return pretend(argv);
 	if (strcmp(verb, "traceme") == 0)
 		return traceme();
 	if (strcmp(verb, "flood") == 0 && argc == 3)
