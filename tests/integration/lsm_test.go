@@ -119,6 +119,10 @@ func TestAppArmor(t *testing.T) {
 				if got := c.sh(current); got != "rt-test-one (enforce)\ngroup" {
 					t.Errorf("exec says %q", got)
 				}
+				file := []string{"--process", c.file("process.json", `{"args":["cat","/proc/self/attr/current"],"cwd":"/","env":["PATH=/bin"]}`, 0o644)}
+				if got := c.execWith(file).ok().out(); !differs(t, "1.1 runs it unconfined") && got != "rt-test-one (enforce)" {
+					t.Errorf("exec --process without a profile is %q", got)
+				}
 				if got := c.execWith([]string{"--apparmor", "rt-test-two"}, "sh", "-c", current).ok().out(); got != "rt-test-two (enforce)\npasswd" {
 					t.Errorf("exec --apparmor says %q", got)
 				}
@@ -210,6 +214,10 @@ func TestSELinux(t *testing.T) {
 			}
 			if got := strings.Trim(c.exec("cat", "/proc/self/attr/current").ok().stdout, "\x00\n"); got != process {
 				t.Errorf("exec is %q", got)
+			}
+			file := []string{"--process", c.file("process.json", `{"args":["cat","/proc/self/attr/current"],"cwd":"/","env":["PATH=/bin"]}`, 0o644)}
+			if got := strings.Trim(c.execWith(file).ok().stdout, "\x00\n"); got != process {
+				t.Errorf("exec --process without a label is %q", got)
 			}
 			other := "u:r:cont_t:s0:c3"
 			if got := strings.Trim(c.execWith([]string{"--process-label", other}, "cat", "/proc/self/attr/current").ok().stdout, "\x00\n"); got != other {
