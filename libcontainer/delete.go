@@ -119,7 +119,7 @@ func (r *Runtime) remove(c *container) error {
 	if left != nil && !errors.As(left, &others) {
 		return left
 	}
-	if err := c.rdt().Remove(); err != nil {
+	if err := c.rdt().Remove(c.markedByOthers); err != nil {
 		return err
 	}
 	if c.rdtShared != "" {

@@ -271,7 +271,7 @@ func (r *Runtime) oldRdtGroups(DoctorOptions) (found []Finding, err error) {
 						if k.lives(r, nil) {
 							return errors.New("it has come to life")
 						}
-						return intelrdt.Group{Dir: dir, Own: true}.Remove()
+						return intelrdt.Group{Dir: dir, Own: true}.Remove(nil)
 					}})
 			}
 		}

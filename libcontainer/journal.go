@@ -19,6 +19,7 @@ type journal struct {
 	RdtGroup   string            `json:"rdtGroup,omitempty"` // a resctrl directory that is the container's alone
 	RdtMonitor string            `json:"rdtMonitor,omitempty"`
 	RdtShared  string            `json:"rdtShared,omitempty"` // a class of service that others may use by now, if create has made it
+	RdtTaken   map[string]string `json:"rdtTaken,omitempty"`  // as in the state
 	BootID     string            `json:"bootId,omitempty"`
 
 	PidNamespace uint64 `json:"pidNamespace,omitempty"` // inode of rt's own
@@ -36,7 +37,7 @@ type journal struct {
 }
 
 func (c *container) writeJournal() error {
-	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor, RdtShared: c.rdtShared, BootID: c.BootID, PidNamespace: c.PidNamespace,
+	j := journal{Cgroups: c.Cgroups, Unit: c.Unit, RdtMonitor: c.RdtMonitor, RdtShared: c.rdtShared, RdtTaken: c.RdtTaken, BootID: c.BootID, PidNamespace: c.PidNamespace,
 		Taken: c.Taken, Mark: c.Mark, PrivatePid: c.PrivatePid, Restored: c.restored, Pid: c.Pid, StartTime: c.StartTime, PidInode: c.PidInode,
 		HelperPid: c.helper.Pid, HelperStart: c.helper.Start, HelperInode: c.helper.Inode}
 	if c.RdtOwn {
@@ -67,6 +68,6 @@ func (c *container) readJournal() error {
 	c.PidNamespace, c.Taken, c.Mark, c.PrivatePid, c.restored, c.early = j.PidNamespace, j.Taken, j.Mark, j.PrivatePid, j.Restored, true
 	c.Pid, c.StartTime, c.PidInode = max(0, j.Pid), j.StartTime, j.PidInode
 	c.helper = sys.Process{Pid: j.HelperPid, Start: j.HelperStart, Inode: j.HelperInode}
-	c.RdtGroup, c.RdtOwn = j.RdtGroup, j.RdtGroup != ""
+	c.RdtGroup, c.RdtOwn, c.RdtTaken = j.RdtGroup, j.RdtGroup != "", j.RdtTaken
 	return c.checkBoot()
 }

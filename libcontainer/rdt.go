@@ -12,10 +12,12 @@ import (
 
 // rdt is the container's resctrl group.
 func (s *state) rdt() intelrdt.Group {
-	return intelrdt.Group{Dir: s.RdtGroup, Mon: s.RdtMonitor, Own: s.RdtOwn}
+	return intelrdt.Group{Dir: s.RdtGroup, Mon: s.RdtMonitor, Own: s.RdtOwn, Taken: s.RdtTaken}
 }
 
-func (s *state) setRdt(g intelrdt.Group) { s.RdtGroup, s.RdtMonitor, s.RdtOwn = g.Dir, g.Mon, g.Own }
+func (s *state) setRdt(g intelrdt.Group) {
+	s.RdtGroup, s.RdtMonitor, s.RdtOwn, s.RdtTaken = g.Dir, g.Mon, g.Own, g.Taken
+}
 
 // findRdt says which group it will be, so that the journal can know.
 func (c *container) findRdt(spec *specs.Spec) error {
@@ -27,6 +29,7 @@ func (c *container) findRdt(spec *specs.Spec) error {
 		return err
 	}
 	g := intelrdt.For(root, c.ID, spec.Linux.IntelRdt)
+	g.Intend()
 	c.setRdt(g)
 	if !g.Own && !g.Exists() {
 		c.rdtShared = g.Dir
@@ -39,13 +42,28 @@ func (k *making) makeRdt() error {
 		return nil
 	}
 	made, err := k.c.rdt().Create(k.spec.Linux.IntelRdt)
-	k.undo = append(k.undo, func() { k.undone(made.Remove()) })
+	k.undo = append(k.undo, func() { k.undone(made.Remove(nil)) })
 	for _, dir := range []string{made.Dir, made.Mon} {
 		if text := k.c.mark(); dir != "" && text != "" {
 			sys.SetMark(dir, text)
 		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	g := k.c.rdt()
+	if err := g.Take(made); err != nil {
+		return err
+	}
+	k.c.setRdt(g)
+	return k.c.writeJournal()
+}
+
+// markedByOthers says whether a directory of resctrl carries the mark of another container.
+func (c *container) markedByOthers(dir string) (bool, error) {
+	text, trusted, err := sys.Mark(dir)
+	m, ok := parseMark(text, trusted)
+	return ok && trusted && m.dir != c.dir, err
 }
 
 // rdtChange is what an update is to change of the container's resctrl group; nil if nothing.

@@ -55,6 +55,7 @@ type state struct {
 	RdtGroup      string            `json:"rdtGroup,omitempty"`     // resctrl directory of the class of service
 	RdtMonitor    string            `json:"rdtMonitor,omitempty"`   // of the monitoring group
 	RdtOwn        bool              `json:"rdtOwn,omitempty"`       // the class of service ends with the container
+	RdtTaken      map[string]string `json:"rdtTaken,omitempty"`     // intelrdt.Group.Taken
 	PidNamespace  uint64            `json:"pidNamespace,omitempty"` // inode of rt's own, in which pid is a number
 	// Namespaces of init, those that it shares with the host included: type -> inode.
 	Namespaces       map[string]string `json:"namespaces,omitempty"`

@@ -40,6 +40,58 @@ type Group struct {
 	Dir string // class of service
 	Mon string // monitoring group below it, or ""
 	Own bool   // Dir is the container's and ends with it
+
+	// Taken says of each directory that the container has for itself how far it is the container's: Missing or Existed
+	// before it is made, then its inode. nil: an older rt has made the group, and all of it counts as the container's.
+	Taken map[string]string
+}
+
+// Before a directory is made:
+const (
+	Missing = "missing" // it was not there
+	Existed = "existed" // it was, or that could not be told
+)
+
+// own are the directories that end with the container, the inner one first.
+func (g Group) own() (dirs []string) {
+	if g.Mon != "" {
+		dirs = append(dirs, g.Mon)
+	}
+	if g.Own {
+		dirs = append(dirs, g.Dir)
+	}
+	return dirs
+}
+
+// Intend notes which directories are there before Create.
+func (g *Group) Intend() {
+	g.Taken = map[string]string{}
+	for _, dir := range g.own() {
+		g.Taken[dir] = Existed
+		if unix.Access(dir, unix.F_OK) == unix.ENOENT {
+			g.Taken[dir] = Missing
+		}
+	}
+}
+
+// Take notes the inodes of what Create has made.
+func (g *Group) Take(made Group) error {
+	for _, dir := range made.own() {
+		is, err := inode(dir)
+		if err != nil {
+			return err
+		}
+		g.Taken[dir] = is
+	}
+	return nil
+}
+
+func inode(dir string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return "", &os.PathError{Op: "look at", Path: dir, Err: err}
+	}
+	return strconv.FormatUint(st.Ino, 10), nil
 }
 
 // For says which group a configuration asks for; nothing is made.
@@ -231,22 +283,46 @@ func RemoveUnused(dir string) error {
 	if strings.TrimSpace(string(tasks)) != "" || len(groups) > 0 {
 		return nil
 	}
-	return Group{Dir: dir, Own: true}.Remove()
+	return Group{Dir: dir, Own: true}.Remove(nil)
 }
 
-// Remove takes away the group as far as it is the container's.
-func (g Group) Remove() error {
-	dirs := []string{g.Mon}
-	if g.Own {
-		dirs = append(dirs, g.Dir) // the monitoring group below it goes with it
+// Remove takes away the group as far as it is the container's. others says of a directory that it carries another container's
+// mark.
+func (g Group) Remove(others func(dir string) (bool, error)) error {
+	for _, dir := range g.own() {
+		if others != nil {
+			if is, err := others(dir); err != nil {
+				return fmt.Errorf("remove resctrl group %s: %w", dir, err)
+			} else if is {
+				continue
+			}
+		}
+		if err := g.remove(dir); err != nil {
+			return err
+		}
 	}
-	for _, dir := range dirs {
-		if dir == "" {
-			continue
+	return nil
+}
+
+func (g Group) remove(dir string) error {
+	taken := g.Taken[dir]
+	switch {
+	case g.Taken == nil:
+	case taken == Missing:
+		return RemoveUnused(dir)
+	case taken == Existed || taken == "":
+		return nil
+	default:
+		is, err := inode(dir)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && is != taken { // another one has its name
+			return nil
 		}
-		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove resctrl group %s: %w", dir, err)
+		if err != nil {
+			return fmt.Errorf("remove resctrl group: %w", err)
 		}
+	}
+	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove resctrl group %s: %w", dir, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -103,7 +104,7 @@ func TestRules(t *testing.T) {
 				err = g.Join(4711)
 			}
 			if c.err != "" {
-				if err == nil || !strings.Contains(err.Error(), c.err) || made != (Group{}) || f.has("gold") || f.has("box") {
+				if err == nil || !strings.Contains(err.Error(), c.err) || !reflect.DeepEqual(made, Group{}) || f.has("gold") || f.has("box") {
 					t.Fatalf("%v, made %+v", err, made)
 				}
 				return
@@ -132,11 +133,11 @@ func TestRules(t *testing.T) {
 			} else {
 				_ = os.Remove(f.root + "/box/mon_groups")
 			}
-			if err := (Group{Mon: made.Mon}).Remove(); err != nil || g.Mon != "" && f.has(c.group+"/mon_groups/box") {
+			if err := (Group{Mon: made.Mon}).Remove(nil); err != nil || g.Mon != "" && f.has(c.group+"/mon_groups/box") {
 				t.Errorf("the monitoring group is still there: %v", err)
 			}
 			_ = os.Remove(f.root + "/box/mon_groups")
-			if err := made.Remove(); err != nil || f.has("box") {
+			if err := made.Remove(nil); err != nil || f.has("box") {
 				t.Errorf("remove: %v", err)
 			}
 			if !f.has("old") || c.group == "gold" && !f.has("gold") || !f.has("schemata") {
@@ -158,7 +159,7 @@ func TestTaken(t *testing.T) {
 	if !errors.As(err, &h) || !strings.Contains(h.Hint(), "Out of CLOSIDs") {
 		t.Errorf("what resctrl says is lost: %v", err)
 	}
-	if err == nil || !strings.Contains(err.Error(), "make class of service (/linux/intelRdt)") || made != (Group{}) {
+	if err == nil || !strings.Contains(err.Error(), "make class of service (/linux/intelRdt)") || !reflect.DeepEqual(made, Group{}) {
 		t.Errorf("%v, %+v", err, made)
 	}
 	if !f.has("box") {
@@ -181,14 +182,14 @@ func TestNoMonitoring(t *testing.T) {
 		return unix.ENOSPC
 	}
 	c := &specs.LinuxIntelRdt{ClosID: "gold", MemBwSchema: "MB:0=20", EnableMonitoring: true}
-	if made, err := For(f.root, "box", c).create(c, mkdir); !errors.Is(err, unix.ENOSPC) || made != (Group{}) || f.has("gold") {
+	if made, err := For(f.root, "box", c).create(c, mkdir); !errors.Is(err, unix.ENOSPC) || !reflect.DeepEqual(made, Group{}) || f.has("gold") {
 		t.Errorf("%v, %+v, class of service left: %v", err, made, f.has("gold"))
 	}
 }
 
 func TestRemoveGone(t *testing.T) {
 	g := Group{Dir: t.TempDir() + "/none", Mon: t.TempDir() + "/none", Own: true}
-	if err := g.Remove(); err != nil {
+	if err := g.Remove(nil); err != nil {
 		t.Error(err)
 	}
 }
