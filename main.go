@@ -54,7 +54,7 @@ type verbs interface {
 	RemoveMounts(id string, list []byte) error
 	Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error
 	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
-	Top(id string) ([]libcontainer.Process, error)
+	Top(id string, tell func(*libcontainer.Process) error) error
 	Doctor(o libcontainer.DoctorOptions) ([]libcontainer.Finding, error)
 }
 

@@ -106,7 +106,14 @@ func (f *fake) Usages(ids []string) func() ([]libcontainer.ContainerUsage, error
 func (f *fake) Doctor(o libcontainer.DoctorOptions) ([]libcontainer.Finding, error) {
 	return f.findings, f.call("doctor", fmt.Sprintf("%+v", o))
 }
-func (f *fake) Top(id string) ([]libcontainer.Process, error) { return f.processes, f.call("top", id) }
+func (f *fake) Top(id string, tell func(*libcontainer.Process) error) error {
+	for i := range f.processes {
+		if err := tell(&f.processes[i]); err != nil {
+			return err
+		}
+	}
+	return f.call("top", id)
+}
 
 // A result is what one command line did.
 type result struct {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +28,7 @@ type topProcess struct {
 	RSS        uint64   `json:"rss"`     // bytes
 	Cgroup     string   `json:"cgroup"`
 	Command    []string `json:"command"`
+	Cut        bool     `json:"commandCut,omitempty"` // there is more of it
 }
 
 func (p *program) topCommand() *cli.Command {
@@ -38,26 +42,66 @@ func (p *program) topCommand() *cli.Command {
 		if format != "table" && format != "json" {
 			return errors.New("invalid format option")
 		}
-		all, err := p.runtime(c).Top(c.Args().First())
+		p.keepCollecting()                                               // ten thousand processes are as many files and texts
+		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
+		if format == "json" {
+			return topJSON(p.stdout, func(tell func(*libcontainer.Process) error) error {
+				return p.runtime(c).Top(c.Args().First(), tell)
+			}, string(passwd))
+		}
+		var rows []topProcess
+		err := p.runtime(c).Top(c.Args().First(), func(l *libcontainer.Process) error {
+			t := topOf(l, string(passwd))
+			t.Command = []string{shortCommand(strings.Join(t.Command, " "), t.Cut)}
+			rows = append(rows, t)
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
-		list := make([]topProcess, len(all))
-		for i := range all {
-			list[i] = topOf(&all[i], string(passwd))
-		}
-		if format == "json" {
-			return newEncoder(p.stdout).Encode(list)
-		}
-		return printLines(p.stdout, topTable(list, p.width()))
+		return printLines(p.stdout, topTable(rows, p.width()))
 	})
+}
+
+// topJSON is an array that is written element by element.
+func topJSON(w io.Writer, each func(func(*libcontainer.Process) error) error, passwd string) error {
+	out := bufio.NewWriter(w)
+	before := "["
+	err := each(func(l *libcontainer.Process) error {
+		data, err := json.Marshal(topOf(l, passwd))
+		if err == nil {
+			_, err = out.WriteString(before + string(data))
+		}
+		before = ","
+		return err
+	})
+	if err != nil && before == "[" { // nothing is written yet
+		return err
+	}
+	if before == "[" {
+		out.WriteString(before)
+	}
+	out.WriteString("]\n")
+	return errors.Join(err, out.Flush())
+}
+
+// maxCell is how much of a command a table has: its rows are kept until the widest is known.
+const maxCell = 1024
+
+func shortCommand(text string, more bool) string {
+	if len(text) > maxCell {
+		text, more = strings.Clone(text[:maxCell]), true
+	}
+	if more {
+		text += "..."
+	}
+	return text
 }
 
 func topOf(l *libcontainer.Process, passwd string) topProcess {
 	t := topProcess{
 		Pid: l.Pid, Parent: l.Parent, UID: l.UID, User: userName(passwd, l.UID), CPUTime: int64(l.CPUTime),
-		RSS: l.RSS, Cgroup: l.Cgroup, Command: l.Command,
+		RSS: l.RSS, Cgroup: l.Cgroup, Command: l.Command, Cut: l.Cut,
 	}
 	if l.Age > 0 { // of its whole life, as in ps
 		t.CPUPercent = rounded(float64(l.CPUTime) / float64(l.Age) * 100)

@@ -121,7 +121,7 @@ type ContainerState struct {
 //	func (r *Runtime) RemoveMounts(id string, list []byte) error
 //	func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) error
 //	func (r *Runtime) Usages(ids []string) func() ([]ContainerUsage, error)
-//	func (r *Runtime) Top(id string) ([]Process, error)
+//	func (r *Runtime) Top(id string, tell func(*Process) error) error
 //	func Check(bundleDir string) (problems []bundle.Problem, host []bundle.Problem, err error)
 //	func DryRun(bundleDir string, o CreateOptions) (*plan.Plan, error)      // rt plan BUNDLE
 //	func DryRunExec(bundleDir, processJSON string) (*plan.Plan, error)       // rt plan --exec PROCESS.json BUNDLE

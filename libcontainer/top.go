@@ -23,20 +23,23 @@ type Process struct {
 	Age     time.Duration // since it was started
 	RSS     uint64        // bytes
 	Cgroup  string        // below the container's, "/" for its own
-	Command []string      // as it was started; [name] in brackets for one without arguments
+	Command []string      // as it was started, MaxCommand bytes of it; [name] in brackets for one without arguments
+	Cut     bool          // there is more of the command
 }
 
-// Top tells about the processes of a container, by pid. One that ends meanwhile is left out.
-func (r *Runtime) Top(id string) ([]Process, error) {
+// MaxCommand is how much of a command is shown. Processes can share megabytes of arguments, which would be rt's once for each.
+const MaxCommand = 4096
+
+// Top tells about the processes of a container, by pid, one after the other. One that ends meanwhile is left out.
+func (r *Runtime) Top(id string, tell func(*Process) error) error {
 	cg, pids, err := r.processes(id)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return nil, os.NewSyscallError("clock_gettime", err)
+		return os.NewSyscallError("clock_gettime", err)
 	}
-	var all []Process
 	for _, pid := range pids {
 		p, err := readProcess(pid, time.Duration(now.Nano()))
 		if err == nil {
@@ -45,12 +48,14 @@ func (r *Runtime) Top(id string) ([]Process, error) {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("process %d: %w", pid, err)
+		if err == nil {
+			err = tell(p)
 		}
-		all = append(all, *p)
+		if err != nil {
+			return fmt.Errorf("process %d: %w", pid, err)
+		}
 	}
-	return all, nil
+	return nil
 }
 
 // perTick is USER_HZ, which is 100 on every architecture Go has.
@@ -75,13 +80,13 @@ func readProcess(pid int, now time.Duration) (*Process, error) {
 		pages, _ := strconv.ParseUint(f[1], 10, 63)
 		p.RSS = pages * uint64(os.Getpagesize())
 	}
-	cmdline, err := sys.ReadKernelFile(dir+"/cmdline", maxFile)
+	cmdline, more, err := sys.ReadKernelHead(dir+"/cmdline", MaxCommand)
 	if err != nil {
 		return nil, err
 	}
 	p.Command = []string{"[" + name + "]"} // a zombie, or one that has wiped its arguments out
 	if text := strings.TrimRight(string(cmdline), "\x00"); text != "" {
-		p.Command = strings.Split(text, "\x00")
+		p.Command, p.Cut = strings.Split(text, "\x00"), more
 	}
 	var st unix.Stat_t // the directory belongs to the effective user (proc_pid(5))
 	if err := unix.Stat(dir, &st); err != nil {

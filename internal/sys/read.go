@@ -58,6 +58,21 @@ func ReadKernelFile(path string, limit int) ([]byte, error) {
 	return ReadKernelFileAt(unix.AT_FDCWD, path, limit)
 }
 
+// ReadKernelHead is the beginning of a kernel's file, at most n bytes of it; more says that there was more.
+func ReadKernelHead(path string, n int) (head []byte, more bool, err error) {
+	fd, err := OpenKernelFd(unix.AT_FDCWD, path, unix.O_RDONLY)
+	if err != nil {
+		return nil, false, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	head = make([]byte, n+1)
+	got, err := readFull(fd, head, 0)
+	if err != nil {
+		return nil, false, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return head[:min(got, n)], got > n, nil
+}
+
 // ReadKernelFileAt is ReadKernelFile below a directory.
 func ReadKernelFileAt(dir int, path string, limit int) ([]byte, error) {
 	fd, err := OpenKernelFd(dir, path, unix.O_RDONLY)

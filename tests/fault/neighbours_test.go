@@ -154,7 +154,12 @@ func (h *neighbourhood) pause(rnd *rand.Rand, n *neighbour) error {
 		}
 		errs = append(errs, h.call(rnd, other, []string{"create", "run", "start", "state", "ps", "list", "exec", "kill 0", "update", "mounts"}[rnd.IntN(10)], false))
 	}
-	h.ok("resume", n.id)
+	if r := h.rt("resume", n.id); r.code != 0 { // a kill from before has come to its end meanwhile
+		if status, err := h.state(n); err != nil || status != specs.StateStopped {
+			errs = append(errs, fmt.Errorf("%s: %s %w", r, status, err))
+		}
+		h.rt("delete", "--force", n.id) // which thaws what is below
+	}
 	return errors.Join(append(errs, h.losses())...)
 }
 
@@ -227,6 +232,12 @@ func (h *neighbourhood) call(rnd *rand.Rand, n *neighbour, verb string, kill boo
 		return h.watch(n)
 	}
 	return nil
+}
+
+func (h *neighbourhood) state(n *neighbour) (specs.ContainerState, error) {
+	var s specs.State
+	err := json.Unmarshal([]byte(h.ok("state", n.id).stdout), &s)
+	return s.Status, err
 }
 
 // watch notes the processes of a container that was started now.

@@ -185,3 +185,29 @@ func TestTop(t *testing.T) {
 	}
 	c.rt("top", "rt-it-nobody").fails("container does not exist").oneError()
 }
+
+// TestTopOfLongCommands: a thousand processes that share two megabytes of arguments cost rt no gigabytes.
+func TestTopOfLongCommands(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc has no top")
+	// Each forked child has the arguments of its parent.
+	long := strings.Repeat("x", 120_000)
+	c := newContainer(t, script(`i=0; while [ $i -lt 300 ]; do (while :; do sleep 1000; done) & i=$((i+1)); done; echo > /ready; wait`), writable, func(s *specs.Spec) {
+		for range 10 {
+			s.Process.Args = append(s.Process.Args, long)
+		}
+	}).up()
+	c.awaitFile("b/rootfs/ready")
+	for _, format := range []string{"json", "table"} {
+		r := c.rt("top", "--format", format, c.id).ok()
+		if n := strings.Count(r.stdout, "while"); n < 300 {
+			t.Errorf("%s: %d commands, want more than 300", format, n)
+		}
+		if size := len(r.stdout); size > 600*4500 {
+			t.Errorf("%s: %d bytes", format, size)
+		}
+		if format == "json" && !strings.Contains(r.stdout, `"commandCut":true`) {
+			t.Errorf("it does not say that a command is cut")
+		}
+	}
+}
