@@ -72,6 +72,9 @@ unit: toolchain $(STUB) ## unit tests only
 test-security: rt ## the attacks of tests/security at full length, and against weakened builds (root, some minutes)
 	RT_SECURITY=full $(GO) test -count=1 -timeout 6h -v ./tests/security
 
+test-wedged: rt ## all that rt talks to hangs in turn, and delete --force ends within five seconds (root, on a quiet machine)
+	RT_WEDGED=1 $(GO) test -count=1 -timeout 1h -v -run '^TestWedged' ./tests/security
+
 integration: rt ## integration tests only (root)
 	$(GO) test -tags '$(TAGS)' -count=1 -timeout 3h ./tests/integration/... ./tests/security ./tests/configs
 	cd tests/gorunc && RT=$(CURDIR)/rt $(GO) test -count=1 -timeout 1h .
@@ -149,4 +152,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-security unit integration test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts layout install clean distclean help
+.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts layout install clean distclean help

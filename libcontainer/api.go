@@ -24,6 +24,7 @@ type Runtime struct {
 
 	boot      string // see bootID
 	bootKnown bool
+	deadline  time.Time // of delete --force
 
 	// While List reads below them: Root, and that of the freezers.
 	root    *os.File

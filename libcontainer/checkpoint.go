@@ -147,6 +147,7 @@ func (c *container) dump(o CheckpointOptions) error {
 type talk struct {
 	*criu.Session
 	program      string
+	note         func(pid int) // writes down that this process waits for CRIU
 	version      criu.Version
 	opts         criu.Options
 	images, work *criu.Directory
@@ -165,7 +166,7 @@ func (c *container) talk(o *CriuOptions, log string, make bool) (*talk, error) {
 	if o.ImagePath == "" {
 		o.ImagePath = imageDefault
 	}
-	t := &talk{program: program}
+	t := &talk{program: program, note: c.noteHelper}
 	if t.images, err = criu.OpenDirectory(o.ImagePath, make); err != nil {
 		return nil, fmt.Errorf("open the directory of images: %w", err)
 	}
@@ -333,6 +334,7 @@ func (t *talk) start(stdin, stdout *os.File, extra ...*os.File) (err error) {
 	if t.Session, err = criu.Start(t.program, stdin, stdout, extra); err != nil {
 		return err
 	}
+	t.note(t.Pid)
 	if t.version, err = t.Version(); err != nil {
 		return err
 	}

@@ -150,6 +150,7 @@ func (k *making) prepare() error {
 		return err
 	}
 	k.priv = ownPrivileges()
+	k.priv.note = k.c.noteHelper
 	if err := checkPrivileges(k.priv, k.spec); err != nil {
 		return err
 	}

@@ -24,10 +24,7 @@ func (r *Runtime) Delete(id string, force bool) error {
 		return err
 	}
 	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
-	if force && c.held() {
-		r.killHeld(id)
-	}
-	if err := c.acquire(); err != nil {
+	if err := r.lockToDelete(c, force); err != nil {
 		if force && errors.Is(err, ErrNotExist) {
 			return nil
 		}
@@ -50,6 +47,22 @@ func (r *Runtime) Delete(id string, force bool) error {
 	}
 	if force {
 		return nil
+	}
+	return err
+}
+
+// lockToDelete gets the container's lock; with force in spite of who has it.
+func (r *Runtime) lockToDelete(c *container, force bool) (err error) {
+	if force {
+		r.deadline = time.Now().Add(forceTimeout)
+	}
+	if force && c.held() {
+		err = r.takeOver(c)
+	} else {
+		err = c.acquireWithin(r.left(lockWait))
+	}
+	if err == nil {
+		c.noteHolder()
 	}
 	return err
 }
@@ -168,13 +181,31 @@ func (c *container) end() error {
 		if ended, err := sys.AwaitExit(p, wait); err != nil || ended {
 			return err
 		}
-		if time.Since(start) > endTimeout {
-			return fmt.Errorf("container init still running: process %d does not end", c.Pid)
+		if time.Since(start) > c.rt.left(endTimeout) {
+			return fmt.Errorf("container init still running: process %d does not end%s", c.Pid, c.sleepers())
 		}
 		if err := c.letEnd((*cgroups.Cgroup).ReleaseAll); err != nil {
 			return err
 		}
 	}
+}
+
+// sleepers names what can keep a killed init from its end: processes of its pid namespace in an uninterruptible sleep.
+func (c *container) sleepers() string {
+	cg, err := c.cgroup()
+	if err != nil {
+		return ""
+	}
+	pids, err := cg.Procs()
+	if err != nil {
+		return ""
+	}
+	for _, pid := range append(pids, c.Pid) {
+		if sys.Uninterruptible(pid) {
+			return fmt.Sprintf(": process %d is in an uninterruptible sleep (state D)", pid)
+		}
+	}
+	return ""
 }
 
 // endTimeout bounds the wait for the end of a killed init.
@@ -215,7 +246,7 @@ func (c *container) poststopSpec() (*specs.Spec, error) {
 
 // removeDir knows what is usually in a container's directory, which saves looking.
 func removeDir(dir string) error {
-	for _, name := range [...]string{configFile, startSocket, askSocket, stateFile, journalFile} {
+	for _, name := range [...]string{configFile, startSocket, askSocket, stateFile, journalFile, holderFile} {
 		if err := unix.Unlink(filepath.Join(dir, name)); err != nil && err != unix.ENOENT {
 			break
 		}

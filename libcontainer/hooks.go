@@ -41,10 +41,10 @@ func (c *container) runtimeHooks(spec *specs.Spec) error {
 		return err
 	}
 	//nolint:staticcheck // prestart is deprecated and must still run
-	if err := hooks.RunAll(context.Background(), "prestart", spec.Hooks.Prestart, state); err != nil {
+	if err := hooks.RunAll(c.hookContext(), "prestart", spec.Hooks.Prestart, state); err != nil {
 		return err
 	}
-	return hooks.RunAll(context.Background(), "createRuntime", spec.Hooks.CreateRuntime, state)
+	return hooks.RunAll(c.hookContext(), "createRuntime", spec.Hooks.CreateRuntime, state)
 }
 
 // startHooks runs startContainer hooks. Their programs are the image's: they have the process's rights, and its environment if they
@@ -75,6 +75,11 @@ func (c *container) startHooks(spec *specs.Spec) error {
 	return c.insideHooks("startContainer", spec, spec.Hooks.StartContainer, state, compile)
 }
 
+// hookContext has hooks written down that run under the container's lock.
+func (c *container) hookContext() context.Context {
+	return hooks.Observed(context.Background(), c.noteHelper)
+}
+
 func (c *container) poststart(spec *specs.Spec) error {
 	if spec.Hooks == nil || len(spec.Hooks.Poststart) == 0 {
 		return nil
@@ -83,7 +88,7 @@ func (c *container) poststart(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	return hooks.RunAll(context.Background(), "poststart", spec.Hooks.Poststart, state)
+	return hooks.RunAll(c.hookContext(), "poststart", spec.Hooks.Poststart, state)
 }
 
 // poststop runs every hook; a failure is a warning (runtime.md, lifecycle, 13).
@@ -113,7 +118,7 @@ func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook
 			}
 			return c.startHook(ctx, spec, p, init, nsenter.Stdio{stdin, stdout, stderr})
 		}
-		if err := hooks.Supervise(context.Background(), kind, i, h, state, start); err != nil {
+		if err := hooks.Supervise(c.hookContext(), kind, i, h, state, start); err != nil {
 			return err
 		}
 	}

@@ -94,7 +94,7 @@ func (r *Runtime) lockCgroups() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock cgroups: %w", err)
 	}
-	if err := sys.Lock(f, lockTimeout); err != nil {
+	if err := sys.Lock(f, r.left(lockTimeout)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock cgroups: %s: %w", f.Name(), err)
 	}

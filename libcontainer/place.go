@@ -72,7 +72,10 @@ func (k *making) takeDir() error {
 		if err != nil {
 			return rootHint(fmt.Errorf("make container directory: %w", err))
 		}
-		if err = c.claim(); err == nil || err == ErrExists {
+		if err = c.claim(); err == nil {
+			c.noteHolder()
+		}
+		if err == nil || err == ErrExists {
 			return err
 		}
 		if !errors.Is(err, ErrNotExist) {

@@ -23,6 +23,8 @@ type privileges struct {
 	caps   uint64 // in rt's own user namespace
 	first  bool   // which is the host's first one
 	mounts bool   // rt may clone mounts of its mount namespace
+
+	note func(pid int) // writes down that this process waits for another, or nil
 }
 
 // ownPrivileges costs root of the host one stat(2).

@@ -28,6 +28,7 @@ const (
 	configFile  = "config.json"
 	journalFile = "journal"
 	startSocket = "start.sock"
+	holderFile  = "holder"          // who has the lock
 	askSocket   = "namespaces.sock" // where a process that a rootless rt may not look into hands out its namespaces
 	notifyDir   = "notify"
 	updateFile  = "update"  // what an update that is under way has to take back if it is killed
@@ -76,6 +77,9 @@ type container struct {
 	rt    *Runtime
 	cg    *cgroups.Cgroup
 
+	note   *os.File // the holder's record, or nil
+	holder holder
+
 	gone      bool        // with an earlier boot of the machine
 	early     bool        // there is no state: what is known is from the journal
 	restored  bool        // with early: CRIU was to make its processes
@@ -101,6 +105,7 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 		if err := c.acquire(); err != nil {
 			return nil, err
 		}
+		c.noteHolder()
 	}
 	if err := c.load(); err != nil {
 		return nil, err
@@ -114,7 +119,12 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 	return c, nil
 }
 
-func (c *container) acquire() error {
+// lockWait bounds the wait for a container's lock: who has it may wait for others, as for a hook or the network of a checkpoint.
+const lockWait = 60 * time.Second
+
+func (c *container) acquire() error { return c.acquireWithin(lockWait) }
+
+func (c *container) acquireWithin(limit time.Duration) error {
 	if err := c.checkRoot(); err != nil {
 		return err
 	}
@@ -125,7 +135,7 @@ func (c *container) acquire() error {
 	if err != nil {
 		return fmt.Errorf("lock container: %w", err)
 	}
-	if err := sys.Retry(func() error { return unix.Flock(int(d.Fd()), unix.LOCK_EX) }); err != nil {
+	if err := sys.Lock(d, limit); err != nil {
 		d.Close()
 		return fmt.Errorf("lock container %s: %w", c.dir, err)
 	}
@@ -158,6 +168,7 @@ func (c *container) isStill(d *os.File) error {
 
 func (c *container) release() {
 	if c.lock != nil {
+		c.forgetHolder()
 		c.lock.Close()
 		c.lock = nil
 	}

@@ -48,7 +48,7 @@ func (p privileges) mapIDs(pid int, l *specs.Linux) error {
 		case byPrivilege:
 			err = m.write(pid)
 		case byHelper:
-			err = m.runHelper(pid)
+			err = m.runHelper(pid, p.note)
 		}
 		if err != nil {
 			return fmt.Errorf("map ids (%s): %w", m.pointer, err)
@@ -117,7 +117,7 @@ func (m *idMap) helperPath() (string, error) {
 	return path, err
 }
 
-func (m *idMap) runHelper(pid int) error {
+func (m *idMap) runHelper(pid int, note func(pid int)) error {
 	path, err := m.helperPath()
 	if err != nil {
 		return err
@@ -128,12 +128,20 @@ func (m *idMap) runHelper(pid int) error {
 			args = append(args, strconv.FormatUint(uint64(n), 10))
 		}
 	}
-	out, err := exec.Command(path, args...).CombinedOutput()
+	var out bytes.Buffer
+	cmd := exec.Command(path, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err = cmd.Start(); err == nil {
+		if note != nil {
+			note(cmd.Process.Pid)
+		}
+		err = cmd.Wait()
+	}
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("run %s: %w", path, err)
-	if text := bytes.TrimSpace(out); len(text) > 0 {
+	if text := bytes.TrimSpace(out.Bytes()); len(text) > 0 {
 		err = fmt.Errorf("%w: %s", err, short(string(text)))
 	}
 	return hint.With(err, m.sub+" must give this user the ids; "+m.helper+" must be set-user-ID root or have the file capability")

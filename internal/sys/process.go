@@ -221,6 +221,65 @@ func SystemCall(pid int) (int, error) {
 	return strconv.Atoi(number)
 }
 
+// Uninterruptible says whether a thread of a process is in an uninterruptible sleep (state D): it ends only when that does.
+func Uninterruptible(pid int) bool {
+	dir := "/proc/" + strconv.Itoa(pid) + "/task"
+	threads, _ := os.ReadDir(dir)
+	for _, t := range threads {
+		data, err := ReadFile(dir+"/"+t.Name()+"/stat", 4096)
+		if err != nil {
+			continue
+		}
+		if text := string(data); strings.HasPrefix(text[strings.LastIndexByte(text, ')')+1:], " D") {
+			return true
+		}
+	}
+	return false
+}
+
+// Command is the command line of a process, for an error text.
+func Command(pid int) string {
+	text, _ := ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/cmdline", 256)
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return ' '
+		}
+		return r
+	}, string(text)))
+}
+
+// Forks are pidfds of a process's children that still run its own program: on their way to another one.
+func Forks(pid int) (pidfds []*os.File) {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	if err != nil {
+		return nil
+	}
+	procs, _ := os.ReadDir("/proc")
+	for _, p := range procs {
+		child, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		fd, err := unix.PidfdOpen(child, 0)
+		if err != nil {
+			continue
+		}
+		its, err := os.Readlink("/proc/" + p.Name() + "/exe")
+		if err != nil || its != exe || !isChild(child, pid) {
+			unix.Close(fd)
+			continue
+		}
+		pidfds = append(pidfds, os.NewFile(uintptr(fd), "pidfd"))
+	}
+	return pidfds
+}
+
+func isChild(pid, parent int) bool {
+	_, rest, err := stat(pid)
+	first, _, _ := strings.Cut(rest, " ")
+	return err == nil && first == strconv.Itoa(parent)
+}
+
 // Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.
 func Halted(pid int) bool {
 	state, _, err := stat(pid)
@@ -242,6 +301,36 @@ func stat(pid int) (state, rest string, err error) {
 // Signal sends a signal to a pidfd's process.
 func Signal(pidfd *os.File, sig unix.Signal) error {
 	return unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, 0)
+}
+
+// SignalGroup sends a signal to a process, and to its process group if it leads one.
+func SignalGroup(pidfd *os.File, sig unix.Signal) error {
+	const group = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
+	if pid := PidOf(pidfd); pid > 1 {
+		if pgid, err := unix.Getpgid(pid); err == nil && pgid == pid {
+			if err := unix.PidfdSendSignal(int(pidfd.Fd()), sig, nil, group); err == unix.EINVAL {
+				if over, err := AwaitExit(pidfd, 0); !over && err == nil { // the pid is still its own
+					_ = unix.Kill(-pid, sig)
+				}
+			}
+		}
+	}
+	return Signal(pidfd, sig)
+}
+
+// PidOf is the pid of a pidfd's process, 0 if it has ended.
+func PidOf(pidfd *os.File) int {
+	text, err := ReadKernelFile("/proc/self/fdinfo/"+strconv.Itoa(int(pidfd.Fd())), 4096)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "Pid:"); ok {
+			pid, _ := strconv.Atoi(strings.TrimSpace(value))
+			return max(pid, 0)
+		}
+	}
+	return 0
 }
 
 // AwaitExit waits until a pidfd's process has ended, in milliseconds at most; -1 is for ever.

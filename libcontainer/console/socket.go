@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
+
+// limit bounds the wait for a listener whose backlog is full, and the wait for one that does not read.
+const limit = 3 * time.Second
 
 // maxName is what runc's and containerd's receivers accept as a name.
 const maxName = 4096
@@ -40,7 +44,7 @@ func SendFd(socketPath string, fd *os.File, payload string) error {
 }
 
 func connect(path string) (sock int, err error) {
-	sock, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	sock, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -66,24 +70,51 @@ func connectLong(sock int, path string) error {
 	return connectTo(sock, "/proc/self/fd/"+strconv.Itoa(int(target.Fd())))
 }
 
+// connectTo gives a listener that is busy some time. connect(2) itself would wait for as long as its backlog is full, and poll(2) tells
+// nothing of that.
 func connectTo(sock int, path string) error {
-	for {
+	deadline := time.Now().Add(limit)
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		switch err := unix.Connect(sock, &unix.SockaddrUnix{Name: path}); err {
-		case unix.EINTR: // the listener's backlog is full and a signal came
+		case unix.EINTR:
 		case unix.EISCONN:
 			return nil
+		case unix.EAGAIN:
+			if time.Now().After(deadline) {
+				return fmt.Errorf("nobody accepts connections there for %v: %w", limit, err)
+			}
+			time.Sleep(wait)
 		default:
 			return err
 		}
 	}
 }
 
+// awaitRoom waits until the other end has read something.
+func awaitRoom(sock int, deadline time.Time) error {
+	left := time.Until(deadline).Milliseconds()
+	if left <= 0 {
+		return fmt.Errorf("nobody reads there for %v: %w", limit, unix.EAGAIN)
+	}
+	_, err := unix.Poll([]unix.PollFd{{Fd: int32(sock), Events: unix.POLLOUT}}, int(left))
+	if err == unix.EINTR {
+		err = nil
+	}
+	return err
+}
+
 func sendAll(sock int, fd *os.File, payload []byte) error {
+	deadline := time.Now().Add(limit)
 	rights := unix.UnixRights(int(fd.Fd()))
 	for len(payload) > 0 {
 		n, err := unix.SendmsgN(sock, payload, rights, nil, unix.MSG_NOSIGNAL)
-		if err == unix.EINTR {
+		switch {
+		case err == unix.EINTR:
 			continue
+		case err == unix.EAGAIN:
+			if err = awaitRoom(sock, deadline); err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			return err

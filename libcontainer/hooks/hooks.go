@@ -103,6 +103,14 @@ func Supervise(ctx context.Context, kind string, index int, h specs.Hook, state 
 	return nil
 }
 
+// started is the key of what Observed adds to a context.
+type started struct{}
+
+// Observed has the pid of each hook told to f when it runs.
+func Observed(ctx context.Context, f func(pid int)) context.Context {
+	return context.WithValue(ctx, started{}, f)
+}
+
 func supervise(ctx context.Context, h specs.Hook, state []byte, start Starter, output *tail) error {
 	limit, err := limitOf(h)
 	if err != nil {
@@ -125,6 +133,9 @@ func supervise(ctx context.Context, h specs.Hook, state []byte, start Starter, o
 	p.closeChild() // or end of file would never come
 	if err != nil {
 		return cmp.Or(context.Cause(ctx), err)
+	}
+	if told, ok := ctx.Value(started{}).(func(pid int)); ok {
+		told(pid)
 	}
 	finish := p.serve(state, output)
 	stopped := awaitExit(ctx, pid)
