@@ -66,9 +66,6 @@ type wayToRoot struct {
 	dir   string
 	owner uint32 // of --root
 	any   bool   // which may be any user: root only reads there
-
-	user    *sys.OwnerError // what the first user but root owns, with any
-	through string
 }
 
 func (w *wayToRoot) see(path string, st *unix.Stat_t, last bool) error {
