@@ -623,13 +623,13 @@ static int open_null(struct ctx *c)
  * for Linux before 6.15 clones no mount that is not. */
 static int clone_mask(struct ctx *c, char *label)
 {
-	char *const opt[] = {"source", "tmpfs", "nr_inodes", "2", "mode", "0755", "context", label};
+	char *const opt[] = {"source", "tmpfs", "ro", NULL, "nr_blocks", "1", "nr_inodes", "2", "mode", "0755", "context", label};
 	int tree;
 	if (c->mask >= 0) {
 		TRY(c, "open_tree", tree = k_open_tree(c->mask, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 		return tree;
 	}
-	tree = new_fs(c, "tmpfs", opt, *label ? 8 : 6, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+	tree = new_fs(c, "tmpfs", opt, *label ? 12 : 10, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
 	if (tree >= 0)
 		TRY(c, "dup", c->mask = fcntl(tree, F_DUPFD_CLOEXEC, 3));
 	return tree;

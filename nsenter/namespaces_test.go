@@ -203,6 +203,16 @@ func TestCgroupJoin(t *testing.T) {
 	if b.proc(""); read(t, dir+"/tasks") != fmt.Sprintln(b.pid) {
 		t.Errorf("tasks: %q, not %d", read(t, dir+"/tasks"), b.pid)
 	}
+	fds := fmt.Sprintf("/proc/%d/fd", b.pid)
+	list, err := os.ReadDir(fds)
+	if err != nil || len(list) == 0 {
+		t.Errorf("%d descriptors, %v", len(list), err)
+	}
+	for _, e := range list {
+		if to, _ := os.Readlink(fds + "/" + e.Name()); strings.HasSuffix(to, "/tasks") {
+			t.Errorf("descriptor %s is still %s", e.Name(), to)
+		}
+	}
 	start(t, steps{nsenter.CgroupJoin{Tasks: nsenter.NoSlot}}).fails(0, unix.EBADF, "write")
 	start(t, steps{nsenter.CgroupJoin{Tasks: 0}}, open(t, dir+"/tasks", os.O_RDONLY)).fails(0, unix.EBADF, "write")
 }

@@ -255,3 +255,16 @@ func TestForgedPasswd(t *testing.T) {
 		}
 	}
 }
+
+// TestMaskHoldsNothing: root of a container with CAP_SYS_ADMIN makes the empty file system of its masks writable, and keeps in it what
+// no size of a mount bounds. Succeeds against a runtime whose masks have no bound of blocks.
+func TestMaskHoldsNothing(t *testing.T) {
+	v := newVictim(t, capable(strongCaps))
+	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/tmp")
+	v.write()
+	v.up()
+	r := v.exec("sh", "-c", "mount -o remount,rw /tmp && head -c 8000000 /dev/zero >/tmp/x; stat -c %s /tmp/x 2>/dev/null || echo 0").ok(t)
+	if n, err := strconv.Atoi(strings.TrimSpace(r.stdout)); err != nil || n > os.Getpagesize() {
+		t.Errorf("a mask holds %q bytes: %s", r.stdout, r)
+	}
+}

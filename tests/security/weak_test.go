@@ -106,6 +106,7 @@ var flaws = []flaw{
 	{"the root of the opener's copy is not covered", "nsenter/opener.c", "int covered = cover_root(),", "int covered = 0,", "TestEnterNewMountNamespace/mounts_add"},
 	{"a container's mount namespace begins with the host's tree", "libcontainer/plan/userns.go", "if !b.opener || b.hot ||", "if true || b.hot ||", "TestEnterNewMountNamespace/joined_user_namespace"},
 	{"the host's root owns user namespaces", "nsenter/namespaces.c", "if ((d[0].effective & NEEDED) != NEEDED ||", "if (1 ||", "TestUserNamespaceOwner"},
+	{"a mask of any size", "nsenter/mounts.c", "\"ro\", NULL, \"nr_blocks\", \"1\"", "\"ro\", NULL, \"nr_blocks\", \"0\"", "TestMaskHoldsNothing"},
 	{"any device of the host will do", "nsenter/devices.c", "if (!same_node(&st, s))\n\t\treturn wrong_node", "if (0)\n\t\treturn wrong_node", "TestOtherDevice"},
 	{"the network is joined where the container sees it", "libcontainer/plan/create.go", "const afterClone = unix.CLONE_NEWCGROUP", "const afterClone = unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET", "TestSnoop/nobody_0"},
 	{"groups of the host's root are kept", "libcontainer/plan/userns.go", "if b.facts.DropGroups {", "if false {", "TestGroupsOfTheHost"},
