@@ -368,7 +368,7 @@ func (in *inside) executed() error {
 const stubName = "rt:[stub]"
 
 // isProgram tells the program's beginning from the process's end by its filter: both end the conversation. If the process has been
-// reaped already, the filter's verdict decides.
+// reaped already, the filter's verdict decides; where that is left to an agent or a tracer, the program has begun, for most are allowed.
 func (in *inside) isProgram() error {
 	if !hasFilter(in.spec) {
 		return nil
@@ -383,12 +383,12 @@ func (in *inside) isProgram() error {
 	}
 	action := denies(in.spec, "execve")
 	switch {
-	case action != "":
-		return fmt.Errorf("unable to start container process: "+deniesExec, action)
-	case gone:
+	case gone && (action == "" || othersDecide(action)):
 		return nil
+	case action == "":
+		return io.EOF
 	}
-	return io.EOF
+	return fmt.Errorf("unable to start container process: "+deniesExec, action)
 }
 
 const deniesExec = "the seccomp filter denies execve (%s, /linux/seccomp)"
@@ -404,10 +404,15 @@ func (in *inside) denied(err error) error {
 		return err
 	}
 	action := denies(in.spec, "execve")
-	if action == "" || (action == string(specs.ActNotify) || action == string(specs.ActTrace)) && step.Errno != unix.ENOSYS {
+	if action == "" || othersDecide(action) && step.Errno != unix.ENOSYS {
 		return err
 	}
 	return fmt.Errorf("unable to start container process: %v: "+deniesExec, err, action)
+}
+
+// othersDecide says whether an action leaves the verdict to an agent or a tracer.
+func othersDecide(action string) bool {
+	return action == string(specs.ActNotify) || action == string(specs.ActTrace)
 }
 
 func hasFilter(spec *specs.Spec) bool {

@@ -13,6 +13,7 @@ import (
 	"rt/libcontainer/plan"
 	"rt/nsenter"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -155,5 +156,25 @@ func awaitEnd(t *testing.T, pid int) {
 	t.Helper()
 	if err := sys.Retry(func() error { return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) }); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestProgramReapedEarly: the conversation is over, and the process has ended and been reaped before rt looks. A filter that denies
+// execve itself says that there was no program; an agent or a tracer has most likely allowed it.
+func TestProgramReapedEarly(t *testing.T) {
+	child := exec.Command("true")
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for action, runs := range map[specs.LinuxSeccompAction]bool{
+		specs.ActLog: true, specs.ActNotify: true, specs.ActTrace: true,
+		specs.ActErrno: false, specs.ActKillProcess: false, specs.ActTrap: false,
+	} {
+		filter := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/agent.sock",
+			Syscalls: []specs.LinuxSyscall{{Names: []string{"execve"}, Action: action}}}
+		in := &inside{program: child.Process.Pid, spec: &specs.Spec{Linux: &specs.Linux{Seccomp: filter}}}
+		if err := in.isProgram(); (err == nil) != runs {
+			t.Errorf("%s: %v, want the program to have begun: %v", action, err, runs)
+		}
 	}
 }
