@@ -13,12 +13,12 @@
 /*
  * Covers the root of this process's own mount namespace with an empty file system. This process goes on below that, under its own
  * root. A copy of the namespace that belongs to another user namespace has the cover locked (mount_namespaces(7)). In a chroot, whose
- * root is no mount, it is left out: EINVAL.
+ * root may be no mount (EINVAL), there is no new user namespace before this, and so no copy either.
  */
 int cover_root(void)
 {
 	if (mount(NULL, "/", NULL, MS_SLAVE, NULL) < 0) /* so that the cover does not come to the host */
-		return errno == EINVAL ? 0 : -1;
+		return -1;
 	return mount("none", "/", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0,nr_inodes=1");
 }
 
