@@ -44,7 +44,8 @@ const agentTimeout = 10 * time.Second
 
 // awaitAgent waits until a process whose filter has a listener has something to say. The process keeps a descriptor of the listener
 // until it has closed it, so the kernel does not notice that the agent has closed its own: read and close would wait for ever. The
-// time for execve is the agent's to choose.
+// time for execve is the agent's to choose. An rt without CAP_SYS_PTRACE (rootless) cannot tell them apart (proc_pid_syscall(5) takes the right to trace the
+// process, which is not dumpable), and waits until the container is deleted by force.
 func (in *inside) awaitAgent() error {
 	for in.filtered != 0 {
 		there, err := in.stub.Await(agentTimeout)
