@@ -20,10 +20,11 @@ import (
 // need not exist; Create makes them.
 type Cgroup struct {
 	host    *Host
-	members []member           // sorted by controller name, so that every order of work is the same each time
-	claim   Claim              // SetClaim
-	guarded bool               // cgroups of other containers below are left out: see Own
-	only    func(pid int) bool // see Only; nil: all processes
+	members []member            // sorted by controller name, so that every order of work is the same each time
+	claim   Claim               // SetClaim
+	guarded bool                // cgroups of other containers below are left out: see Own
+	turn    func(*member) error // see Locked
+	only    func(pid int) bool  // see Only; nil: all processes
 }
 
 // A member is one hierarchy's part of a container's cgroup.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"rt/internal/sys"
 
@@ -216,18 +217,56 @@ func (c *Cgroup) Only(selected func(pid int) bool) *Cgroup {
 	return &one
 }
 
-// Locked calls f with the part that is the container's, and lets no other runtime take a cgroup meanwhile.
+// Locked calls f with the part that is the container's, and lets no other runtime take a cgroup meanwhile, but between two
+// directories (next) where there are thousands below.
 func (c *Cgroup) Locked(f func(own *Cgroup) error) error {
 	unlock, err := c.claim.lock()
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer func() { unlock() }()
 	own, err := c.Own()
 	if err != nil {
 		return err
 	}
+	own.turn = c.turns(&unlock)
 	return f(own)
+}
+
+// errLost: another container has taken a directory while the lock was given away.
+var errLost = errors.New("another container has taken the cgroup meanwhile")
+
+// turns returns what Cgroup.turn is for as long as the lock is held: it gives that away for a moment if it was held for long. The
+// rest of a walk goes on only in what is the container's still.
+func (c *Cgroup) turns(unlock *func()) func(*member) error {
+	seen, since := 0, time.Now()
+	return func(m *member) error {
+		if seen++; seen < seenAtOnce && time.Since(since) < heldAtOnce {
+			return nil
+		}
+		(*unlock)()
+		*unlock = func() {}
+		time.Sleep(othersTurn)
+		again, err := c.claim.lock()
+		if err != nil {
+			return err
+		}
+		*unlock = again
+		seen, since = 0, time.Now()
+		has, err := c.hold(m)
+		if err == nil && has != full {
+			err = errLost
+		}
+		return err
+	}
+}
+
+// next is called between two directories below a member's: from one to the next, nothing is known of who else has taken what.
+func (c *Cgroup) next(m *member) error {
+	if c.turn == nil {
+		return nil
+	}
+	return c.turn(m)
 }
 
 // isOthers says whether a directory below the cgroup's is that of another container, or may be.
@@ -239,15 +278,18 @@ func (c *Cgroup) isOthers(dir string) bool {
 	return err != nil || name != ""
 }
 
-// Shared says whether other containers have cgroups below this one, or may have.
-func (c *Cgroup) Shared() bool {
+// Shared says whether other containers have cgroups below this one, or may have. It stays so while the lock is held.
+func (c *Cgroup) Shared() bool { return c.shared(func(*member) error { return nil }) }
+
+func (c *Cgroup) shared(next func(*member) error) bool {
 	found := errors.New("found")
-	for _, m := range c.members {
+	for i := range c.members {
+		m := &c.members[i]
 		err := eachChild(m.dir, nil, func(dir string) error {
 			if c.isOthers(dir) {
 				return found
 			}
-			return nil
+			return next(m)
 		}, nil)
 		if err != nil && !gone(err) {
 			return true

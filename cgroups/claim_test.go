@@ -112,3 +112,73 @@ func TestLeftErrorWords(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestTurns: of a cgroup with thousands below no walk holds the lock from beginning to end, and none goes on in a directory that
+// another container has taken meanwhile.
+func TestTurns(t *testing.T) {
+	c, err := New(liveHost(t), "/rt-test-turns-"+strconv.Itoa(os.Getpid()), "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.members = c.members[:1]
+	if _, err := c.take(0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Destroy() })
+	for i := range seenAtOnce + 1 {
+		if err := os.Mkdir(c.members[0].dir+"/"+strconv.Itoa(i), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken, err := c.inodes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks, held, lost := 0, false, false
+	c.SetClaim(Claim{Taken: taken, Lock: func() (func(), error) {
+		if held {
+			t.Error("the lock is taken twice")
+		}
+		if locks++; lost && locks > 1 {
+			for name := range taken {
+				taken[name] = "1"
+			}
+		}
+		held = true
+		return func() { held = false }, nil
+	}})
+	turns := func(what string, f func() error) error {
+		t.Helper()
+		locks = 0
+		err := f()
+		if locks < 2 || held {
+			t.Errorf("%s: took the lock %d times, has it: %t, want twice at least, and not", what, locks, held)
+		}
+		return err
+	}
+	procs := func() error {
+		return c.Locked(func(own *Cgroup) error { _, err := own.Procs(); return err })
+	}
+	if err := turns("Procs", procs); err != nil {
+		t.Error(err)
+	}
+	if err := turns("Release", func() error { return c.Locked((*Cgroup).Release) }); err != nil {
+		t.Error(err)
+	}
+	kill := func(*Cgroup) (bool, error) { return false, errors.New("asked to kill") }
+	if err := turns("Remove", func() error { return c.Remove(kill) }); err != nil {
+		t.Error(err)
+	}
+	for i := range seenAtOnce + 1 {
+		if err := os.MkdirAll(c.members[0].dir+"/"+strconv.Itoa(i), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken, err = c.inodes(); err != nil {
+		t.Fatal(err)
+	}
+	c.claim.Taken, lost = taken, true
+	if err := turns("Procs of a lost one", procs); err == nil {
+		t.Error("the walk went on where another container has taken the cgroup")
+	}
+}

@@ -23,6 +23,14 @@ const (
 	othersTimeout = 250 * time.Millisecond
 )
 
+// A container can have made any number of cgroups, so deep that each takes long. After so many, or so long, the lock is given to
+// others for a moment: they wait for it no longer than some seconds.
+const (
+	seenAtOnce = 1 << 13
+	heldAtOnce = 200 * time.Millisecond
+	othersTurn = 20 * time.Millisecond
+)
+
 // Remove removes what is the container's of the cgroup's directories. If processes are there, kill ends those that are the
 // container's, and says whether the directories may be free soon. The error is a LeftError where others are there. The usual
 // case, that there are no processes, costs the removal only.
@@ -45,8 +53,8 @@ func (c *Cgroup) removeOnce(kill func(own *Cgroup) (ending bool, err error)) (le
 	if err != nil {
 		return nil, false, err
 	}
-	defer unlock()
-	own := &Cgroup{host: c.host, claim: c.claim, guarded: true}
+	defer func() { unlock() }()
+	own := &Cgroup{host: c.host, claim: c.claim, guarded: true, turn: c.turns(&unlock)}
 	for _, m := range c.members {
 		has, err := c.hold(&m)
 		if err != nil {
@@ -73,7 +81,7 @@ func (c *Cgroup) removeOnce(kill func(own *Cgroup) (ending bool, err error)) (le
 	if len(busy) == 0 || err != nil {
 		return left, false, err
 	}
-	ending, err = kill(&Cgroup{host: c.host, claim: c.claim, guarded: true, members: busy})
+	ending, err = kill(&Cgroup{host: c.host, claim: c.claim, guarded: true, turn: own.turn, members: busy})
 	return append(left, busy...), ending, err
 }
 
@@ -92,7 +100,8 @@ func (m *member) removeEmpty() error {
 // the rest.
 func (c *Cgroup) removeMembers() (busy []member, err error) {
 	for _, m := range c.members {
-		switch e := m.removeBut(c.livesIn); {
+		switch e := m.removeBut(c.livesIn, func() error { return c.next(&m) }); {
+		case e == errLost:
 		case isErrno(e, unix.EBUSY, unix.ENOTEMPTY):
 			busy = append(busy, m)
 		case err == nil:
@@ -145,10 +154,12 @@ func (c *Cgroup) destroy(timeout time.Duration) error {
 
 // remove removes the member's tree. One that is not known to lie strictly below a hierarchy's root is
 // refused if it is there: its children could be the host's.
-func (m *member) remove() error { return m.removeBut(nil) }
+func (m *member) remove() error {
+	return m.removeBut(func(string) bool { return false }, func() error { return nil })
+}
 
-// removeBut is remove without the directories below that skip selects.
-func (m *member) removeBut(skip func(dir string) bool) error {
+// removeBut is remove without the directories below that skip selects. next is called between two: others may have taken one then.
+func (m *member) removeBut(skip func(dir string) bool, next func() error) error {
 	if m.mount == "" {
 		if !exists(m.dir) {
 			return nil
@@ -160,7 +171,13 @@ func (m *member) removeBut(skip func(dir string) bool) error {
 		return err
 	}
 	some := false
-	below := eachChild(m.dir, skip, nil, func(dir string) error { some = true; return rmdir(dir) })
+	below := eachChild(m.dir, skip, func(string) error { return next() }, func(dir string) error {
+		some = true
+		if err := next(); err != nil || skip(dir) {
+			return err
+		}
+		return rmdir(dir)
+	})
 	switch {
 	case below != nil:
 		return below

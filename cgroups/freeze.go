@@ -63,14 +63,14 @@ func (c *Cgroup) Release() error { return c.release(false) }
 
 // ReleaseAll is Release of a cgroup in which nothing of the container is to live on: it takes the limits of CPU time away, too, under
 // which memory of many megabytes is not freed for minutes. Not where other containers are below: they live on under those limits.
-func (c *Cgroup) ReleaseAll() error { return c.release(!c.Shared()) }
+func (c *Cgroup) ReleaseAll() error { return c.release(!c.shared(c.next)) }
 
 func (c *Cgroup) release(limits bool) error {
 	var first error
 	for i := range c.members {
 		m := &c.members[i]
 		err := m.release(m.dir, limits)
-		_ = eachChild(m.dir, c.isOthers, func(dir string) error { _ = m.release(dir, limits); return nil }, nil)
+		_ = eachChild(m.dir, c.isOthers, func(dir string) error { _ = m.release(dir, limits); return c.next(m) }, nil)
 		if first == nil {
 			first = err
 		}

@@ -59,8 +59,10 @@ func (c *Cgroup) numbers(tree bool, from func(*member) bool) ([]int, error) {
 		var err error
 		if pids, err = readNumbers(pids, m.dir, true); err == nil && tree {
 			err = eachChild(m.dir, c.isOthers, func(dir string) error {
-				pids, err = readNumbers(pids, dir, false)
-				return err
+				if pids, err = readNumbers(pids, dir, false); err != nil {
+					return err
+				}
+				return c.next(m)
 			}, nil)
 		}
 		if err != nil {

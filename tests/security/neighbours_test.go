@@ -2,15 +2,18 @@ package security
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -289,6 +292,54 @@ func TestTwoCreatesAtOnce(t *testing.T) {
 		if made != 1 {
 			t.Fatalf("round %d: %d containers have one cgroup\n%s\n%s", i, made, both[0], both[1])
 		}
+	}
+}
+
+// TestManyCgroups: while the thousands of cgroups that a container has made are removed, other runtimes get the lock on cgroups, which
+// they wait for no longer than some seconds. Succeeds against a runtime that holds it until all are gone.
+func TestManyCgroups(t *testing.T) {
+	const many = 20_000 // more than are removed at once
+	v := newVictim(t, mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"}), func(v *victim) {
+		must(v.t, os.Symlink("busybox", v.rootfs+"/bin/seq"))
+		must(v.t, os.Symlink("busybox", v.rootfs+"/bin/xargs"))
+	}, args("sh", "-c", fmt.Sprintf(`cd /sys/fs/cgroup/pids 2>/dev/null || cd /sys/fs/cgroup; seq %d | xargs mkdir && echo ready >/tmp/ready; exec sleep 1000`, many)))
+	v.up()
+	eventually(t, "the cgroups", func() bool { _, err := os.Stat(v.rootfs + "/tmp/ready"); return err == nil })
+	var dir string
+	left := func() int { // a cgroup's links are two, and one for each below it
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) != nil {
+			return 0
+		}
+		return int(st.Nlink) - 2
+	}
+	for _, dir = range cgroupDirs(v.spec.Linux.CgroupsPath) {
+		if left() >= many {
+			break
+		}
+	}
+	if n := left(); n < many {
+		t.Fatalf("the container has %d cgroups below %s, want %d", n, dir, many)
+	}
+	lock, err := os.OpenFile("/run/rt.lock/cgroups", os.O_RDWR, 0)
+	must(t, err)
+	defer lock.Close()
+	between := make(chan int, 1)
+	go func() {
+		for left() == many {
+			runtime.Gosched()
+		}
+		_ = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+		between <- left()
+		_ = unix.Flock(int(lock.Fd()), unix.LOCK_UN)
+	}()
+	r := v.rt("delete", "--force", v.id)
+	r.ok(t)
+	if n := <-between; n == 0 {
+		t.Errorf("the lock on cgroups was held until all %d were removed", many)
+	}
+	if left := v.left(); len(left) > 0 {
+		t.Errorf("left behind: %.300v", left)
 	}
 }
 

@@ -75,6 +75,7 @@ var flaws = []flaw{
 	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if is == 0 {\n\t\treturn noHold", "if is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
 	{"cgroups of others below are the container's", "cgroups/claim.go", "return name != \"\"", "return false && name != \"\"", "TestNeighbourBelow/host's_pids"},
 	{"all in the cgroup are the container's", "libcontainer/own.go", "if c.PrivatePid {", "if false {", "TestHostProcessInCgroup"},
+	{"cgroups are removed all at once", "cgroups/claim.go", "seen < seenAtOnce && time.Since(since) < heldAtOnce", "seen > 0 || time.Since(since) < 0", "TestManyCgroups"},
 	{"what was intended is taken", "cgroups/claim.go", "case Existed:\n\t\treturn noHold", "case Existed:\n\t\treturn full", "TestRefusedCreateKilled"},
 	{"an empty cgroup is free", "cgroups/claim.go", "c.claim.other(m.dir); lives {\n\t\t\treturn fmt", "c.claim.other(m.dir); lives && false {\n\t\t\treturn fmt", "TestTwoCreatesAtOnce"},
 	{"files of the caller are given to the user", "nsenter/process.c", "!(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))", "0", "TestStdioOwner"},
