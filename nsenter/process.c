@@ -45,7 +45,7 @@ STEP(call)
 	a[s->a[7] >> 8 & 7] = (uint64_t)slot(c, s->a[s->a[7] >> 8 & 7]);
 	a[s->a[7] & 7] = (uint64_t)(uintptr_t)s->str[0];
 	TRY(c, s->str[1], syscall((long)s->a[0], a[1], a[2], a[3], a[4], a[5], a[6]));
-	if (s->a[0] == SYS_write) { /* a cgroup's tasks: nothing of the container's may find it open */
+	if (s->a[0] == SYS_write && (s->a[7] >> 8 & 7) == 1) { /* a slot, a cgroup's tasks: nothing of the container's may find it open */
 		close((int)a[1]);
 		c->fd[s->a[1]] = -1;
 	}

@@ -38,7 +38,7 @@ static int place(struct ctx *c, int fs, const char *type, const char *dir, char 
 /*
  * a: 1 if the container mounts a sysfs. Makes a mount namespace without the host's tree, of which the container's is to be a copy: a
  * tmpfs with a directory for the rootfs, and a procfs and a sysfs, for the kernel allows new ones in a user namespace only where there are
- * some that nothing covers. The procfs shows nobody else's processes. All that goes with pivot_root.
+ * some that nothing covers. The procfs shows no process of others. All that goes with pivot_root.
  */
 STEP(staging_root)
 {

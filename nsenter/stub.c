@@ -248,8 +248,8 @@ void stub_main(int sock)
 }
 
 /*
- * "_RT_STUB=N" in the environment says that this process is the stub and N is its socket. Anybody can say so: a program that has more
- * rights than its caller takes no word of him.
+ * "_RT_STUB=N" in the environment says that this process is the stub and N is its socket. Any caller can set it: a program that has more
+ * rights than its caller does not believe it.
  */
 static int stub_socket(void)
 {
@@ -270,7 +270,7 @@ int main(void)
 	stub_main(sock);
 }
 #else
-/* rt executes a sealed memfd, and so it says nothing to an rt that somebody has started by its file. */
+/* rt executes a sealed memfd: in an rt that runs from its file the variable is its caller's. */
 static int is_sealed(void)
 {
 	int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), seals = exe < 0 ? -1 : fcntl(exe, F_GET_SEALS);

@@ -1,5 +1,5 @@
-// Package bug makes an error of a panic: one line for the person who reads it, and the trace for who asks for it. What the panic
-// left undone is undone by whoever gets the error.
+// Package bug makes an error of a panic: one line, with the trace for --debug. The caller that gets the error undoes what was done
+// before the panic.
 package bug
 
 import (

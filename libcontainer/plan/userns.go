@@ -78,8 +78,8 @@ func (b *builder) startOpener() error {
 	return nil
 }
 
-// stageRoot keeps the host's tree out of the mount namespace that belongs to the container's user namespace: whoever is in that, or
-// has its owner's uid, may enter it before the root is switched.
+// stageRoot keeps the host's tree out of the mount namespace that belongs to the container's user namespace: a process in that, or with
+// its owner's uid, may enter it before the root is switched.
 func (b *builder) stageRoot() error {
 	if b.staged() {
 		b.add("", nsenter.StagingRoot{Sysfs: slices.ContainsFunc(b.spec.Mounts, func(m specs.Mount) bool { return m.Type == "sysfs" })})
