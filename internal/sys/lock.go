@@ -27,10 +27,11 @@ func Lock(f *os.File, limit time.Duration) error {
 }
 
 // OpenLock opens a file to be locked, and makes it if it is not there. It must be in a directory of MakeOwnDir.
+// Without O_NONBLOCK: Go would poll the file, and end with a trace where there are too few descriptors for that.
 func OpenLock(path string) (*os.File, error) {
 	var fd int
 	err := Retry(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+		fd, err = unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		return err
 	})
 	if err != nil {
