@@ -367,6 +367,19 @@ int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsign
 	return mnt;
 }
 
+/* Clones what is mounted at and below a target. An unbindable mount, which is one that the plan has made, is not cloned as it is. */
+static int clone_target(struct ctx *c, int at)
+{
+	int r, tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE);
+	if (tree >= 0 || errno != EINVAL || c->base == c->root)
+		return tree < 0 ? -errno : tree;
+	if ((r = set_attr(c, c->base, 0, 0, 0, MS_PRIVATE)) < 0)
+		return r;
+	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	r = set_attr(c, c->base, 0, 0, 0, MS_UNBINDABLE);
+	return r < 0 ? r : tree;
+}
+
 /*
  * Opens the very directory at that will be hidden, what of it COPY_* says. It is read through a clone of its mounts without devices: a
  * neighbour can put a device in the place of a file after the stub has looked at it, and on such a mount the kernel opens none.
@@ -379,7 +392,9 @@ static int open_hidden(struct ctx *c, int at, unsigned what)
 		hidden = k_openat2(at, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_XDEV);
 		return hidden < 0 ? -errno : hidden;
 	}
-	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	c->what = "open_tree";
+	if ((tree = clone_target(c, at)) < 0)
+		return tree;
 	if ((r = set_attr(c, tree, K_RECURSIVE, K_ATTR_NODEV, 0, MS_PRIVATE)) < 0)
 		return r;
 	c->what = "open target";

@@ -180,3 +180,14 @@ func memoryUsage(c *container) (bytes int) {
 	c.must(err)
 	return bytes
 }
+
+// TestTmpcopyupInUnbindable: the stub copies from a clone of the mount, and the kernel clones no unbindable one.
+func TestTmpcopyupInUnbindable(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	c := newContainer(t, mounted("/volume", "bind", volume, "bind", "unbindable"), mounted("/volume/dir", "tmpfs", "tmpfs", "tmpcopyup"),
+		script("cat /volume/dir/file; grep -c ' /volume .* unbindable ' /proc/self/mountinfo"))
+	c.must(os.Mkdir(volume+"/dir", 0o755))
+	c.must(os.WriteFile(volume+"/dir/file", []byte("copied\n"), 0o644))
+	c.run().ok().prints("copied\n1")
+}
