@@ -42,8 +42,8 @@ var flaws = []flaw{
 	{"a directory of the host stays open", "nsenter/stub.c", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);\n\tfor", "open(\"/\", O_PATH | O_DIRECTORY | O_CLOEXEC);\n\tfor", ""},
 	{"descriptors are left to execve", "nsenter/process.c", "(int)syscall(NR_close_range, from, to, 0)", "(int)syscall(NR_close_range, from, to, 4)", ""},
 	{"any null will do", "nsenter/mounts.c", "st.st_rdev == ((1 << 8) | 3) ? 0 : -EINVAL", "1 ? 0 : -EINVAL", ""},
-	{"any node will do", "nsenter/devices.c", "if (fstat(node, &st) < 0)", "if (1)\n\t\treturn 1;\n\tif (fstat(node, &st) < 0)", ""},
-	{"sysctls by the container's /proc", "nsenter/devices.c", "c->proc = new_fs(c, \"proc\", NULL, 0, K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC)",
+	{"any node will do", "nsenter/devices.c", "return (st->st_mode & S_IFMT) == (s->a[0]", "return 1 || (st->st_mode & S_IFMT) == (s->a[0]", ""},
+	{"sysctls by the container's /proc", "nsenter/devices.c", "c->proc = own_proc(c)",
 		"c->proc = path_open(c->root, \"proc\", O_PATH, 0)", "TestForgedProc/a_file"},
 	{"masks by name", "nsenter/made.c", walkedFromMount, "if (0)", "TestRacedMasks"},
 	{"volumes by name", "nsenter/made.c", walkedFromMount, "if (0)", "TestRacedVolumes"},
@@ -71,13 +71,13 @@ var flaws = []flaw{
 	{"--user x is root", "libcontainer/exec.go", "return fmt.Errorf(\"parse user %q: uid: %w\", text, err)", "n = 0", "TestExecUser"},
 	{"exec --cap is inheritable", "libcontainer/exec.go", "&n.Bounding, &n.Effective, &n.Permitted}", "&n.Bounding, &n.Effective, &n.Permitted, &n.Inheritable}", "TestInheritableCapabilities"},
 	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
-	{"a cgroup is known by its path", "cgroups/claim.go", "if is == 0 {\n\t\treturn noHold", "if is != 0 {\n\t\treturn full", "TestCgroupMadeAgain"},
-	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if is == 0 {\n\t\treturn noHold", "if is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
-	{"cgroups of others below are the container's", "cgroups/claim.go", "return name != \"\"", "return false && name != \"\"", "TestNeighbourBelow/host's_pids"},
+	{"a cgroup is known by its path", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestCgroupMadeAgain"},
+	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
+	{"cgroups of others below are the container's", "cgroups/claim.go", "return err != nil || name != \"\"", "return false && (err != nil || name != \"\")", "TestNeighbourBelow/host's_pids"},
 	{"all in the cgroup are the container's", "libcontainer/own.go", "if c.PrivatePid {", "if false {", "TestHostProcessInCgroup"},
 	{"cgroups are removed all at once", "cgroups/claim.go", "seen < seenAtOnce && time.Since(since) < heldAtOnce", "seen > 0 || time.Since(since) < 0", "TestManyCgroups"},
 	{"what was intended is taken", "cgroups/claim.go", "case Existed:\n\t\treturn noHold", "case Existed:\n\t\treturn full", "TestRefusedCreateKilled"},
-	{"an empty cgroup is free", "cgroups/claim.go", "c.claim.other(m.dir); lives {\n\t\t\treturn fmt", "c.claim.other(m.dir); lives && false {\n\t\t\treturn fmt", "TestTwoCreatesAtOnce"},
+	{"an empty cgroup is free", "cgroups/claim.go", "if lives {\n\t\t\treturn fmt", "if lives && false {\n\t\t\treturn fmt", "TestTwoCreatesAtOnce"},
 	{"files of the caller are given to the user", "nsenter/process.c", "!(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))", "0", "TestStdioOwner"},
 	{"the host's null device is handed on", "nsenter/process.c", "null_device(&st) && (null >= 0", "0 && (null >= 0", "TestStdioNull"},
 	{"files and terminals are passed on", "libcontainer/stdio/stdio.go", "if pipes[i] || isNull(&stats[i]) {", "if pipes[i] || isNull(&stats[i]) || foreground {", "TestStdioFiles"},
@@ -89,7 +89,7 @@ var flaws = []flaw{
 	{"FIFOs are passed on", "libcontainer/stdio/stdio.go", "if pipes[i] || isNull(&stats[i]) {", "if pipes[i] || isNull(&stats[i]) || stats[i].Mode&unix.S_IFMT == unix.S_IFIFO {", "TestFifoOwner"},
 	{"a stop is an end", "libcontainer/foreground.go", "case got == pid && ws.Exited():", "case got == pid:", "TestForgedEnd/run$"},
 	{"a stop is an end for PID 1", "nsenter/init.c", "pid == c->program && !WIFSTOPPED(status)", "pid == c->program", "TestForgedEnd/run_with_init"},
-	{"only the container's own cgroup is thawed", "cgroups/freeze.go", "_ = m.release(dir, limits); return nil", "return nil", "TestFrozenBelow/pid_namespace"},
+	{"only the container's own cgroup is thawed", "cgroups/freeze.go", "_ = m.release(dir, limits); return c.next(m)", "return c.next(m)", "TestFrozenBelow/pid_namespace"},
 	{"mounts added behind links", "nsenter/mounts.c", "if (c->undo >= 0 && made_behind_link(c, path, \"/sys\"))", "if (0)", "TestHotplugLinks"},
 	{"any destination may be removed", "libcontainer/plan/hotplug.go", "if n >= len(ids) {", "if n >= len(ids) && n == 0 {\n\t\t\t\tids = []uint64{0}\n\t\t\t}\n\t\t\tif n >= len(ids) {", ""},
 	{"mounts without an id may be removed", "nsenter/mounts.c", "if (s->a[1] != st.mnt_id)", "if (s->a[1] && s->a[1] != st.mnt_id)", ""},
@@ -116,7 +116,7 @@ var flaws = []flaw{
 	{"a change of ids makes it what fs.suid_dumpable says", "nsenter/process.c", "result = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);", "result = 0;", "TestSnoopSomebodys"},
 	{"the limit on files is waited for", "nsenter/process.c", "tries++;", "continue;", "TestFilesOfWaiting"},
 	{"the process is born as one that can be looked into", "nsenter/namespaces.c", "long pid = clone_as(&args);", "long pid = clone_as(&args);\n\tif (pid == 0)\n\t\tprctl(PR_SET_DUMPABLE, 1, 0, 0, 0);", "TestSnoop/user_namespace_1"},
-	{"a startContainer hook is root", "libcontainer/hooks.go", "p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Filter: filter}, facts)",
+	{"a startContainer hook is root", "libcontainer/hooks.go", "p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Keyring: c.Keyring, Filter: filter}, facts)",
 		"_ = filter\n\t\tp := plan.CreateHook(spec, h, facts)", "TestHookReadsHost"},
 	{"a waiting process keeps its capabilities", "nsenter/rights.go", "steps = append(append(steps, caps), between...)",
 		"steps = append(append(append([]Step{}, between...), steps...), caps)", "TestWaitingInit"},
@@ -173,6 +173,25 @@ func flawsNamed(names ...string) (some []flaw) {
 		}
 	}
 	return some
+}
+
+// TestFlawsAreInTheSource: what a flaw takes out is there, so that a change of it is noticed without the builds of TestWeakened.
+func TestFlawsAreInTheSource(t *testing.T) {
+	for _, f := range slices.Concat(flaws, byPath, peersOfTheHost, anyDevice) {
+		files := []string{"../../" + f.file}
+		if strings.HasSuffix(f.file, "/") {
+			var err error
+			files, err = filepath.Glob("../../nsenter/*.[ch]")
+			must(t, err)
+		}
+		if !slices.ContainsFunc(files, func(file string) bool {
+			text, err := os.ReadFile(file)
+			must(t, err)
+			return strings.Contains(string(text), f.from)
+		}) {
+			t.Errorf("%s: %s has no %q any more", f.name, f.file, f.from)
+		}
+	}
 }
 
 // TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each
