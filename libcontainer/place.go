@@ -29,6 +29,7 @@ func (k *making) reserve() error {
 		return err
 	}
 	k.undo = append(k.undo, k.removeDir)
+	c.noteHolder()
 	if err := c.rt.knowBoot(); err != nil {
 		return err
 	}
@@ -72,10 +73,7 @@ func (k *making) takeDir() error {
 		if err != nil {
 			return rootHint(fmt.Errorf("make container directory: %w", err))
 		}
-		if err = c.claim(); err == nil {
-			c.noteHolder()
-		}
-		if err == nil || err == ErrExists {
+		if err = c.claim(); err == nil || err == ErrExists {
 			return err
 		}
 		if !errors.Is(err, ErrNotExist) {

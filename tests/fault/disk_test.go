@@ -58,7 +58,7 @@ func TestShort(t *testing.T) {
 // mountRoot gives the lab a --root that is a file system of its own.
 func (l *lab) mountRoot(options string) {
 	l.t.Helper()
-	l.must(unix.Mount("rt-fault", l.root, "tmpfs", 0, options))
+	l.must(unix.Mount("rt-fault", l.root, "tmpfs", 0, "mode=700,"+options))
 	l.t.Cleanup(func() { _ = unix.Unmount(l.root, unix.MNT_DETACH) })
 }
 

@@ -129,7 +129,7 @@ func TestDoctorInNamespaces(t *testing.T) {
 // hideRoot mounts something over the containers' directory, which only this place sees.
 func (l *lab) hideRoot(p *place) {
 	l.t.Helper()
-	argv := append(p.enter[:len(p.enter):len(p.enter)], "mount", "-t", "tmpfs", "rt-fault", l.root)
+	argv := append(p.enter[:len(p.enter):len(p.enter)], "mount", "-t", "tmpfs", "-o", "mode=700", "rt-fault", l.root)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	l.must(orphans.Start(cmd))
 	l.must(orphans.Wait(cmd))
