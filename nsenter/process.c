@@ -85,7 +85,7 @@ static void forget_detail(struct ctx *c)
 
 /*
  * Opens a null device that is not the host's node: the container's own, or else one in a new file system that is mounted
- * nowhere. -1: mknod is forbidden, as in a user namespace, where the container cannot change the host's node either.
+ * nowhere. -EPERM, -EACCES: mknod is forbidden, as in a user namespace, where the container cannot change the host's node either.
  */
 static int own_null(struct ctx *c)
 {
@@ -96,10 +96,13 @@ static int own_null(struct ctx *c)
 	forget_detail(c);
 	if ((fs = new_fs(c, "tmpfs", opt, 4, K_ATTR_NOSUID | K_ATTR_NOEXEC)) < 0) {
 		forget_detail(c);
-		return fd;
+		return fs;
 	}
+	c->what = "make null device";
 	if (mknodat(fs, "null", S_IFCHR | 0666, makedev(1, 3)) == 0)
 		fd = k_openat2(fs, "null", O_RDWR | O_NOCTTY | O_CLOEXEC, 0, K_BENEATH | K_NO_SYMLINKS);
+	if (fd < 0)
+		fd = -errno;
 	close(fs);
 	return fd;
 }
@@ -112,12 +115,18 @@ static int own_null(struct ctx *c)
 STEP(chown_stdio)
 {
 	struct stat st;
-	int null = -1;
+	int null = -ENOENT; /* not there yet */
 	for (int fd = 0; fd < 3; fd++) {
 		if (fstat(fd, &st) < 0)
 			continue;
-		if (null_device(&st) && (null >= 0 || (null = own_null(c)) >= 0))
-			TRY(c, "dup2", dup2(null, fd));
+		if (null_device(&st)) {
+			if (null == -ENOENT)
+				null = own_null(c);
+			if (null >= 0)
+				TRY(c, "dup2", dup2(null, fd));
+			else if (null != -EPERM && null != -EACCES)
+				return null;
+		}
 		if (!(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || st.st_uid == s->a[0])
 			continue;
 		TRY(c, "fchown", fchown(fd, (uid_t)s->a[0], (gid_t)-1) < 0 && errno != EPERM && errno != EROFS && errno != EINVAL ? -1 : 0);

@@ -33,7 +33,8 @@ type Proxy struct {
 	host  string        // NOTIFY_SOCKET of rt
 	at    *os.File      // dir, which another container may have made again when this one is closed
 	sock  int           // bound to dir/notify.sock; -1 once closed
-	watch int           // pidfd of the process; -1 if there is none
+	watch int           // pidfd of the process; -1 if it had been reaped, or before Watch
+	known bool          // by Watch
 	limit time.Duration // of the barrier
 }
 
@@ -100,7 +101,7 @@ func (p *Proxy) Dir() string { return p.dir }
 // attempt to have the host supervise (and kill) somebody else's process.
 // Close the Proxy afterwards: a socket that nobody reads would block the container's next sd_notify for ever.
 func (p *Proxy) Forward(pid int, done <-chan struct{}) error {
-	if p.watch < 0 {
+	if !p.known {
 		if err := p.Watch(pid); err != nil {
 			return err
 		}
@@ -144,5 +145,6 @@ func (p *Proxy) Watch(pid int) (err error) {
 	if err != nil {
 		return fmt.Errorf("pidfd_open %d: %w", pid, err)
 	}
+	p.known = true
 	return nil
 }
