@@ -213,14 +213,17 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts.Links = linkedSources(b.Spec, b.Dir, filepath.Clean(rootfs))
+	if facts.Inside, err = insideRootfs(b.Spec, b.Dir, filepath.Clean(rootfs), "/mounts"); err != nil {
+		return nil, err
+	}
+	facts.Links = linkedSources(b.Spec, b.Dir, filepath.Clean(rootfs), facts.Inside)
 	if o.NoPivot {
 		if facts.HostAPI, facts.RootAPI, err = hostAPI(filepath.Clean(rootfs)); err != nil {
 			return nil, err
 		}
 	}
 	if needsHome(b.Spec.Process.Env) {
-		if facts.Home, err = homeOf(b.Spec, b.Dir, filepath.Clean(rootfs), b.Spec.Process.User.UID); err != nil {
+		if facts.Home, err = homeOf(b.Spec, b.Dir, filepath.Clean(rootfs), facts.Inside, b.Spec.Process.User.UID); err != nil {
 			return nil, err
 		}
 	}

@@ -293,10 +293,15 @@ func (k *making) compile() (*plan.Plan, error) {
 			return nil, err
 		}
 	}
+	inside, err := insideRootfs(k.spec, c.Bundle, c.Rootfs, "/mounts")
+	if err != nil {
+		return nil, err
+	}
 	facts := plan.Facts{
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, Nested: !k.priv.first, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
-		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Links: linkedSources(k.spec, c.Bundle, c.Rootfs),
+		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Inside: inside,
+		Links: linkedSources(k.spec, c.Bundle, c.Rootfs, inside),
 	}
 	facts.DropGroups = !facts.OriginalGroups && k.priv.mayDropGroups()
 	if k.outside {
@@ -313,7 +318,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		}
 	}
 	if needsHome(k.spec.Process.Env) {
-		if facts.Home, err = homeOf(k.spec, c.Bundle, c.Rootfs, k.spec.Process.User.UID); err != nil {
+		if facts.Home, err = homeOf(k.spec, c.Bundle, c.Rootfs, inside, k.spec.Process.User.UID); err != nil {
 			return nil, err
 		}
 	}

@@ -33,7 +33,7 @@ func ownCapabilities() uint64 {
 
 // passwdOf finds the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own; nil if there
 // is none that could be read.
-func passwdOf(spec *specs.Spec, bundleDir, rootfs string) (*os.File, error) {
+func passwdOf(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) (*os.File, error) {
 	for _, m := range spec.Mounts {
 		bind, ok := plan.BindOf(m, bundleDir)
 		if !ok || bind.Target != "/"+passwdFile {
@@ -41,6 +41,9 @@ func passwdOf(spec *specs.Spec, bundleDir, rootfs string) (*os.File, error) {
 		}
 		if name, ok := strings.CutPrefix(bind.Source, rootfs+"/"); ok {
 			return passwdIn(rootfs, name)
+		}
+		if place := inside[bind.Named]; place.Root != "" {
+			return passwdIn(place.Root, strings.TrimPrefix(place.Path, place.Root+"/"))
 		}
 		f, err := sys.OpenFile(unix.AT_FDCWD, bind.Source, sys.Regular, unix.O_RDONLY, 0)
 		return f, noPasswd(err)
@@ -111,8 +114,8 @@ func homeIn(passwd *os.File, uid uint32) (string, error) {
 }
 
 // homeOf is homeIn of the file that passwdOf finds.
-func homeOf(spec *specs.Spec, bundleDir, rootfs string, uid uint32) (string, error) {
-	passwd, err := passwdOf(spec, bundleDir, rootfs)
+func homeOf(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside, uid uint32) (string, error) {
+	passwd, err := passwdOf(spec, bundleDir, rootfs, inside)
 	if err != nil {
 		return "", err
 	}
@@ -177,7 +180,7 @@ func listenFds() int {
 
 // linkedSources are those sources of bind mounts with the option copy-symlink that are symbolic links, and what they say. Below the
 // rootfs a link is the image's, and so are those that may lead to it: it is followed.
-func linkedSources(spec *specs.Spec, bundleDir, rootfs string) map[string]string {
+func linkedSources(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) map[string]string {
 	links := map[string]string{}
 	for _, m := range spec.Mounts {
 		source := m.Source
@@ -187,7 +190,7 @@ func linkedSources(spec *specs.Spec, bundleDir, rootfs string) map[string]string
 		if !filepath.IsAbs(source) {
 			source = filepath.Join(bundleDir, source)
 		}
-		if strings.HasPrefix(source, rootfs+"/") {
+		if _, ok := inside[filepath.Dir(source)]; ok || strings.HasPrefix(source, rootfs+"/") {
 			continue
 		}
 		if text, err := os.Readlink(source); err == nil {

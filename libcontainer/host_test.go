@@ -23,7 +23,7 @@ const passwd = "root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n"
 func rootfsHome(rootfs string, uid uint32) string { return specHome(&specs.Spec{}, rootfs, uid) }
 
 func specHome(spec *specs.Spec, rootfs string, uid uint32) string {
-	home, err := homeOf(spec, filepath.Dir(rootfs), rootfs, uid)
+	home, err := homeOf(spec, filepath.Dir(rootfs), rootfs, nil, uid)
 	if err != nil {
 		return err.Error()
 	}
@@ -42,7 +42,7 @@ func TestHomeUnknown(t *testing.T) {
 	defer init.close()
 	nofiles.Run(t, func() {
 		for _, spec := range []*specs.Spec{{}, mounted} {
-			if home, err := homeOf(spec, filepath.Dir(root), root, 0); !errors.Is(err, unix.EMFILE) {
+			if home, err := homeOf(spec, filepath.Dir(root), root, nil, 0); !errors.Is(err, unix.EMFILE) {
 				t.Errorf("%q, %v", home, err)
 			}
 		}
@@ -188,7 +188,7 @@ func TestSourcesWithoutLinks(t *testing.T) {
 	for source, want := range map[string]error{"/etc": nil, root: nil, root + "/etc": nil, root + "/link": unix.ELOOP, root + "/link/passwd": unix.ELOOP,
 		root + "/out/../etc": nil, filepath.Base(root) + "/out": unix.ELOOP, root + "x": nil, root + "/none": unix.ENOENT} {
 		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/x", Type: "tmpfs", Source: root + "/out"}, {Destination: "/d", Type: "bind", Source: source}}}
-		if err := sourcesWithoutLinks(spec, filepath.Dir(root), root); !errors.Is(err, want) || want == nil && err != nil {
+		if err := sourcesWithoutLinks(spec, filepath.Dir(root), root, nil); !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", source, err, want)
 		}
 	}

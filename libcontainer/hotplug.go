@@ -106,6 +106,9 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	if facts.MountIDs, err = c.mountIDs(); err != nil {
 		return err
 	}
+	if facts.Inside, err = insideRootfs(spec, c.Bundle, c.Rootfs, ""); err != nil {
+		return err
+	}
 	return c.mountPlan(spec, facts, init, compile)
 }
 

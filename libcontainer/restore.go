@@ -249,15 +249,18 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 	if !hasNamespace(k.spec.Linux, specs.MountNamespace) {
 		return nil, nil
 	}
-	if err := sourcesWithoutLinks(k.spec, c.Bundle, c.Rootfs); err != nil {
+	inside, err := insideRootfs(k.spec, c.Bundle, c.Rootfs, "/mounts")
+	if err != nil {
+		return nil, err
+	}
+	if err := sourcesWithoutLinks(k.spec, c.Bundle, c.Rootfs, inside); err != nil {
 		return nil, err
 	}
 	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NotifyDir: filepath.Join(c.dir, notifyDir)}
 	if err := notify.MakeDir(opts.NotifyDir); err != nil {
 		return nil, err
 	}
-	facts := plan.Facts{OpenInside: !k.priv.mounts}
-	var err error
+	facts := plan.Facts{OpenInside: !k.priv.mounts, Inside: inside}
 	if mountsCgroup(k.spec) {
 		if facts.Cgroups, err = c.cgroupView(k.host); err != nil {
 			return nil, err
@@ -297,13 +300,19 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 
 // sourcesWithoutLinks refuses a bind mount whose source lies below the rootfs behind a link: CRIU is given its path, and would follow
 // the image's links to the host.
-func sourcesWithoutLinks(spec *specs.Spec, bundleDir, rootfs string) error {
+func sourcesWithoutLinks(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) error {
 	for i, m := range spec.Mounts {
 		bind, ok := plan.BindOf(m, bundleDir)
-		if !ok || !strings.HasPrefix(bind.Source, rootfs+"/") {
+		source := bind.Source
+		if place := inside[bind.Named]; place.Root != "" {
+			source = place.Path
+		} else if !strings.HasPrefix(source, rootfs+"/") {
+			ok = false
+		}
+		if !ok {
 			continue
 		}
-		f, err := sys.OpenAt(unix.AT_FDCWD, bind.Source, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+		f, err := sys.OpenAt(unix.AT_FDCWD, source, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
 		if err != nil {
 			return fmt.Errorf("look for links in a source below the rootfs: %w (/mounts/%d/source)", err, i)
 		}

@@ -142,6 +142,11 @@ func (b *builder) mounts() error {
 func (b *builder) mount(m *specs.Mount, pointer string) error {
 	f := parseOptions(m.Options)
 	target := path.Join("/", m.Destination)
+	if !f.remount && !IsBind(*m) {
+		if err := b.noPathInside(m, &f, pointer); err != nil {
+			return err
+		}
+	}
 	ids, err := b.idMap(m, &f)
 	switch {
 	case err != nil:
@@ -269,15 +274,16 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 	if len(f.data) > 0 {
 		return fmt.Errorf("%s/options: bind mounts cannot have any filesystem-specific options applied: %s", pointer, f.data[0])
 	}
-	source := m.Source
-	if !path.IsAbs(source) {
-		source = path.Join(b.opts.Bundle, source)
-	}
+	source := bindSource(m, b.opts.Bundle)
 	if text, ok := b.facts.Links[source]; ok && f.copyLink {
 		b.add(pointer, nsenter.Symlink{Path: target, Target: text, Must: true})
 		return nil
 	}
-	if ids != nil && b.mountedBelow(source) != "" {
+	at := source
+	if place, ok := b.inside(source); ok {
+		at = place.Path
+	}
+	if ids != nil && b.mountedBelow(at) != "" {
 		return fmt.Errorf("%s: mount %s cannot be id-mapped: its source %s lies in another mount of the configuration", pointer, target, source)
 	}
 	recursive := f.rbind

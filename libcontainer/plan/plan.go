@@ -109,6 +109,8 @@ type Facts struct {
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
 
+	Inside map[string]Inside // those of HostPaths that lead into the rootfs under another name than its own
+
 	MountIDs map[string][]uint64 // mounts remove: the mounts that were made at a destination, in that order
 	HostAPI  []string            // with NoPivot: where the host has procfs and sysfs outside of the rootfs, the one on top first
 	RootAPI  []string            // with NoPivot: the same below the rootfs

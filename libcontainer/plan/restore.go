@@ -33,6 +33,7 @@ func Mountpoints(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 type Bind struct {
 	Target    string // in the container
 	Source    string // absolute
+	Named     string // the same as it was given, which may hold ".."
 	Recursive bool
 }
 
@@ -42,11 +43,7 @@ func BindOf(m specs.Mount, bundle string) (Bind, bool) {
 	if f.remount || !IsBind(m) {
 		return Bind{}, false
 	}
-	source := m.Source
-	if !path.IsAbs(source) {
-		source = path.Join(bundle, source)
-	}
-	return Bind{Target: path.Join("/", m.Destination), Source: path.Clean(source), Recursive: f.rbind}, true
+	return Bind{Target: path.Join("/", m.Destination), Named: bindSource(&m, bundle), Source: path.Clean(bindSource(&m, bundle)), Recursive: f.rbind}, true
 }
 
 // DevicePaths are where the devices of a container are, which may be bind mounts of the host's.

@@ -115,10 +115,8 @@ func (b *builder) endOpener() error {
 // to the host they would lead whoever wrote the image. What an earlier mount has put there is in the container's mount
 // namespace only, where others may have a hand: the stub opens it, below the container's root and by the container's rights.
 func (b *builder) source(in Input) nsenter.Slot {
-	if clean := path.Clean(in.Path); b.belowRootfs(clean) {
-		in.Path, in.Root = clean, path.Clean(b.opts.Rootfs)
-	} else if b.belowRootfs(in.Path) { // "..", behind what may be a link of the image
-		in.Path = clean
+	if place, ok := b.inside(in.Path); ok {
+		in.Path, in.Root = place.Path, place.Root
 	}
 	below := b.mountedBelow(in.Path)
 	if below == "" {
@@ -144,6 +142,19 @@ func (b *builder) tree(in Input) nsenter.Slot {
 	request.Tree = b.input(in)
 	b.add(in.Pointer, request)
 	return request.Tree
+}
+
+// inside says where a path leads that goes into the rootfs.
+func (b *builder) inside(source string) (Inside, bool) {
+	clean := path.Clean(source)
+	if b.belowRootfs(clean) {
+		return Inside{Root: path.Clean(b.opts.Rootfs), Path: clean}, true
+	}
+	if b.belowRootfs(source) { // "..", behind what may be a link of the image
+		return Inside{Path: clean}, true
+	}
+	place, ok := b.facts.Inside[source]
+	return place, ok
 }
 
 // belowRootfs says whether a path begins with that of the rootfs.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -389,6 +390,99 @@ func TestSourceBelowRootfs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSourceBelowAlias: the same with another name of the rootfs: by a link of the host to the bundle, to the rootfs or to what the image
+// has there, by a link of procfs, or by a bind mount. Succeeds against rt 4a850c2 and runc 1.1.5.
+func TestSourceBelowAlias(t *testing.T) {
+	for _, kind := range []string{"root", "root with a user namespace", "joined user namespace", "rootless"} {
+		t.Run(kind, func(t *testing.T) {
+			v := newVictim(t, args("sleep", "1000"))
+			v.link(v.outside, "out")
+			v.link("/etc/own", "inner")
+			v.file("bundle/rootfs/etc/own/secret", "the image's\n", 0o644)
+			must(t, os.Symlink(filepath.Dir(v.rootfs), v.dir+"/alias"))
+			must(t, os.Symlink("alias/rootfs", v.dir+"/direct"))
+			must(t, os.Symlink(v.rootfs+"/out", v.dir+"/through"))
+			must(t, os.Mkdir(v.dir+"/shown", 0o755))
+			must(t, syscall.Mount(v.rootfs, v.dir+"/shown", "", syscall.MS_BIND, ""))
+			t.Cleanup(func() { must(t, syscall.Unmount(v.dir+"/shown", syscall.MNT_DETACH)) })
+			kinds[kind](t, newHost(t), v)
+			rest := v.spec.Mounts
+			got := func(source string, add bool) result {
+				defer v.remove()
+				m := specs.Mount{Destination: "/data", Type: "bind", Source: source, Options: []string{"rbind"}}
+				if v.spec.Mounts = rest; !add {
+					mounted(m)(v)
+				}
+				v.write()
+				r := v.create()
+				if add {
+					r.ok(t)
+					r = v.mounts("add", m)
+				}
+				if r.code != 0 {
+					return r
+				}
+				return v.exec("cat", "/data/secret")
+			}
+			for _, add := range []bool{false, true} {
+				for _, top := range []string{v.dir + "/alias/rootfs", v.dir + "/direct", v.dir + "/shown", "/proc/self/root" + v.rootfs, "../alias//rootfs/."} {
+					for _, name := range []string{"/out", "/out/../outside", "/etc/../out"} {
+						if r := got(top+name, add); strings.Contains(r.stdout, "the host's") || r.code == 0 {
+							t.Errorf("mounts add %v, source %s: %s", add, top+name, r)
+						}
+					}
+					if r := got(top+"/inner", add); r.stdout != "the image's\n" {
+						t.Errorf("mounts add %v, source %s: %s", add, top+"/inner", r)
+					}
+				}
+				if r := got(v.dir+"/through", add); strings.Contains(r.stdout, "the host's") || r.code == 0 {
+					t.Errorf("mounts add %v, a link of the host to one of the image: %s", add, r)
+				}
+			}
+		})
+	}
+}
+
+// TestOverlayBelowRootfs: of a file system whose options name directories, an overlay, the kernel looks for these on the host, and
+// follows links of the image to there. Such a directory is refused below the rootfs, under each name of it. Succeeds against
+// rt 4a850c2 and runc 1.1.5.
+func TestOverlayBelowRootfs(t *testing.T) {
+	v := newVictim(t, args("cat", "/data/secret"))
+	v.link(v.outside, "out")
+	must(t, os.Symlink(v.rootfs, v.dir+"/alias"))
+	must(t, os.Symlink(v.rootfs+"/out", v.dir+"/through"))
+	for _, dir := range []string{"layer", "layer/one", "layer/two"} {
+		must(t, os.Mkdir(v.dir+"/"+dir, 0o755))
+	}
+	must(t, os.WriteFile(v.dir+"/layer/one/secret", []byte("a layer's\n"), 0o644))
+	rest := v.spec.Mounts
+	run := func(options ...string) result {
+		v.spec.Mounts = rest
+		mounted(specs.Mount{Destination: "/data", Type: "overlay", Source: "overlay", Options: append(options, "ro")})(v)
+		v.write()
+		defer v.remove()
+		return v.run()
+	}
+	one := v.dir + "/layer/one"
+	if r := run("lowerdir=" + one + ":" + v.dir + "/layer/two").ok(t); r.stdout != "a layer's\n" {
+		t.Errorf("layers outside of the rootfs: %s", r)
+	}
+	pointer := "/mounts/" + strconv.Itoa(len(rest)) + "/options"
+	for _, dir := range []string{v.rootfs + "/out", v.rootfs + "/etc/../out", v.dir + "/alias/out", v.dir + "/through", "/proc/self/root" + v.rootfs + "/out"} {
+		for _, option := range []string{"lowerdir=" + dir + ":" + v.dir + "/layer/two", "lowerdir=" + v.dir + "/layer/two:" + dir} {
+			if r := run(option); r.code == 0 || !strings.Contains(r.stderr, pointer) || strings.Contains(r.stdout, "the host's") {
+				t.Errorf("%s: %s", option, r)
+			}
+		}
+		if r := run("lowerdir="+one, "upperdir="+dir, "workdir="+v.dir+"/layer/two"); r.code == 0 || !strings.Contains(r.stderr, pointer) {
+			t.Errorf("upperdir %s: %s", dir, r)
+		}
+		if r := run("lowerdir="+one, "upperdir="+v.dir+"/layer/two", "workdir="+dir); r.code == 0 || !strings.Contains(r.stderr, pointer) {
+			t.Errorf("workdir %s: %s", dir, r)
+		}
 	}
 }
 
