@@ -22,6 +22,7 @@ import (
 type Stub struct {
 	Pid  int // of the process that was started; the one that becomes the container's is reported with ReplyPid
 	conv *os.File
+	plan *os.File // sealed; what is sent for the slots that the stub fills itself. nil before SendPlan and after SendInputs
 }
 
 // ReplyType says what a Reply is about.
@@ -139,7 +140,10 @@ func (s *Stub) Abandon() {
 func Connect(conv *os.File) *Stub { return &Stub{conv: conv} }
 
 // Close ends the conversation. A stub that still waits for a word ends too.
-func (s *Stub) Close() error { return s.conv.Close() }
+func (s *Stub) Close() error {
+	s.closePlan()
+	return s.conv.Close()
+}
 
 // Interrupt ends the conversation for both sides, whoever waits for a message at this moment. Another goroutine may call it.
 func (s *Stub) Interrupt() {
@@ -166,20 +170,20 @@ func (s *Stub) SendPlan(steps []Step, total int, early []*os.File) error {
 	if err != nil {
 		return fmt.Errorf("create memfd for the plan: %w", err)
 	}
-	plan := os.NewFile(uintptr(mem), "rt-plan")
-	defer plan.Close()
-	if _, err := plan.Write(data); err != nil {
+	s.plan = os.NewFile(uintptr(mem), "rt-plan")
+	if _, err := s.plan.Write(data); err != nil {
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	// The stub refuses a plan that could still change after its check.
-	if _, err := unix.FcntlInt(plan.Fd(), unix.F_ADD_SEALS, allSeals); err != nil {
+	if _, err := unix.FcntlInt(s.plan.Fd(), unix.F_ADD_SEALS, allSeals); err != nil {
 		return fmt.Errorf("seal the plan: %w", err)
 	}
-	return s.sendFiles(append([]*os.File{plan}, early...))
+	return s.sendFiles(append([]*os.File{s.plan}, early...))
 }
 
 // SendInputs sends the descriptors that the step Inputs waits for.
 func (s *Stub) SendInputs(late []*os.File) error {
+	defer s.closePlan()
 	for chunk := range slices.Chunk(late, mostFds) {
 		if err := s.sendFiles(chunk); err != nil {
 			return err
@@ -188,10 +192,17 @@ func (s *Stub) SendInputs(late []*os.File) error {
 	return nil
 }
 
+func (s *Stub) closePlan() {
+	s.plan.Close() // or nothing, of a nil one
+	s.plan = nil
+}
+
+// sendFiles sends the plan in place of a nil file. It must not be an end of the conversation: the stub, and each process that it forks
+// meanwhile, would keep that open, and not see that rt has ended.
 func (s *Stub) sendFiles(files []*os.File) error {
 	fds := make([]int, len(files))
 	for i, f := range files {
-		fds[i] = int(s.conv.Fd()) // holds the number of a slot that is to be filled
+		fds[i] = int(s.plan.Fd())
 		if f != nil {
 			fds[i] = int(f.Fd())
 		}

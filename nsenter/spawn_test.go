@@ -117,6 +117,44 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
+// TestSlotsAreNoConversation: what stands for the descriptors that the stub opens itself does not keep rt's end of the conversation
+// open, or a stub whose rt was killed would wait for ever.
+func TestSlotsAreNoConversation(t *testing.T) {
+	s, peer := pair(t)
+	defer unix.Close(peer)
+	if err := s.SendPlan([]Step{Setsid{}}, 4, []*os.File{nil, os.Stdin}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SendInputs([]*os.File{nil, nil}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for range 2 {
+		word, oob := make([]byte, 16), make([]byte, 4096)
+		_, oobn, _, _, err := unix.Recvmsg(peer, word, oob, unix.MSG_CMSG_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+		if err != nil || len(msgs) != 1 {
+			t.Fatalf("%d control messages, %v", len(msgs), err)
+		}
+		fds, err := unix.ParseUnixRights(&msgs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fd := range fds {
+			defer unix.Close(fd)
+		}
+	}
+	if n, _, err := unix.Recvfrom(peer, make([]byte, 1), unix.MSG_DONTWAIT); n != 0 || err != nil {
+		t.Errorf("after rt has closed its end: read %d, %v, want the end", n, err)
+	}
+	if s.plan != nil {
+		t.Errorf("the plan is still open")
+	}
+}
+
 // As many descriptors as can go with a plan take several messages; one more is refused before anything is sent.
 func TestSendPlan(t *testing.T) {
 	for _, n := range []int{0, 1, 249, 250, 251, MaxFds} {
