@@ -368,7 +368,8 @@ func (in *inside) executed() error {
 const stubName = "rt:[stub]"
 
 // isProgram tells the program's beginning from the process's end by its filter: both end the conversation. If the process has been
-// reaped already, the filter's verdict decides; where that is left to an agent or a tracer, the program has begun, for most are allowed.
+// reaped already, the filter's verdict decides; where that is left to an agent, the program has begun, for most are allowed. Without a
+// tracer SECCOMP_RET_TRACE denies (ENOSYS, seccomp(2)), and no tracer can have attached to a process that is not dumpable.
 func (in *inside) isProgram() error {
 	if !hasFilter(in.spec) {
 		return nil
@@ -383,7 +384,7 @@ func (in *inside) isProgram() error {
 	}
 	action := denies(in.spec, "execve")
 	switch {
-	case gone && (action == "" || othersDecide(action)):
+	case gone && (action == "" || action == string(specs.ActNotify)):
 		return nil
 	case action == "":
 		return io.EOF
