@@ -345,6 +345,30 @@ func TestSourceThroughLink(t *testing.T) {
 	}
 }
 
+// binds gives a function that binds a source at a destination, when the container is created or by mounts add. If that is done, it
+// runs look in the container. Its result is that of the last step. The container is removed each time.
+func (v *victim) binds(look ...string) func(destination, source string, add bool) result {
+	rest := v.spec.Mounts
+	return func(destination, source string, add bool) result {
+		v.t.Helper()
+		defer v.remove()
+		m := specs.Mount{Destination: destination, Type: "bind", Source: source, Options: []string{"rbind"}}
+		if v.spec.Mounts = rest; !add {
+			mounted(m)(v)
+		}
+		v.write()
+		r := v.create()
+		if add {
+			r.ok(v.t)
+			r = v.mounts("add", m)
+		}
+		if r.code != 0 {
+			return r
+		}
+		return v.exec(look...)
+	}
+}
+
 // TestSourceBelowRootfs: a source whose path begins with that of the rootfs leads through what the image holds. A link there is
 // followed as the container would follow it, and never to the host, when a container is created and by mounts add. Succeeds against
 // rt 4a850c2 and runc 1.1.5.
@@ -359,24 +383,8 @@ func TestSourceBelowRootfs(t *testing.T) {
 			v.link("/etc/own", "inner")
 			v.file("bundle/rootfs/etc/own/secret", "the image's\n", 0o644)
 			kinds[kind](t, h, v)
-			rest := v.spec.Mounts
-			got := func(source string, add bool) result {
-				defer v.remove()
-				m := specs.Mount{Destination: "/data/" + path.Base(source), Type: "bind", Source: source, Options: []string{"rbind"}}
-				if v.spec.Mounts = rest; !add {
-					mounted(m)(v)
-				}
-				v.write()
-				r := v.create()
-				if add {
-					r.ok(t)
-					r = v.mounts("add", m)
-				}
-				if r.code != 0 {
-					return r
-				}
-				return v.exec("sh", "-c", "cat /data/*/secret || cat /data/*")
-			}
+			bind := v.binds("sh", "-c", "cat /data/*/secret || cat /data/*")
+			got := func(source string, add bool) result { return bind("/data/"+path.Base(source), source, add) }
 			for _, add := range []bool{false, true} {
 				for _, name := range []string{"/out", "/up", "/out/dir", "/etc/hop", "/etc/../out", "/out/../outside", "/etc/file"} {
 					for _, top := range []string{v.rootfs, "rootfs"} {
@@ -409,24 +417,8 @@ func TestSourceBelowAlias(t *testing.T) {
 			must(t, syscall.Mount(v.rootfs, v.dir+"/shown", "", syscall.MS_BIND, ""))
 			t.Cleanup(func() { must(t, syscall.Unmount(v.dir+"/shown", syscall.MNT_DETACH)) })
 			kinds[kind](t, newHost(t), v)
-			rest := v.spec.Mounts
-			got := func(source string, add bool) result {
-				defer v.remove()
-				m := specs.Mount{Destination: "/data", Type: "bind", Source: source, Options: []string{"rbind"}}
-				if v.spec.Mounts = rest; !add {
-					mounted(m)(v)
-				}
-				v.write()
-				r := v.create()
-				if add {
-					r.ok(t)
-					r = v.mounts("add", m)
-				}
-				if r.code != 0 {
-					return r
-				}
-				return v.exec("cat", "/data/secret")
-			}
+			bind := v.binds("cat", "/data/secret")
+			got := func(source string, add bool) result { return bind("/data", source, add) }
 			for _, add := range []bool{false, true} {
 				for _, top := range []string{v.dir + "/alias/rootfs", v.dir + "/direct", v.dir + "/shown", "/proc/self/root" + v.rootfs, "../alias//rootfs/."} {
 					for _, name := range []string{"/out", "/out/../outside", "/etc/../out"} {
