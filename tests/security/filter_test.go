@@ -64,9 +64,6 @@ func deafAgent(t *testing.T, path string) {
 // start and exec end; if execve is denied they fail and say so, else the program runs. Succeeds against a stub that calls exit
 // until that works, and an rt that takes the end of the conversation for the program's beginning.
 func TestFilterBeforeProgram(t *testing.T) {
-	if testing.Short() {
-		t.Skip("some hundred containers")
-	}
 	calls := append([]string{"all", "execve and exit"}, betweenFilterAndProgram...)
 	for _, call := range calls {
 		for _, n := range nuisances() {
