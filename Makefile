@@ -129,6 +129,11 @@ bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} a
 	@scripts/deps bench
 	@scripts/bench
 
+# Without the compiler and the flags of rt: as runc's users build it.
+RUNC ?= 1.5.3
+runc-peer: ## build runc RUNC (1.5.3) from its Go module into build/runc-RUNC, to compare rt with
+	@scripts/runc-peer '$(RUNC)'
+
 layout: rt ## write down which functions rt calls, which the build puts side by side (root); when much of rt or Go has changed
 	scripts/gobuild -tags '$(TAGS)' -trimpath -ldflags '$(filter-out -s -w,$(LDFLAGS))' -o build/rt-symbols .
 	$(GO) build -o build/bench ./bench
@@ -152,4 +157,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts layout install clean distclean help
+.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts runc-peer layout install clean distclean help
