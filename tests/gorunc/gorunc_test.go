@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,6 +55,7 @@ func newBox(t *testing.T, args ...string) *box {
 		b.ok(os.RemoveAll(dir))
 	})
 	b.ok(os.MkdirAll(filepath.Join(b.bundle, "rootfs/bin"), 0o755))
+	b.ok(os.Mkdir(filepath.Join(b.bundle, "rootfs/tmp"), 0o755)) // CRIU pivots into it where the root is read-only
 	busybox, err := exec.LookPath("busybox")
 	b.ok(err)
 	data, err := os.ReadFile(busybox)
@@ -334,11 +336,19 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestCheckpoint: checkpoint, also one that leaves the container running, and restore, by the CRIU that RT_CRIU names or PATH has.
+// TestCheckpoint: checkpoint, also one that leaves the container running, and restore, by the CRIU that RT_CRIU names or scripts/criu gets.
 func TestCheckpoint(t *testing.T) {
 	program := os.Getenv("RT_CRIU")
 	if program == "" {
-		program = "criu"
+		out, err := exec.Command("../../scripts/criu").Output()
+		if err != nil {
+			var failed *exec.ExitError
+			if errors.As(err, &failed) {
+				err = fmt.Errorf("%w: %s", err, failed.Stderr)
+			}
+			t.Skipf("scripts/criu: %v", err)
+		}
+		program = strings.TrimSpace(string(out))
 	}
 	if out, err := exec.Command(program, "check").CombinedOutput(); err != nil {
 		t.Skipf("CRIU does not work here: %v: %s", err, out)

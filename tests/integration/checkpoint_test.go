@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -18,33 +19,65 @@ import (
 
 // checkpoint and restore with CRIU itself, where it works: `criu check` says so.
 
-// criuProgram is the CRIU to test with: RT_CRIU names one that is not in PATH.
+// criuProgram is the CRIU to test with: the one that RT_CRIU names, else the one that scripts/criu gets, else that in PATH.
 func criuProgram() string {
+	program, _ := criuFound()
+	return program
+}
+
+// criuFound looks for it; missing is why scripts/criu has none.
+var criuFound = sync.OnceValues(func() (program, missing string) {
 	if program := os.Getenv("RT_CRIU"); program != "" {
-		return program
+		return program, ""
 	}
-	return "criu"
+	script, err := filepath.Abs("../../scripts/criu")
+	if err != nil {
+		return "criu", err.Error()
+	}
+	if _, err := os.Lstat(script); err != nil { // in a guest
+		return "criu", ""
+	}
+	out, text, err := commandOutput(script)
+	if err != nil {
+		return "criu", text
+	}
+	return strings.TrimSpace(out), ""
+})
+
+// commandOutput runs a program as a child of this process, which reaps orphans too.
+func commandOutput(program string, args ...string) (stdout, stderr string, err error) {
+	var files [2]*os.File
+	for i := range files {
+		if files[i], err = os.CreateTemp(machine.work, "output-"); err != nil {
+			return "", "", err
+		}
+		defer os.Remove(files[i].Name())
+		defer files[i].Close()
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = files[0], files[1]
+	if err = orphans.Start(cmd); err == nil {
+		err = orphans.Wait(cmd)
+	}
+	var text [2]string
+	for i, f := range files {
+		data, readErr := os.ReadFile(f.Name())
+		if text[i] = strings.TrimSpace(string(data)); readErr != nil {
+			return "", "", readErr
+		}
+	}
+	return text[0], text[1], err
 }
 
 // criuCheck is why CRIU does not work here, "" if it does.
 var criuCheck = sync.OnceValue(func() string {
-	path, err := exec.LookPath(criuProgram())
+	program, missing := criuFound()
+	path, err := exec.LookPath(program)
 	if err != nil {
-		return "CRIU is not installed"
+		return strings.TrimSpace("CRIU is not installed: " + missing)
 	}
-	f, err := os.CreateTemp(machine.work, "criu-check-")
-	if err != nil {
-		return err.Error()
-	}
-	defer f.Close()
-	cmd := exec.Command(path, "check")
-	cmd.Stdout, cmd.Stderr = f, f
-	if orphans.Start(cmd) == nil {
-		_ = orphans.Wait(cmd)
-	}
-	if cmd.ProcessState == nil || !cmd.ProcessState.Success() {
-		text, _ := os.ReadFile(f.Name())
-		return "criu check: " + strings.TrimSpace(string(text))
+	if _, text, err := commandOutput(path, "check"); err != nil {
+		return fmt.Sprintf("criu check: %v: %s %s", err, text, missing)
 	}
 	return ""
 })
@@ -117,6 +150,19 @@ func needsCriu(t *testing.T) {
 func counting(s *specs.Spec) {
 	mounted("/tmp", "tmpfs", "tmpfs", "mode=1777")(s)
 	script("trap 'exit 7' USR1; i=0; while :; do i=$((i+1)); echo $i > /tmp/m; mv /tmp/m /tmp/n; usleep 100000; done")(s)
+}
+
+// upOwned starts a container with a user namespace that CRIU can save. CRIU asks for the limits of its processes (prlimit), which
+// takes CAP_SYS_RESOURCE or the namespace's owner; without CAP_KILL rt makes itself the owner (nsenter/namespaces.c).
+func (c *container) upOwned() *container {
+	c.t.Helper()
+	if !hasCapability(unix.CAP_SYS_RESOURCE) {
+		c.prefix = []string{"setpriv", "--bounding-set=-kill"}
+	}
+	c.create().ok()
+	c.prefix = nil
+	c.start().ok()
+	return c
 }
 
 // count is how far it has come.
@@ -387,9 +433,33 @@ func TestCheckpointLazyPages(t *testing.T) {
 	t.Cleanup(func() { other.delete("--force") })
 	c.spec.Linux.CgroupsPath += "-2"
 	c.write()
-	other.back("--lazy-pages").ok()
+	back := other.begin(call{global: withCriu(), args: other.with("restore", "-d", "--image-path", c.images(), "--lazy-pages")})
+	const fault = "page-pipe: splice: -1: Bad file descriptor"
+	broken := false
+	eventually(t, "the end of restore, or of the page server", func() bool {
+		log, _ := os.ReadFile(filepath.Join(c.images(), "dump.log"))
+		broken = strings.Contains(string(log), fault)
+		return broken || back.hasEnded()
+	})
+	if broken { // it hangs, and CRIU with it
+		back.kill()
+		other.delete("--force").ok()
+		t.Skipf("this CRIU's page server fails on this kernel: %s", fault)
+	}
+	back.wait().ok()
 	other.goesOn(n)
 	dump.wait().ok()
+}
+
+// hasEnded says whether wait would return at once.
+func (r *running) hasEnded() bool {
+	select {
+	case err := <-r.ended:
+		r.ended <- err
+		return true
+	default:
+		return false
+	}
 }
 
 // TestCheckpointTCP: a connection within the container outlives it.
@@ -469,7 +539,8 @@ func TestCheckpointUserNamespace(t *testing.T) {
 	c := newContainer(t, counting, networked(t), namespace(specs.UserNamespace, ""), func(s *specs.Spec) {
 		s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
 		s.Linux.GIDMappings = s.Linux.UIDMappings
-	}).up()
+	})
+	c.upOwned()
 	n := c.counts(1)
 	c.save().ok()
 	c.back().ok()
