@@ -70,9 +70,9 @@ type making struct {
 	left    bool           // something could not be undone
 	hooked  bool           // hooks have been run, so that poststop hooks are owed
 
-	protected bool // restore: the root is read-only
-	scope          // with --systemd-cgroup
-	undo      []func()
+	checked bool // restore: the processes have passed the checks before they resume
+	scope        // with --systemd-cgroup
+	undo    []func()
 }
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for

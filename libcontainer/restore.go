@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"rt/internal/bug"
 	"rt/internal/hint"
@@ -131,7 +130,7 @@ func (k *making) revive(o RestoreOptions) error {
 	if err := k.moveCriu(t); err != nil {
 		return err
 	}
-	pid, err := t.Do(criu.Restore, &t.opts, func(n criu.Notification) error { return k.serveCriu(n) })
+	pid, err := t.Do(criu.Restore, &t.opts, func(n criu.Notification) error { return k.serveCriu(n, t.Pid) })
 	if err != nil {
 		return t.explain(err)
 	}
@@ -139,15 +138,18 @@ func (k *making) revive(o RestoreOptions) error {
 		return fmt.Errorf("criu has restored process %d and told of %d before", pid, k.c.Pid)
 	}
 	k.endAnchor()
-	return k.protectRoot() // of a CRIU that does not tell of pre-resume
+	if !k.checked {
+		return errors.New("criu has resumed the processes and not asked before: they are killed")
+	}
+	return nil
 }
 
 // protectRoot makes the root read-only, if it is to be: CRIU has to make directories in it, and leaves its attributes as they are.
-func (k *making) protectRoot() (err error) {
-	if !k.spec.Root.Readonly || k.protected || !hasNamespace(k.spec.Linux, specs.MountNamespace) {
+func (k *restored) protectRoot() (err error) {
+	if !k.spec.Root.Readonly || !hasNamespace(k.spec.Linux, specs.MountNamespace) {
 		return nil
 	}
-	ns, err := sys.OpenKernelFile("/proc/"+strconv.Itoa(k.c.Pid)+"/ns/mnt", unix.O_RDONLY)
+	ns, err := sys.OpenKernelFile("/proc/"+strconv.Itoa(k.init)+"/ns/mnt", unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -162,9 +164,8 @@ func (k *making) protectRoot() (err error) {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("make the root read-only (/root/readonly): %w", err)
+		return fmt.Errorf("make the root read-only: %w (/root/readonly)", err)
 	}
-	k.protected = true
 	return nil
 }
 
@@ -397,7 +398,7 @@ func (k *making) moveCriu(t *talk) (err error) {
 }
 
 // serveCriu does rt's part at a point that CRIU has reached.
-func (k *making) serveCriu(n criu.Notification) error {
+func (k *making) serveCriu(n criu.Notification, pid int) error {
 	switch n.Script {
 	case "orphan-pts-master":
 		return k.takeMaster(n.Fd)
@@ -406,21 +407,12 @@ func (k *making) serveCriu(n criu.Notification) error {
 	case "post-restore":
 		return k.revived(n.Pid)
 	case "pre-resume":
-		k.lookForNoNewPrivs()
-		return k.protectRoot()
+		return k.beforeResume(pid)
 	}
 	if n.Fd >= 0 {
 		unix.Close(n.Fd)
 	}
 	return nil
-}
-
-// lookForNoNewPrivs: CRIU before 4 forgets the flag, and nobody can set it for another process.
-func (k *making) lookForNoNewPrivs() {
-	status, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(k.c.Pid)+"/status", maxFile)
-	if err == nil && k.spec.Process.NoNewPrivileges && strings.Contains(string(status), "\nNoNewPrivs:\t0\n") {
-		k.c.rt.Warn("/process/noNewPrivileges: this CRIU does not restore it: the container's processes can gain privileges by set-user-ID programs")
-	}
 }
 
 // takeMaster keeps the first terminal; it is the container's, if it has one.
@@ -488,8 +480,7 @@ func (k *making) revived(pid int) (err error) {
 	if err := c.recordNamespaces(); err != nil {
 		return err
 	}
-	c.Created = time.Now().UTC()
-	return c.save()
+	return k.runChecks(checksAfterRestore())
 }
 
 // killAll ends what has been restored of a container that does not come to be.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -345,4 +346,40 @@ func poll(fd, ms int) (n int, err error) {
 		return err
 	})
 	return n, err
+}
+
+// Descendants lists a process and those that descend from it, sorted. It is exact while none of them runs.
+func Descendants(pid int) (pids []int, err error) {
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	parents := map[int]int{}
+	for _, p := range procs {
+		child, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		_, rest, err := stat(child)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+			continue // it has ended meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		first, _, _ := strings.Cut(rest, " ")
+		if parents[child], err = strconv.Atoi(first); err != nil {
+			return nil, fmt.Errorf("read /proc/%d/stat: %w", child, err)
+		}
+	}
+	for child := range parents {
+		for up, n := child, 0; up > 0 && n <= len(parents); up, n = parents[up], n+1 {
+			if up == pid {
+				pids = append(pids, child)
+				break
+			}
+		}
+	}
+	slices.Sort(pids)
+	return pids, nil
 }

@@ -2,12 +2,15 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"rt/internal/names"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -165,9 +168,18 @@ func TestCheckpointReady(t *testing.T) {
 	}
 }
 
+// asTheFake asks for no more than what the fake's process has: it is root with all that the tests have, and sees the host's files.
+func (c *container) asTheFake() {
+	c.t.Helper()
+	capable(names.Capabilities()...)(c.spec)
+	c.spec.Linux.MaskedPaths, c.spec.Linux.ReadonlyPaths = []string{"/not/there"}, nil
+	c.write()
+}
+
 // restorable makes images of a container, which is then gone.
 func (c *container) restorable() *container {
 	c.t.Helper()
+	c.asTheFake()
 	c.up()
 	c.criu(scenario{}, "checkpoint", "--image-path", c.images()).ok()
 	return c
@@ -217,7 +229,7 @@ func TestRestoreDetached(t *testing.T) {
 	if !strings.HasSuffix(a.Root, c.id[len("rt-it-"):]+"/b/rootfs") {
 		t.Errorf("the root: %s", a.Root)
 	}
-	for _, want := range []string{"/vol " + c.bundle + "/vol", "/dev/null /dev/null", "/proc/kcore /dev/null"} {
+	for _, want := range []string{"/vol " + c.bundle + "/vol", "/dev/null /dev/null", "/not/there /dev/null"} {
 		if !slices.Contains(a.Opts["23"], want) {
 			t.Errorf("no mount %q in %q", want, a.Opts["23"])
 		}
@@ -282,7 +294,7 @@ func TestRestoreRefused(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
 	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
-	c := newContainer(t, func(s *specs.Spec) { s.Process.NoNewPrivileges = false }).restorable() // the fake's processes lack it: a warning
+	c := newContainer(t).restorable()
 	before := mountsOfHost(t)
 	restore := func(s scenario, flags ...string) result {
 		t.Helper()
@@ -298,6 +310,8 @@ func TestRestoreRefused(t *testing.T) {
 	}
 	restore(scenario{Pid: os.Getpid()}).says("is not the pid of the container's process")
 	restore(scenario{Scripts: []string{}}).says("criu has restored process")
+	restore(scenario{Scripts: []string{"setup-namespaces", "post-restore", "post-resume"}}).says("criu has resumed the processes and not asked before")
+	restore(scenario{Scripts: []string{"pre-resume"}}).says("criu is about to resume and has restored no process")
 	restore(scenario{Status: 3}).says("it has ended with exit status 3 after it had reported success")
 	restore(scenario{Die: "Error: no"}).says("criu failed: type VERSION", "Error: no")
 	restore(scenario{Garbage: true}).says("no message of CRIU's protocol")
@@ -375,6 +389,7 @@ func TestRestoreJoins(t *testing.T) {
 	holder := newContainer(t).up()
 	ns := func(name string) string { return "/proc/" + pidText(holder.pid()) + "/ns/" + name }
 	c := newContainer(t, namespace(specs.NetworkNamespace, ns("net")), namespace(specs.IPCNamespace, ns("ipc")))
+	c.asTheFake()
 	c.up()
 	c.criu(scenario{}, "checkpoint", "--image-path", c.images()).ok()
 	inode := strings.Trim(strings.TrimPrefix(readlink(t, ns("net")), "net:"), "[]")
@@ -439,8 +454,7 @@ func TestCriuConfig(t *testing.T) {
 	try(os.Symlink("open/below/good", filepath.Join(safe, "badlink")))
 	try(unix.Mkfifo(filepath.Join(safe, "fifo"), 0o600))
 	for annotation, want := range map[string]string{"": "", safe + "/good": "tcp-close good", safe + "/link": "tcp-close good"} {
-		c := newContainer(t, func(s *specs.Spec) { s.Annotations = map[string]string{"org.criu.config": annotation} }).up()
-		c.criu(scenario{}, "checkpoint", "--image-path", c.images()).ok()
+		c := newContainer(t, func(s *specs.Spec) { s.Annotations = map[string]string{"org.criu.config": annotation} }).restorable()
 		if got := c.asked(); got.Config != want || got.one(t, 51) == "" != (want == "") {
 			t.Errorf("%q: %q", annotation, got.Config)
 		}
@@ -477,5 +491,44 @@ func TestCheckpointFeature(t *testing.T) {
 		if !strings.Contains(r.stdout, `"org.opencontainers.runc.checkpoint.enabled": "`+want+`"`) {
 			t.Errorf("%s: %s", program, r.stdout)
 		}
+	}
+}
+
+// TestRestoreKilledBeforeResume: CRIU resumes what it has restored when rt has gone. So rt checks it frozen, and what it leaves
+// when it is killed then stays frozen, is nothing that resume knows, and is removed by delete.
+func TestRestoreKilledBeforeResume(t *testing.T) {
+	t.Parallel()
+	rtOnly(t, "runc knows no --criu")
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("strace is not installed")
+	}
+	c := newContainer(t).restorable()
+	ran := filepath.Join(c.dir, "ran")
+	// What was restored runs when the fake has gone.
+	s := scenario{Command: []string{"/bin/busybox", "sh", "-c", "read x; touch " + ran + "; exec sleep 1000"}}
+	state := filepath.Join(c.root, c.id, "state.json")
+	trace := filepath.Join(c.dir, "strace")
+	c.prefix = []string{"strace", "-f", "-qq", "-o", trace, "-P", state, "-e", "inject=rename,renameat,renameat2:signal=KILL"}
+	restoring := c.begin(call{global: []string{"--criu", c.fakeCriu(s)}, args: c.with("restore", "-d", "--image-path", c.images())})
+	c.prefix = nil
+	eventually(t, "the end of rt", func() bool {
+		text, _ := os.ReadFile(trace)
+		return strings.Contains(string(text), "+++ killed by SIGKILL +++")
+	})
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the restored process runs")
+	}
+	c.rt("state", c.id).fails()
+	c.rt("resume", c.id).fails()
+	c.delete("--force").ok()
+	if r := restoring.wait(); r.code == 0 { // strace ends with the last process
+		t.Errorf("it was not killed: %s", r)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the restored process has run")
+	}
+	if left := c.leftovers(false); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
