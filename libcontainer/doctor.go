@@ -111,7 +111,8 @@ func onlyRts(dir string) bool {
 func emptyRts(dir string) bool {
 	var st unix.Stat_t
 	err := unix.Lstat(dir, &st)
-	return err == nil && st.Mode == unix.S_IFDIR|0o711 && int(st.Uid) == os.Geteuid() && time.Since(time.Unix(st.Mtim.Unix())) > emptyFor
+	ours := st.Mode == unix.S_IFDIR|dirMode || st.Mode == unix.S_IFDIR|olderDirMode
+	return err == nil && ours && int(st.Uid) == os.Geteuid() && time.Since(time.Unix(st.Mtim.Unix())) > emptyFor
 }
 
 const emptyFor = 5 * time.Second

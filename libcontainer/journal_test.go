@@ -185,7 +185,7 @@ func TestLeftover(t *testing.T) {
 		warned := 0
 		r := &Runtime{Root: t.TempDir(), Warn: func(string, ...any) { warned++ }}
 		k := &making{c: &container{dir: r.dir("box"), rt: r}}
-		if err := os.Mkdir(k.c.dir, 0o711); err != nil {
+		if err := os.Mkdir(k.c.dir, dirMode); err != nil {
 			t.Fatal(err)
 		}
 		k.undo = []func(){k.removeDir, func() { k.undone(undo) }}

@@ -66,7 +66,7 @@ func (k *making) takeLimits() error {
 func (k *making) takeDir() error {
 	c := k.c
 	for range 100 {
-		err := sys.MakeDir(c.dir, 0o711)
+		err := sys.MakeDir(c.dir, dirMode)
 		if errors.Is(err, fs.ErrExist) {
 			return ErrExists
 		}

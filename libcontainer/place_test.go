@@ -18,7 +18,7 @@ import (
 // to get the lock takes nothing from the first.
 func TestClaim(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	if err := os.Mkdir(dir, 0o711); err != nil {
+	if err := os.Mkdir(dir, dirMode); err != nil {
 		t.Fatal(err)
 	}
 	first := &container{dir: dir, rt: &Runtime{}}

@@ -188,6 +188,9 @@ func (c *container) notifyProxy() (*notify.Proxy, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("look for %s: %w", dir, err)
 	}
+	if err := c.shutOthersOut(); err != nil {
+		return nil, err
+	}
 	proxy, err := notify.New(dir, host)
 	if err == nil {
 		if err = proxy.Watch(c.Pid); err != nil {
@@ -196,4 +199,20 @@ func (c *container) notifyProxy() (*notify.Proxy, error) {
 		}
 	}
 	return proxy, err
+}
+
+// shutOthersOut takes from other users of the host what an older rt gave them: the way into the container's directory, and so to the
+// socket that is about to be made there.
+func (c *container) shutOthersOut() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(c.lock.Fd()), &st); err != nil {
+		return fmt.Errorf("look at container directory %s: %w", c.dir, err)
+	}
+	if st.Mode&0o077 == 0 {
+		return nil
+	}
+	if err := unix.Fchmod(int(c.lock.Fd()), dirMode); err != nil {
+		return fmt.Errorf("keep other users out of container directory %s: %w", c.dir, err)
+	}
+	return nil
 }

@@ -22,6 +22,14 @@ import (
 // maxFile bounds what is read back into memory.
 const maxFile = 64 << 20
 
+// dirMode is the mode of a container's directory. No other user can reach what is in it, whose socket for READY=1 all users of the
+// container may send to. The sticky bit keeps nobody from anything there: it tells an empty directory that a killed create has
+// left from an empty one of the user's (doctor). An older rt gave mode 0711.
+const (
+	dirMode      = unix.S_ISVTX | 0o700
+	olderDirMode = 0o711
+)
+
 // Names in a container's directory.
 const (
 	stateFile   = "state.json"

@@ -31,7 +31,7 @@ func newRuntime(t *testing.T) (*Runtime, *[]string) {
 func place(t *testing.T, r *Runtime, id string, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(r.Root, id)
-	if err := os.Mkdir(dir, 0o711); err != nil {
+	if err := os.Mkdir(dir, dirMode); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range files {

@@ -319,17 +319,23 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("left of three: %s %v", left, l.left())
 		}
 	})
-	t.Run("empty directories", func(t *testing.T) { // directories that are empty, but are not rt's, or not yet filled
-		l := newLab(t)
-		l.must(os.MkdirAll(filepath.Join(l.root, "somebodys"), 0o755))
-		l.must(os.Mkdir(filepath.Join(l.root, l.id), 0o711))
-		l.finds()
-		old := time.Now().Add(-time.Minute)
-		l.must(os.Chtimes(filepath.Join(l.root, l.id), old, old))
-		l.finds("container")
-		l.must(os.Remove(filepath.Join(l.root, "somebodys")))
-		l.expect("container")
-	})
+	for made, mode := range map[string]uint32{"": unix.S_ISVTX | 0o700, " of an older rt": 0o711} {
+		t.Run("empty directories"+made, func(t *testing.T) { // directories that are empty, but are not rt's, or not yet filled
+			l := newLab(t)
+			old := time.Now().Add(-time.Minute)
+			for name, others := range map[string]os.FileMode{"public": 0o755, "private": 0o700} {
+				l.must(os.MkdirAll(filepath.Join(l.root, name), others))
+				l.must(os.Chtimes(filepath.Join(l.root, name), old, old))
+			}
+			l.must(unix.Mkdir(filepath.Join(l.root, l.id), mode))
+			l.finds()
+			l.must(os.Chtimes(filepath.Join(l.root, l.id), old, old))
+			l.finds("container")
+			l.must(os.Remove(filepath.Join(l.root, "public")))
+			l.must(os.Remove(filepath.Join(l.root, "private")))
+			l.expect("container")
+		})
+	}
 	t.Run("mount below a symbolic link", func(t *testing.T) { // as in /var/run/rt
 		l := newLab(t)
 		point := filepath.Join(l.root, l.id, "notify")

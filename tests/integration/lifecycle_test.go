@@ -250,7 +250,7 @@ func TestStateRootIsPrivate(t *testing.T) {
 	c := newContainer(t)
 	c.root = filepath.Join(c.dir, "made", "by", "rt")
 	c.create().ok()
-	for path, want := range map[string]os.FileMode{c.root: 0o700, filepath.Join(c.root, c.id): 0o711} {
+	for path, want := range map[string]os.FileMode{c.root: 0o700, filepath.Join(c.root, c.id): 0o700} {
 		st, err := os.Stat(path)
 		c.must(err)
 		if st.Mode().Perm() != want {

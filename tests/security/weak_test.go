@@ -74,6 +74,8 @@ var flaws = []flaw{
 	{"an overlay below the rootfs", "libcontainer/plan/mounts.go", "if !f.remount && !IsBind(*m) {", "if false {", "TestOverlayBelowRootfs"},
 	{"--user x is root", "libcontainer/exec.go", "return fmt.Errorf(\"parse user %q: uid: %w\", text, err)", "n = 0", "TestExecUser"},
 	{"exec --cap is inheritable", "libcontainer/exec.go", "&n.Bounding, &n.Effective, &n.Permitted}", "&n.Bounding, &n.Effective, &n.Permitted, &n.Inheritable}", "TestInheritableCapabilities"},
+	{"other users may enter a container's directory", "libcontainer/state.go", "dirMode      = unix.S_ISVTX | 0o700", "dirMode      = 0o711", "TestDirectoryOfContainer"},
+	{"other users may enter the directory of an older rt", "libcontainer/start.go", "if st.Mode&0o077 == 0 {", "if true {", "TestNotifyOfOthers/start"},
 	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
 	{"a cgroup is known by its path", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestCgroupMadeAgain"},
 	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
