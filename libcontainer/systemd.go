@@ -28,6 +28,7 @@ type scope struct {
 	unit    systemd.Unit
 	systemd *systemd.Manager // until the unit is started
 	started bool             // the unit may be there
+	up      bool             // it is: systemd has said so
 	soon    *nsenter.Soon    // the anchor, on its way
 	anchor  *nsenter.Stub
 	outside bool // rt may move nothing from its own cgroup into the scope: the anchor becomes the container's process
@@ -116,9 +117,10 @@ func (k *making) startUnit() (err error) {
 	}
 	k.started = true
 	if err := k.systemd.Start(c.Unit, properties); err != nil {
-		k.started = !errors.Is(err, systemd.ErrExists)
+		k.started = !errors.Is(err, systemd.ErrExists) && !systemd.Refused(err)
 		return err
 	}
+	k.up = true
 	k.systemd.Close()
 	if err := k.checkPlace(); err != nil {
 		return err
@@ -149,12 +151,23 @@ func (k *making) checkPlace() error {
 
 // removeUnit undoes startUnit.
 func (k *making) removeUnit() {
+	ours := k.started && (k.up || k.isPlaced())
 	k.endAnchor()
 	if !k.started {
 		return
 	}
-	k.undone(k.c.stopUnit(true))
+	k.undone(k.c.stopUnit(ours))
 	k.removeCgroup()
+}
+
+// isPlaced says whether systemd has moved the anchor into the unit: if its answer did not come, another container's unit may have
+// the name.
+func (k *making) isPlaced() bool {
+	if k.anchor == nil || k.unit.IsSlice() {
+		return false
+	}
+	in, err := k.c.cg.Holds(k.anchor.Pid)
+	return err == nil && in
 }
 
 func (k *making) properties(pid int) ([]systemd.Property, error) {

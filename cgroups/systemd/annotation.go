@@ -13,6 +13,9 @@ import (
 
 const annotation = "org.systemd.property."
 
+// maxSignature is D-Bus's, whose length of a signature is a byte.
+const maxSignature = 255
+
 // Annotations are the properties that annotations ask for: `org.systemd.property.NAME` with a value in GVariant's
 // text form (gvariant-text(5)). NAME is of letters, at least three. A time "NAMESec" in seconds is "NAMEUSec" in
 // microseconds on D-Bus. Unit and process are rt's affair.
@@ -50,6 +53,9 @@ func property(name, text string) (Property, error) {
 	v, err := parseVariant(text)
 	if err != nil {
 		return Property{}, err
+	}
+	if len(v.Signature()) > maxSignature {
+		return Property{}, fmt.Errorf("the value's type has more than %d letters", maxSignature)
 	}
 	if stem, ok := strings.CutSuffix(name, "Sec"); ok && !strings.HasSuffix(name, "USec") {
 		us, err := microseconds(v)

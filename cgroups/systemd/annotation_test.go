@@ -154,6 +154,8 @@ func TestAnnotations(t *testing.T) {
 		{"org.systemd.property.Memory1", "5", "", "three letters or more"},
 		{"org.systemd.property.Slice", "'x.slice'", "", "set by linux.cgroupsPath"},
 		{"org.systemd.property.PIDs", "[uint32 1]", "", "set by linux.cgroupsPath"},
+		{"org.systemd.property.After", "(" + strings.Repeat("1,", 253) + ")", "After=[" + strings.Repeat("1,", 252) + "1]", ""},
+		{"org.systemd.property.After", "(" + strings.Repeat("1,", 254) + ")", "", "more than 255 letters"},
 		{"org.systemd.property.MemoryMax", "many", "", `"many" is not a value`},
 	} {
 		list, err := Annotations(map[string]string{c.key: c.value})

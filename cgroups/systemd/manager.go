@@ -30,7 +30,7 @@ type Manager struct {
 	timeout time.Duration // of a call
 	jobTime time.Duration // of a job
 	until   time.Time     // the end of the whole conversation, or zero
-	dial    func() (*dbus.Conn, error)
+	dial    func(deadline time.Time) (*dbus.Conn, error)
 }
 
 // A Property of a unit, as systemd's D-Bus interface names it (org.freedesktop.systemd1(5)).
@@ -53,7 +53,7 @@ const (
 
 	noSuchUnit = service + ".NoSuchUnit"
 	unitExists = service + ".UnitExists"
-	jobRemoved = "type='signal',sender='" + service + "',interface='" + manager + "',member='JobRemoved'"
+	jobRule    = "type='signal',sender='" + service + "',interface='" + manager + "',member='JobRemoved'"
 )
 
 // Connect connects to the system's manager, or to the calling user's.
@@ -78,9 +78,9 @@ func connectWithin(list []endpoint, limit time.Duration) (*Manager, error) {
 
 func connect(list []endpoint, timeout time.Duration) (*Manager, error) {
 	m := &Manager{timeout: timeout, jobTime: max(timeout, JobTimeout)}
-	m.dial = func() (*dbus.Conn, error) { return dialAny(list, timeout) }
+	m.dial = func(deadline time.Time) (*dbus.Conn, error) { return dialAny(list, deadline) }
 	var err error
-	m.conn, err = m.dial()
+	m.conn, err = m.dial(time.Now().Add(timeout))
 	if err != nil {
 		return nil, err
 	}
@@ -117,10 +117,9 @@ func escapeAddress(s string) string {
 	return strings.NewReplacer("%", "%25", ",", "%2c", ";", "%3b", "=", "%3d").Replace(s)
 }
 
-func dialAny(list []endpoint, timeout time.Duration) (*dbus.Conn, error) {
+func dialAny(list []endpoint, deadline time.Time) (*dbus.Conn, error) {
 	var problems []string
 	missing := true
-	deadline := time.Now().Add(timeout)
 	for _, e := range list {
 		c, err := dialOne(e, deadline)
 		if err == nil {
@@ -141,7 +140,7 @@ func dialOne(e endpoint, deadline time.Time) (*dbus.Conn, error) {
 	if err != nil || !e.bus {
 		return c, err
 	}
-	if err := c.Join(jobRemoved, deadline); err != nil {
+	if err := c.Join(jobRule, deadline); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connect to bus %s: %w", e.address, err)
 	}
@@ -156,8 +155,8 @@ func (m *Manager) deadline() time.Time { return m.in(m.timeout) }
 // in is the end of a time, or of the conversation if that is sooner.
 func (m *Manager) in(limit time.Duration) time.Time {
 	t := time.Now().Add(limit)
-	if !m.until.IsZero() && m.until.Before(t) {
-		return m.until
+	if !m.until.IsZero() {
+		return earlier(t, m.until)
 	}
 	return t
 }
@@ -241,6 +240,12 @@ func exists(unit string) error {
 		"it belongs to another container or to the host (systemctl status "+unit+"); give another linux.cgroupsPath")
 }
 
+// Refused says whether err is an error reply: then systemd has done nothing. A message bus that has lost systemd says NoReply.
+func Refused(err error) bool {
+	var reply *dbus.Error
+	return errors.As(err, &reply) && reply.Name != "org.freedesktop.DBus.Error.NoReply"
+}
+
 // Start starts a transient unit and waits until it is up.
 func (m *Manager) Start(unit string, properties []Property) error {
 	err := m.job(unit, true, ask("StartTransientUnit", dbus.String(unit), dbus.String("replace"),
@@ -271,7 +276,11 @@ func (m *Manager) job(unit string, up bool, call dbus.Call) error {
 		return timedOut(err, answer.Sub(started))
 	}
 	job, result := first(list), ""
-	err = m.conn.Signal("JobRemoved", func(v []dbus.Value) bool { // id, job, unit, result
+	if job == "" {
+		return errors.New("systemd's answer names no job")
+	}
+	ended := dbus.Signal{Path: root, Interface: manager, Member: "JobRemoved"}
+	err = m.conn.Signal(ended, service, func(v []dbus.Value) bool { // id, job, unit, result
 		if len(v) != 4 || first(v[1:2]) != job {
 			return false
 		}
@@ -279,7 +288,8 @@ func (m *Manager) job(unit string, up bool, call dbus.Call) error {
 		return true
 	}, deadline)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET) {
-		return m.afterReexec(unit, up, deadline)
+		err = m.afterReexec(unit, up, deadline)
+		result = "done"
 	}
 	if err != nil {
 		return timedOut(err, deadline.Sub(started))
@@ -302,7 +312,7 @@ func timedOut(err error, limit time.Duration) error {
 func (m *Manager) afterReexec(unit string, up bool, deadline time.Time) error {
 	m.conn.Close()
 	for wait := 10 * time.Millisecond; time.Now().Before(deadline); time.Sleep(wait) {
-		c, err := m.dial()
+		c, err := m.dial(earlier(m.deadline(), deadline))
 		if err != nil {
 			continue
 		}
@@ -317,7 +327,14 @@ func (m *Manager) afterReexec(unit string, up bool, deadline time.Time) error {
 			return fmt.Errorf("the unit is %s", state)
 		}
 	}
-	return timedOut(unix.ETIMEDOUT, m.jobTime)
+	return unix.ETIMEDOUT
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Stop ends a unit and waits until it is inactive and not marked as failed; systemd forgets it then, unless it is referred to. One that is not there is no

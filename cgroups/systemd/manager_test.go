@@ -8,6 +8,8 @@ import (
 
 	"rt/internal/dbus"
 	"rt/tests/dbustest"
+
+	"golang.org/x/sys/unix"
 )
 
 // fake is a systemd that has one unit at most.
@@ -204,6 +206,55 @@ func TestConnectWithin(t *testing.T) {
 	}
 	if !m.deadline().Equal(m.until) {
 		t.Errorf("a call may last until %v, and the conversation ends at %v", m.deadline(), m.until)
+	}
+}
+
+// TestReexecWithin: a systemd that closes the connection and does not take another one does not hold up a conversation beyond its
+// limit.
+func TestReexecWithin(t *testing.T) {
+	f := newFake(t)
+	f.state, f.hangups = "active", 1
+	m, err := connectWithin([]endpoint{{f.Address, false}}, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	asked := false
+	m.dial = func(deadline time.Time) (*dbus.Conn, error) {
+		if asked = true; deadline.After(m.until) {
+			t.Errorf("the connection may take until %v, and the conversation ends at %v", deadline, m.until)
+		}
+		return nil, unix.ETIMEDOUT
+	}
+	if err := m.Stop("a.scope"); err == nil || !strings.Contains(err.Error(), "no answer of systemd in 100ms") {
+		t.Error(err)
+	}
+	if !asked {
+		t.Error("no other connection was tried")
+	}
+}
+
+// TestRefused: an error reply says that nothing was done; a bus that has lost systemd cannot know.
+func TestRefused(t *testing.T) {
+	for failure, want := range map[string]bool{"org.freedesktop.DBus.Error.InvalidArgs": true, "org.freedesktop.DBus.Error.NoReply": false} {
+		f := newFake(t)
+		f.failure = failure
+		if err := f.manager(t, false).Start("a.scope", nil); err == nil || Refused(err) != want {
+			t.Errorf("%s: %v, refused %v, want %v", failure, err, Refused(err), want)
+		}
+	}
+}
+
+// TestNoJob: an answer without a job is an error, and no reason to wait for a job's end.
+func TestNoJob(t *testing.T) {
+	empty := dbustest.Serve(t, func(dbustest.Call) []dbustest.Answer { return []dbustest.Answer{{}} })
+	m, err := connect([]endpoint{{empty.Address, false}}, 2*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Start("a.scope", nil); err == nil || err.Error() != "start unit a.scope: systemd's answer names no job" {
+		t.Error(err)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestCall(t *testing.T) {
 	if got, err := do("Echo", soon()); err != nil || !reflect.DeepEqual(got, []Value{String("one"), Uint32(2)}) {
 		t.Errorf("%v, %v", got, err)
 	}
-	if err := c.Signal("Noise", func(v []Value) bool { return v[0] == String("x") }, soon()); err != nil {
+	if err := c.Signal(noise, "a.b", func(v []Value) bool { return v[0] == String("x") }, soon()); err != nil {
 		t.Errorf("a signal that came before the answer: %v", err)
 	}
 	if _, err := do("Fail", soon()); !Named(err, "a.b.Bad") || err.Error() != "It is bad" {
@@ -147,6 +147,109 @@ func TestCall(t *testing.T) {
 	}
 	if _, err := do("Hangup", soon()); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%v", err)
+	}
+}
+
+// noise is what dbustest's signals are.
+var noise = Signal{"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "Noise"}
+
+// dialed is a connection to a server that answers each call like this.
+func dialed(t *testing.T, answer func(dbustest.Call) []dbustest.Answer) *Conn {
+	t.Helper()
+	c, err := Dial(dbustest.Serve(t, answer).Address, soon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// TestSignalOfOthers: on a message bus any user sends signals. Those count that are of who has answered the call, or has the name by
+// now.
+func TestSignalOfOthers(t *testing.T) {
+	const systemd, again, other = ":1.1", ":1.9", ":1.66"
+	owner := systemd
+	signal := func(sender, text string) dbustest.Answer {
+		return dbustest.Answer{Signal: "Noise", Sender: sender, Values: []any{text}}
+	}
+	c := dialed(t, func(c dbustest.Call) []dbustest.Answer {
+		switch c.Member {
+		case "GetNameOwner":
+			return []dbustest.Answer{signal(other, "forged"), {Sender: "org.freedesktop.DBus", Values: []any{owner}}}
+		case "Again":
+			owner = again
+			return []dbustest.Answer{{Sender: systemd}, signal(other, "forged"), signal(again, "true")}
+		}
+		return []dbustest.Answer{signal(other, "forged"), {Sender: systemd}, signal(other, "forged"), signal(systemd, "true")}
+	})
+	for _, member := range []string{"Do", "Again"} {
+		if _, err := c.Call(Call{"d.e", "/p", "i.f", member, nil}, soon()); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		accept := func(v []Value) bool { got = string(v[0].(String)); return true }
+		if err := c.Signal(noise, "d.e", accept, soon()); err != nil || got != "true" {
+			t.Errorf("%s: got %q, %v, want the one of systemd", member, got, err)
+		}
+	}
+}
+
+// TestFlood: what was not asked for takes no memory, and what cannot be understood of it is no reason to end the conversation.
+func TestFlood(t *testing.T) {
+	long := (&Call{"a.b", "/x", "i.f", "Do", []Value{String(strings.Repeat("x", 8<<20))}}).encode(1)
+	long[1] = kindSignal
+	odd := (&Call{"a.b", "/x", "i.f", "Do", nil}).encode(1)
+	odd[1], odd[16] = kindSignal, 200 // a header field of an unknown code
+	odd[18] = 'h'                     // and type
+	reply := dbustest.Answer{Values: []any{"yes"}}
+	c := dialed(t, func(c dbustest.Call) (list []dbustest.Answer) {
+		for i := range uint32(3 * maxHeard) {
+			list = append(list, dbustest.Answer{Signal: "Noise", Values: []any{i}})
+		}
+		list = append(list, dbustest.Answer{Raw: long}, dbustest.Answer{Raw: odd})
+		for i := range byte(100) {
+			late := append([]byte(nil), (&Call{"a.b", "/x", "i.f", "Do", nil}).encode(1)...)
+			late[1] = kindReturn
+			late = append(late[:16], 5, 1, 'u', 0, 100+i, 0, 0, 0) // to a call that was never made
+			late[12] = 8
+			list = append(list, dbustest.Answer{Raw: late})
+		}
+		return append(list, reply)
+	})
+	got, err := c.Call(Call{"d.e", "/p", "i.f", "Do", nil}, soon())
+	if err != nil || len(got) != 1 || got[0] != String("yes") {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if len(c.heard) != maxHeard || len(c.replies) != 0 || cap(c.in) > 1<<20 {
+		t.Errorf("%d signals, %d replies and %d bytes are kept, want %d, 0 and less than %d", len(c.heard), len(c.replies), cap(c.in), maxHeard, 1<<20)
+	}
+	if last, err := c.heard[maxHeard-1].values(); err != nil || last[0] != Uint32(3*maxHeard-1) {
+		t.Errorf("the last signal that is kept: %v, %v", last, err)
+	}
+}
+
+// TestLongReply: an answer that systemd does not give is an error at once.
+func TestLongReply(t *testing.T) {
+	c := dialed(t, func(dbustest.Call) []dbustest.Answer {
+		return []dbustest.Answer{{Values: []any{strings.Repeat("x", maxKept)}}}
+	})
+	if _, err := c.Call(Call{"d.e", "/p", "i.f", "Do", nil}, soon()); !errors.Is(err, errMalformed) {
+		t.Errorf("got %v, want %v", err, errMalformed)
+	}
+}
+
+// TestPeerThatDoesNotRead: the deadline holds for what is written, too.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[1])
+	c := &Conn{fd: pair[0], replies: map[uint32]*message{}}
+	defer c.Close()
+	long := Call{"d.e", "/p", "i.f", "Do", []Value{String(strings.Repeat("x", 16<<20))}}
+	if _, err := c.Call(long, time.Now().Add(50*time.Millisecond)); !errors.Is(err, unix.ETIMEDOUT) {
+		t.Errorf("got %v, want %v", err, unix.ETIMEDOUT)
 	}
 }
 

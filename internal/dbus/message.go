@@ -19,6 +19,7 @@ type message struct {
 	kind                         byte
 	replyTo                      uint32
 	path, iface, member, errName string
+	sender                       string // as the message bus says; "" without one
 	signature                    string
 	order                        binary.ByteOrder
 	body                         []byte
@@ -28,13 +29,18 @@ type message struct {
 const (
 	kindCall, kindReturn, kindError, kindSignal = 1, 2, 3, 4
 
-	fieldPath, fieldInterface, fieldMember, fieldError, fieldReplyTo, fieldDestination, fieldSignature = 1, 2, 3, 4, 5, 6, 8
+	fieldPath, fieldInterface, fieldMember, fieldError, fieldReplyTo, fieldDestination, fieldSender, fieldSignature = 1, 2, 3, 4, 5, 6, 7, 8
 )
 
-// maxMessage is far above anything that systemd says, and below the protocol's 128 MiB.
-const maxMessage = 16 << 20
+// maxMessage is the protocol's bound; maxKept is far above anything that systemd answers here.
+const (
+	maxMessage = 128 << 20
+	maxKept    = 64 << 10
+)
 
 var errMalformed = errors.New("malformed D-Bus message")
+
+func isReply(kind byte) bool { return kind == kindReturn || kind == kindError }
 
 func nativeMark() byte {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
@@ -129,6 +135,8 @@ func (m *message) field(code byte, v Value) {
 			m.member = string(v)
 		case fieldError:
 			m.errName = string(v)
+		case fieldSender:
+			m.sender = string(v)
 		}
 	case Uint32:
 		if code == fieldReplyTo {

@@ -26,8 +26,10 @@ type Call struct {
 type Answer struct {
 	Error  string // name of the error, if it is one
 	Signal string // name of the signal, if it is one
+	Sender string // as a message bus says it
 	Values []any
-	Hangup bool // close the connection instead
+	Raw    []byte // these bytes instead
+	Hangup bool   // close the connection instead
 }
 
 // Path and Variant of a text are other types than a string.
@@ -169,6 +171,9 @@ func texts(body []byte) (list []string) {
 }
 
 func (a *Answer) encode(serial uint32) []byte {
+	if a.Raw != nil {
+		return a.Raw
+	}
 	sig, body := "", []byte(nil)
 	for _, v := range a.Values {
 		switch v := v.(type) {
@@ -196,6 +201,9 @@ func (a *Answer) encode(serial uint32) []byte {
 	case a.Error != "":
 		kind = 3
 		named(4, 's', a.Error)
+	}
+	if a.Sender != "" {
+		named(7, 's', a.Sender)
 	}
 	if kind != 4 {
 		fields = binary.LittleEndian.AppendUint32(append(pad(fields, 8), 5, 1, 'u', 0), serial)
