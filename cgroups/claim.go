@@ -27,6 +27,8 @@ type Claim struct {
 	// Other says which other container a mark on a directory with this inode names, "" if there is none; lives: it runs, or
 	// is being made. nil: there are no others.
 	Other func(mark string, trusted bool, inode uint64) (name string, lives bool)
+	// Elsewhere says whether a mark was made where other files are seen. nil: none was.
+	Elsewhere func(mark string) bool
 	// Lock keeps other runtimes from taking a cgroup. nil: there are no others.
 	Lock func() (unlock func(), err error)
 	// Record is called by Create and Adopt, under the lock, with the new Taken, before a process of the container is there.
@@ -124,6 +126,14 @@ func (k *Claim) other(dir string) (name string, lives bool, err error) {
 	}
 	name, lives = k.Other(mark, trusted, is)
 	return name, lives, nil
+}
+
+func (k *Claim) isElsewhere(dir string) bool {
+	if k.Elsewhere == nil {
+		return false
+	}
+	mark, _, err := sys.Mark(dir)
+	return err == nil && k.Elsewhere(mark)
 }
 
 // A hold is what a container has of a directory.

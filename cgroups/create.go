@@ -188,15 +188,19 @@ func mkdir(dir string) error {
 }
 
 // checkUnused refuses a cgroup that already existed and is in use: limits, signals and the removal of one
-// container would hit another. except is a process that may be there, or 0.
+// container would hit another. except is a process that may be there, or 0. v2 lists processes outside of our pid namespace, too,
+// as 0.
 func (c *Cgroup) checkUnused(except int) error {
-	pids, err := c.Procs()
+	pids, others, err := c.Everybody()
 	if err != nil {
 		return err
 	}
 	pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == except })
 	if len(pids) > 0 {
 		return fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids))
+	}
+	if others && except == 0 {
+		return errors.New("container's cgroup is not empty: processes of another pid namespace found")
 	}
 	return c.checkThawed()
 }

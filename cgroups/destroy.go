@@ -112,13 +112,14 @@ func (c *Cgroup) removeMembers() (busy []member, err error) {
 }
 
 // livesIn says whether a directory is, or may be, that of another container that runs or is being made. Of one that has ended an
-// empty cgroup may go.
+// empty cgroup may go. So may one that was made elsewhere, as in a container that runs containers: whether its container has ended
+// cannot always be told, and while it runs it has a process there, for which the kernel keeps the directory.
 func (c *Cgroup) livesIn(dir string) bool {
 	if !c.guarded {
 		return false
 	}
 	_, lives, err := c.claim.other(dir)
-	return err != nil || lives
+	return err != nil || lives && !c.claim.isElsewhere(dir)
 }
 
 func (c *Cgroup) destroy(timeout time.Duration) error {

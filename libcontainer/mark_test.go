@@ -70,6 +70,26 @@ func TestLives(t *testing.T) {
 	}
 }
 
+// TestNamedByRecord: a mark that is trusted names a container, and its record says which directories are its own: a container
+// elsewhere may have the same name. An older rt has made no record.
+func TestNamedByRecord(t *testing.T) {
+	m := mark{dir: "/run/rt/a", trusted: true}
+	for name, try := range map[string]struct {
+		taken map[string]string
+		named bool
+	}{
+		"its own":   {map[string]string{"pids": "7", "memory": "8"}, true},
+		"another":   {map[string]string{"pids": "9"}, false},
+		"intended":  {map[string]string{"pids": cgroups.Missing}, false},
+		"no record": {nil, true},
+	} {
+		dir, lives := m.ifNamed(&container{state: state{Taken: try.taken}}, 7, true)
+		if named := dir != ""; named != try.named || lives != try.named {
+			t.Errorf("%s: got %q, lives %v, want named %v", name, dir, lives, try.named)
+		}
+	}
+}
+
 // TestInUse: where the namespaces of other users' processes cannot be seen, any may be in use.
 func TestInUse(t *testing.T) {
 	if unix.Geteuid() != 0 {

@@ -20,7 +20,7 @@ import (
 
 // setClaim tells the cgroup what is the container's.
 func (c *container) setClaim(cg *cgroups.Cgroup) {
-	claim := cgroups.Claim{Mark: c.Mark, Taken: c.Taken, Other: c.other, Lock: c.rt.lockCgroups, Record: c.recordTaken}
+	claim := cgroups.Claim{Mark: c.Mark, Taken: c.Taken, Other: c.other, Elsewhere: isElsewhere, Lock: c.rt.lockCgroups, Record: c.recordTaken}
 	if c.Taken == nil { // an older rt's
 		claim.IsOwn = func(text string) bool {
 			m, ok := parseMark(text, false)
@@ -48,8 +48,14 @@ func (c *container) other(text string, trusted bool, inode uint64) (name string,
 	return m.container(c.rt, inode)
 }
 
+// isElsewhere implements cgroups.Claim.
+func isElsewhere(text string) bool {
+	m, ok := parseMark(text, true)
+	return ok && m.foreign()
+}
+
 // container is the directory of the mark's container, if that exists. lives: it runs, or is being made, or that cannot be
-// told. A mark that is not trusted counts only if the container's record names the cgroup's inode.
+// told. The mark counts only if the container's record names the cgroup's inode.
 func (m mark) container(r *Runtime, inode uint64) (dir string, lives bool) {
 	c := &container{dir: m.dir, rt: r, state: state{ID: filepath.Base(m.dir)}}
 	err := c.load()
@@ -71,8 +77,10 @@ func (m mark) container(r *Runtime, inode uint64) (dir string, lives bool) {
 	return m.ifNamed(c, inode, alive || err != nil || !ourPids(c.PidNamespace))
 }
 
+// ifNamed: what a container has written down is its own, and no other directory: a mark may be one of a container that has this
+// name elsewhere, as in a container that runs containers. Without a record (of an older rt) a mark that is trusted counts.
 func (m mark) ifNamed(c *container, inode uint64, lives bool) (string, bool) {
-	if m.trusted {
+	if m.trusted && c.Taken == nil {
 		return m.dir, lives
 	}
 	for _, taken := range c.Taken {

@@ -80,6 +80,8 @@ var flaws = []flaw{
 	{"a unit that has the name is stopped", "libcontainer/systemd.go", "ours := k.started && (k.up || k.isPlaced())", "ours := true\n\tk.started = true", "TestUnitOfOthers/lost"},
 	{"signals of other users of the bus", "internal/dbus/conn.go", "if m.sender == from {", "if m.sender == from || true {", "TestForgedJob"},
 	{"long signals are kept", "internal/dbus/message.go", "maxKept    = 64 << 10", "maxKept    = 128 << 20", "TestBusFlood"},
+	{"processes of other pid namespaces are not counted", "cgroups/create.go", "if others && except == 0 {", "if others && except < 0 {", "TestCgroupOfOutside"},
+	{"a mark of elsewhere keeps a cgroup", "cgroups/destroy.go", "lives && !c.claim.isElsewhere(dir)", "lives", "TestSameNameElsewhere"},
 	{"a cgroup is known by its path", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestCgroupMadeAgain"},
 	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
 	{"cgroups of others below are the container's", "cgroups/claim.go", "return err != nil || name != \"\"", "return false && (err != nil || name != \"\")", "TestNeighbourBelow/host's_pids"},
