@@ -178,11 +178,29 @@ func (c *container) talk(o *CriuOptions, log string, make bool) (*talk, error) {
 		}
 		t.opts.WorkDirFd = int(t.work.Fd())
 	}
+	if err := t.checkDirectories(o, log); err != nil {
+		t.close()
+		return nil, err
+	}
 	if err := t.set(c, o, log); err != nil {
 		t.close()
 		return nil, err
 	}
 	return t, nil
+}
+
+// checkDirectories looks at what is in the directories, before CRIU can.
+func (t *talk) checkDirectories(o *CriuOptions, log string) error {
+	if err := t.images.CheckImages(o.LazyPages); err != nil {
+		return fmt.Errorf("look at the directory of images: %w", err)
+	}
+	if t.work == t.images {
+		return nil
+	}
+	if err := t.work.CheckWork(log); err != nil {
+		return fmt.Errorf("look at the directory of work files: %w", err)
+	}
+	return nil
 }
 
 // reopen opens the directories in the mount namespace of the calling thread. CRIU makes mounts where it works, which it can
@@ -297,11 +315,10 @@ func checkParent(images *criu.Directory, parent string) error {
 	if filepath.IsAbs(parent) {
 		return errors.New("--parent-path must be relative")
 	}
-	f, err := sys.OpenAt(int(images.Fd()), parent, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
+	if err := images.CheckParent(parent); err != nil {
 		return fmt.Errorf("invalid --parent-path: %w", err)
 	}
-	return f.Close()
+	return nil
 }
 
 // setContents sets what of the container comes from outside, and writes down its first descriptors for restore.

@@ -12,25 +12,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ConfigDir is where configuration files must be that a container names.
+const ConfigDir = "/etc/criu"
+
 // OpenConfig opens a configuration file whose path comes with a container. Such a file can name programs and libraries for
-// CRIU, which runs as root, to load (action-script, libdir): it must be a regular file of root's that nobody else can
-// write or put in place of another, so each directory above it must be like that, too. The file has no offset and cannot
-// be read by itself (O_PATH); CRIU is told its descriptor, not the path, which may lead elsewhere by then.
+// CRIU, which runs as root, to load (action-script, libdir). Files of an image belong to root, too, so the file must be below
+// ConfigDir, where only the host's administrator puts files, and no name on the way may be a link. It must be a regular file of
+// root's that others cannot write or put in place of another, and so must each directory above it. The file has no offset
+// and cannot be read by itself (O_PATH); CRIU gets its descriptor, not the path, which may lead elsewhere by then.
 func OpenConfig(path string) (*os.File, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("%s: not an absolute path", path)
 	}
-	resolved, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return nil, err
+	clean := filepath.Clean(path)
+	if !strings.HasPrefix(clean, ConfigDir+"/") {
+		return nil, hint.With(fmt.Errorf("%s is not below %s", path, ConfigDir), configHint)
 	}
-	// Symbolic links have been followed, before anything was known of who has made them. What is opened now has none.
 	at, err := sys.Open("/", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
-	for rest := strings.Trim(resolved, "/"); ; {
-		if err := onlyRoots(at, resolved, rest); err != nil {
+	for rest := strings.Trim(clean, "/"); ; {
+		if err := onlyRoots(at, clean, rest); err != nil {
 			at.Close()
 			return nil, err
 		}
@@ -42,7 +45,7 @@ func OpenConfig(path string) (*os.File, error) {
 		next, err := sys.OpenAt(int(at.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 		at.Close()
 		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: resolved, Err: sys.Cause(err)}
+			return nil, &os.PathError{Op: "open", Path: clean, Err: sys.Cause(err)}
 		}
 		at = next
 	}
@@ -58,7 +61,7 @@ func onlyRoots(at *os.File, path, rest string) error {
 	kind := st.Mode & unix.S_IFMT
 	switch {
 	case kind == unix.S_IFLNK:
-		return fmt.Errorf("%s has become a symbolic link", path)
+		return hint.With(fmt.Errorf("%s is a symbolic link", path), configHint)
 	case st.Uid != 0:
 		return hint.With(fmt.Errorf("%s belongs to uid %d", path, st.Uid), configHint)
 	case st.Mode&0o022 != 0: // a sticky bit keeps nobody from making what is not there yet
@@ -69,4 +72,4 @@ func onlyRoots(at *os.File, path, rest string) error {
 	return nil
 }
 
-const configHint = "CRIU runs as root and executes what its configuration names: the file and every directory above it must belong to root, writable by nobody else"
+const configHint = "CRIU runs as root and executes what its configuration names: put the file below " + ConfigDir + ", where it and every directory above it belong to root, are no links and writable by root alone"

@@ -16,51 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Directory is one of images or of work files. It belongs to somebody who may not be trusted: what rt reads or writes there it
+// A Directory is one of images or of work files. What is in it may have come from elsewhere, as in an archive: what rt reads or writes there it
 // opens by name in the open directory, follows no link, and takes regular files only.
 type Directory struct {
 	*os.File
 	Made bool   // by rt, just now
 	path string // absolute
-}
-
-// OpenDirectory opens a directory; with make, what is missing of the path is made, for nobody else to read: images hold
-// memory.
-func OpenDirectory(path string, make bool) (*Directory, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	made := false
-	if make {
-		_, err := os.Stat(path)
-		made = errors.Is(err, os.ErrNotExist)
-		if err := sys.MakeDirs(path, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	f, err := sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkOwner(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	return &Directory{f, made, path}, nil
-}
-
-// checkOwner refuses a directory in which other users can put files: CRIU, with all the rights that it has, writes through a link
-// that has the name of its log, and makes of images what they say.
-func checkOwner(f *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return os.NewSyscallError("fstat", err)
-	}
-	if st.Uid == 0 {
-		return sys.CheckOwner(&st, 0)
-	}
-	return sys.CheckOwner(&st, uint32(os.Geteuid()))
 }
 
 // Share lets a group into the directory, by the names that it knows: CRIU restores a user namespace as its root, who must reach

@@ -426,12 +426,13 @@ func readlink(t *testing.T, path string) string {
 }
 
 // TestCriuConfig: the annotation names CRIU's configuration file; an empty one is none. It can have CRIU execute programs, so
-// it counts only where nobody but root can have written or placed it; a symbolic link by itself is no harm.
+// it counts only below /etc/criu, without links, where only root can have written or placed it.
 func TestCriuConfig(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "runc knows no --criu")
 	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
-	safe, err := os.MkdirTemp("/run", "rt-it-") // no directory above it is for everybody, as /tmp is
+	etc, err := os.MkdirTemp("/run", "rt-it-") // no directory above it is for everybody, as /tmp is
+	const safe = "/etc/criu"
 	try := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -439,22 +440,27 @@ func TestCriuConfig(t *testing.T) {
 		}
 	}
 	try(err)
-	t.Cleanup(func() { os.RemoveAll(safe) })
+	t.Cleanup(func() { os.RemoveAll(etc) })
+	made := filepath.Join(etc, "criu") // what /etc/criu is for the runtime
+	try(os.Chmod(etc, 0o755))
+	try(os.Mkdir(made, 0o755))
+	privately := []string{"unshare", "-m", "sh", "-c", "mount --bind " + etc + " /etc && exec \"$@\"", "sh"}
 	for _, dir := range []string{"open", "user's", "open/below"} {
-		try(os.Mkdir(filepath.Join(safe, dir), 0o755))
+		try(os.Mkdir(filepath.Join(made, dir), 0o755))
 	}
 	for file, mode := range map[string]os.FileMode{"good": 0o600, "group": 0o620, "others": 0o602, "theirs": 0o600, "open/below/good": 0o600, "user's/good": 0o600} {
-		try(os.WriteFile(filepath.Join(safe, file), []byte("tcp-close "+file), 0o600))
-		try(os.Chmod(filepath.Join(safe, file), mode))
+		try(os.WriteFile(filepath.Join(made, file), []byte("tcp-close "+file), 0o600))
+		try(os.Chmod(filepath.Join(made, file), mode))
 	}
-	try(os.Chmod(filepath.Join(safe, "open"), 0o777|os.ModeSticky))
-	try(os.Chown(filepath.Join(safe, "user's"), 1000, 0))
-	try(os.Chown(filepath.Join(safe, "theirs"), 1000, 0))
-	try(os.Symlink("good", filepath.Join(safe, "link")))
-	try(os.Symlink("open/below/good", filepath.Join(safe, "badlink")))
-	try(unix.Mkfifo(filepath.Join(safe, "fifo"), 0o600))
-	for annotation, want := range map[string]string{"": "", safe + "/good": "tcp-close good", safe + "/link": "tcp-close good"} {
-		c := newContainer(t, func(s *specs.Spec) { s.Annotations = map[string]string{"org.criu.config": annotation} }).restorable()
+	try(os.Chmod(filepath.Join(made, "open"), 0o777|os.ModeSticky))
+	try(os.Chown(filepath.Join(made, "user's"), 1000, 0))
+	try(os.Chown(filepath.Join(made, "theirs"), 1000, 0))
+	try(os.Symlink("good", filepath.Join(made, "link")))
+	try(unix.Mkfifo(filepath.Join(made, "fifo"), 0o600))
+	for annotation, want := range map[string]string{"": "", safe + "/good": "tcp-close good"} {
+		c := newContainer(t, func(s *specs.Spec) { s.Annotations = map[string]string{"org.criu.config": annotation} })
+		c.prefix = privately
+		c.restorable()
 		if got := c.asked(); got.Config != want || got.one(t, 51) == "" != (want == "") {
 			t.Errorf("%q: %q", annotation, got.Config)
 		}
@@ -466,12 +472,14 @@ func TestCriuConfig(t *testing.T) {
 	for file, want := range map[string]string{
 		safe + "/group": "/group can be written by others than root (mode 0620)", safe + "/others": "/others can be written by others than root (mode 0602)",
 		safe + "/theirs": "/theirs belongs to uid 1000", safe + "/user's/good": "/user's belongs to uid 1000",
-		safe + "/open/below/good": "/open can be written by others than root (mode 1777)", safe + "/badlink": "/open can be written by others than root (mode 1777)",
-		safe: "not a regular file", safe + "/fifo": "not a regular file", safe + "/none": "no such file or directory", "good": "good: not an absolute path",
+		safe + "/open/below/good": "/open can be written by others than root (mode 1777)", safe + "/link": "/link is a symbolic link",
+		etc + "/criu/good": "is not below /etc/criu", safe: "is not below /etc/criu", safe + "/../x": "is not below /etc/criu", safe + "/user's": "/user's belongs to uid 1000",
+		safe + "/fifo": "not a regular file", safe + "/none": "no such file or directory", "good": "good: not an absolute path",
 	} {
 		c := newContainer(t, func(s *specs.Spec) { s.Annotations = map[string]string{"org.criu.config": file} }).up()
+		c.prefix = privately
 		r := c.criu(scenario{}, "checkpoint", "--image-path", c.images()).fails("annotation org.criu.config: ", want).oneError()
-		if strings.Contains(want, "root") || strings.Contains(want, "belongs") {
+		if strings.Contains(want, "root") || strings.Contains(want, "below") || strings.Contains(want, "belongs") {
 			r.fails("hint: CRIU runs as root")
 		}
 		if exists(filepath.Join(c.dir, "fake", "asked")) {

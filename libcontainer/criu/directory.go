@@ -1,0 +1,178 @@
+package criu
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"rt/internal/hint"
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// CRIU has all the rights of rt: it writes through a link that has the name of its log, waits for the other side of a FIFO that
+// has the name of an image, and makes of images what they say. So who could have put anything into the directory, or another
+// directory in its place, must be trusted.
+
+// OpenDirectory opens a directory that belongs to root or to rt's user, whom alone every directory and link on the way to it
+// lets change it, as with --root. With make, what is missing of the path is made, with no access for other users: images
+// hold memory.
+func OpenDirectory(path string, make bool) (*Directory, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return openDirectory(path, make)
+}
+
+// openDirectory takes .. in the path for what the kernel takes it for.
+func openDirectory(path string, make bool) (*Directory, error) {
+	made, mode := false, uint32(0)
+	if make {
+		_, err := os.Stat(path)
+		made, mode = errors.Is(err, os.ErrNotExist), 0o700
+	}
+	if err := sys.Along(path, mode, seeWay(path)); err != nil {
+		return nil, err
+	}
+	f, err := sys.Open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOwner(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return &Directory{f, made, path}, nil
+}
+
+// checkOwner: only root or rt's user may put files in the directory. Its group may search it, as after Share.
+func checkOwner(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if st.Uid == 0 {
+		return sys.CheckOwner(&st, 0)
+	}
+	return sys.CheckOwner(&st, uint32(os.Geteuid()))
+}
+
+// seeWay judges the directories and links on the way to a directory.
+func seeWay(dir string) func(path string, st *unix.Stat_t, last bool) error {
+	return func(path string, st *unix.Stat_t, last bool) error {
+		if last {
+			return nil // checkOwner judges what has been opened
+		}
+		if err := judgeWay(st); err != nil {
+			err = fmt.Errorf("open %s: %s: %w", dir, path, err)
+			return hint.With(err, "give a directory that only root or rt's user can change, with every directory above it")
+		}
+		return nil
+	}
+}
+
+func judgeWay(st *unix.Stat_t) error {
+	root, rootGroup := sys.HostRoot()
+	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
+	if st.Uid != 0 && st.Uid != root && int(st.Uid) != os.Geteuid() {
+		return &sys.OwnerError{UID: st.Uid, Want: 0, Link: link}
+	}
+	switch group := st.Gid == 0 || st.Gid == rootGroup || int(st.Gid) == os.Getegid(); {
+	case link, st.Mode&unix.S_ISVTX != 0: // in a sticky directory only the owner of a name may change it
+	case st.Mode&0o002 != 0:
+		return &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: "others"}
+	case st.Mode&0o020 != 0 && !group:
+		return &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: fmt.Sprintf("group %d", st.Gid)}
+	}
+	return nil
+}
+
+// Names in a directory of images that are no regular files.
+const (
+	parentLink = "parent"            // to the directory of the pre-dump that these images add to
+	lazySocket = "lazy-pages.socket" // of the daemon that brings the memory of lazy pages
+)
+
+// maxParents bounds a chain of pre-dumps.
+const maxParents = 1000
+
+// CheckImages refuses a directory of images that has anything but regular files in it, such as an archive can hold. With lazy the
+// socket of CRIU's daemon may be there. The directories of earlier pre-dumps are judged as this one is.
+func (d *Directory) CheckImages(lazy bool) error {
+	at := d
+	for range maxParents {
+		parent, err := at.checkNames(lazy)
+		if at != d {
+			at.Close()
+		}
+		if err != nil || parent == "" {
+			return err
+		}
+		if at, err = openDirectory(parent, false); err != nil {
+			return fmt.Errorf("look at %s: %w", parentLink, err)
+		}
+	}
+	at.Close()
+	return fmt.Errorf("look at %s: more than %d directories, each the parent of the one before", d.Within(parentLink), maxParents)
+}
+
+// checkNames looks at all names in the directory, and gives the path that parent leads to, if it is there.
+func (d *Directory) checkNames(lazy bool) (parent string, err error) {
+	list, err := sys.ReadDir(fmt.Sprintf("/proc/self/fd/%d", d.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("list %s: %w", d.path, err)
+	}
+	for _, e := range list {
+		switch kind := e.Type(); {
+		case kind.IsRegular():
+		case e.Name() == parentLink && kind == os.ModeSymlink:
+			target, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), parentLink))
+			if err != nil {
+				return "", fmt.Errorf("look at %s: %w", d.Within(parentLink), err)
+			}
+			if parent = target; !filepath.IsAbs(target) {
+				parent = d.path + "/" + target
+			}
+		case e.Name() == lazySocket && kind == os.ModeSocket && lazy:
+		default:
+			return "", d.errNotRegular(e.Name())
+		}
+	}
+	return parent, nil
+}
+
+// CheckParent judges the directory that is to become the parent, by its path from this one on.
+func (d *Directory) CheckParent(path string) error {
+	parent, err := openDirectory(d.path+"/"+path, false)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return parent.CheckImages(false)
+}
+
+// CheckWork refuses a directory of work files, which may have other files, too, if one that CRIU writes is anything but a regular
+// file.
+func (d *Directory) CheckWork(log string) error {
+	for _, name := range []string{log, "stats-dump", "stats-restore"} {
+		var st unix.Stat_t
+		err := unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == unix.ENOENT {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", d.Within(name), err)
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFREG {
+			return d.errNotRegular(name)
+		}
+	}
+	return nil
+}
+
+func (d *Directory) errNotRegular(name string) error {
+	return hint.With(fmt.Errorf("%s: not a regular file", d.Within(name)), "nothing but images and logs may be in the directory, for CRIU follows links and waits for FIFOs")
+}
