@@ -328,6 +328,9 @@ func (t *talk) setContents(c *container, spec *specs.Spec) error {
 		return err
 	}
 	defer mounts.close()
+	if err := c.checkMounts(spec, mounts); err != nil {
+		return err
+	}
 	view, err := c.cgroupBindView(spec)
 	if err != nil {
 		return err

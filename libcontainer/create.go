@@ -70,8 +70,9 @@ type making struct {
 	left    bool           // something could not be undone
 	hooked  bool           // hooks have been run, so that poststop hooks are owed
 
-	checked bool // restore: the processes have passed the checks before they resume
-	scope        // with --systemd-cgroup
+	checked bool            // restore: the processes have passed the checks before they resume
+	sources *restoredMounts // restore: what may be mounted, or nil
+	scope                   // with --systemd-cgroup
 	undo    []func()
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/sys"
+	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -53,6 +54,15 @@ func (t *mountTable) close() { t.root.Close() }
 
 // at is the mount whose root is at a path of the container, links followed as the container would; nil if there is none.
 func (t *mountTable) at(target string) (*mountinfo.Info, error) {
+	st, err := t.look(target, unix.STATX_MNT_ID)
+	if st == nil || err != nil {
+		return nil, err
+	}
+	return t.byID[int(st.Mnt_id)], nil
+}
+
+// look is what statx(2) says of the root of a mount that is at a path of the container; nil if there is none.
+func (t *mountTable) look(target string, mask int) (*unix.Statx_t, error) {
 	f, err := sys.OpenAt(int(t.root.Fd()), target, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	if err != nil && !sys.Unseen(err) {
 		return nil, nil
@@ -60,7 +70,7 @@ func (t *mountTable) at(target string) (*mountinfo.Info, error) {
 	var st unix.Statx_t
 	if err == nil {
 		defer f.Close()
-		err = unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st)
+		err = unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, mask, &st)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look for a mount at %s: %w", target, err)
@@ -68,7 +78,7 @@ func (t *mountTable) at(target string) (*mountinfo.Info, error) {
 	if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
 		return nil, nil
 	}
-	return t.byID[int(st.Mnt_id)], nil
+	return &st, nil
 }
 
 // name is a mount's point as the container sees it.
@@ -105,8 +115,23 @@ func (t *mountTable) allAt(targets []string) (list []*mountinfo.Info, err error)
 	return list, nil
 }
 
-// externals are the mounts of the host in a container: Key is their name, Value the path on the host.
-func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupView) (list []criu.Pair, err error) {
+// An external is a mount of the host in a container: Key is its name, Value the path on the host.
+type external struct {
+	criu.Pair
+	mount int    // of the configuration, or -1
+	below string // where it lies in the tree of a recursive one, or ""
+	attrs uint64 // MOUNT_ATTR_* that restrict it
+}
+
+// externals are the mounts of the host in a container.
+func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupView) (list []external, err error) {
+	defer func() {
+		for i := range list {
+			if err == nil {
+				err = checkpoint.CheckKey(list[i].Key)
+			}
+		}
+	}()
 	destinations, devices := make([]string, len(spec.Mounts)), plan.DevicePaths(spec)
 	for i, m := range spec.Mounts {
 		destinations[i] = path.Join("/", m.Destination)
@@ -122,30 +147,35 @@ func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupV
 			taken[m.ID] = true
 		}
 	}
-	add := func(m *mountinfo.Info, source string) { list = append(list, criu.Pair{Key: t.name(m), Value: source}) }
+	add := func(m *mountinfo.Info, source string, mount int, below string) {
+		list = append(list, external{criu.Pair{Key: t.name(m), Value: source}, mount, below, checkpoint.Attributes(m)})
+	}
 	for i, p := range devices {
 		if m := rest[i]; m != nil && !taken[m.ID] {
 			taken[m.ID] = true
-			add(m, p)
+			add(m, p, -1, "")
 		}
 	}
 	for i, m := range spec.Mounts {
 		switch bind, ok := plan.BindOf(m, c.Bundle); {
 		case mounts[i] == nil:
 		case ok:
-			add(mounts[i], bind.Source)
+			add(mounts[i], bind.Source, i, "")
 			if !bind.Recursive {
 				continue
 			}
 			for _, sub := range t.within(mounts[i], taken) {
-				add(sub, path.Join(bind.Source, strings.TrimPrefix(sub.Mountpoint, mounts[i].Mountpoint)))
+				below := strings.TrimPrefix(sub.Mountpoint, mounts[i].Mountpoint)
+				add(sub, path.Join(bind.Source, below), i, below)
 			}
 		case m.Type == "cgroup" || m.Type == "cgroup2":
-			list = append(list, t.cgroupBinds(mounts[i], spec, view)...)
+			for _, p := range t.cgroupBinds(mounts[i], spec, view) {
+				list = append(list, external{p, -1, "", 0})
+			}
 		}
 	}
 	if m := rest[len(devices)]; m != nil && !taken[m.ID] {
-		add(m, path.Join(c.dir, notifyDir))
+		add(m, path.Join(c.dir, notifyDir), -1, "")
 	}
 	return list, nil
 }

@@ -177,23 +177,6 @@ func TestHomeOfSourceBelowRootfs(t *testing.T) {
 	}
 }
 
-// TestSourcesWithoutLinks: CRIU would follow a link of the image.
-func TestSourcesWithoutLinks(t *testing.T) {
-	root := rootfsWith(t, "")
-	for name, target := range map[string]string{"link": "etc", "out": "/etc"} {
-		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for source, want := range map[string]error{"/etc": nil, root: nil, root + "/etc": nil, root + "/link": unix.ELOOP, root + "/link/passwd": unix.ELOOP,
-		root + "/out/../etc": nil, filepath.Base(root) + "/out": unix.ELOOP, root + "x": nil, root + "/none": unix.ENOENT} {
-		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/x", Type: "tmpfs", Source: root + "/out"}, {Destination: "/d", Type: "bind", Source: source}}}
-		if err := sourcesWithoutLinks(spec, filepath.Dir(root), root, nil); !errors.Is(err, want) || want == nil && err != nil {
-			t.Errorf("%s: %v, want %v", source, err, want)
-		}
-	}
-}
-
 func TestHomeOfMount(t *testing.T) {
 	root := rootfsWith(t, passwd)
 	mounted := filepath.Join(t.TempDir(), "p")

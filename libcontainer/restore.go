@@ -14,6 +14,7 @@ import (
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/console"
 	"rt/libcontainer/criu"
 	"rt/libcontainer/netdev"
@@ -188,7 +189,7 @@ func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err er
 	opts.RstSibling, opts.EvasiveDevices = true, true
 	opts.Root = filepath.Join(c.dir, criuRoot)
 	opts.LSMProfile, opts.LSMMountContext = o.LSMProfile, o.LSMMountContext
-	if opts.ExtMounts, err = k.hostMounts(); err != nil {
+	if k.sources, err = k.hostMounts(); err != nil {
 		return nil, err
 	}
 	keys, err := t.images.ReadDescriptors()
@@ -245,16 +246,13 @@ func (k *making) joinNamespaces(opts *criu.Options, inherit func(key string, f *
 
 // hostMounts makes the mount points of the new container, and says what of the host is to be mounted there. Masks are known
 // to runc's images by another name.
-func (k *making) hostMounts() ([]criu.Pair, error) {
+func (k *making) hostMounts() (*restoredMounts, error) {
 	c := k.c
 	if !hasNamespace(k.spec.Linux, specs.MountNamespace) {
 		return nil, nil
 	}
 	inside, err := insideRootfs(k.spec, c.Bundle, c.Rootfs, "/mounts")
 	if err != nil {
-		return nil, err
-	}
-	if err := sourcesWithoutLinks(k.spec, c.Bundle, c.Rootfs, inside); err != nil {
 		return nil, err
 	}
 	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NotifyDir: filepath.Join(c.dir, notifyDir)}
@@ -294,32 +292,16 @@ func (k *making) hostMounts() ([]criu.Pair, error) {
 	}
 	const null = "/dev/null"
 	for _, p := range append([]string{null}, k.spec.Linux.MaskedPaths...) {
-		list = append(list, criu.Pair{Key: path.Clean(p), Value: null})
+		if p = path.Clean(p); !slices.ContainsFunc(list, func(e external) bool { return e.Key == p }) {
+			list = append(list, external{criu.Pair{Key: p, Value: null}, -1, "", 0})
+		}
 	}
-	return list, nil
-}
-
-// sourcesWithoutLinks refuses a bind mount whose source lies below the rootfs behind a link: CRIU is given its path, and would follow
-// the image's links to the host.
-func sourcesWithoutLinks(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) error {
-	for i, m := range spec.Mounts {
-		bind, ok := plan.BindOf(m, bundleDir)
-		source := bind.Source
-		if place := inside[bind.Named]; place.Root != "" {
-			source = place.Path
-		} else if !strings.HasPrefix(source, rootfs+"/") {
-			ok = false
+	for _, e := range list {
+		if err := checkpoint.CheckKey(e.Key); err != nil {
+			return nil, err
 		}
-		if !ok {
-			continue
-		}
-		f, err := sys.OpenAt(unix.AT_FDCWD, source, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
-		if err != nil {
-			return fmt.Errorf("look for links in a source below the rootfs: %w (/mounts/%d/source)", err, i)
-		}
-		f.Close()
 	}
-	return nil
+	return &restoredMounts{list: list, inputs: p.Inputs, rules: checkpoint.Rules{HostsIn: hostsIn(k.spec.Linux)}}, nil
 }
 
 // startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if
@@ -328,9 +310,16 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 	if err := sys.MakeDir(t.opts.Root, 0o755); err != nil {
 		return fmt.Errorf("make a mount point for the rootfs: %w", err)
 	}
+	dir := filepath.Join(k.c.dir, criuMounts)
+	if err := sys.MakeDir(dir, 0o755); err != nil {
+		return fmt.Errorf("make a mount point for the sources of mounts: %w", err)
+	}
 	sys.OnThread(func() {
 		defer bug.Catch(&err)
-		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil {
+		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil && k.sources != nil {
+			t.opts.ExtMounts, err = k.sources.stage(dir, t.opts.Root)
+		}
+		if err == nil {
 			err = t.reopen()
 		}
 		if err == nil {
@@ -392,6 +381,9 @@ func (k *making) moveCriu(t *talk) (err error) {
 		}
 		for name := range strings.SplitSeq(parts[1], ",") {
 			t.opts.CgroupRoots = append(t.opts.CgroupRoots, criu.Pair{Key: name, Value: parts[2]})
+		}
+		if k.sources != nil {
+			k.sources.rules.Cgroups = append(k.sources.rules.Cgroups, parts[2])
 		}
 	}
 	return nil
@@ -470,8 +462,10 @@ func (k *making) revived(pid int) (err error) {
 	if !sys.OwnChild(pid) {
 		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
 	}
-	if err := os.Remove(filepath.Join(c.dir, criuRoot)); err != nil {
-		return err
+	for _, name := range []string{criuRoot, criuMounts} {
+		if err := os.Remove(filepath.Join(c.dir, name)); err != nil {
+			return err
+		}
 	}
 	k.in.pid = pid
 	if err := c.identify(pid); err != nil {

@@ -35,7 +35,9 @@ type restoreCheck struct {
 
 // checksAfterRestore are those at post-restore.
 func checksAfterRestore() []restoreCheck {
-	return []restoreCheck{}
+	return []restoreCheck{
+		{"mounts", (*restored).compareMounts},
+	}
 }
 
 // checksBeforeResume are those at pre-resume. Some set what CRIU does not.

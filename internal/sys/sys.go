@@ -68,6 +68,24 @@ func OpenTreeBelow(dir, path string, recursive bool) (*os.File, error) {
 	return openTree(at, "", path, unix.AT_EMPTY_PATH, recursive)
 }
 
+// OpenSubmount makes a detached clone of the mount whose root is at path, where others may change directories: a link, or a path that
+// is not the root of a mount any more, is an error.
+func OpenSubmount(path string) (*os.File, error) {
+	f, err := OpenAt(unix.AT_FDCWD, path, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var st unix.Statx_t
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, 0, &st); err != nil {
+		return nil, &os.PathError{Op: "statx", Path: path, Err: err}
+	}
+	if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return nil, &os.PathError{Op: "look for the mount at", Path: path, Err: unix.ESTALE}
+	}
+	return openTree(int(f.Fd()), "", path, unix.AT_EMPTY_PATH, false)
+}
+
 func openTree(dir int, at, path string, flags uint, recursive bool) (*os.File, error) {
 	flags |= unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 	if recursive {

@@ -41,10 +41,14 @@ type asked struct {
 	Fds  map[string]string   // what the inherited descriptors are
 	Cgroup,
 	Root string // what of its file system is mounted at the root
-	Config string // the contents of the configuration file
+	Mounts map[string]string // restore: what there is for an external mount, device:inode
+	Config string            // the contents of the configuration file
 }
 
-const fakeVariable = "RT_TEST_FAKE_CRIU"
+const (
+	fakeVariable     = "RT_TEST_FAKE_CRIU"
+	restoredVariable = "RT_TEST_FAKE_RESTORED" // the restored process, before it is in its root
+)
 
 // fakeCriu makes a program that is the fake, and gives its path.
 func (c *container) fakeCriu(s scenario) string {
@@ -75,6 +79,15 @@ func (a asked) one(t *testing.T, field int) string {
 		t.Errorf("field %d: %q", field, values)
 	}
 	return strings.Join(values, "")
+}
+
+// inodeOf is the device and inode number of what is at a path, or an error.
+func inodeOf(path string) string {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
 // isFakeCriu takes over where this program is started as the fake.
@@ -222,7 +235,7 @@ func (f *fake) work(kind int, opts, answer proto) (proto, error) {
 	}
 	scripts := f.scenario.Scripts
 	if kind == 2 {
-		if err := f.spawn(); err != nil {
+		if err := f.spawn(opts); err != nil {
 			return nil, err
 		}
 		answer = answer.bytes(4, proto{}.number(1, uint64(f.told())))
@@ -283,24 +296,94 @@ func (f *fake) notify(script string) error {
 	return err
 }
 
+// A restored is where the restored process is: the root and the external mounts that the runtime has told, as CRIU would have them.
+type restored struct {
+	Root    string
+	Mounts  [][2]string // mount point, path
+	Command []string
+}
+
 // spawn makes the restored process: a child of the runtime, in namespaces of its own, as CRIU does with rst_sibling. Its
 // standard input ends when the fake does.
-func (f *fake) spawn() (err error) {
-	command := f.scenario.Command
-	if command == nil {
-		command = []string{"/bin/busybox", "sleep", "1000"}
+func (f *fake) spawn(opts proto) (err error) {
+	r := restored{Root: f.text(opts, 13), Command: f.scenario.Command}
+	if r.Command == nil {
+		r.Command = []string{"/bin/busybox", "sleep", "1000"}
 	}
-	var pipe [2]int
+	opts.each(func(field int, _ uint64, b []byte) {
+		if field == 23 {
+			var pair [2]string
+			proto(b).each(func(field int, _ uint64, b []byte) { pair[field-1] = string(b) })
+			r.Mounts = append(r.Mounts, pair)
+		}
+	})
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var pipe, ready [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return err
 	}
+	if err := unix.Pipe2(ready[:], unix.O_CLOEXEC); err != nil {
+		return err
+	}
 	f.resume = pipe[1] // ends with the fake
-	f.child, err = syscall.ForkExec(command[0], command, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{uintptr(pipe[0]), 1, 1},
+	f.child, err = syscall.ForkExec(self, []string{"restored"}, &syscall.ProcAttr{
+		Env: append(os.Environ(), restoredVariable+"="+string(data)), Files: []uintptr{uintptr(pipe[0]), 1, 1, uintptr(ready[1])},
 		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS, Setsid: true},
 	})
 	unix.Close(pipe[0])
+	unix.Close(ready[1])
+	if err == nil { // it is in its root when it has executed its program
+		var text [256]byte
+		if n, readErr := unix.Read(ready[0], text[:]); readErr != nil || n > 0 {
+			err = fmt.Errorf("the restored process: %s %v", text[:max(n, 0)], readErr)
+		}
+	}
+	unix.Close(ready[0])
 	return err
+}
+
+// isRestored takes over where this program is started as the restored process.
+func isRestored() bool {
+	data := os.Getenv(restoredVariable)
+	if data == "" {
+		return false
+	}
+	os.Unsetenv(restoredVariable)
+	unix.CloseOnExec(3)
+	var r restored
+	err := json.Unmarshal([]byte(data), &r)
+	if err == nil {
+		err = r.become()
+	}
+	_, _ = unix.Write(3, []byte(err.Error()))
+	os.Exit(1)
+	return true
+}
+
+func (r *restored) become() error {
+	for _, m := range r.Mounts {
+		// What a mask is for need not be there.
+		if err := unix.Mount(m[1], r.Root+m[0], "", unix.MS_BIND, ""); err != nil && err != unix.ENOENT && err != unix.ENOTDIR {
+			return fmt.Errorf("mount %s at %s: %w", m[1], m[0], err)
+		}
+	}
+	if err := unix.Chdir(r.Root); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return unix.Exec(r.Command[0], r.Command, os.Environ())
 }
 
 func (f *fake) number(opts proto, want int) (value uint64) {
@@ -323,7 +406,7 @@ func (f *fake) text(opts proto, want int) (value string) {
 
 // note writes down the request and what the fake sees. Messages of two fields become "a b".
 func (f *fake) note(kind int, opts proto) error {
-	a := asked{Kind: kind, Opts: map[string][]string{}, Fds: map[string]string{}}
+	a := asked{Kind: kind, Opts: map[string][]string{}, Fds: map[string]string{}, Mounts: map[string]string{}}
 	opts.each(func(field int, n uint64, b []byte) {
 		value := strconv.FormatUint(n, 10)
 		switch field {
@@ -337,6 +420,9 @@ func (f *fake) note(kind int, opts proto) error {
 				}
 			})
 			value = strings.Join(parts, " ")
+			if field == 23 && kind == 2 {
+				a.Mounts[parts[0]] = inodeOf(parts[1])
+			}
 			if field == 27 {
 				a.Fds[parts[0]], _ = os.Readlink("/proc/self/fd/" + parts[1])
 			}

@@ -167,6 +167,14 @@ var flaws = []flaw{
 	{"who has the lock is awaited", "libcontainer/holder.go", "who, endErr := c.endHolder()", "var who []int\n\tvar endErr error", "TestWedgedHooks/prestart"},
 	{"whoever has the pid of the holder is killed", "internal/sys/process.go", "return !dead && start == p.Start, err", "return !dead && (start == p.Start || true), err", "TestWedgedHolder/a_process_with_the_pid_of_one_that_had_it"},
 	{"hooks outlive the verb that is killed", "libcontainer/holder.go", "_ = sys.SignalGroup(child, unix.SIGKILL)", "", "TestWedgedHooks/createRuntime"},
+	{"any mount comes back", "libcontainer/restore_mounts.go", "if err := r.rules.Check(ns.list); err != nil {", "if err := r.rules.Check(ns.list); false {", "TestRestoreReplacedBind"},
+	{"an overlay is made of the host's directories", "libcontainer/restore_mounts.go", "if err := r.rules.Check(ns.list); err != nil {", "if err := r.rules.Check(ns.list); false {", "TestRestoreOverlay/meanwhile"},
+	{"an overlay is saved", "libcontainer/restore_mounts.go", "if err := checkpoint.CheckDump(ns.list, known, configured); err != nil {", "if err := checkpoint.CheckDump(ns.list, known, configured); false {", ""},
+	{"CRIU looks for sources", "libcontainer/restore_mounts.go", "criu.Pair{Key: e.Key, Value: at}", "criu.Pair{Key: e.Key, Value: e.Value}", ""},
+	{"a volume has the attributes of the image", "libcontainer/restore_mounts.go", "strengthen(ns.task, r.rules.Weaker(ns.list))", "strengthen(ns.task, nil)", "TestRestoreExchangedVolumes/meanwhile"},
+	{"a volume that is busy stays writable", "libcontainer/restore_mounts.go", "if errors.Is(err, unix.EBUSY) {", "if errors.Is(err, unix.EBUSY) {\n\t\treturn nil\n\t}\n\tif false {", "TestRestoreExchangedVolumes/open"},
+	{"what has a volume's place is that volume", "libcontainer/restore_mounts.go", "		if !same {", "		if !same && false {", ""},
+	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames"},
 	{"a full backlog is awaited", "libcontainer/console/socket.go", "|unix.SOCK_NONBLOCK", "", "TestWedgedSockets/pidfd"},
 }
 
@@ -233,6 +241,9 @@ func TestWeakened(t *testing.T) {
 		weak{flawsNamed("the opener's user namespace belongs to one with other members", "the root of the opener's copy is not covered"), "TestSourcesSubstituted/rootless_false_add_false"},
 		weak{flawsNamed("any destination may be removed", "mounts without an id may be removed"), "TestHotplugSwapped"},
 		weak{flawsNamed("locked procfs of the host", "the host's tree is not cloned for a user namespace"), "TestNoPivotProc/user_namespace"},
+		weak{flawsNamed("any mount comes back", "an overlay is saved"), "TestRestoreOverlay/before"},
+		weak{flawsNamed("any mount comes back", "CRIU looks for sources"), "TestRestoreSubmountOfVolume"},
+		weak{flawsNamed("a volume has the attributes of the image", "what has a volume's place is that volume"), "TestRestoreExchangedVolumes/before"},
 		weak{flawsNamed("credentials under the filter", "nobody looks at credentials"), "TestPretendingFilter"},
 		weak{flawsNamed("an init has no filter", "the stub can be looked into"), "TestInitIsNoWayAround/CAP_KILL_user_namespace_false"})
 	self, err := os.Executable()
@@ -273,7 +284,10 @@ func weaken(t *testing.T, changes []flaw) string {
 			target := filepath.Join(dir, filepath.Base(file))
 			from := target
 			if strings.HasSuffix(file, ".go") {
-				from, replace[file] = file, target
+				if replace[file] == "" { // else it has been changed already
+					from = file
+				}
+				replace[file] = target
 			} else if strings.Contains(f.from, "is_sealed") { // of rt, not of the stub
 				replace[file] = target
 			}

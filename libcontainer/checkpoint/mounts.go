@@ -1,0 +1,217 @@
+// Package checkpoint compares what a container has before a dump, and after a restore, with what its configuration gives it. It makes
+// no system call: callers read /proc.
+package checkpoint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rt/internal/hint"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// CRIU makes the mounts of a restored container by paths: of the images, which the container had chosen, resolved in a copy of the
+// host's tree. So what they have become is compared, by device and root, before any process of the container runs.
+
+// A Device is the number of a file system (proc_pid_mountinfo(5), major:minor).
+type Device struct{ Major, Minor int }
+
+// DeviceOf is that of a mount's file system.
+func DeviceOf(m *mountinfo.Info) Device { return Device{m.Major, m.Minor} }
+
+// A Source is a tree of the host that the configuration shows in the container.
+type Source struct {
+	Target string // mount point in the container
+	Device Device
+	Root   string // directory in the file system
+	Attrs  uint64 // MOUNT_ATTR_* that restrict a mount of it
+}
+
+// A FileSystem is one that the configuration mounts.
+type FileSystem struct {
+	Target, Type, Source string
+	Options              []string // the file system's own, KEY or KEY=VALUE
+}
+
+// Rules are what may be mounted in a container.
+type Rules struct {
+	Sources []Source
+	Mounts  []FileSystem
+	Host    map[Device]bool // file systems that are mounted on the host
+	Cgroups []string        // the container's own, as mountinfo shows them to rt
+	HostsIn map[string]bool // types of which the container's instance is the host's: it has no such namespace of its own
+}
+
+// fresh are types of file systems that show nothing of the host if they are not the host's own instance: their options name no paths.
+var fresh = []string{"tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "hugetlbfs"}
+
+// single are types that have one instance on a machine, and options that name no paths.
+var single = []string{"devtmpfs", "securityfs", "debugfs", "tracefs", "pstore", "fusectl", "binfmt_misc", "configfs", "efivarfs", "bpf"}
+
+// pathOptions are options of overlay that name directories.
+var pathOptions = []string{"lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir"}
+
+// Check says which of a list of mounts, a mount namespace's, the container may not have.
+func (r *Rules) Check(list []*mountinfo.Info) error {
+	for _, m := range list {
+		if !r.allowed(m, list) {
+			return hint.With(fmt.Errorf("a mount at %s shows %s of %s (%s, device %d:%d), which the configuration does not give to the container",
+				m.Mountpoint, m.Root, m.Source, m.FSType, m.Major, m.Minor),
+				"a mount that the container has made itself can be restored if it shows a part of the container's own tree, or is of type tmpfs, proc, sysfs, devpts or mqueue")
+		}
+	}
+	return nil
+}
+
+func (r *Rules) allowed(m *mountinfo.Info, list []*mountinfo.Info) bool {
+	device := DeviceOf(m)
+	if len(r.of(m)) > 0 {
+		return true
+	}
+	switch {
+	case m.FSType == "cgroup" || m.FSType == "cgroup2":
+		return slices.ContainsFunc(r.Cgroups, func(dir string) bool { return within(m.Root, dir) })
+	case !slices.Contains(fresh, m.FSType):
+	case !r.Host[device]:
+		return true
+	case !r.HostsIn[m.FSType]:
+		return false
+	}
+	// What has one instance, or options with paths, is the configuration's, or a part of that in its place.
+	for _, top := range list {
+		if DeviceOf(top) == device && top.Root == "/" && within(m.Mountpoint, top.Mountpoint) && r.configured(top) {
+			return true
+		}
+	}
+	return false
+}
+
+// configured says whether a mount is one that the configuration makes, at its place.
+func (r *Rules) configured(m *mountinfo.Info) bool {
+	return slices.ContainsFunc(r.Mounts, func(fs FileSystem) bool {
+		if fs.Type != m.FSType || fs.Target != m.Mountpoint {
+			return false
+		}
+		switch {
+		case r.HostsIn[fs.Type], slices.Contains(single, fs.Type):
+			return true
+		case fs.Type == "overlay":
+			return slices.Equal(paths(strings.Split(m.VFSOptions, ",")), paths(fs.Options))
+		}
+		return false
+	})
+}
+
+// paths are the options of an overlay that name directories, in one order.
+func paths(options []string) (list []string) {
+	for _, o := range options {
+		if key, _, _ := strings.Cut(o, "="); slices.Contains(pathOptions, key) {
+			list = append(list, o)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// of are the sources that a mount shows a part of: those with the longest root.
+func (r *Rules) of(m *mountinfo.Info) (list []Source) {
+	longest := 0
+	for _, s := range r.Sources {
+		if s.Device != DeviceOf(m) || !within(m.Root, s.Root) {
+			continue
+		}
+		if len(s.Root) > longest {
+			longest, list = len(s.Root), nil
+		}
+		if len(s.Root) == longest {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// within says whether a path is dir or lies below it.
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// A Weaker is a mount that lacks attributes.
+type Weaker struct {
+	ID         int
+	Mountpoint string
+	Missing    uint64 // MOUNT_ATTR_*
+}
+
+// Weaker lists the mounts that may do more than the configuration says. Of a source that is mounted in several places, each has what
+// is said for it; what else shows it has what is said for all of them.
+func (r *Rules) Weaker(list []*mountinfo.Info) (weaker []Weaker) {
+	for _, m := range list {
+		sources := r.of(m)
+		if len(sources) == 0 {
+			continue
+		}
+		want := ^uint64(0)
+		for _, s := range sources {
+			if s.Target == m.Mountpoint && s.Root == m.Root {
+				want = s.Attrs
+				break
+			}
+			want &= s.Attrs
+		}
+		if missing := want &^ Attributes(m); missing != 0 {
+			weaker = append(weaker, Weaker{m.ID, m.Mountpoint, missing})
+		}
+	}
+	return weaker
+}
+
+// Attributes are those of a mount that restrict it.
+func Attributes(m *mountinfo.Info) (attrs uint64) {
+	for o := range strings.SplitSeq(m.Options, ",") {
+		switch o {
+		case "ro":
+			attrs |= unix.MOUNT_ATTR_RDONLY
+		case "nosuid":
+			attrs |= unix.MOUNT_ATTR_NOSUID
+		case "nodev":
+			attrs |= unix.MOUNT_ATTR_NODEV
+		case "noexec":
+			attrs |= unix.MOUNT_ATTR_NOEXEC
+		case "nosymfollow":
+			attrs |= unix.MOUNT_ATTR_NOSYMFOLLOW
+		}
+	}
+	return attrs
+}
+
+// CheckDump says which of a container's mounts could not be restored: restore would have to let CRIU look for the paths that their
+// options name. Known are the file systems of the host.
+func CheckDump(list []*mountinfo.Info, known map[Device]bool, configured []FileSystem) error {
+	r := Rules{Mounts: configured}
+	for _, m := range list {
+		switch {
+		case known[DeviceOf(m)], slices.Contains(fresh, m.FSType), slices.Contains(single, m.FSType), m.FSType == "cgroup", m.FSType == "cgroup2":
+		case r.partOfConfigured(m, list):
+		default:
+			return hint.With(fmt.Errorf("a mount at %s is a file system of type %s, whose paths or devices a restore would look for on the host", m.Mountpoint, m.FSType),
+				"unmount it in the container before the checkpoint")
+		}
+	}
+	return nil
+}
+
+func (r *Rules) partOfConfigured(m *mountinfo.Info, list []*mountinfo.Info) bool {
+	return slices.ContainsFunc(list, func(top *mountinfo.Info) bool { return DeviceOf(top) == DeviceOf(m) && r.configured(top) })
+}
+
+// CheckKey refuses a name of an external mount that CRIU would take for another: it keeps mnt[KEY]:VALUE as one string, and ends KEY at
+// the first "]:" (CVE-2026-119101, CVE-2026-119614).
+func CheckKey(key string) error {
+	if !strings.HasPrefix(key, "/") || strings.Contains(key, "]:") {
+		return fmt.Errorf("the mount point %q cannot be the name of an external mount in CRIU's images", key)
+	}
+	return nil
+}

@@ -1,0 +1,429 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rt/internal/bug"
+	"rt/internal/hint"
+	"rt/internal/sys"
+	"rt/libcontainer/checkpoint"
+	"rt/libcontainer/criu"
+	"rt/libcontainer/plan"
+
+	"github.com/moby/sys/mountinfo"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// criuMounts is the directory, in the container's own, where CRIU finds what of the host is mounted in the container: trees that rt has
+// opened, by the rules of create. It is a mount in a namespace of CRIU's, as criuRoot is.
+const criuMounts = "criu-mounts"
+
+// A restored container's mounts are made by CRIU, as root and by paths. restoredMounts says what they may be.
+type restoredMounts struct {
+	list   []external // what of the host is mounted, by names that the images have
+	inputs []plan.Input
+	rules  checkpoint.Rules
+}
+
+// stage mounts the sources below dir, and the calling thread is in CRIU's mount namespace. rootfs is where its mount is there.
+func (r *restoredMounts) stage(dir, rootfs string) (pairs []criu.Pair, err error) {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=711"); err != nil {
+		return nil, fmt.Errorf("mount a tmpfs for the sources of mounts: %w", err)
+	}
+	maps := idMaps{}
+	defer maps.close()
+	trees := map[int]string{} // where the tree of a bind mount of the configuration is
+	for i, e := range r.list {
+		at := filepath.Join(dir, strconv.Itoa(i))
+		tree, err := r.open(&e, trees[e.mount], maps)
+		if err != nil {
+			return nil, err
+		}
+		err = attachTree(tree, at)
+		tree.Close()
+		if err != nil {
+			return nil, fmt.Errorf("mount %s for criu: %w", e.Value, err)
+		}
+		if e.mount >= 0 && e.below == "" {
+			trees[e.mount] = at
+		}
+		pairs = append(pairs, criu.Pair{Key: e.Key, Value: at})
+	}
+	return pairs, r.learn(dir, rootfs)
+}
+
+// open opens the source of a mount. tree is where the one is that it is mounted in, if it is part of a recursive bind mount.
+func (r *restoredMounts) open(e *external, tree string, maps idMaps) (*os.File, error) {
+	if e.below != "" {
+		return sys.OpenSubmount(tree + e.below)
+	}
+	if e.mount >= 0 {
+		pointer := fmt.Sprintf("/mounts/%d/source", e.mount)
+		for _, in := range r.inputs {
+			if in.Kind == plan.Tree && in.Pointer == pointer {
+				return openInput(in, func(plan.Input) (*os.File, error) { return nil, unix.EINVAL }, maps)
+			}
+		}
+	}
+	return sys.OpenTree(e.Value, false)
+}
+
+// attachTree mounts a detached tree at a path that is made for it.
+func attachTree(tree *os.File, at string) error {
+	var st unix.Stat_t
+	err := unix.Fstat(int(tree.Fd()), &st)
+	switch {
+	case err != nil:
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		err = sys.MakeDir(at, 0o755)
+	default:
+		err = sys.CreateFile(at, nil, 0o600)
+	}
+	if err == nil {
+		err = unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	}
+	return err
+}
+
+// learn reads what has been mounted below dir and at rootfs: that, and no more of the host, may be in the container.
+func (r *restoredMounts) learn(dir, rootfs string) error {
+	list, err := mountsOf("/proc/thread-self")
+	if err != nil {
+		return err
+	}
+	r.rules.Host = map[checkpoint.Device]bool{}
+	for _, m := range list {
+		name, staged := strings.CutPrefix(m.Mountpoint, dir+"/")
+		target, isRoot := strings.CutPrefix(m.Mountpoint, rootfs)
+		source := checkpoint.Source{Device: checkpoint.DeviceOf(m), Root: m.Root}
+		switch {
+		case staged:
+			name, below, _ := strings.Cut(name, "/")
+			i, err := strconv.Atoi(name)
+			if err != nil || i < 0 || i >= len(r.list) {
+				return fmt.Errorf("mount sources for criu: there is a mount at %s", m.Mountpoint)
+			}
+			if below != "" {
+				continue // one of the list as well, if the container had it
+			}
+			source.Target, source.Attrs = r.list[i].Key, r.list[i].attrs
+		case isRoot && (target == "" || target[0] == '/'):
+			source.Target = path.Join("/", target)
+		default:
+			r.rules.Host[source.Device] = true
+			continue
+		}
+		r.rules.Sources = append(r.rules.Sources, source)
+	}
+	return nil
+}
+
+// mountsOf reads the mountinfo of a process's directory.
+func mountsOf(proc string) ([]*mountinfo.Info, error) {
+	text, err := sys.ReadKernelFile(proc+"/mountinfo", maxFile)
+	if err != nil {
+		return nil, err
+	}
+	list, err := mountinfo.GetMountsFromReader(strings.NewReader(string(text)), nil)
+	if err != nil {
+		return nil, fmt.Errorf("read %s/mountinfo: %w", proc, err)
+	}
+	return list, nil
+}
+
+// configuredMounts are the file systems that the configuration mounts, by where they are in the container now.
+func configuredMounts(spec *specs.Spec, t *mountTable) (list []checkpoint.FileSystem, err error) {
+	for i := range spec.Mounts {
+		m := &spec.Mounts[i]
+		if plan.IsBind(*m) {
+			continue
+		}
+		at, err := t.at(path.Join("/", m.Destination))
+		if err != nil {
+			return nil, err
+		}
+		if at != nil {
+			list = append(list, checkpoint.FileSystem{Target: t.name(at), Type: m.Type, Source: m.Source, Options: m.Options})
+		}
+	}
+	return list, nil
+}
+
+// hostsIn are the types of which a container shows the host's own instance, for it has no such namespace.
+func hostsIn(l *specs.Linux) map[string]bool {
+	return map[string]bool{"proc": !hasNamespace(l, specs.PIDNamespace), "sysfs": !hasNamespace(l, specs.NetworkNamespace),
+		"mqueue": !hasNamespace(l, specs.IPCNamespace)}
+}
+
+// A taskMounts is the mount namespace of a thread.
+type taskMounts struct {
+	task string // directory below /proc
+	list []*mountinfo.Info
+}
+
+// mountNamespaces are those of the threads of some processes, in their order. With alive a process that has ended meanwhile is an error.
+func mountNamespaces(pids []int, alive bool) (found []taskMounts, err error) {
+	seen := map[string]bool{}
+	err = eachTask(pids, alive, func(task string) error {
+		name, err := os.Readlink(task + "/ns/mnt")
+		if err != nil || seen[name] {
+			return err
+		}
+		seen[name] = true
+		list, err := mountsOf(task)
+		found = append(found, taskMounts{task, list})
+		return err
+	})
+	return found, err
+}
+
+// eachTask calls f with the directory below /proc of each thread of some processes.
+func eachTask(pids []int, alive bool, f func(task string) error) error {
+	gone := func(err error) bool {
+		return !alive && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL))
+	}
+	for _, pid := range pids {
+		dir := "/proc/" + strconv.Itoa(pid) + "/task"
+		threads, err := sys.ReadDir(dir)
+		if err != nil && !gone(err) {
+			return fmt.Errorf("list the threads of process %d: %w", pid, err)
+		}
+		for _, thread := range threads {
+			task := dir + "/" + thread.Name()
+			dead, err := isZombie(task)
+			if err == nil && !dead {
+				err = f(task)
+			}
+			if err != nil && !gone(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isZombie: it has no namespaces any more.
+func isZombie(task string) (bool, error) {
+	text, err := sys.ReadKernelFile(task+"/stat", 4096)
+	if err != nil {
+		return false, err
+	}
+	rest := string(text)
+	rest = strings.TrimLeft(rest[strings.LastIndexByte(rest, ')')+1:], " ")
+	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X"), nil
+}
+
+// compareMounts compares every mount of a restored container with the configuration, and gives each the attributes that it is to have.
+// No process of the container runs: CRIU waits at post-restore.
+func (k *restored) compareMounts() error {
+	r := k.sources
+	if r == nil {
+		return nil
+	}
+	table, err := readMounts(k.init, "")
+	if err != nil {
+		return err
+	}
+	defer table.close()
+	if r.rules.Mounts, err = configuredMounts(k.spec, table); err != nil {
+		return err
+	}
+	if len(r.rules.Cgroups) == 0 { // it has none of its own
+		if r.rules.Cgroups, err = cgroupsOf(k.init); err != nil {
+			return err
+		}
+	}
+	all, err := mountNamespaces(k.pids, true)
+	if err != nil {
+		return fmt.Errorf("read the mounts of the restored container: %w", err)
+	}
+	for _, ns := range all {
+		if err := r.rules.Check(ns.list); err != nil {
+			return err
+		}
+		if err := strengthen(ns.task, r.rules.Weaker(ns.list)); err != nil {
+			return err
+		}
+	}
+	return k.noteRestored(table)
+}
+
+// cgroupsOf are the paths of a process's cgroups.
+func cgroupsOf(pid int) (list []string, err error) {
+	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/cgroup", maxFile)
+	for line := range strings.Lines(string(text)) {
+		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(parts) == 3 {
+			list = append(list, parts[2])
+		}
+	}
+	return list, err
+}
+
+// mountID asks statx(2) for the id that the stub tells, too: one that is never used again, from Linux 6.8 on.
+const mountID = unix.STATX_MNT_ID | unix.STATX_MNT_ID_UNIQUE
+
+// noteRestored notes which mounts are those of the configuration, as create does. The next checkpoint compares them.
+func (k *making) noteRestored(table *mountTable) error {
+	c := k.c
+	c.Mounts = map[string]string{}
+	for i := range k.spec.Mounts {
+		target := path.Join("/", k.spec.Mounts[i].Destination)
+		st, err := table.look(target, mountID)
+		if err != nil {
+			return err
+		}
+		if st != nil {
+			c.Mounts[target] = strconv.FormatUint(st.Mnt_id, 10)
+		}
+	}
+	return nil
+}
+
+// strengthen adds attributes to mounts of the mount namespace of a thread, each by its own descriptor.
+func strengthen(task string, list []checkpoint.Weaker) (err error) {
+	if len(list) == 0 {
+		return nil
+	}
+	ns, err := sys.OpenKernelFile(task+"/ns/mnt", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	sys.OnThread(func() {
+		defer bug.Catch(&err)
+		if err = unix.Unshare(unix.CLONE_FS); err == nil {
+			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
+		}
+		for i := 0; err == nil && i < len(list); i++ {
+			err = addAttributes(&list[i])
+		}
+	})
+	return err
+}
+
+func addAttributes(w *checkpoint.Weaker) error {
+	f, err := sys.OpenAt(unix.AT_FDCWD, w.Mountpoint, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var st unix.Statx_t
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return &os.PathError{Op: "statx", Path: w.Mountpoint, Err: err}
+	}
+	if st.Mnt_id != uint64(w.ID) {
+		return &os.PathError{Op: "look for the mount at", Path: w.Mountpoint, Err: unix.ESTALE}
+	}
+	err = unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: w.Missing})
+	if errors.Is(err, unix.EBUSY) {
+		return hint.With(fmt.Errorf("make the mount at %s read-only again: %w", w.Mountpoint, err), "the container has a file there open for writing, which the configuration does not allow")
+	}
+	if err != nil {
+		return fmt.Errorf("give the mount at %s its attributes: %w", w.Mountpoint, err)
+	}
+	return nil
+}
+
+// checkMounts refuses what restore could not bring back: file systems whose options name paths, and a source that lies at the place of
+// another: CRIU knows mounts by their mount points, which the container can move by renaming directories above them.
+func (c *container) checkMounts(spec *specs.Spec, table *mountTable) error {
+	host, err := mountsOf("/proc/self")
+	if err != nil {
+		return err
+	}
+	known := map[checkpoint.Device]bool{}
+	for _, m := range host {
+		known[checkpoint.DeviceOf(m)] = true
+	}
+	configured, err := configuredMounts(spec, table)
+	if err != nil {
+		return err
+	}
+	pids, err := sys.Descendants(c.Pid)
+	if err != nil {
+		return fmt.Errorf("list the container's processes: %w", err)
+	}
+	all, err := mountNamespaces(pids, false)
+	if err != nil {
+		return fmt.Errorf("read the container's mounts: %w", err)
+	}
+	for _, ns := range all {
+		if len(ns.list) > 0 {
+			known[checkpoint.DeviceOf(rootOf(ns.list))] = true
+		}
+	}
+	for _, ns := range all {
+		if err := checkpoint.CheckDump(ns.list, known, configured); err != nil {
+			return err
+		}
+	}
+	return c.sameSources(spec, table)
+}
+
+// rootOf is the mount at /.
+func rootOf(list []*mountinfo.Info) *mountinfo.Info {
+	for _, m := range slices.Backward(list) {
+		if m.Mountpoint == "/" {
+			return m
+		}
+	}
+	return list[0]
+}
+
+// sameSources: what is mounted at the place of a source is that source.
+func (c *container) sameSources(spec *specs.Spec, table *mountTable) error {
+	ids, err := c.mountIDs()
+	if err != nil {
+		return err
+	}
+	for i, m := range spec.Mounts {
+		bind, ok := plan.BindOf(m, c.Bundle)
+		if !ok {
+			continue
+		}
+		target := path.Join("/", m.Destination)
+		at, err := table.look(target, mountID)
+		if err != nil {
+			return err
+		}
+		if at == nil {
+			continue
+		}
+		same := slices.Contains(ids[target], at.Mnt_id)
+		if len(ids[target]) == 0 { // made by an rt that did not note them
+			if same, err = table.shows(target, bind.Source); err != nil {
+				return err
+			}
+		}
+		if !same {
+			return hint.With(fmt.Errorf("what is mounted at %s is not %s, which the configuration has there (/mounts/%d)", target, bind.Source, i),
+				"the container has moved or covered the mount: its checkpoint would be restored with another source there")
+		}
+	}
+	return nil
+}
+
+// shows says whether what is at a path of the container is what is at a path of the host.
+func (t *mountTable) shows(target, source string) (bool, error) {
+	f, err := sys.OpenAt(int(t.root.Fd()), target, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var there, want unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &there); err != nil {
+		return false, &os.PathError{Op: "stat", Path: target, Err: err}
+	}
+	if err := unix.Stat(source, &want); err != nil {
+		return false, &os.PathError{Op: "stat", Path: source, Err: err}
+	}
+	return there.Dev == want.Dev && there.Ino == want.Ino, nil
+}

@@ -1,0 +1,263 @@
+package security
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Mounts of a container that CRIU makes again: it is root on the host, and knows them by paths that the container has chosen.
+
+// adminInside is root with CAP_SYS_ADMIN, and can write to the root. It has a user namespace of its own where CRIU can save that: without
+// CAP_SYS_RESOURCE it cannot ask for the limits of such a process.
+func adminInside(v *victim) {
+	status, err := os.ReadFile("/proc/self/status")
+	must(v.t, err)
+	if _, caps, _ := strings.Cut(string(status), "CapEff:\t"); true {
+		bits, err := strconv.ParseUint(caps[:16], 16, 64)
+		must(v.t, err)
+		if bits&(1<<unix.CAP_SYS_RESOURCE) != 0 {
+			mapped(v)
+		}
+	}
+	capable(append([]string{"CAP_SYS_ADMIN"}, engineCaps...))(v)
+	v.file("outside/dir/open", "the host's\n", 0o644)
+	must(v.t, os.MkdirAll(v.outside+"/empty", 0o755))
+	for _, dir := range []string{"w", "mnt"} {
+		must(v.t, os.MkdirAll(filepath.Join(v.rootfs, dir), 0o755))
+	}
+	must(v.t, os.Chmod(v.rootfs, 0o777))
+	for _, dir := range []string{"w", "mnt", "tmp"} {
+		must(v.t, os.Chmod(filepath.Join(v.rootfs, dir), 0o777))
+	}
+}
+
+// script is what the container runs: a shell script, then nothing until it ends. /tmp/ready is made at that point. runc saves no process
+// with files of the host as stdio.
+func script(text string) func(*victim) {
+	return func(v *victim) {
+		v.spec.Process.Args = []string{"sh", "-c", "exec </dev/null >/dev/null 2>&1\n" + text + "\ntouch /tmp/ready; while :; do sleep 1; done"}
+	}
+}
+
+// ready waits until the container's script has done its work.
+func (v *victim) ready() *victim {
+	v.t.Helper()
+	v.up()
+	eventually(v.t, "the container's script", func() bool { _, err := os.Stat(v.rootfs + "/tmp/ready"); return err == nil })
+	return v
+}
+
+// seesHost fails if a restored container reads the host's file at a path.
+func (v *victim) seesHost(r result, path string) {
+	v.t.Helper()
+	if r.code != 0 {
+		v.t.Logf("restore: %s", r)
+		return
+	}
+	if r := v.exec("cat", path); strings.Contains(r.stdout, "the host's") {
+		v.t.Errorf("the restored container reads a file of the host: %s", r)
+	}
+}
+
+// TestRestoreOverlay: an overlay of the container's own directories, which are named like directories of the host. Before the
+// checkpoint, or when rt has looked at the mounts already.
+func TestRestoreOverlay(t *testing.T) {
+	needsRealCriu(t)
+	overlay := func(v *victim) string {
+		return "mkdir -p " + v.outside + "/dir " + v.outside + "/empty; mount -t overlay -o lowerdir=" + v.outside + "/dir:" + v.outside + "/empty overlay /mnt || exit 1"
+	}
+	t.Run("before", func(t *testing.T) {
+		v := newVictim(t, adminInside, func(v *victim) { script(overlay(v))(v) }).ready()
+		if r := v.checkpoint(""); r.code != 0 {
+			t.Logf("checkpoint: %s", r)
+			return
+		}
+		v.seesHost(v.restore(""), "/mnt/open")
+	})
+	t.Run("meanwhile", func(t *testing.T) {
+		v := newVictim(t, adminInside, func(v *victim) {
+			script("touch /tmp/ready; until test -e /tmp/go; do sleep 0.05; done; " + overlay(v) + "; touch /tmp/done")(v)
+		}).ready()
+		v.checkpoint("touch " + v.rootfs + "/tmp/go; until test -e " + v.rootfs + "/tmp/done; do sleep 0.05; done").ok(t)
+		v.seesHost(v.restore(""), "/mnt/open")
+	})
+}
+
+// TestRestoreReplacedBind: a directory that the container has bound is a link by the time that it is restored.
+func TestRestoreReplacedBind(t *testing.T) {
+	needsRealCriu(t)
+	for _, volume := range []string{"", "vol"} {
+		t.Run("volume_"+volume, func(t *testing.T) {
+			where, shared := "/w/x/dir", ""
+			v := newVictim(t, adminInside, func(v *victim) {
+				shared = v.rootfs + "/w"
+				if volume != "" {
+					where, shared = "/vol/x/dir", v.dir+"/vol"
+					v.file("vol/x/dir/own", "", 0o644)
+					must(t, os.Chmod(v.dir+"/vol", 0o777))
+					mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/vol", Options: []string{"bind"}})(v)
+				}
+				script("mkdir -p " + where + "; mount --bind " + where + " /mnt || exit 1")(v)
+			}).ready()
+			v.checkpoint("", "--leave-running").ok(t)
+			v.remove()
+			must(t, os.Rename(shared+"/x", shared+"/y"))
+			must(t, os.Symlink(v.outside, shared+"/x"))
+			v.seesHost(v.restore(""), "/mnt/open")
+		})
+	}
+}
+
+// TestRestoreSubmountOfVolume: a neighbour replaces a directory of a shared volume, below which the host has a mount, by a link while
+// the container is restored. The container has no capability for that.
+func TestRestoreSubmountOfVolume(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, script(""), func(v *victim) {
+		v.file("outside/sub/open", "the host's\n", 0o644)
+		v.file("vol/a/sub/own", "", 0o644)
+		v.file("other/open", "the volume's\n", 0o644)
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/vol", Options: []string{"rbind"}})(v)
+	})
+	must(t, unix.Mount(v.dir+"/other", v.dir+"/vol/a/sub", "", unix.MS_BIND, ""))
+	t.Cleanup(func() { _ = unix.Unmount(v.dir+"/vol/a/sub", unix.MNT_DETACH) })
+	v.ready()
+	v.checkpoint("").ok(t)
+	for range runs(8, 48) {
+		must(t, os.Symlink(v.outside, v.dir+"/vol/link"))
+		r := v.restore(host.attack + " exchange " + v.dir + "/vol/a " + v.dir + "/vol/link >/dev/null 2>&1 & echo $! >" + v.dir + "/neighbour")
+		stopNeighbour(v)
+		if r.code == 0 {
+			for _, name := range []string{"a", "link"} {
+				v.seesHost(r, "/vol/"+name+"/sub/open")
+			}
+		}
+		v.remove()
+		if t.Failed() {
+			break
+		}
+	}
+}
+
+// stopNeighbour ends the process that exchanges the volume's directory, and puts that back.
+func stopNeighbour(v *victim) {
+	v.t.Helper()
+	text, err := os.ReadFile(v.dir + "/neighbour")
+	must(v.t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	must(v.t, err)
+	_ = unix.Kill(pid, unix.SIGKILL)
+	eventually(v.t, "the end of the neighbour", func() bool { reap(); return unix.Kill(pid, 0) != nil })
+	if st, err := os.Lstat(v.dir + "/vol/a"); err == nil && st.Mode()&os.ModeSymlink != 0 {
+		must(v.t, unix.Renameat2(unix.AT_FDCWD, v.dir+"/vol/a", unix.AT_FDCWD, v.dir+"/vol/link", unix.RENAME_EXCHANGE))
+	}
+	must(v.t, os.Remove(v.dir+"/vol/link"))
+}
+
+// twoVolumes are one that can be read and one that can be written, and root without a capability.
+func twoVolumes(text string) []func(*victim) {
+	return []func(*victim){capable(nil), script(text), func(v *victim) {
+		v.file("fixed/own", "the host's\n", 0o644)
+		v.file("open/own", "", 0o644)
+		for _, dir := range []string{"a", "b"} {
+			must(v.t, os.MkdirAll(filepath.Join(v.rootfs, "p", dir, "vol"), 0o777))
+		}
+		mounted(specs.Mount{Destination: "/p/a/vol", Type: "bind", Source: v.dir + "/fixed", Options: []string{"bind", "ro"}})(v)
+		mounted(specs.Mount{Destination: "/p/b/vol", Type: "bind", Source: v.dir + "/open", Options: []string{"bind"}})(v)
+	}}
+}
+
+// writesFixed fails if the restored container can write to the read-only volume.
+func (v *victim) writesFixed() {
+	v.t.Helper()
+	v.exec("sh", "-c", "for d in /p/*/vol; do echo changed > $d/new; echo changed > $d/own; done")
+	if entries, err := os.ReadDir(v.dir + "/fixed"); err != nil || len(entries) != 1 {
+		v.t.Errorf("a read-only volume can be written: %v, %v", entries, err)
+	}
+}
+
+// TestRestoreExchangedVolumes: root without a capability renames the directories that two volumes are mounted below, so that each has the
+// other's name.
+func TestRestoreExchangedVolumes(t *testing.T) {
+	needsRealCriu(t)
+	const exchange = "mv /p/a /p/c && mv /p/b /p/a && mv /p/c /p/b"
+	t.Run("before", func(t *testing.T) {
+		v := newVictim(t, twoVolumes(exchange)...).ready()
+		if r := v.checkpoint(""); r.code != 0 {
+			t.Logf("checkpoint: %s", r)
+			return
+		}
+		v.restore("").ok(t)
+		v.writesFixed()
+	})
+	t.Run("meanwhile", func(t *testing.T) {
+		v := newVictim(t, twoVolumes("touch /tmp/ready; until test -e /tmp/go; do sleep 0.05; done; "+exchange+"; touch /tmp/done")...).ready()
+		v.checkpoint("touch " + v.rootfs + "/tmp/go; until test -e " + v.rootfs + "/tmp/done; do sleep 0.05; done").ok(t)
+		v.restore("").ok(t)
+		v.writesFixed()
+	})
+	t.Run("open", func(t *testing.T) { // a file of the read-only volume is open for writing: what cannot be made read-only is refused
+		v := newVictim(t, twoVolumes("exec 5>/p/b/vol/held; touch /tmp/ready; until test -e /tmp/go; do sleep 0.05; done; "+exchange+"; touch /tmp/done")...).ready()
+		v.checkpoint("touch " + v.rootfs + "/tmp/go; until test -e " + v.rootfs + "/tmp/done; do sleep 0.05; done").ok(t)
+		v.file("fixed/held", "", 0o644)
+		if r := v.restore(""); r.code == 0 {
+			v.exec("sh", "-c", "echo changed > /proc/1/fd/5")
+			if text, err := os.ReadFile(v.dir + "/fixed/held"); err != nil || len(text) > 0 {
+				t.Errorf("a read-only volume is open for writing: %q, %v", text, err)
+			}
+		} else {
+			t.Logf("restore: %s", r)
+		}
+	})
+}
+
+// TestRestoreMountNames: CRIU takes a name of an external mount to end where the container has put "]:" into it.
+func TestRestoreMountNames(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, script(""), func(v *victim) {
+		v.file("vol/own", "", 0o644)
+		must(t, os.MkdirAll(v.rootfs+"/x]:/etc", 0o755))
+		v.link("/x]:/etc", "vol")
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/vol", Options: []string{"bind"}})(v)
+	}).ready()
+	if r := v.checkpoint("", "--leave-running"); r.code == 0 || strings.Contains(r.stderr, "criu failed") {
+		t.Errorf("CRIU was given a name that it takes for another: %s", r)
+	}
+}
+
+// TestRestoreMountPointInReadonlyVolume: what is missing in a volume that is read-only is not made there.
+func TestRestoreMountPointInReadonlyVolume(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, script(""), func(v *victim) {
+		must(t, os.MkdirAll(v.dir+"/vol/deep", 0o755))
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/vol", Options: []string{"bind", "ro"}})(v)
+		mounted(specs.Mount{Destination: "/vol/deep", Type: "tmpfs", Source: "tmpfs"})(v)
+	}).ready()
+	v.checkpoint("").ok(t)
+	must(t, os.Remove(v.dir+"/vol/deep"))
+	r := v.restore("")
+	if entries, err := os.ReadDir(v.dir + "/vol"); err != nil || len(entries) > 0 {
+		t.Errorf("made in a read-only volume: %v, %v: %s", entries, err, r)
+	}
+}
+
+// TestRestoreOwnMounts: what a container has mounted of its own tree, and new file systems, is there again.
+func TestRestoreOwnMounts(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, adminInside, func(v *victim) {
+		v.file("vol/x/own", "the volume's\n", 0o644)
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/vol", Options: []string{"bind", "ro"}})(v)
+		script("mkdir -p /w/dir /w/tmpfs /w/vol; echo own > /w/dir/file; mount --bind /w/dir /mnt && mount -t tmpfs none /w/tmpfs && echo new > /w/tmpfs/file && mount --bind /vol/x /w/vol || exit 1")(v)
+	}).ready()
+	v.checkpoint("").ok(t)
+	v.restore("").ok(t)
+	if r := v.exec("sh", "-c", "cat /mnt/file /w/tmpfs/file /w/vol/own; echo x > /w/vol/own"); r.stdout != "own\nnew\nthe volume's\n" || !strings.Contains(r.stderr, "Read-only") {
+		t.Errorf("after restore: %s", r)
+	}
+	v.checkpoint("").ok(t) // once more: the restored mounts are the configuration's
+}
