@@ -219,15 +219,36 @@ func TestRestoreExchangedVolumes(t *testing.T) {
 // TestRestoreMountNames: CRIU takes a name of an external mount to end where the container has put "]:" into it.
 func TestRestoreMountNames(t *testing.T) {
 	needsRealCriu(t)
-	v := newVictim(t, script(""), func(v *victim) {
-		v.file("vol/own", "", 0o644)
-		must(t, os.MkdirAll(v.rootfs+"/x]:/etc", 0o755))
-		v.link("/x]:/etc", "vol")
-		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/vol", Options: []string{"bind"}})(v)
-	}).ready()
-	if r := v.checkpoint("", "--leave-running"); r.code == 0 || strings.Contains(r.stderr, "criu failed") {
-		t.Errorf("CRIU was given a name that it takes for another: %s", r)
+	volume := func(name string) func(*victim) {
+		return func(v *victim) {
+			v.file("dir/own", "", 0o644)
+			v.file("outside/dir/open", "the host's\n", 0o644)
+			must(t, os.MkdirAll(v.rootfs+name, 0o755))
+			v.link(name, "vol")
+			mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/dir", Options: []string{"bind"}})(v)
+		}
 	}
+	t.Run("checkpoint", func(t *testing.T) {
+		v := newVictim(t, script(""), volume("/x]:/etc")).ready()
+		if r := v.checkpoint("", "--leave-running"); r.code == 0 || strings.Contains(r.stderr, "criu failed") {
+			t.Errorf("CRIU was given a name that it takes for another: %s", r)
+		}
+	})
+	// The volume is at /y, by a link. For restore the link is another one, so that rt gives CRIU mnt[/y]:/HOST/dir/d]:SOURCE. To CRIU that
+	// says what to mount at /y: SOURCE below a directory of the volume, in which a link leads to a directory of the host that has the name
+	// of the source. The container can write to both, without a capability.
+	t.Run("restore", func(t *testing.T) {
+		v := newVictim(t, script(""), volume("/y")).ready()
+		v.checkpoint("", "--leave-running").ok(t)
+		v.remove()
+		at := v.dir + "/dir/d]:" + v.dir
+		must(t, os.MkdirAll(filepath.Dir(at), 0o755))
+		must(t, os.Symlink(v.outside, at))
+		name := "/y]:" + v.dir + "/dir/d"
+		must(t, os.MkdirAll(v.rootfs+name, 0o755))
+		v.link(name, "vol")
+		v.seesHost(v.restore(""), "/y/open")
+	})
 }
 
 // TestRestoreMountPointInReadonlyVolume: what is missing in a volume that is read-only is not made there.

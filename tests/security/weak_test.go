@@ -174,7 +174,7 @@ var flaws = []flaw{
 	{"a volume has the attributes of the image", "libcontainer/restore_mounts.go", "strengthen(ns.task, r.rules.Weaker(ns.list))", "strengthen(ns.task, nil)", "TestRestoreExchangedVolumes/meanwhile"},
 	{"a volume that is busy stays writable", "libcontainer/restore_mounts.go", "if errors.Is(err, unix.EBUSY) {", "if errors.Is(err, unix.EBUSY) {\n\t\treturn nil\n\t}\n\tif false {", "TestRestoreExchangedVolumes/open"},
 	{"what has a volume's place is that volume", "libcontainer/restore_mounts.go", "		if !same {", "		if !same && false {", ""},
-	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames"},
+	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames/checkpoint"},
 	{"a full backlog is awaited", "libcontainer/console/socket.go", "|unix.SOCK_NONBLOCK", "", "TestWedgedSockets/pidfd"},
 }
 
@@ -243,6 +243,7 @@ func TestWeakened(t *testing.T) {
 		weak{flawsNamed("locked procfs of the host", "the host's tree is not cloned for a user namespace"), "TestNoPivotProc/user_namespace"},
 		weak{flawsNamed("any mount comes back", "an overlay is saved"), "TestRestoreOverlay/before"},
 		weak{flawsNamed("any mount comes back", "CRIU looks for sources"), "TestRestoreSubmountOfVolume"},
+		weak{flawsNamed("any mount comes back", "any name of a mount", "CRIU looks for sources"), "TestRestoreMountNames/restore"},
 		weak{flawsNamed("a volume has the attributes of the image", "what has a volume's place is that volume"), "TestRestoreExchangedVolumes/before"},
 		weak{flawsNamed("credentials under the filter", "nobody looks at credentials"), "TestPretendingFilter"},
 		weak{flawsNamed("an init has no filter", "the stub can be looked into"), "TestInitIsNoWayAround/CAP_KILL_user_namespace_false"})
