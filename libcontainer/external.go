@@ -86,6 +86,11 @@ func (t *mountTable) name(m *mountinfo.Info) string {
 	return path.Join("/", strings.TrimPrefix(m.Mountpoint, t.prefix))
 }
 
+// hasRootOf says whether the whole file system of a mount is mounted, too.
+func (t *mountTable) hasRootOf(m *mountinfo.Info) bool {
+	return slices.ContainsFunc(t.list, func(e *mountinfo.Info) bool { return e.Major == m.Major && e.Minor == m.Minor && e.Root == "/" })
+}
+
 // within lists the mounts that were mounted on top of m as part of its tree: not those that taken knows, nor what is on them.
 func (t *mountTable) within(m *mountinfo.Info, taken map[int]bool) (list []*mountinfo.Info) {
 	for _, e := range t.list {
@@ -154,6 +159,11 @@ func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupV
 		if m := rest[i]; m != nil && !taken[m.ID] {
 			taken[m.ID] = true
 			add(m, p, -1, "")
+		}
+	}
+	for _, m := range found[len(destinations) : len(found)-len(rest)] { // a mask by runc, whose images restore takes too: the host's null device
+		if m != nil && !t.hasRootOf(m) {
+			add(m, "/dev/null", -1, "")
 		}
 	}
 	for i, m := range spec.Mounts {
