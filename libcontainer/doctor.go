@@ -66,7 +66,7 @@ func (r *Runtime) Doctor(o DoctorOptions) (found []Finding, err error) {
 
 // rtsFiles are all the names that rt gives to what it makes in a container's directory.
 func rtsFiles() []string {
-	return []string{stateFile, configFile, journalFile, startSocket, askSocket, holderFile, notifyDir, updateFile, devicesFile, criuRoot,
+	return []string{stateFile, configFile, journalFile, startSocket, askSocket, holderFile, notifyDir, updateFile, devicesFile, criuRoot, criuMounts,
 		"." + stateFile, "." + journalFile, "." + updateFile, "." + devicesFile}
 }
 

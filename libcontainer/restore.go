@@ -192,6 +192,11 @@ func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err er
 	if k.sources, err = k.hostMounts(); err != nil {
 		return nil, err
 	}
+	if k.sources != nil {
+		if err := k.sources.checkImages(t.images); err != nil {
+			return nil, err
+		}
+	}
 	keys, err := t.images.ReadDescriptors()
 	if err != nil {
 		return nil, err
@@ -301,7 +306,11 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 			return nil, err
 		}
 	}
-	return &restoredMounts{list: list, inputs: p.Inputs, rules: checkpoint.Rules{HostsIn: hostsIn(k.spec.Linux)}}, nil
+	configured, err := configuredMounts(k.spec, mounts)
+	if err != nil {
+		return nil, err
+	}
+	return &restoredMounts{list: list, inputs: p.Inputs, rules: checkpoint.Rules{HostsIn: hostsIn(k.spec.Linux), Mounts: configured}}, nil
 }
 
 // startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if

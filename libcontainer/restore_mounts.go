@@ -33,6 +33,21 @@ type restoredMounts struct {
 	rules  checkpoint.Rules
 }
 
+// checkImages refuses what CRIU must not even try to mount.
+func (r *restoredMounts) checkImages(images *criu.Directory) error {
+	saved, err := images.ReadMounts()
+	if err != nil {
+		return err
+	}
+	list := make([][]checkpoint.Saved, len(saved))
+	for i, mounts := range saved {
+		for _, m := range mounts {
+			list[i] = append(list[i], checkpoint.Saved(m))
+		}
+	}
+	return checkpoint.CheckImages(list, r.rules.Mounts)
+}
+
 // stage mounts the sources below dir, and the calling thread is in CRIU's mount namespace. rootfs is where its mount is there.
 func (r *restoredMounts) stage(dir, rootfs string) (pairs []criu.Pair, err error) {
 	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=711"); err != nil {

@@ -193,7 +193,7 @@ func CheckDump(list []*mountinfo.Info, known map[Device]bool, configured []FileS
 	r := Rules{Mounts: configured}
 	for _, m := range list {
 		switch {
-		case known[DeviceOf(m)], slices.Contains(fresh, m.FSType), slices.Contains(single, m.FSType), m.FSType == "cgroup", m.FSType == "cgroup2":
+		case known[DeviceOf(m)], slices.Contains(fresh, m.FSType), m.FSType == "cgroup", m.FSType == "cgroup2":
 		case r.partOfConfigured(m, list):
 		default:
 			return hint.With(fmt.Errorf("a mount at %s is a file system of type %s, whose paths or devices a restore would look for on the host", m.Mountpoint, m.FSType),
@@ -212,6 +212,44 @@ func (r *Rules) partOfConfigured(m *mountinfo.Info, list []*mountinfo.Info) bool
 func CheckKey(key string) error {
 	if !strings.HasPrefix(key, "/") || strings.Contains(key, "]:") {
 		return fmt.Errorf("the mount point %q cannot be the name of an external mount in CRIU's images", key)
+	}
+	return nil
+}
+
+// A Saved is a mount as the images have it.
+type Saved struct {
+	Type       string // "" if it can only be a bind mount
+	Device     uint64
+	Mountpoint string
+	Options    string
+	External   bool
+}
+
+// CheckImages says which of the mounts of images, by mount namespace and init's first, CRIU must not make: it would look on the host for
+// the paths that the options of the file system name, and may change what is there. What shares the root's file system is a bind mount.
+func CheckImages(namespaces [][]Saved, configured []FileSystem) error {
+	r := Rules{Mounts: configured}
+	bound := map[uint64]bool{}
+	for i, list := range namespaces {
+		for _, m := range list {
+			if m.External || i == 0 && m.Mountpoint == "/" {
+				bound[m.Device] = true
+			}
+		}
+	}
+	for _, list := range namespaces {
+		for _, m := range list {
+			switch m.Type {
+			case "", "cgroup", "cgroup2":
+				continue
+			}
+			like := mountinfo.Info{FSType: m.Type, Mountpoint: m.Mountpoint, VFSOptions: m.Options}
+			if m.External || bound[m.Device] || slices.Contains(fresh, m.Type) || r.configured(&like) {
+				continue
+			}
+			return hint.With(fmt.Errorf("the images have a mount at %s of type %s, whose paths or devices CRIU would look for on the host", m.Mountpoint, m.Type),
+				"unmount it in the container before the checkpoint")
+		}
 	}
 	return nil
 }

@@ -154,7 +154,7 @@ func TestWeaker(t *testing.T) {
 
 func TestCheckDump(t *testing.T) {
 	known := map[Device]bool{{254, 0}: true, {0, 5}: true}
-	configured := []FileSystem{{Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b"}}}
+	configured := []FileSystem{{Target: "/sec", Type: "securityfs"}, {Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b"}}}
 	if err := CheckDump(parse(t, recorded), known, configured); err != nil {
 		t.Error(err)
 	}
@@ -165,8 +165,11 @@ func TestCheckDump(t *testing.T) {
 		"0:99 / /mnt rw - autofs x rw,fd=5,pgrp=1":            false,
 		"0:99 / /mnt rw - fuse /dev/fuse rw":                  false,
 		"0:99 / /mnt rw - tmpfs x rw":                         true,
+		"0:99 / /sec rw - securityfs x rw":                    true,
+		"0:99 / /mnt rw - binfmt_misc x rw":                   false,
+		"254:0 / /mnt rw - ext4 x rw":                         true,
 		"0:30 / /mnt rw - cgroup2 x rw":                       true,
-		"0:99 / /mnt rw - securityfs x rw":                    true,
+		"0:99 / /mnt rw - securityfs x rw":                    false,
 	} {
 		if err := CheckDump(parse(t, recorded+"300 144 "+line+"\n"), known, configured); (err == nil) != allowed {
 			t.Errorf("%s: %v, want allowed %v", line, err, allowed)
@@ -178,6 +181,38 @@ func TestCheckKey(t *testing.T) {
 	for key, allowed := range map[string]bool{"/vol": true, "/a]b": true, "/a]": true, "/a:b": true, "": false, "x": false, "/x]:/etc": false, "]:/etc": false, "/]:": false} {
 		if err := CheckKey(key); (err == nil) != allowed {
 			t.Errorf("%q: %v, want allowed %v", key, err, allowed)
+		}
+	}
+}
+
+// TestCheckImages: file systems that CRIU would make anew, by paths on the host.
+func TestCheckImages(t *testing.T) {
+	root := []Saved{{Type: "overlay", Device: 72, Mountpoint: "/", Options: "lowerdir=/image"}, {Type: "proc", Device: 1, Mountpoint: "/proc"},
+		{Device: 5, Mountpoint: "/vol", External: true}, {Type: "cgroup2", Device: 9, Mountpoint: "/cg"}}
+	configured := []FileSystem{{Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b"}}}
+	for _, c := range []struct {
+		name    string
+		m       Saved
+		nested  bool
+		allowed bool
+	}{
+		{"tmpfs", Saved{Type: "tmpfs", Device: 80, Mountpoint: "/mnt"}, false, true},
+		{"a part of the root", Saved{Type: "overlay", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/image"}, false, true},
+		{"a part of a volume", Saved{Device: 5, Mountpoint: "/mnt"}, false, true},
+		{"overlay", Saved{Type: "overlay", Device: 80, Mountpoint: "/mnt", Options: "lowerdir=/etc:/usr"}, false, false},
+		{"the configuration's", Saved{Type: "overlay", Device: 80, Mountpoint: "/over", Options: "lowerdir=/a:/b"}, false, true},
+		{"like the configuration's", Saved{Type: "overlay", Device: 80, Mountpoint: "/over", Options: "lowerdir=/a:/c"}, false, false},
+		{"external", Saved{Type: "overlay", Device: 80, Mountpoint: "/mnt", External: true}, false, true},
+		{"binfmt_misc", Saved{Type: "binfmt_misc", Device: 80, Mountpoint: "/mnt"}, false, false},
+		{"unknown", Saved{Type: "type 99", Device: 80, Mountpoint: "/mnt"}, false, false},
+		{"root of another namespace", Saved{Type: "overlay", Device: 80, Mountpoint: "/"}, true, false},
+	} {
+		namespaces := [][]Saved{append(root[:len(root):len(root)], c.m)}
+		if c.nested {
+			namespaces = [][]Saved{root, {c.m}}
+		}
+		if err := CheckImages(namespaces, configured); (err == nil) != c.allowed {
+			t.Errorf("%s: %v, want allowed %v", c.name, err, c.allowed)
 		}
 	}
 }

@@ -243,7 +243,7 @@ func TestRestoreDetached(t *testing.T) {
 		!underSystemd() && !strings.Contains(a.Cgroup, c.id) || len(a.Opts["25"]) == 0 {
 		t.Errorf("descriptors %q, cgroup %q, roots %q", a.Fds, a.Cgroup, a.Opts["25"])
 	}
-	for _, path := range []string{"criu-root", "start.sock"} {
+	for _, path := range []string{"criu-root", "criu-mounts", "start.sock"} {
 		if _, err := os.Lstat(filepath.Join(c.root, c.id, path)); err == nil {
 			t.Errorf("%s is left in the container's directory", path)
 		}

@@ -66,27 +66,38 @@ func (v *victim) seesHost(r result, path string) {
 }
 
 // TestRestoreOverlay: an overlay of the container's own directories, which are named like directories of the host. Before the
-// checkpoint, or when rt has looked at the mounts already.
+// checkpoint, or when rt has looked at the mounts already. One that can be written changes the host when it is mounted: the kernel
+// empties its working directory.
 func TestRestoreOverlay(t *testing.T) {
 	needsRealCriu(t)
-	overlay := func(v *victim) string {
-		return "mkdir -p " + v.outside + "/dir " + v.outside + "/empty; mount -t overlay -o lowerdir=" + v.outside + "/dir:" + v.outside + "/empty overlay /mnt || exit 1"
+	overlay := func(v *victim, writable bool) string {
+		dir, options := v.outside, "lowerdir="+v.outside+"/dir:"+v.outside+"/empty"
+		if writable {
+			v.file("outside/wk/work/x", "the host's\n", 0o644)
+			must(t, os.MkdirAll(v.outside+"/up", 0o755))
+			options += ",upperdir=" + dir + "/up,workdir=" + dir + "/wk"
+		}
+		return "mount -t tmpfs none /w; mkdir -p " + dir + "; mount --bind /w " + dir + "; mkdir " + dir + "/dir " + dir + "/empty " + dir + "/up " + dir + "/wk; " +
+			"mount -t overlay -o " + options + " overlay /mnt || exit 1"
 	}
 	t.Run("before", func(t *testing.T) {
-		v := newVictim(t, adminInside, func(v *victim) { script(overlay(v))(v) }).ready()
+		v := newVictim(t, adminInside, func(v *victim) { script(overlay(v, false))(v) }).ready()
 		if r := v.checkpoint(""); r.code != 0 {
 			t.Logf("checkpoint: %s", r)
 			return
 		}
 		v.seesHost(v.restore(""), "/mnt/open")
 	})
-	t.Run("meanwhile", func(t *testing.T) {
-		v := newVictim(t, adminInside, func(v *victim) {
-			script("touch /tmp/ready; until test -e /tmp/go; do sleep 0.05; done; " + overlay(v) + "; touch /tmp/done")(v)
-		}).ready()
-		v.checkpoint("touch " + v.rootfs + "/tmp/go; until test -e " + v.rootfs + "/tmp/done; do sleep 0.05; done").ok(t)
-		v.seesHost(v.restore(""), "/mnt/open")
-	})
+	for name, writable := range map[string]bool{"meanwhile": false, "writable": true} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, adminInside, func(v *victim) {
+				script("touch /tmp/ready; until test -e /tmp/go; do sleep 0.05; done; " + overlay(v, writable) + "; touch /tmp/done")(v)
+			}).ready()
+			v.checkpoint("touch " + v.rootfs + "/tmp/go; until test -e " + v.rootfs + "/tmp/done; do sleep 0.05; done").ok(t)
+			v.seesHost(v.restore(""), "/mnt/open")
+			v.untouched()
+		})
+	}
 }
 
 // TestRestoreReplacedBind: a directory that the container has bound is a link by the time that it is restored.
@@ -112,6 +123,25 @@ func TestRestoreReplacedBind(t *testing.T) {
 			v.seesHost(v.restore(""), "/mnt/open")
 		})
 	}
+}
+
+// TestRestoreReplacedBindElsewhere: the same in a mount namespace that a process of the container has made for itself.
+func TestRestoreReplacedBindElsewhere(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, adminInside, script("mkdir -p /w/x/dir; unshare -m sh -c 'mount --bind /w/x/dir /mnt || exit 1; touch /tmp/bound; "+
+		"while :; do if test -e /mnt/open; then cat /mnt/open > /tmp/saw; fi; sleep 0.05; done' & until test -e /tmp/bound; do sleep 0.05; done"))
+	must(t, os.Symlink("busybox", v.rootfs+"/bin/unshare"))
+	v.ready()
+	v.checkpoint("", "--leave-running").ok(t)
+	v.remove()
+	must(t, os.Rename(v.rootfs+"/w/x", v.rootfs+"/w/y"))
+	must(t, os.Symlink(v.outside, v.rootfs+"/w/x"))
+	if r := v.restore(""); r.code != 0 {
+		t.Logf("restore: %s", r)
+		return
+	}
+	eventually(t, "what the process sees", func() bool { _, err := os.Stat(v.rootfs + "/tmp/saw"); return err == nil })
+	t.Error("a process of the restored container reads a file of the host")
 }
 
 // TestRestoreSubmountOfVolume: a neighbour replaces a directory of a shared volume, below which the host has a mount, by a link while

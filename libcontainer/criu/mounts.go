@@ -1,0 +1,147 @@
+package criu
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rt/internal/sys"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Mount is one of the images, as CRIU will make it (mnt.proto).
+type Mount struct {
+	Type       string // of the file system; "" if CRIU makes no new one of it, but a bind mount
+	Device     uint64 // at the time of the dump
+	Mountpoint string
+	Options    string
+	External   bool // it is mounted from outside
+}
+
+// fsTypes are CRIU's names for the numbers in mnt_entry.fstype. Of 0 it knows bind mounts only, and 16 has its type beside it.
+func fsTypes() map[int]string {
+	return map[int]string{0: "", 1: "proc", 2: "sysfs", 3: "devtmpfs", 4: "binfmt_misc", 5: "tmpfs", 6: "devpts", 7: "simfs", 8: "pstore", 9: "securityfs",
+		10: "fusectl", 11: "debugfs", 12: "cgroup", 13: "aufs", 14: "mqueue", 15: "fuse", 16: "auto", 17: "overlay", 18: "autofs", 19: "tracefs", 23: "cgroup2"}
+}
+
+// Of the images of mounts.
+const (
+	mountsPrefix = "mountpoints-"
+	mountsMagic  = 0x55563928
+	imageMagic   = 0x54564319 // of all images of CRIU 1.5 and later
+	maxMounts    = 64 << 20   // bytes
+)
+
+// ReadMounts reads the mounts of the images, by mount namespace. The first one is init's: CRIU numbers namespaces from its root process on.
+func (d *Directory) ReadMounts() (list [][]Mount, err error) {
+	entries, err := sys.ReadDir("/proc/self/fd/" + strconv.Itoa(int(d.Fd())))
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", d.path, err)
+	}
+	var numbers []int
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), mountsPrefix)
+		if name, ok2 := strings.CutSuffix(name, ".img"); ok && ok2 {
+			n, err := strconv.Atoi(name)
+			if err != nil || strconv.Itoa(n) != name {
+				return nil, fmt.Errorf("%s: not the name of an image", d.Within(e.Name()))
+			}
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		name := mountsPrefix + strconv.Itoa(n) + ".img"
+		mounts, err := d.readMounts(name)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", d.Within(name), err)
+		}
+		list = append(list, mounts)
+	}
+	return list, nil
+}
+
+func (d *Directory) readMounts(name string) ([]Mount, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxMounts+1))
+	if err == nil && len(data) > maxMounts {
+		err = unix.EFBIG
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeMounts(data)
+}
+
+func decodeMounts(data []byte) (list []Mount, err error) {
+	word := func() (n uint32, ok bool) {
+		if len(data) < 4 {
+			return 0, false
+		}
+		n, data = binary.LittleEndian.Uint32(data), data[4:]
+		return n, true
+	}
+	first, _ := word()
+	if second, _ := word(); first != imageMagic || second != mountsMagic {
+		return nil, fmt.Errorf("it is no image of mounts")
+	}
+	for len(data) > 0 {
+		size, ok := word()
+		if !ok || int64(size) > int64(len(data)) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		m, err := decodeMount(data[:size])
+		if err != nil {
+			return nil, err
+		}
+		list, data = append(list, m), data[size:]
+	}
+	return list, nil
+}
+
+func decodeMount(data []byte) (m Mount, err error) {
+	kind, name := uint64(0), ""
+	err = fields(data, func(field int, n uint64, b []byte) error {
+		switch {
+		case b != nil && field == 7:
+			m.Mountpoint = string(b)
+		case b != nil && field == 9:
+			m.Options = string(b)
+		case b != nil && field == 14:
+			name = string(b)
+		case b != nil && field == 18:
+			m.External = m.External || len(b) > 0
+		case field == 1:
+			kind = n
+		case field == 3:
+			m.Device = n
+		case field == 13:
+			m.External = m.External || n != 0
+		}
+		return nil
+	})
+	if err != nil {
+		return m, err
+	}
+	known := false
+	m.Type, known = fsTypes()[int(min(kind, 1<<20))]
+	switch {
+	case m.Type == "auto":
+		m.Type = name
+		known = name != ""
+	case !known:
+		m.Type, known = "type "+strconv.FormatUint(kind, 10), true
+	}
+	if !known {
+		return m, errBadMessage
+	}
+	return m, nil
+}

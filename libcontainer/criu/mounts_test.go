@@ -1,0 +1,74 @@
+package criu
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func image(mounts ...message) []byte {
+	data := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, imageMagic), mountsMagic)
+	for _, m := range mounts {
+		data = append(binary.LittleEndian.AppendUint32(data, uint32(len(m))), m...)
+	}
+	return data
+}
+
+// mount is an mnt_entry.
+func mount(kind int, at, options, key string) (m message) {
+	m.int(1, kind)
+	m.int(3, 72)
+	m.text(7, at)
+	m.text(9, options)
+	m.text(18, key)
+	return m
+}
+
+// TestReadMounts: the mounts of init's namespace come first.
+func TestReadMounts(t *testing.T) {
+	dir := t.TempDir()
+	auto := mount(16, "/a", "", "")
+	auto.text(14, "nfs")
+	for name, data := range map[string][]byte{
+		"mountpoints-9.img":  image(mount(17, "/", "lowerdir=/x", ""), mount(0, "/vol", "", "/vol"), auto, mount(99, "/b", "", "")),
+		"mountpoints-13.img": image(mount(5, "/", "", "")),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := OpenDirectory(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	got, err := d.ReadMounts()
+	if err != nil || len(got) != 2 || len(got[0]) != 4 || len(got[1]) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for i, want := range []Mount{{"overlay", 72, "/", "lowerdir=/x", false}, {"", 72, "/vol", "", true}, {"nfs", 72, "/a", "", false}, {"type 99", 72, "/b", "", false}} {
+		if got[0][i] != want {
+			t.Errorf("%+v, want %+v", got[0][i], want)
+		}
+	}
+}
+
+// TestReadBrokenMounts: each is an error, and none a panic.
+func TestReadBrokenMounts(t *testing.T) {
+	whole := image(mount(17, "/", "lowerdir=/x", ""))
+	for n := range len(whole) {
+		if n == 8 {
+			continue // no mounts
+		}
+		if list, err := decodeMounts(whole[:n]); err == nil {
+			t.Errorf("%d bytes: %+v", n, list)
+		}
+	}
+	if list, err := decodeMounts(append([]byte{0}, whole...)); err == nil {
+		t.Errorf("%+v", list)
+	}
+	if list, err := decodeMounts(image(mount(16, "/", "", ""))); err == nil {
+		t.Errorf("a type without its name: %+v", list)
+	}
+}
