@@ -16,17 +16,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idMaps are the user namespaces that id-mapped mounts take their mappings from, one for each mapping.
-type idMaps map[string]*os.File
+// idMaps are the user namespaces that id-mapped mounts take their mappings from.
+type idMaps struct {
+	made   map[string]*os.File // one for each mapping
+	joined *os.File            // the one that the plan joins, or nil
+	wanted bool                // a mount takes the mapping of that
+}
 
-func (m idMaps) close() {
-	for _, f := range m {
+func (m *idMaps) close() {
+	for _, f := range m.made {
 		f.Close()
 	}
+	if m.joined != nil {
+		m.joined.Close()
+	}
+	m.made, m.joined = nil, nil
+}
+
+// note keeps the user namespace that a plan joins, for the mounts that take its mapping. The process that its path leads to may have
+// entered another one by the time that they are made, with a mapping of its own choice.
+func (m *idMaps) note(in plan.Input, f *os.File) (err error) {
+	if m.wanted && m.joined == nil && in.Type == unix.CLONE_NEWUSER && (in.Kind == plan.Namespace || in.Kind == plan.InitNamespace) {
+		m.joined, err = sys.Duplicate(f)
+	}
+	return err
 }
 
 // apply maps the ids of a detached tree: mount_setattr(2), MOUNT_ATTR_IDMAP.
-func (m idMaps) apply(tree *os.File, in plan.Input) error {
+func (m *idMaps) apply(tree *os.File, in plan.Input) error {
 	ns, err := m.namespace(in.IDMap)
 	if err != nil {
 		return err
@@ -89,10 +106,14 @@ func fsTypeAt(path string) string {
 	return found[0].FSType
 }
 
-// namespace is a user namespace with a mapping: one that exists, or one that a short-lived process makes.
-func (m idMaps) namespace(want *plan.IDMap) (ns *os.File, err error) {
+// namespace is a user namespace with a mapping: the one that the plan joins, one that exists, which is for a plan that joins none
+// (restore), or one that a short-lived process makes.
+func (m *idMaps) namespace(want *plan.IDMap) (ns *os.File, err error) {
+	if want.Namespace != "" && m.joined != nil {
+		return m.joined, nil
+	}
 	key := fmt.Sprint(want.Namespace, want.UIDs, want.GIDs)
-	if ns = m[key]; ns != nil {
+	if ns = m.made[key]; ns != nil {
 		return ns, nil
 	}
 	if want.Namespace != "" {
@@ -100,10 +121,14 @@ func (m idMaps) namespace(want *plan.IDMap) (ns *os.File, err error) {
 	} else {
 		ns, err = makeUserNamespace(&specs.Linux{UIDMappings: want.UIDs, GIDMappings: want.GIDs})
 	}
-	if err == nil {
-		m[key] = ns
+	if err != nil {
+		return nil, err
 	}
-	return ns, err
+	if m.made == nil {
+		m.made = map[string]*os.File{}
+	}
+	m.made[key] = ns
+	return ns, nil
 }
 
 // makeUserNamespace has a stub enter a new user namespace, maps its ids, and keeps the namespace without the process.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 
 	"rt/internal/hint"
@@ -29,6 +30,7 @@ type inside struct {
 	announce bool     // the program comes next
 	master   *os.File // of the terminal
 	mounts   []uint64 // ids of the mounts that the plan has made and told
+	maps     idMaps   // for what is still to be opened
 	onPid    func() error
 	onSync   func(point int) error         // rt's part at a sync point on the way to the program, or nil
 	onFilter func(listener *os.File) error // what to do with a seccomp filter's listener
@@ -52,7 +54,8 @@ func enter(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 // enterEarly sends a plan with those of its inputs that the first steps want. sendInputs is to follow.
 func enterEarly(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 	in := &inside{stub: stub, plan: p}
-	err := withInputs(p.Inputs[:p.Early()], own, func(files []*os.File) error {
+	in.maps.wanted = slices.ContainsFunc(p.Inputs, func(i plan.Input) bool { return i.IDMap != nil && i.IDMap.Namespace != "" })
+	err := in.withInputs(p.Inputs[:p.Early()], own, func(files []*os.File) error {
 		return stub.SendPlan(p.Steps(), len(p.Inputs), files)
 	})
 	if errors.Is(err, unix.EPIPE) {
@@ -67,7 +70,8 @@ func enterEarly(stub *nsenter.Stub, p *plan.Plan, own opener) (*inside, error) {
 
 // sendInputs opens and sends the other inputs. On error the stub is gone.
 func (in *inside) sendInputs(own opener) error {
-	err := withInputs(in.plan.Inputs[in.plan.Early():], own, in.stub.SendInputs)
+	err := in.withInputs(in.plan.Inputs[in.plan.Early():], own, in.stub.SendInputs)
+	in.maps.close()
 	if errors.Is(err, unix.EPIPE) {
 		return nil // it has ended in one of its first steps, and what it said of that is still to be heard
 	}
@@ -78,11 +82,9 @@ func (in *inside) sendInputs(own opener) error {
 }
 
 // withInputs calls use with what the inputs name, open, and nil for what the stub opens.
-func withInputs(inputs []plan.Input, own opener, use func([]*os.File) error) error {
+func (in *inside) withInputs(inputs []plan.Input, own opener, use func([]*os.File) error) error {
 	files := make([]*os.File, 0, len(inputs))
-	maps := idMaps{}
 	defer func() {
-		maps.close()
 		for _, f := range files {
 			f.Close() // or nothing, of a nil one
 		}
@@ -92,7 +94,7 @@ func withInputs(inputs []plan.Input, own opener, use func([]*os.File) error) err
 			files = append(files, nil)
 			continue
 		}
-		f, err := openInput(input, own, maps)
+		f, err := openInput(input, own, &in.maps)
 		if err != nil {
 			return err
 		}
@@ -101,7 +103,7 @@ func withInputs(inputs []plan.Input, own opener, use func([]*os.File) error) err
 	return use(files)
 }
 
-func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
+func openInput(in plan.Input, own opener, maps *idMaps) (*os.File, error) {
 	f, err := func() (*os.File, error) {
 		switch in.Kind {
 		case plan.Tree:
@@ -112,7 +114,11 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 		case plan.NewFS:
 			return newFS(in.FS)
 		case plan.MapOfIDs:
-			return maps.namespace(in.IDMap)
+			ns, err := maps.namespace(in.IDMap)
+			if err != nil {
+				return nil, err
+			}
+			return sys.Duplicate(ns)
 		case plan.Namespace:
 			return openNamespace(in)
 		case plan.Directory:
@@ -127,6 +133,11 @@ func openInput(in plan.Input, own opener, maps idMaps) (*os.File, error) {
 			return own(in)
 		}
 	}()
+	if err == nil {
+		if err = maps.note(in, f); err != nil {
+			f.Close()
+		}
+	}
 	if err == nil && in.IDMap != nil && in.Kind != plan.MapOfIDs {
 		if err = maps.apply(f, in); err != nil {
 			f.Close()
@@ -456,6 +467,7 @@ func (in *inside) postmortem(err error) error {
 
 // abandon ends whatever there is of the process.
 func (in *inside) abandon() {
+	in.maps.close()
 	if in.master != nil {
 		in.master.Close()
 	}

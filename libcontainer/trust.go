@@ -70,6 +70,9 @@ type wayToRoot struct {
 
 func (w *wayToRoot) see(path string, st *unix.Stat_t, last bool) error {
 	err := w.judge(st, last)
+	if err == nil && !last {
+		err = judgeACL(path, st)
+	}
 	if err == nil {
 		return nil
 	}
@@ -102,6 +105,18 @@ func (w *wayToRoot) judge(st *unix.Stat_t, last bool) error {
 		return &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: fmt.Sprintf("group %d", st.Gid)}
 	}
 	return nil
+}
+
+// judgeACL: a group that may be trusted to write is not meant by the mode if there is an access control list: those whom that names are.
+func judgeACL(path string, st *unix.Stat_t) error {
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&unix.S_ISVTX != 0 || st.Mode&0o020 == 0 {
+		return nil
+	}
+	acl, err := sys.HasACL(path)
+	if err == nil && acl {
+		err = &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: "those whom its access control list names"}
+	}
+	return err
 }
 
 // judgeRoot: what is in --root, only its owner may write.

@@ -285,8 +285,9 @@ int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t prop
 }
 
 /*
- * attach for what is rt's own and no mount of the configuration: devices, the terminal, masks, read-only paths. The volume that it goes
- * into, with all below, receives from its peers on the host from then on, but gives them nothing: else it would be mounted there, too.
+ * attach for what is rt's own and no mount of the configuration: devices, the terminal, masks, read-only paths, the directory of
+ * NOTIFY_SOCKET. The volume that it goes into, with all below, receives from its peers on the host from then on, but gives them
+ * nothing: else it would be mounted there, too.
  */
 int attach_own(struct ctx *c, struct tree tree, int at)
 {
@@ -485,8 +486,8 @@ STEP(mount_fs)
 /*
  * a: slot of a detached tree (NO_FD: clone the path str[1] here), attributes to set and to clear on its top,
  * the same for the whole tree, propagation (upper half: by its place), 1 if the tree and 2 if the propagation is
- * recursive and 4 if later steps refer to the mount, 1 if no link may lead to the target.
- * str: target, source.
+ * recursive and 4 if later steps refer to the mount, 1 if no link may lead to the target, 2 if rt is to know the mount's id and 4 if
+ * the mount is rt's own. str: target, source.
  */
 STEP(mount_tree)
 {
@@ -507,7 +508,9 @@ STEP(mount_tree)
 	if (s->a[7] & 2 && (r = note_id(c, tree)) < 0)
 		return r;
 	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7] & 1);
-	return at < 0 ? at : attach(c, t, at, s->a[6] & 2, s->a[5] & 0xffffffff);
+	if (at < 0)
+		return at;
+	return s->a[7] & 4 ? attach_own(c, t, at) : attach(c, t, at, s->a[6] & 2, s->a[5] & 0xffffffff);
 }
 
 /* The mount that a step changes: with own the one that the plan has made at the target, else what is there. That must be a

@@ -158,6 +158,7 @@ type (
 		NoLinks        bool
 		Keep           bool `json:",omitempty"` // later steps refer to the mount
 		Tell           bool `json:",omitempty"` // rt is to know its id
+		Private        bool `json:",omitempty"` // no mount of the configuration: the host must not get it, whatever it is mounted in
 	}
 	// Remount changes a mount that is there.
 	Remount struct {

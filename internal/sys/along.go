@@ -133,6 +133,19 @@ func CheckOwner(st *unix.Stat_t, uid uint32) error {
 	return nil
 }
 
+// HasACL says whether a directory has an access control list (acl(5)). The group bits of its mode are then the most that the list
+// gives, and not what the group has.
+func HasACL(path string) (bool, error) {
+	err := Retry(func() error { _, err := unix.Lgetxattr(path, "system.posix_acl_access", nil); return err })
+	switch err {
+	case nil:
+		return true, nil
+	case unix.ENODATA, unix.EOPNOTSUPP:
+		return false, nil
+	}
+	return false, &os.PathError{Op: "getxattr", Path: path, Err: err}
+}
+
 // HostRoot is the uid by which the first process's root, who owns /proc, is known here: 0, or in a user namespace without him the
 // overflow uid (user_namespaces(7)). Unmapped users have that, too.
 func HostRoot() (uid, gid uint32) {

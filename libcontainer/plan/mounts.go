@@ -134,7 +134,7 @@ func (b *builder) mounts() error {
 	default:
 		tree := b.tree(Input{Path: b.opts.NotifyDir})
 		b.add("", nsenter.MountTree{Tree: tree, Target: notifyTarget, Source: b.opts.NotifyDir,
-			Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Place: unix.MS_PRIVATE})
+			Set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Place: unix.MS_PRIVATE, Private: true})
 	}
 	return nil
 }
@@ -313,6 +313,8 @@ func (b *builder) idMap(m *specs.Mount, f *flags) (*IDMap, error) {
 		return nil, nil
 	case isNew:
 		ids.UIDs, ids.GIDs = b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings
+	case b.hot && b.facts.Namespace&unix.CLONE_NEWUSER == 0: // rt is in it
+		return nil, errors.New("the ids of a user namespace that rt is in cannot be mapped")
 	default:
 		ids.Namespace = b.spec.Linux.Namespaces[i].Path
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -140,5 +141,32 @@ func TestNotifyFlood(t *testing.T) {
 	}
 	if got := heard(); len(got) != 3 {
 		t.Errorf("the service manager heard %q", got)
+	}
+}
+
+// TestNotifyDirOfShared: the directory of NOTIFY_SOCKET is rt's own mount. Where /run is a volume that the configuration leaves a peer
+// of the host's, it is not mounted on the host. Succeeds against rt 4a850c2: it stayed at the host's /run/notify for good.
+func TestNotifyDirOfShared(t *testing.T) {
+	v := newVictim(t, args("grep", " /run/notify ", "/proc/self/mountinfo"))
+	v.spec.Linux.RootfsPropagation = "shared"
+	mounted(specs.Mount{Destination: "/run", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+	v.write()
+	must(t, os.MkdirAll(v.dir+"/volume", 0o755))
+	v.file("on-host", `#!/bin/sh -e
+cd "$1"; shift
+mount -t tmpfs volume volume; mount --make-shared volume
+"$@"
+cut -d" " -f5 /proc/self/mountinfo | grep "^$PWD/" >mounts
+`, 0o755)
+	v.file("rt-on-host", "#!/bin/sh\nexec unshare -m --propagation private "+v.dir+"/on-host "+v.dir+" "+host.rt+" \"$@\"\n", 0o755)
+	env, _ := v.serviceManager()
+	r := v.do(call{args: v.with("run"), exe: v.dir + "/rt-on-host", env: env}).ok(t)
+	if strings.Count(r.stdout, "\n") != 1 {
+		t.Errorf("the directory is not there: %s", r)
+	}
+	list, err := os.ReadFile(v.dir + "/mounts")
+	must(t, err)
+	if got, want := string(list), v.dir+"/volume\n"; got != want {
+		t.Errorf("the host has mounts at %q, want %q", got, want)
 	}
 }

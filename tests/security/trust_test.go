@@ -1,6 +1,7 @@
 package security
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -55,6 +56,21 @@ func chownTree(t *testing.T, dir string, uid int) {
 	}))
 }
 
+// writersACL is an access control list (linux/posix_acl_xattr.h) of a directory that a user may write to, besides its owner. The mode is
+// then 0775.
+func writersACL(uid uint32) []byte {
+	list := binary.LittleEndian.AppendUint32(nil, 2)
+	for _, entry := range []struct {
+		tag, rights uint16
+		id          uint32
+	}{{0x01, 7, ^uint32(0)}, {0x02, 7, uid}, {0x04, 5, ^uint32(0)}, {0x10, 7, ^uint32(0)}, {0x20, 5, ^uint32(0)}} {
+		list = binary.LittleEndian.AppendUint16(list, entry.tag)
+		list = binary.LittleEndian.AppendUint16(list, entry.rights)
+		list = binary.LittleEndian.AppendUint32(list, entry.id)
+	}
+	return list
+}
+
 // TestForgedContainer: a container's directory that another user has made, or could have written to, has a hook. Whatever root
 // is asked to do with it, the hook is not executed.
 func TestForgedContainer(t *testing.T) {
@@ -82,6 +98,9 @@ func TestForgedContainer(t *testing.T) {
 			must(v.t, os.Chown(v.dir+"/way", 0, someone))
 			return os.Chmod(v.dir+"/way", 0o775)
 		}, "way: writable by group 1000"},
+		{"way by an access control list", true, func(v *victim, _, _ string) error {
+			return unix.Setxattr(v.dir+"/way", "system.posix_acl_access", writersACL(someone), 0)
+		}, "way: writable by those whom its access control list names"},
 		{"link of another user", true, func(v *victim, root, _ string) error {
 			must(v.t, os.Rename(v.dir+"/way", v.dir+"/else"))
 			must(v.t, os.Symlink("else", v.dir+"/way"))
