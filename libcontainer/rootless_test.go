@@ -2,9 +2,12 @@ package libcontainer
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"rt/cgroups"
 	"rt/libcontainer/plan"
@@ -105,4 +108,39 @@ func TestRightsUnknown(t *testing.T) {
 			t.Errorf("%v, born in %q", err, facts.BornDir)
 		}
 	})
+}
+
+// TestHelperThatTalks: a newuidmap of PATH that leaves a process behind which has its output open, or that says more than rt wants to
+// keep, holds nothing up.
+func TestHelperThatTalks(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for _, c := range []struct{ name, script, want string }{
+		{"leaves a process", "sleep 1000 &\necho $! >" + dir + "/pid", ""},
+		{"leaves a process and fails", "sleep 1000 &\necho $! >" + dir + "/pid\necho no >&2; exit 1", "exit status 1: no"},
+		{"talks", "head -c 10000000 /dev/zero | tr '\\0' x; exit 1", "exit status 1: xxx"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := os.WriteFile(dir+"/newuidmap", []byte("#!/bin/sh\n"+c.script+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error)
+			go func() { m := idMapsOf(&specs.Linux{})[0]; done <- m.runHelper(1, nil) }()
+			t.Cleanup(func() {
+				text, _ := os.ReadFile(dir + "/pid")
+				if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+					_ = unix.Kill(pid, unix.SIGKILL)
+				}
+				_ = os.Remove(dir + "/pid")
+			})
+			select {
+			case err := <-done:
+				if text := fmt.Sprint(err); (err == nil) != (c.want == "") || !strings.Contains(text, c.want) && err != nil || len(text) > maxHelperText+500 {
+					t.Errorf("got %.500s, want %q", text, c.want)
+				}
+			case <-time.After(2 * time.Minute):
+				t.Error("rt waits for what the helper has left")
+			}
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"rt/internal/hint"
 	"rt/internal/sys"
@@ -117,6 +118,19 @@ func (m *idMap) helperPath() (string, error) {
 	return path, err
 }
 
+// helperDelay is how long what a helper has left behind may keep its output open.
+const helperDelay = time.Second
+
+// A beginning keeps the first of what is written to it.
+type beginning []byte
+
+func (b *beginning) Write(text []byte) (int, error) {
+	*b = append(*b, text[:min(len(text), maxHelperText-len(*b))]...)
+	return len(text), nil
+}
+
+const maxHelperText = 4096
+
 func (m *idMap) runHelper(pid int, note func(pid int)) error {
 	path, err := m.helperPath()
 	if err != nil {
@@ -128,20 +142,21 @@ func (m *idMap) runHelper(pid int, note func(pid int)) error {
 			args = append(args, strconv.FormatUint(uint64(n), 10))
 		}
 	}
-	var out bytes.Buffer
+	var out beginning
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = helperDelay
 	if err = cmd.Start(); err == nil {
 		if note != nil {
 			note(cmd.Process.Pid)
 		}
 		err = cmd.Wait()
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // it has ended well, and left a process that has its output open
 		return nil
 	}
 	err = fmt.Errorf("run %s: %w", path, err)
-	if text := bytes.TrimSpace(out.Bytes()); len(text) > 0 {
+	if text := bytes.TrimSpace(out); len(text) > 0 {
 		err = fmt.Errorf("%w: %s", err, short(string(text)))
 	}
 	return hint.With(err, m.sub+" must give this user the ids; "+m.helper+" must be set-user-ID root or have the file capability")
