@@ -347,14 +347,14 @@ func TestManyCgroups(t *testing.T) {
 func TestOldContainers(t *testing.T) {
 	a := newVictim(t, args("sleep", "1000"))
 	b := newVictim(t, args("sleep", "1000"), inCgroup(a.spec.Linux.CgroupsPath))
-	init := a.up().pid()
+	first := a.up().pid()
 	for _, name := range []string{"state.json", "journal"} {
 		forget(t, a.dir+"/root/"+a.id+"/"+name)
 	}
 	if r := a.rt("kill", a.id, "KILL"); r.code != 0 {
 		t.Fatal(r)
 	}
-	eventually(t, "its init ends, and leaves the cgroup", func() bool { reap(); return !alive(init) })
+	eventually(t, "its init ends, and leaves the cgroup", func() bool { reap(); return !alive(first) })
 	pid := b.up().pid()
 	a.removedButLeft(a.rt("delete", "--force", a.id))
 	if !alive(pid) {
