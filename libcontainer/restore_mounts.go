@@ -58,7 +58,7 @@ func (r *restoredMounts) stage(dir, rootfs string) (pairs []criu.Pair, err error
 	trees := map[int]string{} // where the tree of a bind mount of the configuration is
 	for i, e := range r.list {
 		at := filepath.Join(dir, strconv.Itoa(i))
-		tree, err := r.open(&e, trees[e.mount], maps)
+		tree, err := r.open(&e, trees[e.mount], &maps)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func (r *restoredMounts) stage(dir, rootfs string) (pairs []criu.Pair, err error
 }
 
 // open opens the source of a mount. tree is where the one is that it is mounted in, if it is part of a recursive bind mount.
-func (r *restoredMounts) open(e *external, tree string, maps idMaps) (*os.File, error) {
+func (r *restoredMounts) open(e *external, tree string, maps *idMaps) (*os.File, error) {
 	if e.below != "" {
 		return sys.OpenSubmount(tree + e.below)
 	}
