@@ -42,9 +42,14 @@ func sendPidfd(socket string, pid int) error {
 	return console.SendFd(socket, f, "pidfd")
 }
 
+// writePidFile replaces what has the name, but not a device: /dev/null would be a file for the whole host.
 func writePidFile(path string, pid int) error {
 	if path == "" {
 		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err == nil && (st.Mode&unix.S_IFMT == unix.S_IFCHR || st.Mode&unix.S_IFMT == unix.S_IFBLK) {
+		return fmt.Errorf("write pid file: %s is a device", path)
 	}
 	if err := sys.ReplaceFile(path, []byte(strconv.Itoa(pid)), 0o644); err != nil {
 		return fmt.Errorf("write pid file: %w", err)

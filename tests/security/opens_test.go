@@ -285,6 +285,28 @@ func TestOddNamedFiles(t *testing.T) {
 	}
 }
 
+// TestPidFileIsDevice: /dev/null as the pid file. Succeeds against a runtime that puts a file in its place, as runc does: the host has no
+// null device any more.
+func TestPidFileIsDevice(t *testing.T) {
+	v := newVictim(t, args("sleep", "1000"))
+	null := v.outside + "/null"
+	must(t, unix.Mknod(null, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	v.before = v.picture()
+	for _, verb := range []string{"create", "run"} {
+		r := v.rt(verb, "--bundle", v.dir+"/bundle", "--pid-file", null, v.id)
+		if r.code == 0 || !strings.Contains(r.stderr, "is a device") {
+			t.Errorf("%s\nwant an error that says that it is a device", r)
+			v.remove()
+		}
+		v.untouched()
+	}
+	v.up()
+	if r := v.rt("exec", "--pid-file", null, v.id, "true"); r.code == 0 {
+		t.Errorf("%s\nwant an error", r)
+	}
+	v.untouched()
+}
+
 // TestPidFileThroughLink: the pid file goes to a directory that others can write to. They have put something there under the
 // name by which rt writes it first. Succeeds against rt before it made new files only.
 func TestPidFileThroughLink(t *testing.T) {
