@@ -92,6 +92,40 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
+// What comes on a connection, in whatever order and size, ends a call and the wait for a signal with a value or an error, and no more
+// of it is kept than is waited for.
+func FuzzConn(f *testing.F) {
+	reply := (&Call{"a.b", "/x", "i.f", "Do", []Value{ObjectPath("/job/1")}}).encode(1)
+	reply[1] = kindReturn
+	signal := (&Call{"a.b", noise.Path, noise.Interface, noise.Member, []Value{Uint32(1), String("s")}}).encode(1)
+	signal[1] = kindSignal
+	f.Add(reply)
+	f.Add(append(append(append([]byte(nil), signal...), reply...), signal...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Skip(err)
+		}
+		c := &Conn{fd: pair[0], replies: map[uint32]*message{}}
+		defer c.Close()
+		if len(data) > 1<<16 {
+			data = data[:1<<16] // what the socket takes without a reader
+		}
+		if _, err := unix.Write(pair[1], data); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Shutdown(pair[1], unix.SHUT_WR); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(pair[1])
+		_, _ = c.Call(Call{"d.e", "/p", "i.f", "Do", nil}, soon())
+		_ = c.Signal(noise, "d.e", func(v []Value) bool { return len(v) == 2 }, soon())
+		if len(c.heard) > maxHeard || len(c.replies) > 2+len(data)/16 {
+			t.Errorf("%d signals and %d replies are kept", len(c.heard), len(c.replies))
+		}
+	})
+}
+
 func TestSocketName(t *testing.T) {
 	for address, want := range map[string]string{
 		"unix:path=/run/a":                "/run/a",
