@@ -86,6 +86,8 @@ type ExecOptions struct {
 	Cgroups       []string // [controller[,controller]:]path
 	IgnorePaused  bool
 	WaitFIFO      string // path of a FIFO: the program is held until somebody has read a byte from it
+
+	transfer bool // see container.transfer
 }
 
 // ContainerState is what `rt state` and `rt list` print: the state of runtime.md with runc's additions.

@@ -57,6 +57,8 @@ type making struct {
 	await     bool         // whether `rt start` will come
 	detached  bool         // nobody stays to hold a terminal
 	meanwhile func() error // something to do while the stub works, or nil
+	went      bool         // that was done
+	transfer  bool         // rt moves the process into its cgroup, for it is killed when it is made there
 
 	c       *container
 	b       *bundle.Bundle
@@ -79,10 +81,23 @@ type making struct {
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for
 // the word to go on. The container is locked. On error nothing of it is left.
 func (r *Runtime) create(id string, k *making) error {
+	again := *k
+	err := r.createOnce(id, k)
+	if err != errKilledAtBirth {
+		return err
+	}
+	if again.transfer = true; k.went {
+		again.meanwhile = nil
+	}
+	*k = again
+	return r.createOnce(id, k)
+}
+
+func (r *Runtime) createOnce(id string, k *making) error {
 	if err := bundle.CheckID(id); err != nil {
 		return err
 	}
-	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}, transfer: k.transfer}
 	extra, err := extraFds(k.o.PreserveFds)
 	if err != nil {
 		return err
@@ -216,7 +231,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		}
 		return listener, nil
 	}
-	if k.meanwhile != nil {
+	if k.went = true; k.meanwhile != nil {
 		if err := k.meanwhile(); err != nil {
 			k.in.abandon()
 			return err
@@ -299,7 +314,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		return nil, err
 	}
 	facts := plan.Facts{
-		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Home: "/",
+		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Moved: c.transfer, Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, Nested: !k.priv.first, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
 		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Inside: inside,
 		Links: linkedSources(k.spec, c.Bundle, c.Rootfs, inside),
@@ -490,6 +505,9 @@ func (k *making) explain(err error) error {
 			if oom, _ := k.c.cg.OOMKilled(); oom {
 				return errors.New("container init was OOM-killed (memory limit too low?)")
 			}
+		}
+		if k.in.killedAtBirth() {
+			return errKilledAtBirth
 		}
 		return errDiedEarly
 	}

@@ -21,6 +21,10 @@ import (
 // Exec runs a process in a container. Attached, it waits for the process and returns its exit status.
 func (r *Runtime) Exec(id string, o ExecOptions) (int, error) {
 	status, err := r.exec(id, o)
+	if err == errKilledAtBirth {
+		o.transfer = true
+		status, err = r.exec(id, o)
+	}
 	if err != nil {
 		return -1, fmt.Errorf("exec failed: %w", err)
 	}
@@ -32,6 +36,7 @@ func (r *Runtime) exec(id string, o ExecOptions) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	c.transfer = o.transfer
 	if err := c.mayExec(o.IgnorePaused); err != nil {
 		return -1, err
 	}
@@ -189,7 +194,7 @@ func has(set []string, name string) bool {
 
 // factsIn are the namespaces of the container that a process is to join, and its cgroup or one below it.
 func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, *initFiles, error) {
-	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
+	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Moved: c.transfer, Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
 	init, err := c.openInit(spec)
 	if err != nil {
 		return facts, nil, err
@@ -220,6 +225,10 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions, fg
 	}
 	defer fg.close() // whatever fails: the caller's terminal must not stay raw
 	if err := in.becomes(o.WaitFIFO != ""); err != nil {
+		if err == io.EOF && in.killedAtBirth() {
+			in.abandon()
+			return -1, errKilledAtBirth
+		}
 		err = in.postmortem(execError(c, err))
 		in.abandon()
 		return -1, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"rt/internal/sys"
@@ -112,11 +113,17 @@ func (c *container) poststop(spec *specs.Spec) {
 func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook, state []byte, compile func(specs.Hook) (*plan.Plan, *initFiles, error)) error {
 	for i, h := range list {
 		start := func(ctx context.Context, stdin, stdout, stderr *os.File) (int, func() error, error) {
-			p, init, err := compile(h)
-			if err != nil {
-				return 0, nil, err
+			for {
+				p, init, err := compile(h)
+				if err != nil {
+					return 0, nil, err
+				}
+				pid, wait, err := c.startHook(ctx, spec, p, init, nsenter.Stdio{stdin, stdout, stderr})
+				if err != errKilledAtBirth || c.transfer {
+					return pid, wait, err
+				}
+				c.transfer = true
 			}
-			return c.startHook(ctx, spec, p, init, nsenter.Stdio{stdin, stdout, stderr})
 		}
 		if err := hooks.Supervise(c.hookContext(), kind, i, h, state, start); err != nil {
 			return err
@@ -126,9 +133,9 @@ func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook
 }
 
 // startHook returns when the hook's program runs. What can hold that up is the container's: its cgroup, its file systems.
-func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Plan, init *initFiles, io nsenter.Stdio) (int, func() error, error) {
+func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Plan, init *initFiles, stdio nsenter.Stdio) (int, func() error, error) {
 	defer init.close()
-	stub, err := nsenter.Start(io, 0)
+	stub, err := nsenter.Start(stdio, 0)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -144,6 +151,9 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Pla
 	in.join, in.spec = c.joinCgroup, spec
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateCreated) }
 	if err := in.executed(); err != nil {
+		if err == io.EOF && in.killedAtBirth() {
+			err = errKilledAtBirth
+		}
 		in.abandon()
 		return 0, nil, err
 	}

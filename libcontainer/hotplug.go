@@ -97,6 +97,14 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	if spec.Mounts = list; len(list) == 0 {
 		return nil
 	}
+	if err = c.enterToMount(spec, compile); err == errKilledAtBirth {
+		c.transfer = true
+		err = c.enterToMount(spec, compile)
+	}
+	return err
+}
+
+func (c *container) enterToMount(spec *specs.Spec, compile mountCompiler) error {
 	facts, init, err := c.factsIn(spec, c.recorded())
 	if err != nil {
 		return err
@@ -159,7 +167,11 @@ func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*inside) 
 	in.join = c.joinCgroup
 	err = in.until(nsenter.SyncReady, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
 	if err != nil {
+		killed := err == io.EOF && in.killedAtBirth()
 		in.abandon()
+		if killed {
+			return errKilledAtBirth
+		}
 		if err == io.EOF {
 			return errors.New("the process in the container died: some of it may have been done")
 		}

@@ -27,6 +27,7 @@ type inside struct {
 	pid      int      // of the container's process, a child of this one; 0 before it is known
 	filtered int      // pid of the process whose filter has a listener
 	told     bool     // the process that cloned it has said so
+	heard    bool     // another process than that one has said something
 	announce bool     // the program comes next
 	master   *os.File // of the terminal
 	mounts   []uint64 // ids of the mounts that the plan has made and told
@@ -267,6 +268,7 @@ func (in *inside) answer(point int, serve func(point int) error) (err error) {
 // the kernel says whose it is.
 func (in *inside) meet(r *nsenter.Reply) error {
 	pid := 0
+	in.heard = in.heard || r.From != in.stub.Pid
 	switch {
 	case r.Type == nsenter.ReplyPid:
 		pid, in.told = r.Value, true
@@ -297,6 +299,36 @@ func (in *inside) born(pid int) error {
 	}
 	return nil
 }
+
+// errKilledAtBirth: the container's process was killed before it could do anything.
+var errKilledAtBirth = errors.New("the container's process was killed as soon as it was made")
+
+// killedAtBirth says whether the process was killed before it has said anything, and reaps it then. Since Linux 6.12 clone3(2) with
+// CLONE_INTO_CGROUP compares how often the caller's cgroup was killed (cgroup.kill) with how often the new one was, and takes a
+// difference for a kill of the child: where one of the two directories was killed once and is used again, no child survives. A
+// process that is moved does.
+func (in *inside) killedAtBirth() bool {
+	born := slices.ContainsFunc(in.plan.Inputs, func(i plan.Input) bool { return i.Kind == plan.CgroupDir })
+	if !born || in.pid == 0 || in.heard {
+		return false
+	}
+	fd, err := unix.PidfdOpen(in.pid, 0) // it has not been reaped
+	if err != nil {
+		return false
+	}
+	p := os.NewFile(uintptr(fd), "pidfd")
+	defer p.Close()
+	if ended, err := sys.AwaitExit(p, birthLimit); err != nil || !ended {
+		return false
+	}
+	in.reapCloner()
+	ws, err := sys.Wait(in.pid)
+	in.pid = 0
+	return err == nil && ws.Signaled() && ws.Signal() == unix.SIGKILL
+}
+
+// birthLimit is how long the end of a process is awaited that has closed its end of the conversation, in milliseconds.
+const birthLimit = 1000
 
 // ends says whether a child has ended or is about to: before it is a zombie it has no namespaces any more, and before
 // that no open files, so that all it had to say is said.

@@ -88,6 +88,7 @@ type container struct {
 	note   *os.File // the holder's record, or nil
 	holder holder
 
+	transfer  bool        // rt moves processes into the cgroup: they are killed when they are made there (killedAtBirth)
 	gone      bool        // with an earlier boot of the machine
 	early     bool        // there is no state: what is known is from the journal
 	restored  bool        // with early: CRIU was to make its processes

@@ -138,7 +138,7 @@ func (b *builder) newNamespaces() error {
 // bornIn is the slot of the cgroup v2 directory. After a user namespace was joined the kernel would ask for
 // that namespace's permission on the directory; then rt moves the process (enterCgroups).
 func (b *builder) bornIn() nsenter.Slot {
-	if b.facts.BornDir == "" || b.joinedUser() {
+	if b.facts.BornDir == "" || b.facts.Moved || b.joinedUser() {
 		return nsenter.NoSlot
 	}
 	return b.input(Input{Kind: CgroupDir, Path: b.facts.BornDir})
@@ -171,7 +171,7 @@ func (b *builder) afterIDs() uint64 {
 }
 
 func (b *builder) enterCgroups() error {
-	if b.facts.BornDir != "" && b.joinedUser() {
+	if b.facts.BornDir != "" && (b.facts.Moved || b.joinedUser()) {
 		b.add("", nsenter.Sync{Point: nsenter.SyncCgroup})
 	}
 	b.joinTasks()

@@ -122,7 +122,7 @@ func (b *builder) setupIDs() {
 // cloneInto makes the process in the container's cgroup. As the container's user it must not open that directory, where it is
 // root's: rt moves it.
 func (b *builder) cloneInto(asUser bool) {
-	moved := asUser && !b.facts.Unprivileged && b.facts.BornDir != ""
+	moved := (b.facts.Moved || asUser && !b.facts.Unprivileged) && b.facts.BornDir != ""
 	born := nsenter.NoSlot
 	if b.facts.BornDir != "" && !moved {
 		born = b.input(Input{Kind: CgroupDir, Path: b.facts.BornDir})

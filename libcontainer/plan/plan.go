@@ -94,6 +94,7 @@ func (p *Plan) Early() int {
 type Facts struct {
 	Bounding  uint64   // capabilities that rt itself may have
 	BornDir   string   // cgroup v2 directory to be born in, "" for none
+	Moved     bool     // rt moves the process into BornDir
 	Tasks     []string // cgroup v1 tasks files to join
 	Cgroups   CgroupView
 	Home      string // HOME from the container's passwd

@@ -86,6 +86,7 @@ var flaws = []flaw{
 	{"ids are mapped by what a path leads to by now", "libcontainer/idmap.go", "if want.Namespace != \"\" && m.joined != nil {", "if false {", "TestIDMapOfJoined"},
 	{"access control lists on the way to --root", "libcontainer/trust.go", "if err == nil && acl {", "if false && acl {", "TestForgedContainer/way_by"},
 	{"a device is replaced by the pid file", "libcontainer/handover.go", "unix.Lstat(path, &st); err == nil &&", "unix.Lstat(path, &st); err != nil &&", "TestPidFileIsDevice"},
+	{"a process that is killed at its birth is not moved", "libcontainer/inside.go", "if !born || in.pid == 0 || in.heard {", "if born || !born {", "TestCallersCgroupWasKilled"},
 	{"a cgroup is known by its path", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestCgroupMadeAgain"},
 	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
 	{"cgroups of others below are the container's", "cgroups/claim.go", "return err != nil || name != \"\"", "return false && (err != nil || name != \"\")", "TestNeighbourBelow/host's_pids"},
