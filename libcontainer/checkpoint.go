@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/criu"
@@ -67,19 +68,39 @@ func (r *Runtime) Checkpoint(id string, o CheckpointOptions) error {
 		return err
 	}
 	defer c.release()
-	if status, err := c.status(); err != nil {
+	status, err := c.status()
+	if err != nil {
 		return err
-	} else if status != specs.StateRunning && status != statePaused {
+	}
+	if status != specs.StateRunning && status != statePaused {
 		//lint:ignore ST1005 runc's words
 		return fmt.Errorf("Container cannot be checkpointed in %s state", status)
 	}
 	if err := c.dump(o); err != nil {
+		if status != statePaused {
+			err = c.thawAfterDump(err)
+		}
 		return fmt.Errorf("checkpoint container: %w", err)
 	}
 	if o.LeaveRunning || o.PreDump {
 		return nil
 	}
 	return r.remove(c)
+}
+
+// thawAfterDump lets a container go on whose dump has failed for a reason. CRIU, which has ended, does so itself unless it is killed.
+func (c *container) thawAfterDump(reason error) error {
+	frozen, err := c.frozen()
+	if err == nil && frozen {
+		var cg *cgroups.Cgroup
+		if cg, err = c.cgroup(); err == nil {
+			err = cg.Thaw()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w; and then let the container go on: %w", reason, err)
+	}
+	return reason
 }
 
 func (c *container) dump(o CheckpointOptions) error {
@@ -342,12 +363,12 @@ func (t *talk) setContents(c *container, spec *specs.Spec) error {
 	for _, m := range list {
 		t.opts.ExtMounts = append(t.opts.ExtMounts, criu.Pair{Key: m.Key, Value: m.Key})
 	}
-	keys, external, err := stdioOf(c.Pid, mounts)
+	keys, how, external, err := c.stdioOf(mounts)
 	if err != nil {
 		return err
 	}
 	t.opts.External = append(t.opts.External, external...)
-	return t.images.WriteDescriptors(keys)
+	return t.images.WriteDescriptors(keys, how)
 }
 
 func (t *talk) start(stdin, stdout *os.File, extra ...*os.File) (err error) {

@@ -72,10 +72,12 @@ type making struct {
 	left    bool           // something could not be undone
 	hooked  bool           // hooks have been run, so that poststop hooks are owed
 
-	checked bool            // restore: the processes have passed the checks before they resume
-	sources *restoredMounts // restore: what may be mounted, or nil
-	scope                   // with --systemd-cgroup
-	undo    []func()
+	checked   bool              // restore: the processes have passed the checks before they resume
+	sources   *restoredMounts   // restore: what may be mounted, or nil
+	given     map[string]string // state.Stdio, if the container has no terminal
+	inherited []inherited       // restore: what of rt's stdio stands for the image's
+	scope                       // with --systemd-cgroup
+	undo      []func()
 }
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for
@@ -104,6 +106,9 @@ func (r *Runtime) createOnce(id string, k *making) error {
 	}
 	if err := k.openStreams(); err != nil {
 		return err
+	}
+	if err := k.noteStdio(); err != nil {
+		return k.fail(err)
 	}
 	stub := nsenter.StartSoon(k.streams.Child, extra) // it is there by the time that there is a plan
 	k.startAnchor(extra)
@@ -173,6 +178,7 @@ func (k *making) prepare() error {
 	if err := checkTerminal(b.Spec.Process.Terminal, k.detached, k.o.ConsoleSocket); err != nil {
 		return err
 	}
+	k.keepStdio()
 	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
 	k.c.SystemdCgroup, k.c.NoKeyring = k.c.rt.SystemdCgroup, k.o.NoNewKeyring
 	if k.c.Keyring, err = keyringName(k.c.ID); err != nil {
@@ -456,7 +462,7 @@ func (k *making) born() error {
 	if err := c.rdt().Join(c.Pid); err != nil {
 		return err
 	}
-	return k.moveNetDevices()
+	return k.moveNetDevices(k.spec.Linux.NetDevices)
 }
 
 // setOOMScore gives a stub that has entered nothing yet the score that the container's process inherits. Later rt

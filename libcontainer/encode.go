@@ -36,6 +36,8 @@ func (s *state) fields() []plain.Field {
 		{Name: "mountNamespaceId", Value: &s.MountNamespaceID, OmitEmpty: true},
 		{Name: "mounts", Value: &s.Mounts, OmitEmpty: true},
 		{Name: "bootId", Value: &s.BootID, OmitEmpty: true},
+		{Name: "timeNamespace", Value: &s.TimeNamespace, OmitEmpty: true},
+		{Name: "stdio", Value: &s.Stdio, OmitEmpty: true},
 		{Name: "cgroupsTaken", Value: &s.Taken, OmitEmpty: true},
 		{Name: "cgroupMark", Value: &s.Mark, OmitEmpty: true},
 	}

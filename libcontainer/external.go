@@ -1,7 +1,6 @@
 package libcontainer
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -242,53 +241,4 @@ func namespacePath(l *specs.Linux, kind specs.LinuxNamespaceType) string {
 // gives them.
 func externalNamespaces() map[specs.LinuxNamespaceType]string {
 	return map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "extRootNetNS", specs.PIDNamespace: "extRootPidNS"}
-}
-
-// stdioOf says what a process's first descriptors are that come from outside of the container: keys to inherit others by, and
-// which of them CRIU is to leave out as files that no mount of the container has.
-func stdioOf(pid int, t *mountTable) (keys, external []string, err error) {
-	keys = make([]string, 3)
-	for fd := range keys {
-		path := "/proc/" + strconv.Itoa(pid) + "/fd/" + strconv.Itoa(fd)
-		var st unix.Stat_t
-		link, err := os.Readlink(path)
-		if err == nil {
-			err = unix.Stat(path, &st)
-		}
-		if errors.Is(err, unix.ENOENT) {
-			continue // it is not open
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("look at descriptor %d of process %d: %w", fd, pid, err)
-		}
-		switch {
-		case link == fmt.Sprintf("pipe:[%d]", st.Ino), link == fmt.Sprintf("socket:[%d]", st.Ino):
-			keys[fd] = link
-		case st.Mode&unix.S_IFMT != unix.S_IFDIR: // a file, a device, a FIFO
-			mount, err := mountOf(pid, fd)
-			if err != nil {
-				return nil, nil, fmt.Errorf("look at descriptor %d of process %d: %w", fd, pid, err)
-			}
-			if t.byID[mount] != nil {
-				continue // the container has the file itself
-			}
-			keys[fd] = fmt.Sprintf("file[%x:%x]", mount, st.Ino)
-			external = append(external, keys[fd])
-		}
-	}
-	return keys, external, nil
-}
-
-// mountOf is the id of the mount that an open file is on (proc_pid_fdinfo(5)).
-func mountOf(pid, fd int) (int, error) {
-	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/fdinfo/"+strconv.Itoa(fd), 4096)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
-		if id, ok := strings.CutPrefix(line, "mnt_id:"); ok {
-			return strconv.Atoi(strings.TrimSpace(id))
-		}
-	}
-	return 0, errors.New("no mnt_id")
 }

@@ -41,11 +41,12 @@ func TestMountUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Dup2(stdin, 0)
-	if _, _, err := stdioOf(os.Getpid(), table); err != nil {
+	c := &container{state: state{Pid: os.Getpid()}}
+	if _, _, _, err := c.stdioOf(table); err != nil {
 		t.Error(err)
 	}
 	nofiles.Run(t, func() {
-		if keys, _, err := stdioOf(os.Getpid(), table); !errors.Is(err, unix.EMFILE) {
+		if keys, _, _, err := c.stdioOf(table); !errors.Is(err, unix.EMFILE) {
 			t.Errorf("%q, %v", keys, err)
 		}
 	})

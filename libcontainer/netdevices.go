@@ -18,8 +18,8 @@ import (
 // moveNetDevices moves what linux.netDevices names into the network namespace that the new process is already in. They
 // are brought back if the container does not come to be. Afterwards they share the fate of the namespace: the
 // specification forbids to move them out.
-func (k *making) moveNetDevices() error {
-	if len(k.spec.Linux.NetDevices) == 0 {
+func (k *making) moveNetDevices(devices map[string]specs.LinuxNetDevice) error {
+	if len(devices) == 0 {
 		return nil
 	}
 	ns := "/proc/" + strconv.Itoa(k.c.Pid) + "/ns/net"
@@ -28,13 +28,26 @@ func (k *making) moveNetDevices() error {
 		note = func(r *netdev.Record) error { r.Path = path; return k.c.noteNetDevices(r) }
 	}
 	shared := note != nil || namespacePath(k.spec.Linux, specs.UserNamespace) != "" // whose root has rights in a new one, too
-	moved, err := netdev.Move(k.spec.Linux.NetDevices, ns, shared, note)
+	moved, err := netdev.Move(devices, ns, shared, note)
 	if moved == nil {
 		return err
 	}
 	k.moved = moved
 	k.undo = append(k.undo, func() { k.bringBack(note != nil) })
 	return err
+}
+
+// moveRestored moves the devices for a restored container. In a namespace that is given by path those of the container that was saved
+// are still there.
+func (k *making) moveRestored() error {
+	devices := k.spec.Linux.NetDevices
+	if path := joinedNetwork(k.spec); path != "" && len(devices) > 0 {
+		var err error
+		if devices, err = netdev.ToMove(devices, "/proc/"+strconv.Itoa(k.c.Pid)+"/ns/net"); err != nil {
+			return err
+		}
+	}
+	return k.moveNetDevices(devices)
 }
 
 // bringBack is create's undo. What is not noted is in a namespace that ends now.

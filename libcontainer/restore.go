@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -63,6 +62,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 	if err := r.restore(id, k, o); err != nil {
 		return -1, err
 	}
+	r.warnStreams(k.streams, k.spec.Process)
 	giveStreams(k.streams, k.c.Pid, k.spec.Process)
 	fg := &foreground{streams: k.streams}
 	if err := k.runTerminal(fg); err != nil {
@@ -197,31 +197,19 @@ func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err er
 			return nil, err
 		}
 	}
-	keys, err := t.images.ReadDescriptors()
-	if err != nil {
+	if err := k.inheritStdio(t.images); err != nil {
 		return nil, err
 	}
 	inherit := func(key string, f *os.File) {
 		opts.InheritFd = append(opts.InheritFd, criu.Inherited{Key: key, Fd: criu.NumberOf(len(extra))})
 		extra = append(extra, f)
 	}
-	for i, key := range keys {
-		if key == "" || slices.Contains(keys[:i], key) {
-			continue
+	for _, in := range k.inherited {
+		fd, err := unix.FcntlInt(in.file.Fd(), unix.F_DUPFD_CLOEXEC, 3) // CRIU closes each
+		if err != nil {
+			return extra, fmt.Errorf("duplicate %s: %w", stdioNames[in.number], err)
 		}
-		// By its second name CRIU takes the descriptor of a file as it is; by the first it opens the file again, which must
-		// then be as long as the old one was, but can be another's for reading and for writing, as /dev/null is.
-		names := []string{key}
-		if file, ok := strings.CutPrefix(key, "file["); ok && !(i == 0 && slices.Contains(keys[1:], key)) {
-			names = append(names, "ile["+file)
-		}
-		for _, name := range names {
-			fd, err := unix.FcntlInt(k.streams.Child[i].Fd(), unix.F_DUPFD_CLOEXEC, 3) // CRIU closes each
-			if err != nil {
-				return extra, fmt.Errorf("duplicate descriptor %d: %w", i, err)
-			}
-			inherit(name, os.NewFile(uintptr(fd), name))
-		}
+		inherit(in.name, os.NewFile(uintptr(fd), in.name))
 	}
 	return extra, k.joinNamespaces(opts, inherit)
 }
@@ -323,6 +311,15 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 	if err := sys.MakeDir(dir, 0o755); err != nil {
 		return fmt.Errorf("make a mount point for the sources of mounts: %w", err)
 	}
+	stdin, stdout := os.Stdin, os.Stdout
+	if !t.opts.ShellJob || k.spec.Process.Terminal { // else CRIU restores what it has there as the terminal of the image
+		null, err := sys.OpenNull()
+		if err != nil {
+			return err
+		}
+		defer null.Close()
+		stdin, stdout = null, null
+	}
 	sys.OnThread(func() {
 		defer bug.Catch(&err)
 		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil && k.sources != nil {
@@ -332,7 +329,10 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 			err = t.reopen()
 		}
 		if err == nil {
-			err = t.start(os.Stdin, os.Stdout, extra...)
+			err = k.newKeyring()
+		}
+		if err == nil {
+			err = t.start(stdin, stdout, extra...)
 		}
 	})
 	return err
@@ -404,9 +404,9 @@ func (k *making) serveCriu(n criu.Notification, pid int) error {
 	case "orphan-pts-master":
 		return k.takeMaster(n.Fd)
 	case "setup-namespaces":
-		return k.furnish(n.Pid)
+		return k.furnish(n.Pid, pid)
 	case "post-restore":
-		return k.revived(n.Pid)
+		return k.revived(n.Pid, pid)
 	case "pre-resume":
 		return k.beforeResume(pid)
 	}
@@ -439,9 +439,9 @@ func (k *making) takeMaster(fd int) error {
 }
 
 // furnish does for new namespaces what create does: CRIU has made them and restored nothing that needs what is in them.
-func (k *making) furnish(pid int) error {
-	if !sys.OwnChild(pid) {
-		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
+func (k *making) furnish(pid, criu int) error {
+	if err := k.checkPid(pid, criu); err != nil {
+		return err
 	}
 	if err := k.c.identify(pid); err != nil {
 		return err
@@ -455,7 +455,7 @@ func (k *making) furnish(pid int) error {
 			return err
 		}
 	}
-	if err := k.moveNetDevices(); err != nil {
+	if err := k.moveRestored(); err != nil {
 		return err
 	}
 	if h := k.spec.Hooks; h != nil {
@@ -466,10 +466,10 @@ func (k *making) furnish(pid int) error {
 }
 
 // revived notes who the container's process is. It must be a child of this process: rt may have to kill it.
-func (k *making) revived(pid int) (err error) {
+func (k *making) revived(pid, criu int) (err error) {
 	c := k.c
-	if !sys.OwnChild(pid) {
-		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
+	if err := k.checkPid(pid, criu); err != nil {
+		return err
 	}
 	for _, name := range []string{criuRoot, criuMounts} {
 		if err := os.Remove(filepath.Join(c.dir, name)); err != nil {
@@ -481,6 +481,9 @@ func (k *making) revived(pid int) (err error) {
 		return err
 	}
 	if err := c.recordNamespaces(); err != nil {
+		return err
+	}
+	if err := k.noteTimeNamespace(); err != nil {
 		return err
 	}
 	return k.runChecks(checksAfterRestore())

@@ -37,6 +37,7 @@ type restoreCheck struct {
 func checksAfterRestore() []restoreCheck {
 	return []restoreCheck{
 		{"mounts", (*restored).compareMounts},
+		{"standard descriptors", (*restored).checkStdio},
 	}
 }
 

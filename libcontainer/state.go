@@ -71,6 +71,8 @@ type state struct {
 	MountNamespaceID uint64            `json:"mountNamespaceId,omitempty"` // the kernel's, which is never used again
 	Mounts           map[string]string `json:"mounts,omitempty"`           // ids of the mounts at a destination, in the order in which they were made
 	BootID           string            `json:"bootId,omitempty"`           // of the boot that pid, cgroups and unit are of
+	TimeNamespace    bool              `json:"timeNamespace,omitempty"`    // CRIU has made one that the configuration does not have
+	Stdio            map[string]string `json:"stdio,omitempty"`            // what it got of rt's: number -> "KEY ACCESS" (given), or ""
 
 	Taken map[string]string `json:"cgroupsTaken,omitempty"` // cgroups.Claim.Taken
 	Mark  string            `json:"cgroupMark,omitempty"`   // cgroups.Claim.Mark
@@ -232,7 +234,11 @@ func (c *container) config() (*specs.Spec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the container's configuration: %w", err)
 	}
-	return bundle.Decode(data)
+	spec, err := bundle.Decode(data)
+	if err == nil {
+		c.addTimeNamespace(spec)
+	}
+	return spec, err
 }
 
 func (c *container) cgroup() (*cgroups.Cgroup, error) {

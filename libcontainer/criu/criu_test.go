@@ -145,8 +145,15 @@ func TestDescriptors(t *testing.T) {
 		t.Error("a link was followed")
 	}
 	want := []string{"pipe:[1]", "", "file[1a:3e3b]"}
-	if err := d.WriteDescriptors(want); err != nil {
+	if got, err := d.ReadAccess(); got != nil || err != nil {
+		t.Errorf("access that was not written: %q, %v", got, err)
+	}
+	access := []string{"r", "", "rw"}
+	if err := d.WriteDescriptors(want, access); err != nil {
 		t.Fatal(err)
+	}
+	if got, err := d.ReadAccess(); err != nil || !slices.Equal(got, access) {
+		t.Errorf("%q, %v", got, err)
 	}
 	if text, _ := os.ReadFile(outside); string(text) != "as it was" {
 		t.Errorf("a file outside was written: %q", text)

@@ -78,18 +78,56 @@ const descriptorsFile = "descriptors.json"
 // maxDescriptors bounds descriptorsFile.
 const maxDescriptors = 64 << 10
 
-// WriteDescriptors writes what the descriptors from 0 on of the container are.
-func (d *Directory) WriteDescriptors(list []string) error {
+// accessFile says how those descriptors were open: a JSON array of "r", "w", "rw" or "". runc knows no such file.
+const accessFile = "descriptors-access.json"
+
+// WriteDescriptors writes what the descriptors from 0 on of the container are, and how they are open.
+func (d *Directory) WriteDescriptors(list, access []string) error {
+	if err := d.writeList(descriptorsFile, list); err != nil {
+		return err
+	}
+	return d.writeList(accessFile, access)
+}
+
+func (d *Directory) writeList(name string, list []string) error {
 	data, err := json.Marshal(list)
 	if err != nil {
 		return err
 	}
-	return d.write(descriptorsFile, data)
+	return d.write(name, data)
 }
+
+// inheritable are the names of what can be inherited.
+var inheritable = regexp.MustCompile(`^(pipe:\[\d{1,20}\]|socket:\[\d{1,20}\]|file\[[0-9a-f]{1,8}:[0-9a-f]{1,16}\])$`)
+
+// IsDescriptor says whether a text names a descriptor as CRIU does.
+func IsDescriptor(text string) bool { return inheritable.MatchString(text) }
 
 // ReadDescriptors reads what WriteDescriptors, or runc, has written. Only names of what can be inherited are kept; others become "".
 func (d *Directory) ReadDescriptors() ([]string, error) {
-	f, err := d.open(descriptorsFile)
+	list, err := d.readList(descriptorsFile)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if !IsDescriptor(list[i]) {
+			list[i] = ""
+		}
+	}
+	return list, nil
+}
+
+// ReadAccess reads how the descriptors were open; nil if it was not written down.
+func (d *Directory) ReadAccess() ([]string, error) {
+	list, err := d.readList(accessFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return list, err
+}
+
+func (d *Directory) readList(name string) ([]string, error) {
+	f, err := d.open(name)
 	if err != nil {
 		return nil, fmt.Errorf("read the image's descriptors: %w", err)
 	}
@@ -106,13 +144,7 @@ func (d *Directory) ReadDescriptors() ([]string, error) {
 		err = fmt.Errorf("%d descriptors: there are three", len(list))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", d.Within(descriptorsFile), err)
-	}
-	inherited := regexp.MustCompile(`^(pipe:\[\d{1,20}\]|socket:\[\d{1,20}\]|file\[[0-9a-f]{1,8}:[0-9a-f]{1,16}\])$`)
-	for i := range list {
-		if !inherited.MatchString(list[i]) {
-			list[i] = ""
-		}
+		return nil, fmt.Errorf("read %s: %w", d.Within(name), err)
 	}
 	return list, nil
 }

@@ -333,9 +333,10 @@ func (f *fake) spawn(opts proto) (err error) {
 		return err
 	}
 	f.resume = pipe[1] // ends with the fake
+	stdout := f.stdout(opts)
 	f.child, err = syscall.ForkExec(self, []string{"restored"}, &syscall.ProcAttr{
-		Env: append(os.Environ(), restoredVariable+"="+string(data)), Files: []uintptr{uintptr(pipe[0]), 1, 1, uintptr(ready[1])},
-		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS, Setsid: true},
+		Env: append(os.Environ(), restoredVariable+"="+string(data)), Files: []uintptr{uintptr(pipe[0]), stdout, stdout, uintptr(ready[1])},
+		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS, Setsid: true},
 	})
 	unix.Close(pipe[0])
 	unix.Close(ready[1])
@@ -384,6 +385,28 @@ func (r *restored) become() error {
 		return err
 	}
 	return unix.Exec(r.Command[0], r.Command, os.Environ())
+}
+
+// stdout is the first descriptor that the fake is given for one of the image's, or its own.
+func (f *fake) stdout(opts proto) uintptr {
+	first := uintptr(0)
+	opts.each(func(field int, _ uint64, b []byte) {
+		if field != 27 || first != 0 {
+			return
+		}
+		key, fd := "", uintptr(0)
+		proto(b).each(func(_ int, n uint64, b []byte) {
+			if b != nil {
+				key = string(b)
+			} else {
+				fd = uintptr(n)
+			}
+		})
+		if strings.HasPrefix(key, "ile[") || strings.HasPrefix(key, "pipe:") {
+			first = fd
+		}
+	})
+	return max(first, 1)
 }
 
 func (f *fake) number(opts proto, want int) (value uint64) {

@@ -38,6 +38,7 @@ var host struct {
 }
 
 func TestMain(m *testing.M) {
+	asFakeCriu()
 	code, err := 1, prepare()
 	if err == nil {
 		code = m.Run()

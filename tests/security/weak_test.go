@@ -160,6 +160,15 @@ var flaws = []flaw{
 	{"CRIU's log may be a link", "libcontainer/checkpoint.go", "if err := t.work.CheckWork(log); err != nil {", "if err := t.work.CheckWork(log); false {", "TestPlantedWorkFiles"},
 	{"any file of root's configures CRIU", "libcontainer/criu/config.go", "if !strings.HasPrefix(clean, ConfigDir+\"/\") {", "if false {", "TestCriuConfigOfImage"},
 	{"links lead to CRIU's configuration", "libcontainer/criu/config.go", "name, unix.O_PATH|unix.O_NOFOLLOW, 0)", "name, unix.O_PATH, 0)", "TestCriuConfigOfImage//etc/criu/link.conf"},
+	{"stdio is what the container has on 0, 1 and 2", "libcontainer/recordstdio.go", "if list == nil {\n\t\tif list, err = presentStdio", "if true {\n\t\tif list, err = presentStdio", "TestCheckpointOfOwnPipe"},
+	{"a file stands for a pipe", "libcontainer/restorestdio.go", "if strings.HasPrefix(key, kind+\":[\") && !strings", "if false && !strings", ""},
+	{"stdio is open as the image says", "libcontainer/restorechecks.go", "{\"standard descriptors\", (*restored).checkStdio},", "", "TestRestoreOtherDirection"},
+	{"rt's terminal stands for the container's", "libcontainer/restorestdio.go", "if err != nil || k.spec.Process.Terminal {", "if err != nil {", "TestRestoreTerminalOfCaller"},
+	{"the host's null device is given away", "libcontainer/restorestdio.go", "if !sys.InFirstUserNamespace() {", "if true || !sys.InFirstUserNamespace() {", "TestRestoreNullOfHost"},
+	{"a restored container has the caller's keyring", "libcontainer/restore.go", "err = k.newKeyring()", "err = nil", "TestRestoreKeyring"},
+	{"any child of rt's is the container's process", "libcontainer/restorepid.go", "if pid == criu || !sys", "if !sys", ""},
+	{"a process in rt's namespaces is the container's", "libcontainer/restorepid.go", "if own == its {", "if false {", ""},
+	{"a dump that fails leaves the container frozen", "libcontainer/checkpoint.go", "if err == nil && frozen {\n\t\tvar cg", "if err == nil && frozen && false {\n\t\tvar cg", "TestCriuKilledInDump"},
 	{"a keyring is named after its container", "libcontainer/create.go", `fmt.Sprintf("_ses.%s.%x", id, random)`, `"_ses." + id`, "TestKeyringOfOthers"},
 	{"a stub is known by its name", "libcontainer/doctor.go", "return nsenter.IsImage(exe)", "return nsenter.IsImage(exe) || true", "TestPretendedStub"},
 	{"nobody looks at credentials", "nsenter/process.c", "c->what = what;\n\treturn -EPERM;", "c->what = what;\n\treturn 0;", ""},
@@ -253,6 +262,8 @@ func TestWeakened(t *testing.T) {
 		weak{flawsNamed("any mount comes back", "any name of a mount", "CRIU looks for sources"), "TestRestoreMountNames/restore"},
 		weak{flawsNamed("a volume has the attributes of the image", "what has a volume's place is that volume"), "TestRestoreExchangedVolumes/before"},
 		weak{flawsNamed("credentials under the filter", "nobody looks at credentials"), "TestPretendingFilter"},
+		weak{flawsNamed("a file stands for a pipe", "stdio is open as the image says"), "TestRestoreWritesToStdin"},
+		weak{flawsNamed("any child of rt's is the container's process", "a process in rt's namespaces is the container's"), "TestRestoreForeignProcess/its_own"},
 		weak{flawsNamed("an init has no filter", "the stub can be looked into"), "TestInitIsNoWayAround/CAP_KILL_user_namespace_false"})
 	self, err := os.Executable()
 	must(t, err)

@@ -515,6 +515,19 @@ static int session(void)
 	return 0;
 }
 
+/* Puts a pipe of its own on descriptor 0, open for reading and writing. */
+static int own_pipe(void)
+{
+	int p[2], f;
+	if (pipe(p) < 0 || dup2(p[0], 0) < 0 ||
+	    (f = open("/proc/self/fd/0", O_RDWR)) < 0 || dup2(f, 0) < 0)
+		return perror("own pipe"), 1;
+	close(p[0]), close(p[1]), close(f);
+	close(open("/ready", O_CREAT | O_WRONLY, 0644));
+	for (;;)
+		pause();
+}
+
 /* Executes itself as a process of rt's would look. */
 static int pretend(char **argv)
 {
@@ -568,6 +581,8 @@ int main(int argc, char **argv)
 		return keyring(argv[2]);
 	if (strcmp(verb, "session") == 0)
 		return session();
+	if (strcmp(verb, "own-pipe") == 0)
+		return own_pipe();
 	if (strcmp(verb, "pretend") == 0)
 		return pretend(argv);
 	if (strcmp(verb, "traceme") == 0)

@@ -1,0 +1,42 @@
+package libcontainer
+
+import (
+	"fmt"
+	"strconv"
+
+	"rt/internal/sys"
+	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// bornIn are the types of namespaces that CRIU makes with the process; the others it makes later.
+var bornIn = [...]specs.LinuxNamespaceType{specs.IPCNamespace, specs.MountNamespace, specs.NetworkNamespace, specs.PIDNamespace, specs.UTSNamespace}
+
+// checkPid refuses a pid of CRIU's that is not of the container's process, before rt does anything in its namespaces, runs a hook
+// about it or writes it down: it must be a child of rt, which rt may have to kill, not CRIU, the one that was named before, and in none
+// of rt's own namespaces that the container is to have new ones of.
+func (k *making) checkPid(pid, criu int) error {
+	if pid == criu || !sys.OwnChild(pid) || k.c.Pid != 0 && pid != k.c.Pid {
+		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
+	}
+	for _, kind := range bornIn {
+		if !hasNamespace(k.spec.Linux, kind) || namespacePath(k.spec.Linux, kind) != "" {
+			continue
+		}
+		file := "/ns/" + plan.NamespaceFile(kind)
+		own, err := sys.NamespaceInode(unix.AT_FDCWD, "/proc/self"+file)
+		if err != nil {
+			return fmt.Errorf("look at rt's %s namespace: %w", kind, err)
+		}
+		its, err := sys.NamespaceInode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+file)
+		if err != nil {
+			return fmt.Errorf("look at the %s namespace of process %d: %w", kind, pid, err)
+		}
+		if own == its {
+			return fmt.Errorf("criu: process %d is not the container's: it is in rt's %s namespace", pid, kind)
+		}
+	}
+	return nil
+}
