@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bornIn are the types of namespaces that CRIU makes with the process; the others it makes later.
-var bornIn = [...]specs.LinuxNamespaceType{specs.IPCNamespace, specs.MountNamespace, specs.NetworkNamespace, specs.PIDNamespace, specs.UTSNamespace}
+// bornIn are types of namespaces that CRIU makes with the process, and by which it is told from another. All are compared with the
+// configuration before the processes resume.
+var bornIn = [...]specs.LinuxNamespaceType{specs.MountNamespace, specs.NetworkNamespace, specs.PIDNamespace}
 
 // checkPid refuses a pid of CRIU's that is not of the container's process, before rt does anything in its namespaces, runs a hook
 // about it or writes it down: it must be a child of rt, which rt may have to kill, not CRIU, the one that was named before, and in none

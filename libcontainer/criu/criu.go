@@ -26,6 +26,7 @@ const firstExtra = 4
 type Session struct {
 	Pid    int // a child of this process; 0 when it has been reaped
 	conv   *os.File
+	end    *os.File // pidfd
 	stderr *os.File // what it says before it has a log file
 }
 
@@ -77,6 +78,12 @@ func Start(path string, stdin, stdout *os.File, extra []*os.File) (*Session, err
 		s.Close()
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
+	pidfd, err := unix.PidfdOpen(s.Pid, 0)
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open pidfd of criu: %w", err)
+	}
+	s.end = os.NewFile(uintptr(pidfd), "pidfd")
 	return s, nil
 }
 
@@ -88,6 +95,9 @@ func (s *Session) Close() {
 	s.conv.Close()
 	_, _ = s.reap()
 	s.stderr.Close()
+	if s.end != nil {
+		s.end.Close()
+	}
 }
 
 func (s *Session) reap() (ws unix.WaitStatus, err error) {
@@ -179,10 +189,28 @@ func (s *Session) send(q *request) error {
 // errEnded: the other end of the conversation is closed.
 var errEnded = errors.New("it has ended without an answer")
 
+// await waits for a message, or the end of CRIU: what it has restored may have the other end of the conversation open for longer.
+func (s *Session) await() error {
+	fds := []unix.PollFd{{Fd: int32(s.conv.Fd()), Events: unix.POLLIN}, {Fd: int32(s.end.Fd()), Events: unix.POLLIN}}
+	err := sys.Retry(func() error { _, err := unix.Ppoll(fds, nil, nil); return err })
+	if err != nil || fds[0].Revents != 0 {
+		return err
+	}
+	fds = fds[:1] // it may have said something and ended at the same time
+	err = sys.Retry(func() error { _, err := unix.Poll(fds, 0); return err })
+	if err == nil && fds[0].Revents == 0 {
+		err = errEnded
+	}
+	return err
+}
+
 // receive waits for a message. The descriptor that came with it, or -1, is the caller's.
 func (s *Session) receive() (r *response, fd int, err error) {
 	buf, oob := make([]byte, 64<<10), make([]byte, 256)
 	var n, oobn, flags int
+	if err := s.await(); err != nil {
+		return &response{}, -1, err
+	}
 	err = sys.Retry(func() (err error) {
 		n, oobn, flags, _, err = unix.Recvmsg(int(s.conv.Fd()), buf, oob, unix.MSG_CMSG_CLOEXEC)
 		return err

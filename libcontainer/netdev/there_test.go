@@ -41,7 +41,7 @@ func TestToMove(t *testing.T) {
 			t.Errorf("%s as %q: to be moved %v, want %v; %v", name, c.as, toMove, c.toMove, err)
 		}
 	}
-	if _, err := ToMove(nil, "/proc/self/ns/net"); err == nil {
+	if _, err := ToMove(nil, "/proc/thread-self/ns/net"); err == nil {
 		t.Error("rt's own namespace is taken for the container's")
 	}
 }

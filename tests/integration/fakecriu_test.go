@@ -32,6 +32,9 @@ type scenario struct {
 	Command []string // the restored process, default: sleep
 	Pty     bool     // restore: a terminal's master is sent
 	Pid     int      // restore: the pid that is told, instead of the process's
+	At      string   // the point at which it stops: version, request, the name of a notification, answer
+	Hang    bool     // there it waits for the end of rt; else it is killed
+	Fuzz    uint64   // it says anything, and what that is, this number says
 }
 
 // An asked is what the fake was asked for.
@@ -167,9 +170,13 @@ func (f *fake) serve() error {
 			_, err := unix.Write(f.fd, []byte("garbage"))
 			return err
 		}
+		if f.scenario.Fuzz != 0 {
+			return f.babble(kind, opts)
+		}
 		answer := proto{}.number(1, uint64(kind)).number(2, 1)
 		switch kind {
 		case 10:
+			f.at("version")
 			v := f.scenario.Version
 			if v == nil {
 				v = []uint64{3, 17, 1}
@@ -221,6 +228,7 @@ func (f *fake) work(kind int, opts, answer proto) (proto, error) {
 	if err := f.note(kind, opts); err != nil {
 		return nil, err
 	}
+	f.at("request")
 	if f.scenario.Log != "" {
 		work := f.number(opts, 1)
 		if n := f.number(opts, 17); n != 0 {
@@ -247,6 +255,7 @@ func (f *fake) work(kind int, opts, answer proto) (proto, error) {
 		scripts = append([]string{"orphan-pts-master"}, scripts...)
 	}
 	for _, script := range scripts {
+		f.at(script)
 		if script == f.scenario.Fail {
 			f.kill()
 			return f.failure(6), nil
@@ -256,6 +265,7 @@ func (f *fake) work(kind int, opts, answer proto) (proto, error) {
 			return nil, err
 		}
 	}
+	f.at("answer")
 	if kind == 1 && f.number(opts, 3) == 0 {
 		_ = unix.Kill(int(f.number(opts, 2)), unix.SIGKILL)
 	}

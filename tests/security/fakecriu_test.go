@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,6 +41,12 @@ func (v *victim) fake(f fakeCriu) string {
 
 // asFakeCriu takes over where this program is started as the fake.
 func asFakeCriu() {
+	if data := os.Getenv(restoredVariable); data != "" {
+		os.Unsetenv(restoredVariable)
+		unix.CloseOnExec(3)
+		fmt.Fprint(os.NewFile(3, "ready"), becomeRestored(data))
+		os.Exit(1)
+	}
 	dir := os.Getenv(fakeCriuVariable)
 	if dir == "" {
 		return
@@ -69,6 +76,7 @@ type criuSide struct {
 	dir   string
 	fd    int
 	child int
+	held  *os.File // a pipe's end
 }
 
 // A protobuf is a message of Protocol Buffers.
@@ -190,7 +198,7 @@ func (c *criuSide) restore(opts protobuf) error {
 	if err := c.note(given); err != nil {
 		return err
 	}
-	if err := c.spawn(given); err != nil {
+	if err := c.spawn(opts, given); err != nil {
 		return err
 	}
 	script := c.f.Script
@@ -224,7 +232,7 @@ func (c *criuSide) note(given map[string]int) error {
 }
 
 // spawn makes the restored process, a child of rt. Its stdin is the first pipe or file that was given, else /dev/null.
-func (c *criuSide) spawn(given map[string]int) error {
+func (c *criuSide) spawn(opts protobuf, given map[string]int) error {
 	stdin, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -243,15 +251,80 @@ func (c *criuSide) spawn(given map[string]int) error {
 	if err != nil {
 		return err
 	}
-	command := c.f.Child
-	if command == "" {
-		command = "sleep 1000"
+	p := restoredProcess{Root: textOf(opts, 13), Command: c.f.Child}
+	if p.Command == "" {
+		p.Command = "sleep 1000"
 	}
-	c.child, err = syscall.ForkExec("/bin/busybox", []string{"sh", "-c", command}, &syscall.ProcAttr{
-		Env: os.Environ(), Files: []uintptr{uintptr(stdin), uintptr(null), uintptr(null)},
+	opts.each(func(field int, _ uint64, b []byte) {
+		if field == 23 {
+			var pair [2]string
+			protobuf(b).each(func(field int, _ uint64, b []byte) { pair[field-1] = string(b) })
+			p.Mounts = append(p.Mounts, pair)
+		}
+	})
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	resume, held, err := os.Pipe() // it runs when the fake has gone
+	if err != nil {
+		return err
+	}
+	defer resume.Close()
+	c.held = held
+	c.child, err = syscall.ForkExec(self, []string{"restored"}, &syscall.ProcAttr{
+		Env: append(os.Environ(), restoredVariable+"="+string(data)), Files: []uintptr{uintptr(stdin), uintptr(null), uintptr(null), w.Fd(), resume.Fd()},
 		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS, Setsid: true},
 	})
+	w.Close()
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(r) // it ends when the process has executed its program
+	if err == nil && len(text) > 0 {
+		err = fmt.Errorf("the restored process: %s", text)
+	}
 	return err
+}
+
+const restoredVariable = "RT_SECURITY_RESTORED"
+
+// A restoredProcess is the process on the way to its program.
+type restoredProcess struct {
+	Root    string
+	Mounts  [][2]string // mount point, path
+	Command string
+}
+
+func becomeRestored(data string) error {
+	var p restoredProcess
+	if err := json.Unmarshal([]byte(data), &p); err != nil {
+		return err
+	}
+	for _, m := range p.Mounts {
+		if err := unix.Mount(m[1], p.Root+m[0], "", unix.MS_BIND, ""); err != nil && err != unix.ENOENT && err != unix.ENOTDIR {
+			return fmt.Errorf("mount %s at %s: %w", m[1], m[0], err)
+		}
+	}
+	if err := unix.Chdir(p.Root); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return unix.Exec("/bin/busybox", []string{"sh", "-c", "read x <&4; exec 4<&-; " + p.Command}, []string{"PATH=/bin"})
 }
 
 func (c *criuSide) told(name string) int {

@@ -65,8 +65,8 @@ func TestRestoreWritesToStdin(t *testing.T) {
 	f, err := os.Open(v.outside + "/dir/secret")
 	must(t, err)
 	defer f.Close()
-	done := v.dir + "/written"
-	r := v.back(fakeCriu{Flags: unix.O_RDWR, Child: "echo the container was here >&0; touch " + done + "; sleep 1000"}, call{stdin: f})
+	done := v.rootfs + "/written"
+	r := v.back(fakeCriu{Flags: unix.O_RDWR, Child: "echo the container was here >&0; touch /written; sleep 1000"}, call{stdin: f})
 	if r.code == 0 {
 		eventually(t, "the container has written", func() bool { _, err := os.Stat(done); return err == nil })
 	}
@@ -130,9 +130,9 @@ func TestRestoreTerminalOfCaller(t *testing.T) {
 // TestRestoreNullOfHost: who has the host's null device may change its mode. A restored container gets another.
 func TestRestoreNullOfHost(t *testing.T) {
 	v := restorable(t, `["pipe:[1]","",""]`)
-	mode := v.dir + "/mode"
-	r := v.back(fakeCriu{Flags: unix.O_RDWR, Child: "stat -L -c '%a %m %d' /proc/self/fd/0 >" + mode + ".new; mv " + mode + ".new " + mode + "; sleep 1000"}, call{}).ok(t)
-	eventually(t, "the container has looked", func() bool { _, err := os.Stat(mode); return err == nil })
+	looked := v.rootfs + "/looked"
+	r := v.back(fakeCriu{Flags: unix.O_RDWR, Child: "touch /looked; sleep 1000"}, call{}).ok(t)
+	eventually(t, "the container has looked", func() bool { _, err := os.Stat(looked); return err == nil })
 	var host unix.Stat_t
 	must(t, unix.Stat("/dev/null", &host))
 	var theirs unix.Stat_t
@@ -145,8 +145,8 @@ func TestRestoreNullOfHost(t *testing.T) {
 // TestRestoreKeyring: rt's caller has keys in his session keyring.
 func TestRestoreKeyring(t *testing.T) {
 	v := restorable(t, `["","",""]`)
-	out := v.dir + "/keyring"
-	v.back(fakeCriu{Child: host.attack + " session >" + out + ".new; mv " + out + ".new " + out + "; sleep 1000"}, call{}).ok(t)
+	out := v.rootfs + "/keyring"
+	v.back(fakeCriu{Child: "attack session >/new; busybox mv /new /keyring; sleep 1000"}, call{}).ok(t)
 	eventually(t, "the container has looked", func() bool { _, err := os.Stat(out); return err == nil })
 	text, err := os.ReadFile(out)
 	must(t, err)

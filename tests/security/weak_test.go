@@ -167,7 +167,7 @@ var flaws = []flaw{
 	{"the host's null device is given away", "libcontainer/restorestdio.go", "if !sys.InFirstUserNamespace() {", "if true || !sys.InFirstUserNamespace() {", "TestRestoreNullOfHost"},
 	{"a restored container has the caller's keyring", "libcontainer/restore.go", "err = k.newKeyring()", "err = nil", "TestRestoreKeyring"},
 	{"any child of rt's is the container's process", "libcontainer/restorepid.go", "if pid == criu || !sys", "if !sys", ""},
-	{"a process in rt's namespaces is the container's", "libcontainer/restorepid.go", "if own == its {", "if false {", ""},
+	{"a process in rt's namespaces is the container's", "libcontainer/restorepid.go", "if own == its {", "if own == its && false {", ""},
 	{"a dump that fails leaves the container frozen", "libcontainer/checkpoint.go", "if err == nil && frozen {\n\t\tvar cg", "if err == nil && frozen && false {\n\t\tvar cg", "TestCriuKilledInDump"},
 	{"a keyring is named after its container", "libcontainer/create.go", `fmt.Sprintf("_ses.%s.%x", id, random)`, `"_ses." + id`, "TestKeyringOfOthers"},
 	{"a stub is known by its name", "libcontainer/doctor.go", "return nsenter.IsImage(exe)", "return nsenter.IsImage(exe) || true", "TestPretendedStub"},
