@@ -333,6 +333,9 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 			err = k.newKeyring()
 		}
 		if err == nil {
+			err = dropGroups(k.priv)
+		}
+		if err == nil {
 			err = t.start(stdin, stdout, extra...)
 		}
 	})

@@ -44,8 +44,15 @@ func checksAfterRestore() []restoreCheck {
 // checksBeforeResume are those at pre-resume. Some set what CRIU does not.
 func checksBeforeResume() []restoreCheck {
 	return []restoreCheck{
+		{"namespaces", (*restored).checkPrivateNamespaces},
 		{"no_new_privs", (*restored).checkNoNewPrivs},
+		{"capabilities", (*restored).checkCapabilities},
+		{"user", (*restored).checkUser},
+		{"filters", (*restored).checkFilters},
+		{"masks", (*restored).checkMasks},
 		{"root", (*restored).protectRoot},
+		{"sysctls", (*restored).setSysctls},
+		{"io priority", (*restored).setIOPriority},
 	}
 }
 

@@ -1,19 +1,30 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/names"
 	"rt/internal/sys"
+	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// A procStatus is what /proc/PID/status says of a process, by the names of its lines.
+// What init may do is compared with what the configuration allows. Less is legitimate: a process can give up what it has. More is
+// not, where the kernel lets no process gain it. Other processes may have been made by exec, which can grant more; a filter all have.
+
+// A procStatus is what /proc/PID/status says of a thread, by the names of its lines.
 type procStatus map[string]string
 
-func readStatus(pid int) (procStatus, error) {
-	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/status", maxFile)
+func readStatus(dir string) (procStatus, error) {
+	text, err := sys.ReadKernelFile(dir+"/status", maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -26,15 +37,210 @@ func readStatus(pid int) (procStatus, error) {
 	return s, nil
 }
 
-// checkNoNewPrivs: the flag is configured and init has it not. CRIU before 4 forgets it, and it cannot be set for another process.
-func (r *restored) checkNoNewPrivs() error {
-	status, err := readStatus(r.init)
+// threads are the directories in /proc of a process's threads, which do not run.
+func threads(pid int) (dirs []string, err error) {
+	dir := "/proc/" + strconv.Itoa(pid) + "/task"
+	list, err := sys.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range list {
+		dirs = append(dirs, dir+"/"+t.Name())
+	}
+	return dirs, nil
+}
+
+// eachThread calls f with what /proc says of each thread of init.
+func (r *restored) eachThread(f func(procStatus) error) error {
+	dirs, err := threads(r.init)
 	if err != nil {
 		return err
 	}
-	if r.spec.Process.NoNewPrivileges && status["NoNewPrivs"] != "1" {
-		return hint.With(fmt.Errorf("process %d has no no_new_privs (/process/noNewPrivileges)", r.init),
-			"CRIU before 4.0 does not restore it: install a newer one, or do not ask for it")
+	for _, dir := range dirs {
+		s, err := readStatus(dir)
+		if err == nil {
+			err = f(s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkNoNewPrivs: CRIU before 4.0 forgets the flag, and it cannot be set for another process.
+func (r *restored) checkNoNewPrivs() error {
+	return r.eachThread(func(s procStatus) error {
+		if r.spec.Process.NoNewPrivileges && s["NoNewPrivs"] != "1" {
+			return hint.With(errors.New("a thread of init lacks no_new_privs (/process/noNewPrivileges)"),
+				"it was saved without, or CRIU is older than 4.0, which does not restore it")
+		}
+		return nil
+	})
+}
+
+// checkFilters: each thread of each process has a filter, if one is configured, for exec installs it, too.
+func (r *restored) checkFilters() error {
+	if !hasFilter(r.spec) {
+		return nil
+	}
+	for _, pid := range r.pids {
+		dirs, err := threads(pid)
+		if err != nil {
+			return err
+		}
+		for _, dir := range dirs {
+			s, err := readStatus(dir)
+			if err != nil {
+				return err
+			}
+			if s["Seccomp"] != "2" && !strings.HasPrefix(s["State"], "Z") {
+				return fmt.Errorf("process %d has no seccomp filter (/linux/seccomp)", pid)
+			}
+		}
+	}
+	return nil
+}
+
+// checkCapabilities: no set of init holds more than the configuration allows. Without no_new_privs a set-user-ID program may have
+// given it all that is in the bounding set.
+func (r *restored) checkCapabilities() error {
+	conf := r.spec.Process.Capabilities
+	if conf == nil {
+		conf = &specs.LinuxCapabilities{}
+	}
+	bounding, permitted, inheritable := capMask(conf.Bounding), capMask(conf.Permitted), capMask(conf.Inheritable)
+	most := permitted
+	if !r.spec.Process.NoNewPrivileges {
+		most |= bounding | inheritable
+	}
+	allowed := []struct {
+		line, property string
+		most           uint64
+	}{
+		{"CapBnd", "bounding", bounding}, {"CapPrm", "permitted", most}, {"CapEff", "effective", most}, {"CapAmb", "ambient", most},
+		{"CapInh", "inheritable", bounding | permitted | inheritable},
+	}
+	return r.eachThread(func(s procStatus) error {
+		for _, a := range allowed {
+			has, err := strconv.ParseUint(s[a.line], 16, 64)
+			if err != nil {
+				return fmt.Errorf("read %s of process %d: %w", a.line, r.init, err)
+			}
+			if more := has &^ a.most; more != 0 {
+				return fmt.Errorf("init has %s, which is not configured (/process/capabilities/%s)", capNames(more), a.property)
+			}
+		}
+		return nil
+	})
+}
+
+func capMask(list []string) (mask uint64) {
+	for _, name := range list {
+		if n := names.Capability(name); n >= 0 {
+			mask |= 1 << n
+		}
+	}
+	return mask
+}
+
+func capNames(mask uint64) string {
+	var list []string
+	for n := range 64 {
+		if mask>>n&1 == 0 {
+			continue
+		}
+		if all := names.Capabilities(); n < len(all) {
+			list = append(list, all[n])
+		} else {
+			list = append(list, strconv.Itoa(n))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// checkUser: with no_new_privs only a process with CAP_SETUID or CAP_SETGID can have other ids than those configured. Without the
+// flag a set-user-ID program changes them, and the bounding set is what limits init; groups such a program does not change.
+func (r *restored) checkUser() error {
+	p := r.spec.Process
+	conf := p.Capabilities
+	if conf == nil {
+		conf = &specs.LinuxCapabilities{}
+	}
+	may := capMask(conf.Permitted)
+	if !p.NoNewPrivileges {
+		may |= capMask(conf.Bounding) | capMask(conf.Inheritable)
+	}
+	fixed := func(capability int) bool { return may>>capability&1 == 0 }
+	return r.eachThread(func(s procStatus) (err error) {
+		if fixed(unix.CAP_SETUID) && p.NoNewPrivileges {
+			err = r.checkIDs("uid_map", s["Uid"], []uint32{p.User.UID}, "/process/user/uid")
+		}
+		if err == nil && fixed(unix.CAP_SETGID) && p.NoNewPrivileges {
+			err = r.checkIDs("gid_map", s["Gid"], []uint32{p.User.GID}, "/process/user/gid")
+		}
+		if err == nil && fixed(unix.CAP_SETGID) && !r.c.rt.keepsGroups(r.spec, r.priv) {
+			err = r.checkIDs("gid_map", s["Groups"], append(slices.Clone(p.User.AdditionalGids), p.User.GID), "/process/user/additionalGids")
+		}
+		return err
+	})
+}
+
+// checkIDs compares ids as rt sees them with those that the container's allowed ones are mapped to.
+func (r *restored) checkIDs(file, has string, allowed []uint32, pointer string) error {
+	path := "/proc/" + strconv.Itoa(r.init) + "/" + file
+	text, err := sys.ReadKernelFile(path, maxFile)
+	if err != nil {
+		return err
+	}
+	var most []string
+	for _, id := range allowed {
+		if outside, ok := mappedID(string(text), id); ok {
+			most = append(most, strconv.FormatUint(uint64(outside), 10))
+		}
+	}
+	for _, id := range strings.Fields(has) {
+		if !slices.Contains(most, id) {
+			return fmt.Errorf("init has the id %s of the host, and what is configured is %v of the container (%s)", id, allowed, pointer)
+		}
+	}
+	return nil
+}
+
+// mappedID is what an id of a user namespace is to the reader of its uid_map or gid_map (user_namespaces(7)).
+func mappedID(table string, id uint32) (outside uint32, ok bool) {
+	for line := range strings.Lines(table) {
+		var first, to, size uint32
+		if n, err := fmt.Sscan(line, &first, &to, &size); n == 3 && err == nil && id >= first && id-first < size {
+			return to + (id - first), true
+		}
+	}
+	return 0, false
+}
+
+// checkPrivateNamespaces: what the configuration gives the container for its own is not the host's. What it shares with the host,
+// or joins, CRIU was told; a time namespace CRIU makes always, so that clocks go on.
+func (r *restored) checkPrivateNamespaces() error {
+	for i, ns := range r.spec.Linux.Namespaces {
+		file := "/ns/" + plan.NamespaceFile(ns.Type)
+		theirs, err := sys.NamespaceInode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(r.init)+file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the kernel has none of the type
+		}
+		if err != nil {
+			return err
+		}
+		want := "/proc/self" + file
+		if ns.Path != "" {
+			want = ns.Path
+		}
+		other, err := sys.NamespaceInode(unix.AT_FDCWD, want)
+		if err != nil {
+			return err
+		}
+		if (theirs == other) != (ns.Path != "") {
+			return fmt.Errorf("init is not in the %s namespace that is configured (/linux/namespaces/%d)", ns.Type, i)
+		}
 	}
 	return nil
 }

@@ -244,11 +244,11 @@ func (b *builder) scheduling() error {
 		b.add("/process/scheduler", step)
 	}
 	if io := p.IOPriority; io != nil {
-		class, ok := ioClass(io.Class)
-		if !ok {
-			return fmt.Errorf("/process/ioPriority/class: unknown class %q", io.Class)
+		step, err := IOPriority(io)
+		if err != nil {
+			return err
 		}
-		b.add("/process/ioPriority", nsenter.IOPriority{Class: class, Level: uint32(io.Priority)})
+		b.add("/process/ioPriority", step)
 	}
 	return nil
 }
@@ -299,6 +299,15 @@ func (b *builder) environment() []string {
 
 // notifyTarget is where the NOTIFY_SOCKET proxy's directory is seen in the container.
 const notifyTarget = "/run/notify"
+
+// IOPriority is the step that sets a priority, and what is in it that of ioprio_set(2).
+func IOPriority(io *specs.LinuxIOPriority) (nsenter.IOPriority, error) {
+	class, ok := ioClass(io.Class)
+	if !ok {
+		return nsenter.IOPriority{}, fmt.Errorf("/process/ioPriority/class: unknown class %q", io.Class)
+	}
+	return nsenter.IOPriority{Class: class, Level: uint32(io.Priority)}, nil
+}
 
 func ioClass(c specs.IOPriorityClass) (uint32, bool) {
 	switch c {

@@ -401,7 +401,8 @@ func TestRestoreJoins(t *testing.T) {
 	if got := c.asked().Opts["37"]; !slices.Contains(got, "net["+inode+"]:extRootNetNS") {
 		t.Errorf("external: %q", got)
 	}
-	c.restore(scenario{}, "-d").ok()
+	c.restore(scenario{}, "-d").fails("init is not in the network namespace that is configured").oneError()
+	c.restore(scenario{Join: []string{ns("net"), ns("ipc")}}, "-d").ok()
 	a := c.asked()
 	if a.Fds["extRootNetNS"] != "net:["+inode+"]" || !slices.Contains(a.Opts["39"], "ipc "+ns("ipc")) {
 		t.Errorf("descriptors %q, joined %q", a.Fds, a.Opts["39"])

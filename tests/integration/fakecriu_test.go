@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,6 +32,7 @@ type scenario struct {
 	Scripts []string
 	Command []string // the restored process, default: sleep
 	Pty     bool     // restore: a terminal's master is sent
+	Join    []string // restore: namespaces of the process that are not new
 	Pid     int      // restore: the pid that is told, instead of the process's
 	At      string   // the point at which it stops: version, request, the name of a notification, answer
 	Hang    bool     // there it waits for the end of rt; else it is killed
@@ -343,10 +345,27 @@ func (f *fake) spawn(opts proto) (err error) {
 		return err
 	}
 	f.resume = pipe[1] // ends with the fake
+	flags := uintptr(unix.CLONE_PARENT | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	runtime.LockOSThread() // the child gets the thread's namespaces; the fake is about to end
+	for _, path := range f.scenario.Join {
+		ns, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		kind, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_NSTYPE)
+		if err == nil {
+			err = unix.Setns(int(ns.Fd()), kind)
+		}
+		ns.Close()
+		if err != nil {
+			return err
+		}
+		flags &^= uintptr(kind)
+	}
 	stdout := f.stdout(opts)
 	f.child, err = syscall.ForkExec(self, []string{"restored"}, &syscall.ProcAttr{
 		Env: append(os.Environ(), restoredVariable+"="+string(data)), Files: []uintptr{uintptr(pipe[0]), stdout, stdout, uintptr(ready[1])},
-		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS, Setsid: true},
+		Sys: &syscall.SysProcAttr{Cloneflags: flags, Setsid: true},
 	})
 	unix.Close(pipe[0])
 	unix.Close(ready[1])

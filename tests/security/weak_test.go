@@ -190,6 +190,14 @@ var flaws = []flaw{
 	{"a volume that is busy stays writable", "libcontainer/restore_mounts.go", "if errors.Is(err, unix.EBUSY) {", "if errors.Is(err, unix.EBUSY) {\n\t\treturn nil\n\t}\n\tif false {", "TestRestoreExchangedVolumes/open"},
 	{"what has a volume's place is that volume", "libcontainer/restore_mounts.go", "		if !same {", "		if !same && false {", ""},
 	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames/checkpoint"},
+	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames"},
+	{"restored capabilities are not compared", "libcontainer/restorechecks.go", "		{\"capabilities\", (*restored).checkCapabilities},\n", "", "TestRestoreStricterBundle/bounding"},
+	{"restored masks are not compared", "libcontainer/restorechecks.go", "		{\"masks\", (*restored).checkMasks},\n", "", "TestRestoreStricterBundle/masks"},
+	{"restored users are not compared", "libcontainer/restorechecks.go", "		{\"user\", (*restored).checkUser},\n", "", "TestRestoreStricterBundle/user"},
+	{"restored filters are not looked for", "libcontainer/restorechecks.go", "		{\"filters\", (*restored).checkFilters},\n", "", "TestRestoreStricterBundle/filter"},
+	{"CRIU resumes what is refused", "libcontainer/restorechecks.go", "error) error {\n	pids, err := sys.Descendants(k.c.Pid)\n	if err != nil {\n		pids",
+		"error) error {\n	if cg, err := k.c.cgroup(); err == nil {\n		_ = cg.Release()\n		return why\n	}\n	pids, err := sys.Descendants(k.c.Pid)\n	if err != nil {\n		pids", "TestRestoreStricterBundle/masks"},
+	{"CRIU has the groups of rt's caller", "libcontainer/restoresettings.go", "if !p.mayDropGroups() {", "if true {", "TestRestoreGroupsOfTheCaller"},
 	{"a full backlog is awaited", "libcontainer/console/socket.go", "|unix.SOCK_NONBLOCK", "", "TestWedgedSockets/pidfd"},
 }
 

@@ -1,0 +1,87 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"rt/internal/sys"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// checkMasks: what is configured to be masked is the null device or an empty read-only directory in init's mount namespace, and what
+// is to be read-only is. What does not exist there is left out, as create does.
+func (r *restored) checkMasks() error {
+	if !hasNamespace(r.spec.Linux, specs.MountNamespace) {
+		return nil
+	}
+	root, err := sys.Open("/proc/"+strconv.Itoa(r.init)+"/root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for i, path := range r.spec.Linux.MaskedPaths {
+		if err := checkPath(root, path, isMasked); err != nil {
+			return fmt.Errorf("%s %w (/linux/maskedPaths/%d)", path, err, i)
+		}
+	}
+	for i, path := range r.spec.Linux.ReadonlyPaths {
+		if err := checkPath(root, path, isReadonly); err != nil {
+			return fmt.Errorf("%s %w (/linux/readonlyPaths/%d)", path, err, i)
+		}
+	}
+	return nil
+}
+
+// checkPath calls check with what is at a path of the container, links followed within it.
+func checkPath(root *os.File, path string, check func(int) error) error {
+	f, err := sys.OpenAt(int(root.Fd()), path, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot be looked at: %w", err)
+	}
+	defer f.Close()
+	return check(int(f.Fd()))
+}
+
+var (
+	errNotMasked   = errors.New("is not masked")
+	errNotReadonly = errors.New("can be written to")
+)
+
+func isMasked(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFCHR {
+		if st.Rdev != unix.Mkdev(1, 3) {
+			return errNotMasked
+		}
+		return nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return os.NewSyscallError("fstatfs", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || fs.Type != unix.TMPFS_MAGIC || st.Nlink > 2 {
+		return errNotMasked
+	}
+	return isReadonly(fd)
+}
+
+func isReadonly(fd int) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return os.NewSyscallError("fstatfs", err)
+	}
+	if fs.Flags&unix.ST_RDONLY == 0 {
+		return errNotReadonly
+	}
+	return nil
+}
