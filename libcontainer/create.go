@@ -72,12 +72,13 @@ type making struct {
 	left    bool           // something could not be undone
 	hooked  bool           // hooks have been run, so that poststop hooks are owed
 
-	checked   bool              // restore: the processes have passed the checks before they resume
-	sources   *restoredMounts   // restore: what may be mounted, or nil
-	given     map[string]string // state.Stdio, if the container has no terminal
-	inherited []inherited       // restore: what of rt's stdio stands for the image's
-	scope                       // with --systemd-cgroup
-	undo      []func()
+	checked        bool              // restore: the processes have passed the checks before they resume
+	sources        *restoredMounts   // restore: what may be mounted, or nil
+	given          map[string]string // state.Stdio, if the container has no terminal
+	inherited      []inherited       // restore: what of rt's stdio stands for the image's
+	scope                            // with --systemd-cgroup
+	undo           []func()
+	cgroupsIgnored bool // restore: CRIU leaves cgroups and their namespaces as they are
 }
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for

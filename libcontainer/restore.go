@@ -117,6 +117,7 @@ func (k *making) revive(o RestoreOptions) error {
 		return err
 	}
 	defer t.close()
+	k.cgroupsIgnored = t.opts.ManageCgroup == criu.CgroupsIgnored
 	k.c.know(k.spec)
 	k.in = &inside{}
 	extra, err := k.setRestore(t, o)

@@ -239,7 +239,11 @@ func (r *restored) checkPrivateNamespaces() error {
 			return err
 		}
 		if (theirs == other) != (ns.Path != "") {
-			return fmt.Errorf("init is not in the %s namespace that is configured (/linux/namespaces/%d)", ns.Type, i)
+			err := fmt.Errorf("init is not in the %s namespace that is configured (/linux/namespaces/%d)", ns.Type, i)
+			if ns.Type == specs.CgroupNamespace && r.cgroupsIgnored {
+				err = hint.With(err, "with --manage-cgroups-mode ignore CRIU makes no cgroup namespace, and the container would see the host's cgroups: use soft")
+			}
+			return err
 		}
 	}
 	return nil

@@ -67,6 +67,16 @@ func (r *restored) joinForSysctls() error {
 			return fmt.Errorf("join the container's %s namespace: %w", file, err)
 		}
 	}
+	table, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(r.init)+"/uid_map", maxFile)
+	if err != nil {
+		return err
+	}
+	// Those of ipc and mqueue are for the root of the namespace's user namespace, and not for a capability.
+	if root, ok := mappedID(string(table), 0); ok && int(root) != os.Geteuid() {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(root), ^uintptr(0)); errno != 0 {
+			return os.NewSyscallError("setresuid", errno)
+		}
+	}
 	return nil
 }
 
