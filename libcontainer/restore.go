@@ -322,6 +322,12 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 		defer null.Close()
 		stdin, stdout = null, null
 	}
+	if gid := rootGroup(k.spec.Linux); gid != 0 {
+		// CRIU looks for what is mounted as the root of the new user namespace. Its group may search the directory until post-restore.
+		if err := shareDir(k.c.dir, gid, 0o710); err != nil {
+			return err
+		}
+	}
 	sys.OnThread(func() {
 		defer bug.Catch(&err)
 		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil && k.sources != nil {
@@ -341,6 +347,22 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 		}
 	})
 	return err
+}
+
+// shareDir gives a container's directory a group and these rights.
+func shareDir(dir string, gid int, mode uint32) error {
+	f, err := sys.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Fchown(int(f.Fd()), -1, gid); err != nil {
+		return &os.PathError{Op: "chown", Path: dir, Err: err}
+	}
+	if err := unix.Fchmod(int(f.Fd()), unix.S_ISVTX|mode); err != nil {
+		return &os.PathError{Op: "chmod", Path: dir, Err: err}
+	}
+	return nil
 }
 
 // enterCopy moves the calling thread into a copy of the mount namespace, in which the rootfs is mounted a second time.
@@ -478,6 +500,11 @@ func (k *making) revived(pid, criu int) (err error) {
 	}
 	for _, name := range []string{criuRoot, criuMounts} {
 		if err := os.Remove(filepath.Join(c.dir, name)); err != nil {
+			return err
+		}
+	}
+	if rootGroup(k.spec.Linux) != 0 {
+		if err := shareDir(c.dir, os.Getegid(), 0o700); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func (r *restored) setSysctls() (err error) {
 		}
 		for _, key := range plan.SortedKeys(r.spec.Linux.Sysctl) {
 			file := path.Join("/proc/sys", plan.SysctlPath(key))
-			if err = sys.WriteFile(file, r.spec.Linux.Sysctl[key]); err != nil {
+			if err = r.writeSysctl(file, r.spec.Linux.Sysctl[key]); err != nil {
 				err = fmt.Errorf("set sysctl %s: %w (/linux/sysctl)", key, err)
 				return
 			}
@@ -67,15 +67,35 @@ func (r *restored) joinForSysctls() error {
 			return fmt.Errorf("join the container's %s namespace: %w", file, err)
 		}
 	}
-	table, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(r.init)+"/uid_map", maxFile)
-	if err != nil {
+	return nil
+}
+
+// writeSysctl writes as rt, or as the root of the container's user namespace: some sysctls are for the owner of the namespace
+// that they are of, and not for a capability. Only the calling thread's effective uid changes, and is put back.
+func (r *restored) writeSysctl(file, value string) error {
+	err := sys.WriteFile(file, value)
+	if !errors.Is(err, unix.EACCES) {
 		return err
 	}
-	// Those of ipc and mqueue are for the root of the namespace's user namespace, and not for a capability.
-	if root, ok := mappedID(string(table), 0); ok && int(root) != os.Geteuid() {
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(root), ^uintptr(0)); errno != 0 {
-			return os.NewSyscallError("setresuid", errno)
-		}
+	table, readErr := sys.ReadKernelFile("/proc/"+strconv.Itoa(r.init)+"/uid_map", maxFile)
+	if readErr != nil {
+		return readErr
+	}
+	root, ok := mappedID(string(table), 0)
+	if !ok {
+		return err
+	}
+	own := os.Geteuid()
+	if err := setThreadUID(root); err != nil {
+		return err
+	}
+	err = sys.WriteFile(file, value)
+	return errors.Join(err, setThreadUID(uint32(own)))
+}
+
+func setThreadUID(uid uint32) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uintptr(uid), ^uintptr(0)); errno != 0 {
+		return os.NewSyscallError("setresuid", errno)
 	}
 	return nil
 }
