@@ -47,12 +47,30 @@ func build(ctx context.Context, work string) error {
 	if err := command(ctx, "cp", "rt", dir); err != nil {
 		return err
 	}
+	// TestCheckpointTable reads it.
+	if err := command(ctx, "install", "-D", "-t", filepath.Join(dir, "docs"), "docs/checkpoint.md"); err != nil {
+		return err
+	}
 	// musl, because the library of the guest is not the host's.
 	err := command(ctx, "musl-gcc", "-static", "-Os", "-o", filepath.Join(dir, "probe"), "tests/integration/testdata/probe.c")
 	if err != nil {
 		return err
 	}
+	if err := copyCriu(ctx, filepath.Join(dir, "criu")); err != nil {
+		fmt.Fprintf(os.Stderr, "vm: the guests have Debian 12's CRIU only: %v\n", err)
+	}
 	return archive(ctx, work)
+}
+
+// copyCriu copies what scripts/criu gets: a program with its libraries, in a directory that can be anywhere.
+func copyCriu(ctx context.Context, to string) error {
+	cmd := exec.CommandContext(ctx, "scripts/criu")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("scripts/criu: %w", err)
+	}
+	return command(ctx, "cp", "-a", filepath.Dir(strings.TrimSpace(string(out))), to)
 }
 
 // testScript is what the guest's shell does with what build has made.
@@ -61,6 +79,7 @@ func testScript(g guest, regexp, skip string) string {
 		"RT_DEBIAN=" + pick(g.disk, "/srv/debian", "none")}, g.env...)
 	var s strings.Builder
 	fmt.Fprintf(&s, "export %s\nstatus=0\n", strings.Join(env, " "))
+	s.WriteString("if [ -x /run/rt-test/criu/criu ]; then export RT_CRIU=/run/rt-test/criu/criu; fi\n")
 	for _, p := range packages {
 		if p.root && g.user {
 			continue
