@@ -190,7 +190,6 @@ var flaws = []flaw{
 	{"a volume that is busy stays writable", "libcontainer/restore_mounts.go", "if errors.Is(err, unix.EBUSY) {", "if errors.Is(err, unix.EBUSY) {\n\t\treturn nil\n\t}\n\tif false {", "TestRestoreExchangedVolumes/open"},
 	{"what has a volume's place is that volume", "libcontainer/restore_mounts.go", "		if !same {", "		if !same && false {", ""},
 	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames/checkpoint"},
-	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames"},
 	{"restored capabilities are not compared", "libcontainer/restorechecks.go", "		{\"capabilities\", (*restored).checkCapabilities},\n", "", "TestRestoreStricterBundle/bounding"},
 	{"restored masks are not compared", "libcontainer/restorechecks.go", "		{\"masks\", (*restored).checkMasks},\n", "", "TestRestoreStricterBundle/masks"},
 	{"restored users are not compared", "libcontainer/restorechecks.go", "		{\"user\", (*restored).checkUser},\n", "", "TestRestoreStricterBundle/user"},
