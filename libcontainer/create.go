@@ -304,6 +304,9 @@ func (k *making) compile() (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := maySendListener(filter, k.priv); err != nil {
+		return nil, err
+	}
 	c.rt.warnAll(filterWarnings(filter))
 	opts := plan.Options{
 		ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring, Keyring: c.Keyring,

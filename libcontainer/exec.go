@@ -370,7 +370,8 @@ func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts
 	if err != nil {
 		return facts, nil, err
 	}
-	facts.OriginalGroups = c.rt.keepsGroups(spec, ownPrivileges())
+	priv := ownPrivileges()
+	facts.OriginalGroups, facts.HandOut = c.rt.keepsGroups(spec, priv), !priv.mayTrace()
 	facts.DropGroups = facts.DropGroups && !facts.OriginalGroups
 	if facts.Processes, err = callerProcesses(spec.Process); err != nil {
 		init.close()
@@ -389,6 +390,9 @@ func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts
 func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, *initFiles, error) {
 	filter, err := compileFilter(spec)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := maySendListener(filter, ownPrivileges()); err != nil {
 		return nil, nil, err
 	}
 	facts, init, err := c.execFacts(spec, sub)

@@ -26,6 +26,8 @@ type inside struct {
 	plan     *plan.Plan
 	pid      int      // of the container's process, a child of this one; 0 before it is known
 	filtered int      // pid of the process whose filter has a listener
+	unsent   *os.File // that listener, while the stub still makes calls under the filter: see allowCalls
+	older    bool     // the stub is that of an older rt, and has waited for its start
 	told     bool     // the process that cloned it has said so
 	heard    bool     // another process than that one has said something
 	announce bool     // the program comes next
@@ -205,7 +207,7 @@ func openNamespace(in plan.Input) (*os.File, error) {
 // point on the way that the stub waits at. io.EOF: the stub has become the program, or has died.
 func (in *inside) until(point int, serve func(point int) error) error {
 	for {
-		if err := in.awaitAgent(); err != nil {
+		if err := in.allowCalls(); err != nil {
 			return err
 		}
 		r, err := in.stub.Receive()
@@ -234,6 +236,12 @@ func (in *inside) until(point int, serve func(point int) error) error {
 		case nsenter.ReplySync:
 			if r.Value == nsenter.SyncExec {
 				in.announce, in.program = true, cmp.Or(r.From, in.pid)
+				continue
+			}
+			if r.Value == nsenter.SyncFiltered {
+				if err := in.handOver(in.unsent); err != nil {
+					return err
+				}
 				continue
 			}
 			if r.Value == point {
@@ -383,11 +391,16 @@ func (in *inside) take(r *nsenter.Reply) error {
 	case r.Value == 0:
 		in.master = r.File
 		return nil
-	case in.onFilter == nil:
+	case in.unsent != nil:
 		r.File.Close()
-		return errors.New("the stub sent a listener that nobody asked for")
+		return errors.New("the stub sent a second listener")
 	}
-	return in.onFilter(r.File)
+	in.filtered = cmp.Or(r.From, in.pid)
+	if in.older {
+		return in.handOver(r.File)
+	}
+	in.unsent = r.File
+	return nil
 }
 
 func (in *inside) stepError(r *nsenter.Reply) error {
@@ -503,6 +516,7 @@ func (in *inside) abandon() {
 	if in.master != nil {
 		in.master.Close()
 	}
+	in.unsent.Close() // or nothing, of a nil one
 	if in.pid == 0 && in.stub.Pid != 0 {
 		in.stub.Abandon()
 		return

@@ -1,27 +1,29 @@
 package libcontainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"rt/internal/sys"
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// listener takes a filter's listener from the stub, by its number there. What is not privileged over the stub cannot,
-// and has it sent, which works unless the filter holds up sendmsg too.
+// listener takes a filter's listener from the stub, by its number there. If rt may not, it has it sent.
 //
 // With an init the process that has it is not the container's first, but the one that has sent the message.
 func (in *inside) listener(r *nsenter.Reply) error {
-	in.filtered = in.pid
-	if r.From != 0 {
-		in.filtered = r.From
+	if in.unsent != nil {
+		return errors.New("the stub has a second listener")
 	}
+	in.filtered = cmp.Or(r.From, in.pid)
+	in.older = r.Text != nsenter.ListenerClosed
 	f, err := takeListener(in.filtered, r.Value)
 	if errors.Is(err, unix.EPERM) {
 		return in.stub.SendListener()
@@ -29,34 +31,51 @@ func (in *inside) listener(r *nsenter.Reply) error {
 	if err != nil {
 		return fmt.Errorf("take the seccomp listener (/linux/seccomp): %w", err)
 	}
-	if in.onFilter == nil {
-		f.Close()
-		return errors.New("the stub has a listener that nobody asked for")
-	}
-	if err := in.onFilter(f); err != nil {
+	if !in.older {
+		in.unsent = f
+	} else if err := in.handOver(f); err != nil {
 		return err
 	}
 	return in.stub.Go()
 }
 
-// agentTimeout bounds how long an agent may leave a call of the stub unanswered that is not execve.
-const agentTimeout = 10 * time.Second
+// handOver gives the listener, if there is one, to the agent. rt keeps none: the kernel then notices when the agent closes its own, and execve fails.
+func (in *inside) handOver(listener *os.File) error {
+	in.unsent = nil
+	switch {
+	case listener == nil:
+		return nil
+	case in.onFilter == nil:
+		listener.Close()
+		return errors.New("the stub has a listener that nobody asked for")
+	}
+	return in.onFilter(listener)
+}
 
-// awaitAgent waits until a process whose filter has a listener has something to say. The process keeps a descriptor of the listener
-// until it has closed it, so the kernel does not notice that the agent has closed its own: read and close would wait for ever. The
-// time for execve is the agent's to choose. An rt without CAP_SYS_PTRACE (rootless) cannot tell them apart (proc_pid_syscall(5) takes the right to trace the
-// process, which is not dumpable), and waits until the container is deleted by force.
-func (in *inside) awaitAgent() error {
-	for in.filtered != 0 {
-		there, err := in.stub.Await(agentTimeout)
+// allowCalls waits for a message of a stub whose filter's listener rt has, and allows each call that the filter holds up. They are the
+// stub's, to end the conversation and to close its own descriptor of the listener, and no agent is to decide on them: while the stub
+// has that descriptor, the kernel does not notice that an agent has closed its own. The time for execve is the agent's to choose.
+// The stub of an older rt has its calls answered by the agent.
+func (in *inside) allowCalls() error {
+	if in.unsent == nil {
+		return nil
+	}
+	for {
+		there, err := in.stub.AwaitEither(in.unsent)
 		if there || err != nil {
 			return err
 		}
-		call, err := sys.SystemCall(in.filtered)
-		if err != nil || call < 0 || call == unix.SYS_EXECVE {
-			continue
+		if err := sys.AllowCall(in.unsent); err != nil {
+			return fmt.Errorf("answer the seccomp listener (/linux/seccomp): %w", err)
 		}
-		return fmt.Errorf("unable to start container process: the seccomp agent does not answer: system call %d waits for it (/linux/seccomp/listenerPath)", call)
+	}
+}
+
+// maySendListener: an rt that may not take the listener has it sent by sendmsg(2). If the filter holds that up, no process has the
+// listener to allow it.
+func maySendListener(f *seccomp.Program, p privileges) error {
+	if f != nil && f.Notify && !p.mayTrace() && f.Denies("sendmsg") == string(specs.ActNotify) {
+		return errors.New("load seccomp filter: a rootless rt cannot have the listener of a filter with SCMP_ACT_NOTIFY for sendmsg: it is sent by that call (/linux/seccomp)")
 	}
 	return nil
 }

@@ -268,7 +268,7 @@ STEP(await_start)
 	return 0;
 }
 
-/* a: bytes, SECCOMP_FILTER_FLAG_*, 1 if rt is to have the listener. str: the program. */
+/* a: bytes, SECCOMP_FILTER_FLAG_*, 1 if rt is to have the listener, 1 to send it. str: the program. */
 STEP(seccomp)
 {
 	struct {
@@ -277,7 +277,7 @@ STEP(seccomp)
 	} prog = {(unsigned short)(s->a[0] / 8), s->str[0]};
 	long fd;
 	TRY(c, "seccomp", fd = syscall(SYS_seccomp, 1, (unsigned)s->a[1], &prog));
-	return s->a[2] ? talk_listener(c, (int)fd) : 0;
+	return s->a[2] ? talk_listener(c, (int)fd, s->a[3] != 0) : 0;
 }
 
 /* a: the capabilities that stay in the bounding set. */

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rt/internal/sys"
 	"rt/nsenter"
 
 	"golang.org/x/sys/unix"
@@ -396,7 +397,33 @@ func TestSeccomp(t *testing.T) {
 		t.Errorf("the listener is %s", have)
 	}
 	r.File.Close()
-	b.sync(nsenter.SyncReady)
+	b.sync(nsenter.SyncFiltered).sync(nsenter.SyncReady)
+	// Or it is sent at once. The calls until SyncFiltered can be held up, and are allowed by who has it.
+	for _, call := range []uint32{unix.SYS_CLOSE, unix.SYS_READ} {
+		b = start(t, steps{cloneOnly, nsenter.Seccomp{Program: filter(call, actNotify), Flags: newListener, Notify: true, Send: true}, stop})
+		if r = b.next(); r == nil || r.Type != nsenter.ReplyFd || r.Value != 1 || r.File == nil {
+			t.Fatalf("wanted the listener, got %+v", r)
+		}
+		allowed := 0
+		for said := nsenter.ReplyPid; said == nsenter.ReplyPid; { // the process that has cloned may say the pid late
+			there, err := b.stub.AwaitEither(r.File)
+			must(t, err)
+			if !there {
+				must(t, sys.AllowCall(r.File))
+				allowed++
+				continue
+			}
+			filtered, err := b.stub.Receive()
+			must(t, err)
+			if said = filtered.Type; said != nsenter.ReplyPid && (said != nsenter.ReplySync || filtered.Value != nsenter.SyncFiltered) {
+				t.Errorf("wanted SyncFiltered, got %+v", filtered)
+			}
+		}
+		if want := map[uint32]int{unix.SYS_CLOSE: 1}[call]; allowed != want {
+			t.Errorf("%d calls were held up, want %d", allowed, want)
+		}
+		r.File.Close()
+	}
 	start(t, steps{cloneOnly, nsenter.Seccomp{Program: make([]byte, 16)}}).fails(1, unix.EINVAL, "seccomp")
 	start(t, steps{cloneOnly, nsenter.Seccomp{}}).fails(1, unix.EINVAL, "seccomp")
 	start(t, steps{cloneOnly, nsenter.Seccomp{Program: deny, Flags: 1 << 30}}).fails(1, unix.EINVAL, "seccomp")

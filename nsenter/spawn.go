@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"rt/internal/sys"
 
@@ -265,12 +264,18 @@ func (s *Stub) Receive() (*Reply, error) {
 	}
 }
 
-// Await waits until there is something to receive, for at most limit.
-func (s *Stub) Await(limit time.Duration) (there bool, err error) {
-	if there, err = sys.AwaitExit(s.conv, int(limit.Milliseconds())); err != nil {
-		err = fmt.Errorf("hear from the stub: %w", err)
+// AwaitEither waits until there is something to receive, or another file has something. It reports the first if both do.
+func (s *Stub) AwaitEither(other *os.File) (there bool, err error) {
+	fds := []unix.PollFd{{Fd: int32(s.conv.Fd()), Events: unix.POLLIN}, {Fd: int32(other.Fd()), Events: unix.POLLIN}}
+	err = sys.Retry(func() error { _, err := unix.Poll(fds, -1); return err })
+	if err == nil && fds[0].Revents == 0 { // the stub may have sent it after the first look and before the second
+		err = sys.Retry(func() error { _, err := unix.Poll(fds[:1], 0); return err })
 	}
-	return there, err
+	if err != nil {
+		return false, fmt.Errorf("hear from the stub: %w", err)
+	}
+	// Without POLLIN the other has ended, and only a message can come.
+	return fds[0].Revents != 0 || fds[1].Revents&unix.POLLIN == 0, nil
 }
 
 // MountIDs are those that a ReplyMounts has.

@@ -30,7 +30,11 @@ const (
 	SyncExec                  // the user's program comes next; the stub does not wait
 	SyncGate                  // a Gate is next, then the program
 	SyncNamespaces            // all namespaces are there, and rt may still look at them
+	SyncFiltered              // a filter is loaded, and its listener closed; the stub does not wait
 )
+
+// ListenerClosed is the text of a ReplyListener that SyncFiltered follows. That of an older rt's stub has none.
+const ListenerClosed = "SYNC_FILTERED follows"
 
 type (
 	// JoinNS enters a namespace: setns(2) on its file.
@@ -281,7 +285,8 @@ type (
 	Seccomp struct {
 		Program []byte
 		Flags   uint32
-		Notify  bool
+		Notify  bool // rt is to have its listener
+		Send    bool // which is sent, for rt may not take it
 	}
 	// Bounding cuts the capability bounding set down to Keep.
 	Bounding struct{ Keep uint64 }

@@ -86,20 +86,25 @@ int talk_wait(struct ctx *c)
 }
 
 /*
- * Lets rt have a filter's listener. Under the filter any call may wait for who has it, but for write: rt is told the
- * number and takes it (pidfd_getfd(2)). Its answer says that it could not, not being privileged: then it is sent.
+ * Lets rt have a filter's listener: rt is told the number and takes it (pidfd_getfd(2)), or, not being privileged, has it sent.
+ * Under the filter each call may be held up for who has the listener, but for write (runc alike). So rt, which has it by
+ * now, allows the calls of this process, and gives it to the agent at SYNC_FILTERED. It must not be open here then: the kernel
+ * notices that the agent has closed it only if no other process has it.
  */
-int talk_listener(struct ctx *c, int fd)
+int talk_listener(struct ctx *c, int fd, int send)
 {
-	struct reply r = {.type = R_LISTENER, .left = c->nsteps - c->step, .value = fd};
-	uint32_t word = 0;
+	struct reply r = {.type = R_LISTENER, .left = c->nsteps - c->step, .value = fd, .len = sizeof LISTENER_CLOSED - 1, .text = LISTENER_CLOSED};
+	uint32_t word = PLAN_MAGIC;
 	c->what = "send listener";
-	if (write(c->sock, &r, sizeof r) != sizeof r || read(c->sock, &word, sizeof word) != sizeof word)
+	if (!send && (write(c->sock, &r, sizeof r) != sizeof r || read(c->sock, &word, sizeof word) != sizeof word))
 		return -EPIPE;
-	if (word != PLAN_MAGIC && talk_send(c, R_FD, 1, NULL, fd) < 0)
+	if ((send || word != PLAN_MAGIC) && talk_send(c, R_FD, 1, NULL, fd) < 0)
 		return -EPIPE;
 	close(fd);
-	return 0;
+	r.type = R_SYNC;
+	r.value = SYNC_FILTERED;
+	r.len = 0;
+	return write(c->sock, &r, sizeof r) == sizeof r ? 0 : -EPIPE;
 }
 
 /* The descriptor in slot n, which plan_check has seen to be one. */

@@ -53,7 +53,8 @@ struct plan_header {
 
 /* What the stub says to rt. */
 enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER, R_MOUNTS };
-enum { SYNC_CGROUP = 3, SYNC_GATE = 8 }; /* the sync points that no step sync asks for, as in steps.go */
+enum { SYNC_CGROUP = 3, SYNC_GATE = 8, SYNC_FILTERED = 10 }; /* the sync points that no step sync asks for, as in steps.go */
+#define LISTENER_CLOSED "SYNC_FILTERED follows" /* in steps.go too; the stub of an older rt does not say it */
 struct reply {
 	uint32_t type, left; /* steps to the end of the plan, this one included */
 	int32_t value; /* a pid, a sync point, an errno */
@@ -125,7 +126,7 @@ void quit(int status) __attribute__((noreturn));
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd);
 int talk_wait(struct ctx *c);
 int talk_mounts(struct ctx *c);
-int talk_listener(struct ctx *c, int fd);
+int talk_listener(struct ctx *c, int fd, int send);
 int slot(const struct ctx *c, uint64_t n);
 
 /* namespaces.c */

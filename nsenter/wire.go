@@ -263,7 +263,7 @@ func (s Chdir) encode(r *record)        { r.set(kChdir, b2u(s.Retry)); r.str(s.P
 func (s FindExec) encode(r *record)     { r.set(kFindExec); r.str(s.Candidates...) }
 func (s AwaitStart) encode(r *record)   { r.set(kAwaitStart, slot(s.Listener)) }
 func (s Seccomp) encode(r *record) {
-	r.set(kSeccomp, uint64(len(s.Program)), uint64(s.Flags), b2u(s.Notify))
+	r.set(kSeccomp, uint64(len(s.Program)), uint64(s.Flags), b2u(s.Notify), b2u(s.Send))
 	r.blob = true
 	r.str(string(s.Program))
 }

@@ -51,7 +51,7 @@ func samples() []Step {
 		Chdir{Path: "/c", Retry: true},
 		FindExec{Arg: "sh", Candidates: []string{"/a/sh", "/b/sh"}},
 		AwaitStart{Listener: 1},
-		Seccomp{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}, Flags: 8, Notify: true},
+		Seccomp{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}, Flags: 8, Notify: true, Send: true},
 		Bounding{Keep: 0x20},
 		Credentials{UID: 10, GID: 11, Groups: []uint32{12, 13, 0}, KeepGroups: true},
 		Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40},

@@ -209,19 +209,6 @@ func EndedAs(pid int, name string) (bool, error) {
 	return text[first+1:last] == name && fields[20] == "0", nil
 }
 
-// SystemCall is the number of the system call that a process waits in, -1 if it runs. See proc_pid_syscall(5).
-func SystemCall(pid int) (int, error) {
-	text, err := ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/syscall", 256)
-	if err != nil {
-		return -1, err
-	}
-	number, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
-	if number == "running" {
-		return -1, nil
-	}
-	return strconv.Atoi(number)
-}
-
 // Uninterruptible says whether a thread of a process is in an uninterruptible sleep (state D): it ends only when that does.
 func Uninterruptible(pid int) bool {
 	dir := "/proc/" + strconv.Itoa(pid) + "/task"

@@ -229,7 +229,7 @@ func (b *builder) beforeFilter() []nsenter.Step {
 
 func (b *builder) filter() *nsenter.Seccomp {
 	if f := b.opts.Filter; f != nil {
-		return &nsenter.Seccomp{Program: f.Bytes(), Flags: f.Flags, Notify: f.Notify}
+		return &nsenter.Seccomp{Program: f.Bytes(), Flags: f.Flags, Notify: f.Notify, Send: f.Notify && b.facts.HandOut}
 	}
 	return nil
 }
