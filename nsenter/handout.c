@@ -3,7 +3,6 @@
  * (ptrace(2)). So one that waits for its start, and an init for its life, give rt the descriptors of their namespaces and their root.
  * The socket is made outside, and its name is in the container's directory, which the container cannot see.
  */
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
 
@@ -40,24 +39,13 @@ static int same_user(int listener, int conn)
 /* Sends the root, then the namespaces, in one message, and does not wait for anybody to take it. */
 static void send_namespaces(struct ctx *c, int conn)
 {
-	uint32_t word = PLAN_MAGIC;
-	struct iovec iov = {&word, sizeof word};
-	union {
-		struct cmsghdr h;
-		char space[CMSG_SPACE((NS_TYPES + 1) * sizeof(int))];
-	} u;
+	const uint32_t word = PLAN_MAGIC;
 	int fds[NS_TYPES + 1] = {c->root};
 	unsigned n = 1;
 	for (unsigned i = 0; i < NS_TYPES; i++)
 		if (c->ns[i] >= 0)
 			fds[n++] = c->ns[i];
-	memset(&u, 0, sizeof u);
-	u.h.cmsg_level = SOL_SOCKET;
-	u.h.cmsg_type = SCM_RIGHTS;
-	u.h.cmsg_len = CMSG_LEN(n * sizeof(int));
-	memcpy(CMSG_DATA(&u.h), fds, n * sizeof(int));
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = CMSG_SPACE(n * sizeof(int))};
-	sendmsg(conn, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	send_fds(conn, &word, sizeof word, fds, n, MSG_DONTWAIT);
 }
 
 /* Serves one who has connected. Returns -1 if that is not possible now, and should not be tried again at once. */

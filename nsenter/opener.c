@@ -16,7 +16,7 @@
 
 #include "stub.h"
 
-enum { MOST_FDS = 2 };
+enum { FDS = 2 }; /* of a message */
 
 /* What the opener answers: 0 or -errno, and which of its calls failed. */
 struct answer {
@@ -26,57 +26,11 @@ struct answer {
 static const char *const calls[] = {"open_tree", "mount_setattr", "setns", "fchdir", "chroot", "clone3", "socketpair", "open mount namespace", "open /", "unshare", "cover the root of a mount namespace"};
 enum { OPEN_TREE, SETATTR, SETNS, FCHDIR, CHROOT, CLONE3, SOCKETPAIR, OPEN_NS, OPEN_ROOT, UNSHARE, COVER, CALLS };
 
-/* Sends len bytes and n descriptors. */
-static int put(int sock, const void *data, size_t len, const int *fds, unsigned n)
-{
-	struct iovec iov = {(void *)(uintptr_t)data, len};
-	union {
-		struct cmsghdr h;
-		char space[CMSG_SPACE(MOST_FDS * sizeof(int))];
-	} u;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-	if (n > 0) {
-		memset(&u, 0, sizeof u);
-		m.msg_control = &u;
-		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		u.h.cmsg_level = SOL_SOCKET;
-		u.h.cmsg_type = SCM_RIGHTS;
-		u.h.cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(&u.h), fds, n * sizeof(int));
-	}
-	return sendmsg(sock, &m, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -EPIPE;
-}
-
-/* Receives exactly len bytes, and up to MOST_FDS descriptors. Returns their number or -errno. */
-static int get(int sock, void *data, size_t len, int fds[MOST_FDS])
-{
-	struct iovec iov = {data, len};
-	union {
-		struct cmsghdr h;
-		char space[CMSG_SPACE(MOST_FDS * sizeof(int))];
-	} u;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
-	ssize_t got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	if (got != (ssize_t)len || m.msg_flags & MSG_TRUNC)
-		return -EPIPE;
-	if (m.msg_flags & MSG_CTRUNC)
-		return -EMFILE;
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	if (!h)
-		return 0;
-	if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)) ||
-	    h->cmsg_len > CMSG_LEN(MOST_FDS * sizeof(int)))
-		return -EBADMSG;
-	unsigned n = (unsigned)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	memcpy(fds, CMSG_DATA(h), n * sizeof(int));
-	return (int)n;
-}
-
 /* Sends an answer: fd if the call was made, else its errno. fd is closed. Returns -1 when there is nothing more to do. */
 static int tell(int sock, uint32_t call, int failed, int fd)
 {
 	struct answer a = {failed ? -errno : 0, call};
-	int sent = put(sock, &a, sizeof a, &fd, !failed && fd >= 0);
+	int sent = send_fds(sock, &a, sizeof a, &fd, !failed && fd >= 0, 0);
 	if (fd >= 0)
 		close(fd);
 	return failed || sent < 0 ? -1 : 0;
@@ -91,7 +45,7 @@ static __attribute__((noreturn)) void give_copy(int sock)
 	struct answer a = {0, UNSHARE};
 	int fds[2] = {-1, -1};
 	uint32_t word;
-	if (get(sock, &word, sizeof word, fds) < 0)
+	if (recv_fds(sock, &word, sizeof word, fds, FDS) < 0)
 		_exit(1);
 	if (unshare(CLONE_NEWNS) == 0) {
 		a.call = OPEN_NS;
@@ -102,7 +56,7 @@ static __attribute__((noreturn)) void give_copy(int sock)
 		fds[1] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
 	a.err = fds[0] < 0 || fds[1] < 0 ? -errno : 0;
-	put(sock, &a, sizeof a, fds, a.err ? 0 : 2);
+	send_fds(sock, &a, sizeof a, fds, a.err ? 0 : 2, 0);
 	_exit(0);
 }
 
@@ -126,7 +80,7 @@ static int enter_copy(int sock)
 	struct k_clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
 	struct answer a = {0, CLONE3};
 	const uint32_t word = PLAN_MAGIC;
-	int pair[2], fds[MOST_FDS];
+	int pair[2], fds[FDS];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return tell(sock, SOCKETPAIR, 1, -1);
 	if (unshare(CLONE_NEWNS) < 0)
@@ -140,9 +94,9 @@ static int enter_copy(int sock)
 	}
 	close(pair[1]);
 	int covered = cover_root(), err = errno;
-	int n = covered < 0 ? -1 : put(pair[0], &word, sizeof word, NULL, 0);
+	int n = covered < 0 ? -1 : send_fds(pair[0], &word, sizeof word, NULL, 0, 0);
 	if (n == 0)
-		n = get(pair[0], &a, sizeof a, fds);
+		n = recv_fds(pair[0], &a, sizeof a, fds, FDS);
 	close(pair[0]);
 	waitpid((pid_t)pid, NULL, 0);
 	if (n == 2)
@@ -154,9 +108,9 @@ static int enter_copy(int sock)
 /* Opens the tree of a step request_tree, and maps its ids by the user namespace that comes with the request. */
 static int serve_tree(int sock, const struct step *s)
 {
-	int fds[MOST_FDS], tree, failed = 0;
+	int fds[FDS], tree, failed = 0;
 	uint32_t word;
-	int n = get(sock, &word, sizeof word, fds);
+	int n = recv_fds(sock, &word, sizeof word, fds, FDS);
 	if (n != (s->a[2] != NO_FD))
 		return -1;
 	if ((tree = clone_source(s, K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))) < 0)
@@ -191,9 +145,9 @@ static __attribute__((noreturn)) void serve(struct ctx *c, const struct step *s,
 static int await_answer(struct ctx *c, int *fd)
 {
 	struct answer a = {0, 0};
-	int fds[MOST_FDS];
+	int fds[FDS];
 	c->what = "ask the opener";
-	int n = get(c->opener, &a, sizeof a, fds);
+	int n = recv_fds(c->opener, &a, sizeof a, fds, FDS);
 	if (n < 0)
 		return n;
 	if (a.call < CALLS)
@@ -233,8 +187,10 @@ STEP(request_tree)
 	c->what = "ask the opener";
 	if (s->a[0] >= c->nfds || (map < 0) != (s->a[2] == NO_FD))
 		return -EBADMSG;
-	int r = put(c->opener, &word, sizeof word, &map, map >= 0);
-	if (r < 0 || (r = await_answer(c, &tree)) < 0)
+	if (send_fds(c->opener, &word, sizeof word, &map, map >= 0, 0) < 0)
+		return -EPIPE;
+	int r = await_answer(c, &tree);
+	if (r < 0)
 		return r;
 	close(c->fd[s->a[0]]); /* it holds the number */
 	c->fd[s->a[0]] = tree;

@@ -24,6 +24,53 @@ static int (*const run[K_END])(struct ctx *, const struct step *) = {KINDS(RUN)}
 
 /* No call below is ever interrupted: no signal has a handler but where the stub waits for its start. */
 
+/* Sends a message with n descriptors. Returns 0 or -errno. */
+int send_fds(int sock, const void *data, size_t len, const int *fds, unsigned n, int flags)
+{
+	struct iovec iov = {(void *)(uintptr_t)data, len};
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(MOST_FDS * sizeof(int))];
+	} u;
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (n > 0) {
+		memset(&u, 0, CMSG_SPACE(n * sizeof(int)));
+		m.msg_control = &u;
+		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		u.h.cmsg_level = SOL_SOCKET;
+		u.h.cmsg_type = SCM_RIGHTS;
+		u.h.cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(&u.h), fds, n * sizeof(int));
+	}
+	return sendmsg(sock, &m, MSG_NOSIGNAL | flags) == (ssize_t)len ? 0 : -errno;
+}
+
+/* Receives a message of exactly len bytes with up to max descriptors. Returns their number or -errno; -EPIPE if it has another length. */
+int recv_fds(int sock, void *data, size_t len, int *fds, unsigned max)
+{
+	struct iovec iov = {data, len};
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(MOST_FDS * sizeof(int))];
+	} u;
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
+	ssize_t got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+	if (got != (ssize_t)len || m.msg_flags & MSG_TRUNC)
+		return -EPIPE;
+	if (m.msg_flags & MSG_CTRUNC) /* no more is sent than fits into u: it is RLIMIT_NOFILE that left some out (unix(7)) */
+		return -EMFILE;
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	if (!h)
+		return 0;
+	if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)))
+		return -EBADMSG;
+	unsigned n = (unsigned)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	if (n > max)
+		return -EBADMSG;
+	memcpy(fds, CMSG_DATA(h), n * sizeof(int));
+	return (int)n;
+}
+
 /* Tells rt something, with a descriptor if fd >= 0. */
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd)
 {
@@ -32,25 +79,11 @@ int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int
 		r.len = (uint32_t)strnlen(text, sizeof r.text);
 		memcpy(r.text, text, r.len);
 	}
-	struct iovec iov = {&r, sizeof r};
-	union {
-		struct cmsghdr h;
-		char space[CMSG_SPACE(sizeof(int))];
-	} u;
-	memset(&u, 0, sizeof u);
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-	if (fd >= 0) {
-		m.msg_control = &u;
-		m.msg_controllen = sizeof u.space;
-		u.h.cmsg_level = SOL_SOCKET;
-		u.h.cmsg_type = SCM_RIGHTS;
-		u.h.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&u.h), &fd, sizeof fd);
-	}
-	if (sendmsg(c->sock, &m, MSG_NOSIGNAL) == sizeof r)
+	int err = send_fds(c->sock, &r, sizeof r, &fd, fd >= 0, 0);
+	if (err == 0)
 		return 0;
 	/* A filter may deny the one and allow the other. To a closed socket write would be SIGPIPE. */
-	return fd < 0 && errno != EPIPE && write(c->sock, &r, sizeof r) == sizeof r ? 0 : -EPIPE;
+	return fd < 0 && err != -EPIPE && write(c->sock, &r, sizeof r) == sizeof r ? 0 : -EPIPE;
 }
 
 /*
@@ -113,29 +146,12 @@ int slot(const struct ctx *c, uint64_t n)
 	return n < c->nfds ? c->fd[n] : -1;
 }
 
-/* Takes one message: descriptors into got[0..max). Returns how many, or -errno. */
+/* Takes one message of rt's: descriptors into got[0..max). Returns how many, or -errno. */
 static int receive_fds(int sock, int *got, unsigned max)
 {
-	uint32_t word;
-	struct iovec iov = {&word, sizeof word};
-	union {
-		struct cmsghdr h;
-		char space[CMSG_SPACE(250 * sizeof(int))];
-	} u;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u};
-	ssize_t n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-	if (n != sizeof word || word != PLAN_MAGIC || (m.msg_flags & MSG_TRUNC) || !h)
-		return -EBADMSG;
-	if (m.msg_flags & MSG_CTRUNC) /* rt sends no more than fit into u: it is RLIMIT_NOFILE that left some out (unix(7)) */
-		return -EMFILE;
-	if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof(int)))
-		return -EBADMSG;
-	unsigned count = (unsigned)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	if (count > max)
-		return -EBADMSG;
-	memcpy(got, CMSG_DATA(h), count * sizeof(int));
-	return (int)count;
+	uint32_t word = 0;
+	int n = recv_fds(sock, &word, sizeof word, got, max);
+	return n == 0 || n == -EPIPE || word != PLAN_MAGIC ? -EBADMSG : n;
 }
 
 /*
@@ -147,8 +163,8 @@ enum { PLAN_SEALS = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL };
 /* Receives the plan (a sealed memfd, the very first descriptor) and those descriptors that come with it. */
 static const struct step *receive_plan(struct ctx *c)
 {
-	int first[250];
-	int n = receive_fds(c->sock, first, 250);
+	int first[MOST_FDS];
+	int n = receive_fds(c->sock, first, MOST_FDS);
 	if (n < 1)
 		quit(1); /* rt is gone */
 	struct stat st;

@@ -123,6 +123,9 @@ const struct step *plan_first(const void *base);
 /* stub.c */
 void stub_main(int sock);
 void quit(int status) __attribute__((noreturn));
+enum { MOST_FDS = 250 }; /* with one message: SCM_MAX_FD is 253 (unix(7)); mostFds in spawn.go */
+int send_fds(int sock, const void *data, size_t len, const int *fds, unsigned n, int flags);
+int recv_fds(int sock, void *data, size_t len, int *fds, unsigned max);
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd);
 int talk_wait(struct ctx *c);
 int talk_mounts(struct ctx *c);
