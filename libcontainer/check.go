@@ -229,7 +229,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	}
 	return plan.Create(b.Spec, plan.Options{
 		ID: id, Bundle: b.Dir, Rootfs: rootfs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring, ExtraFds: o.PreserveFds, Await: true, Filter: filter,
-		Init: wantsInit(b.Spec, o),
+		Init: wantsInit(b.Spec, o), Keyring: keyringPrefix(id) + "RANDOM",
 	}, facts)
 }
 
@@ -286,5 +286,5 @@ func DryRunExec(dir, processJSON string) (*plan.Plan, error) {
 	if facts.Namespace&unix.CLONE_NEWNS == 0 {
 		facts.Root = "/proc/PID/root"
 	}
-	return plan.Exec(b.Spec, plan.Options{ID: "ID", Filter: filter}, facts)
+	return plan.Exec(b.Spec, plan.Options{ID: "ID", Filter: filter, Keyring: keyringPrefix("ID") + "RANDOM"}, facts)
 }

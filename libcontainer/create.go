@@ -392,8 +392,11 @@ func keyringName(id string) (string, error) {
 	if err := sys.Retry(func() error { _, err := unix.Getrandom(random[:], 0); return err }); err != nil {
 		return "", fmt.Errorf("name the session keyring: getrandom: %w", err)
 	}
-	return fmt.Sprintf("_ses.%s.%x", id, random), nil
+	return fmt.Sprintf("%s%x", keyringPrefix(id), random), nil
 }
+
+// keyringPrefix is what can be said of a keyring's name before the container is created.
+func keyringPrefix(id string) string { return "_ses." + id + "." }
 
 func filterWarnings(f *seccomp.Program) []string {
 	if f == nil {

@@ -190,7 +190,7 @@ func linkedSources(spec *specs.Spec, bundleDir, rootfs string, inside map[string
 		if !filepath.IsAbs(source) {
 			source = filepath.Join(bundleDir, source)
 		}
-		if _, ok := inside[filepath.Dir(source)]; ok || strings.HasPrefix(source, rootfs+"/") {
+		if _, ok := inside[filepath.Dir(source)]; ok || strings.HasPrefix(filepath.Clean(source), rootfs+"/") {
 			continue
 		}
 		if text, err := os.Readlink(source); err == nil {

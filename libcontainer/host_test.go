@@ -226,6 +226,28 @@ func TestListenFds(t *testing.T) {
 	}
 }
 
+// TestLinkedSources: copy-symlink copies a link of the host, and none of the image, however its path is written.
+func TestLinkedSources(t *testing.T) {
+	bundle := t.TempDir()
+	rootfs := bundle + "/rootfs"
+	if err := errors.Join(os.Mkdir(rootfs, 0o755), os.Symlink("image", rootfs+"/link"), os.Symlink("host", bundle+"/link")); err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]string{
+		bundle + "/link": "host", "link": "host", bundle + "/./link": "host", bundle + "/rootfs/../link": "host",
+		rootfs + "/link": "", "rootfs/link": "", bundle + "/./rootfs/link": "", bundle + "//rootfs/link": "", "/" + rootfs + "/link": "",
+	} {
+		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/x", Type: "bind", Source: source, Options: []string{"bind", "copy-symlink"}}}}
+		got := ""
+		for _, text := range linkedSources(spec, bundle, rootfs, nil) {
+			got = text
+		}
+		if got != want {
+			t.Errorf("%s: %q is copied, want %q", source, got, want)
+		}
+	}
+}
+
 func TestExtraFds(t *testing.T) {
 	t.Setenv("LISTEN_PID", "")
 	t.Setenv("LISTEN_FDS", "")

@@ -94,7 +94,7 @@ func bind(d int) (sock int, err error) {
 func (p *Proxy) Dir() string { return p.dir }
 
 // Forward waits until the container says READY=1 and then tells the service manager READY=1 and MAINPID=pid, and
-// waits until it has taken that in (BARRIER=1, up to 30 s; an error that is ETIMEDOUT if it does not). It returns
+// waits until it has taken that in (BARRIER=1, up to 30 s; an error that is ETIMEDOUT if it does not), or done is closed. It returns
 // nil without telling anything when done is closed or the process pid has ended before the container was ready.
 //
 // Nothing else that the container sends is passed on: its MAINPID would be a pid of another namespace, or an
@@ -113,7 +113,7 @@ func (p *Proxy) Forward(pid int, done <-chan struct{}) error {
 	if !ready {
 		return nil
 	}
-	if err := tell(p.host, pid, p.limit); err != nil {
+	if err := tell(p.host, pid, p.limit, done); err != nil {
 		return fmt.Errorf("notify %s: %w", p.host, err)
 	}
 	return nil

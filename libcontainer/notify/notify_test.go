@@ -222,6 +222,36 @@ func TestBarrierHasALimit(t *testing.T) {
 	}
 }
 
+// TestBarrierEndsWithTheProgram: a manager that never handles its messages is not waited for once the program has ended.
+func TestBarrierEndsWithTheProgram(t *testing.T) {
+	dir := t.TempDir()
+	m := listen(t, dir+"/host")
+	p := newProxy(t, dir+"/notify", dir+"/host")
+	p.limit = time.Hour
+	pid, _ := process(t)
+	say(t, p.Dir(), "READY=1")
+	done, result := make(chan struct{}), make(chan error, 1)
+	go func() { result <- p.Forward(pid, done) }()
+	for _, want := range []string{"READY=1\n", "MAINPID=", "BARRIER=1"} {
+		got, fds, err := m.next()
+		if err != nil || !strings.HasPrefix(got, want) {
+			t.Fatalf("the manager got %q, %v, want %q", got, err, want)
+		}
+		for _, fd := range fds { // it keeps the barrier's until the test is over
+			t.Cleanup(func() { unix.Close(fd) })
+		}
+	}
+	close(done)
+	select {
+	case err := <-result:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Error("the barrier is awaited after the program's end")
+	}
+}
+
 // The container's own barrier: its descriptor is closed once rt has read the message.
 func TestBarrierOfTheContainer(t *testing.T) {
 	dir := t.TempDir()

@@ -8,13 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tell sends READY=1, MAINPID=pid and BARRIER=1 to the service manager and waits for the barrier.
-func tell(host string, pid int, limit time.Duration) error {
+// tell sends READY=1, MAINPID=pid and BARRIER=1 to the service manager, and waits for the barrier until done is closed.
+func tell(host string, pid int, limit time.Duration, done <-chan struct{}) error {
 	sock, err := connect(host, limit)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(sock)
+	wake, err := wakeOn(done)
+	if err != nil {
+		return err
+	}
+	defer wake.close()
 	if err := send(sock, "READY=1\n", nil); err != nil {
 		return err
 	}
@@ -22,7 +27,7 @@ func tell(host string, pid int, limit time.Duration) error {
 	if err := send(sock, "MAINPID="+strconv.Itoa(pid)+"\n", nil); err != nil {
 		return err
 	}
-	return barrier(sock, limit)
+	return barrier(sock, limit, wake.fd)
 }
 
 // connect connects to NOTIFY_SOCKET. Paths beyond 107 bytes do not fit, as with sd_notify itself (EINVAL).
@@ -56,8 +61,8 @@ func send(sock int, message string, rights []byte) error {
 }
 
 // barrier sends the writing end of a pipe, which the service manager closes when it has handled all messages
-// before it (sd_notify_barrier(3)). BARRIER=1 must be alone in its message, without a newline.
-func barrier(sock int, limit time.Duration) error {
+// before it (sd_notify_barrier(3)). BARRIER=1 must be alone in its message, without a newline. The wait ends when wake can be read.
+func barrier(sock int, limit time.Duration, wake int) error {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("pipe2: %w", err)
@@ -69,7 +74,7 @@ func barrier(sock int, limit time.Duration) error {
 		return err
 	}
 	end := time.Now().Add(limit)
-	fds := []unix.PollFd{{Fd: int32(pipe[0])}} // POLLHUP always counts
+	fds := []unix.PollFd{{Fd: int32(pipe[0])}, {Fd: int32(wake), Events: unix.POLLIN}} // of the pipe POLLHUP, which always counts
 	for {
 		left := unix.NsecToTimespec(int64(max(0, time.Until(end))))
 		switch n, err := unix.Ppoll(fds, &left, nil); {
