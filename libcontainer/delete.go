@@ -190,8 +190,12 @@ func (c *container) end() error {
 	}
 }
 
-// sleepers names what can keep a killed init from its end: processes of its pid namespace in an uninterruptible sleep.
+// sleepers names what can keep a killed init from its end: a v1 cgroup above its own that is frozen, where processes look as if they
+// were in an uninterruptible sleep, or processes of its pid namespace that are.
 func (c *container) sleepers() string {
+	if frozen, err := c.frozen(); err == nil && frozen { // its own has been thawed
+		return ": a cgroup above the container's is frozen: thaw that"
+	}
 	cg, err := c.cgroup()
 	if err != nil {
 		return ""

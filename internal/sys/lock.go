@@ -71,7 +71,11 @@ func LockHolder(f *os.File) string {
 		}
 		if pid, err := strconv.Atoi(field[4]); err == nil && pid > 0 {
 			name, _ := ReadKernelFile("/proc/"+field[4]+"/comm", 64)
-			return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(name)))
+			text := fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(name)))
+			if Halted(pid) {
+				text += fmt.Sprintf(", which a signal has stopped (kill -CONT %d lets it go on),", pid)
+			}
+			return text
 		}
 		return "a process outside of this pid namespace"
 	}

@@ -90,6 +90,35 @@ func TestFrozenAbove(t *testing.T) {
 	}
 }
 
+// TestFrozenAboveAtDelete: a process in a v1 cgroup that is frozen from above does not end when it is killed, and looks as if it were in
+// an uninterruptible sleep. delete says what is so, and works when that is thawed.
+func TestFrozenAboveAtDelete(t *testing.T) {
+	v := newVictim(t, args("sleep", "1000"))
+	above := v.spec.Linux.CgroupsPath
+	v.spec.Linux.CgroupsPath = above + "/below"
+	v.write()
+	t.Cleanup(func() {
+		for _, dir := range cgroupDirs("/") {
+			_ = os.Remove(filepath.Join(dir, above))
+		}
+	})
+	v.up()
+	file, frozen, thawed := freezer(t, above)
+	t.Cleanup(func() { write(file, thawed) })
+	must(t, os.WriteFile(file, []byte(frozen), 0))
+	eventually(t, "a frozen container", func() bool { return strings.Contains(v.rt("state", v.id).stdout, `"paused"`) })
+	r := v.rt("delete", "--force", v.id)
+	write(file, thawed)
+	if v2 := strings.HasSuffix(file, "/cgroup.freeze"); v2 { // where a killed process ends
+		r.ok(t)
+		return
+	}
+	if r.code == 0 || !strings.Contains(r.stderr, "a cgroup above the container's is frozen") {
+		t.Errorf("want an error that says which cgroup is frozen: %s", r)
+	}
+	v.rt("delete", "--force", v.id).ok(t)
+}
+
 // TestFrozenMountsAdd: the container's cgroup is frozen while mounts add works in it, and has the container's lock. Succeeds
 // against a runtime that waits for the lock, and has not thawed what holds it.
 func TestFrozenMountsAdd(t *testing.T) {
