@@ -213,7 +213,7 @@ func (c *Cgroup) checkThawed() error {
 			return err
 		}
 		if frozen {
-			return errors.New("container's cgroup unexpectedly frozen")
+			return ErrFrozen
 		}
 	}
 	return nil

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,9 @@ import (
 
 // errNoFreezer: neither hierarchy has one.
 var errNoFreezer = errors.New("controller freezer is not available")
+
+// ErrFrozen is of a container that cannot be made, because its cgroup is frozen from above.
+var ErrFrozen = errors.New("container's cgroup unexpectedly frozen")
 
 // freezeTimeout bounds how long tasks may take to stop: one in an uninterruptible sleep does not.
 const freezeTimeout = 10 * time.Second
@@ -91,6 +96,25 @@ func (m *member) release(dir string, limits bool) (err error) {
 		_ = writeFile(dir+quota, none)
 	}
 	return err
+}
+
+// LetEnd moves a killed process that is frozen in a v1 cgroup to the nearest one above that is not frozen, where it ends. On v2 it ends
+// where it is.
+func (c *Cgroup) LetEnd(pid int) error {
+	m := c.memberOf("freezer")
+	if m == nil {
+		return nil
+	}
+	for dir := path.Dir(m.dir); below(dir, c.host.V1["freezer"]) != "" || dir == c.host.V1["freezer"]; dir = path.Dir(dir) {
+		state, err := (*Root)(nil).readShort(dir + "/freezer.state")
+		if err != nil && !isErrno(err, unix.ENOENT) {
+			return err
+		}
+		if err != nil || state == "THAWED" { // the root has no such file
+			return writeFile(dir+"/cgroup.procs", strconv.Itoa(pid))
+		}
+	}
+	return nil
 }
 
 // Frozen says whether the cgroup is frozen, by itself or by an ancestor. One that is gone is not.

@@ -249,7 +249,10 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	}
 	k.undo = append(k.undo, k.in.abandon)
 	k.in.spec = k.spec
-	k.in.onPid, k.in.join = k.born, c.cg.Join
+	k.in.onPid, k.in.join, k.in.stalled = k.born, c.cg.Join, k.stalled
+	if err := k.in.stub.Limit(stallTime); err != nil {
+		return err
+	}
 	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
 		return k.explain(err)
 	}
@@ -259,6 +262,25 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		return err
 	}
 	return c.save()
+}
+
+// stallTime is how long the stub may say nothing before rt looks why.
+const stallTime = 5 * time.Second
+
+// stalled is ErrFrozen if a cgroup above the container's was frozen after the container's was made, and its process with it: create has
+// the lock, and whoever is to thaw that cgroup may not come soon. The process is killed, and moved to where it can end.
+func (k *making) stalled() error {
+	frozen, err := k.c.frozen()
+	if err != nil || !frozen {
+		return err
+	}
+	if k.in.pid != 0 {
+		_ = unix.Kill(k.in.pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
+		if err := k.c.cg.LetEnd(k.in.pid); err != nil {
+			k.c.rt.Warn("let process %d end: %v", k.in.pid, err)
+		}
+	}
+	return cgroups.ErrFrozen
 }
 
 // sendPlan gives the stub its plan, by which it begins to make namespaces.

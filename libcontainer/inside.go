@@ -39,6 +39,7 @@ type inside struct {
 	onFilter func(listener *os.File) error // what to do with a seccomp filter's listener
 	join     func(pid int) error           // moves the process into its cgroup v2 directory
 	spec     *specs.Spec                   // whose filter the program has; nil if there is none to name in an error
+	stalled  func() error                  // asked when the stub has said nothing for stallTime, or nil: an error ends the wait
 	program  int                           // pid of the process that becomes the program: with an init it is another than the first
 }
 
@@ -211,6 +212,11 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			return err
 		}
 		r, err := in.stub.Receive()
+		if errors.Is(err, unix.EAGAIN) && in.stalled != nil {
+			if err = in.stalled(); err == nil {
+				continue
+			}
+		}
 		if err == io.EOF {
 			in.reapCloner()
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"rt/internal/sys"
 
@@ -240,6 +241,15 @@ func (s *Stub) word(n uint32, rights []byte) error {
 			return err
 		}
 	}
+}
+
+// Limit bounds the wait of each Receive, which is then an error that is EAGAIN.
+func (s *Stub) Limit(wait time.Duration) error {
+	limit := unix.NsecToTimeval(int64(wait))
+	if err := unix.SetsockoptTimeval(int(s.conv.Fd()), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return fmt.Errorf("hear from the stub: %w", err)
+	}
+	return nil
 }
 
 // Receive waits for the next reply. io.EOF: the stub has become the user's program, or is dead.

@@ -90,6 +90,38 @@ func TestFrozenAbove(t *testing.T) {
 	}
 }
 
+// TestFrozenAboveMeanwhile: the cgroup above is frozen when the container's process is in its own already, here by a hook. create waited
+// with the lock until it was thawed; now it fails, and undoes what it has done while it is frozen still. Succeeds against runc as well.
+func TestFrozenAboveMeanwhile(t *testing.T) {
+	v := newVictim(t, args("sleep", "1000"))
+	above := v.spec.Linux.CgroupsPath
+	v.spec.Linux.CgroupsPath = above + "/below"
+	for _, dir := range cgroupDirs("/") {
+		if err := os.Mkdir(filepath.Join(dir, above), 0o755); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, dir := range cgroupDirs("/") {
+			_ = os.Remove(filepath.Join(dir, above))
+		}
+	})
+	file, frozen, thawed := freezer(t, above)
+	t.Cleanup(func() { write(file, thawed) })
+	v.spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo " + frozen + " >" + file}}}}
+	v.write()
+	r := v.create()
+	if r.code != 1 || !strings.Contains(r.stderr, "container's cgroup unexpectedly frozen") {
+		t.Errorf("want an error that the cgroup is frozen: %s", r)
+	}
+	if _, err := os.Stat(v.dir + "/root/" + v.id); err == nil {
+		t.Error("the container's directory is left")
+	}
+	if dirs := cgroupDirs(above + "/below"); len(dirs) > 0 {
+		t.Errorf("its cgroups are left: %v", dirs)
+	}
+}
+
 // TestFrozenAboveAtDelete: a process in a v1 cgroup that is frozen from above does not end when it is killed, and looks as if it were in
 // an uninterruptible sleep. delete says what is so, and works when that is thawed.
 func TestFrozenAboveAtDelete(t *testing.T) {

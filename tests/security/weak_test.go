@@ -78,6 +78,7 @@ var flaws = []flaw{
 	{"other users may enter the directory of an older rt", "libcontainer/start.go", "if st.Mode&0o077 == 0 {", "if true {", "TestNotifyOfOthers/start"},
 	{"an agent decides on the stub's calls", "libcontainer/listener.go", "in.older = r.Text != nsenter.ListenerClosed", "in.older = true", "TestAgentSeesProgramOnly/rootless_false"},
 	{"a rootless rt asks for the listener under the filter", "libcontainer/plan/process.go", "Send: f.Notify && b.facts.HandOut}", "Send: false}", "TestAgentGone/read_rootless_true"},
+	{"create waits in a cgroup that is frozen meanwhile", "libcontainer/create.go", "if err != nil || !frozen {", "if _ = frozen; true {", "TestFrozenAboveMeanwhile"},
 	{"the container names its own main process", "libcontainer/notify/wait.go", "if isReady(buf[:n]) {", "if s, err := connect(p.host, p.limit); err == nil {\n\t\t\t_ = send(s, string(buf[:n]), nil)\n\t\t\tunix.Close(s)\n\t\t}\n\t\tif isReady(buf[:n]) {", "TestNotifyMessages"},
 	{"a unit that has the name is stopped", "libcontainer/systemd.go", "ours := k.started && (k.up || k.isPlaced())", "ours := true\n\tk.started = true", "TestUnitOfOthers/lost"},
 	{"signals of other users of the bus", "internal/dbus/conn.go", "if m.sender == from {", "if m.sender == from || true {", "TestForgedJob"},
