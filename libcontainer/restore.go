@@ -148,23 +148,12 @@ func (k *making) revive(o RestoreOptions) error {
 }
 
 // protectRoot makes the root read-only, if it is to be: CRIU has to make directories in it, and leaves its attributes as they are.
-func (k *restored) protectRoot() (err error) {
+func (k *restored) protectRoot() error {
 	if !k.spec.Root.Readonly || !hasNamespace(k.spec.Linux, specs.MountNamespace) {
 		return nil
 	}
-	ns, err := sys.OpenKernelFile("/proc/"+strconv.Itoa(k.init)+"/ns/mnt", unix.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	sys.OnThread(func() {
-		defer bug.Catch(&err)
-		if err = unix.Unshare(unix.CLONE_FS); err == nil {
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
-		}
-		if err == nil {
-			err = unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
-		}
+	err := inMountNamespace("/proc/"+strconv.Itoa(k.init), func() error {
+		return unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	})
 	if err != nil {
 		return fmt.Errorf("make the root read-only: %w (/root/readonly)", err)

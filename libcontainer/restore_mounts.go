@@ -147,6 +147,10 @@ func mountsOf(proc string) ([]*mountinfo.Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseMounts(text, proc)
+}
+
+func parseMounts(text []byte, proc string) ([]*mountinfo.Info, error) {
 	list, err := mountinfo.GetMountsFromReader(strings.NewReader(string(text)), nil)
 	if err != nil {
 		return nil, fmt.Errorf("read %s/mountinfo: %w", proc, err)
@@ -184,20 +188,84 @@ type taskMounts struct {
 	list []*mountinfo.Info
 }
 
-// mountNamespaces are those of the threads of some processes, in their order. With alive a process that has ended meanwhile is an error.
+// mountNamespaces are those of the threads of some processes, in their order. With alive a process that has ended meanwhile is an error,
+// and so is a mount that a thread sees and the root of its mount namespace does not lead to.
 func mountNamespaces(pids []int, alive bool) (found []taskMounts, err error) {
-	seen := map[string]bool{}
+	known := map[string]map[int]bool{} // by namespace: ids of its mounts
 	err = eachTask(pids, alive, func(task string) error {
 		name, err := os.Readlink(task + "/ns/mnt")
-		if err != nil || seen[name] {
+		if err != nil {
 			return err
 		}
-		seen[name] = true
-		list, err := mountsOf(task)
-		found = append(found, taskMounts{task, list})
-		return err
+		if known[name] == nil {
+			list, err := allMounts(task)
+			if err != nil {
+				return err
+			}
+			found = append(found, taskMounts{task, list})
+			known[name] = map[int]bool{}
+			for _, m := range list {
+				known[name][m.ID] = true
+			}
+		}
+		if !alive {
+			return nil
+		}
+		return seesOnly(task, known[name])
 	})
 	return found, err
+}
+
+// allMounts lists the mounts of a thread's mount namespace from its root on: in the thread's own mountinfo is only what is below the
+// thread's root, which chroot(2) changes.
+func allMounts(task string) (list []*mountinfo.Info, err error) {
+	proc, err := sys.OpenKernelFile("/proc", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer proc.Close()
+	err = inMountNamespace(task, func() error {
+		text, err := sys.ReadKernelFileAt(int(proc.Fd()), "thread-self/mountinfo", maxFile)
+		if err == nil {
+			list, err = parseMounts(text, task)
+		}
+		return err
+	})
+	return list, err
+}
+
+// inMountNamespace calls f at the root of a thread's mount namespace.
+func inMountNamespace(task string, f func() error) (err error) {
+	ns, err := sys.OpenKernelFile(task+"/ns/mnt", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	sys.OnThread(func() {
+		defer bug.Catch(&err)
+		if err = unix.Unshare(unix.CLONE_FS); err == nil {
+			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
+		}
+		if err == nil {
+			err = f()
+		}
+	})
+	return err
+}
+
+// seesOnly refuses a mount that a thread sees and that is not known: what is mounted on the root of a mount namespace hides others from
+// those who enter it, and not from those who were there before.
+func seesOnly(task string, known map[int]bool) error {
+	list, err := mountsOf(task)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if !known[m.ID] {
+			return fmt.Errorf("a mount at %s is hidden from the root of its mount namespace", m.Mountpoint)
+		}
+	}
+	return nil
 }
 
 // eachTask calls f with the directory below /proc of each thread of some processes.
@@ -303,25 +371,18 @@ func (k *making) noteRestored(table *mountTable) error {
 }
 
 // strengthen adds attributes to mounts of the mount namespace of a thread, each by its own descriptor.
-func strengthen(task string, list []checkpoint.Weaker) (err error) {
+func strengthen(task string, list []checkpoint.Weaker) error {
 	if len(list) == 0 {
 		return nil
 	}
-	ns, err := sys.OpenKernelFile(task+"/ns/mnt", unix.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	sys.OnThread(func() {
-		defer bug.Catch(&err)
-		if err = unix.Unshare(unix.CLONE_FS); err == nil {
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
+	return inMountNamespace(task, func() error {
+		for i := range list {
+			if err := addAttributes(&list[i]); err != nil {
+				return err
+			}
 		}
-		for i := 0; err == nil && i < len(list); i++ {
-			err = addAttributes(&list[i])
-		}
+		return nil
 	})
-	return err
 }
 
 func addAttributes(w *checkpoint.Weaker) error {

@@ -1,6 +1,8 @@
 package security
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,10 @@ var realCriu = sync.OnceValues(func() (program, why string) {
 	if program = os.Getenv("RT_CRIU"); program == "" {
 		out, err := exec.Command("../../scripts/criu").Output()
 		if err != nil {
+			var failed *exec.ExitError
+			if errors.As(err, &failed) {
+				err = fmt.Errorf("%w: %s", err, failed.Stderr)
+			}
 			return "", "scripts/criu: " + err.Error()
 		}
 		program = strings.TrimSpace(string(out))

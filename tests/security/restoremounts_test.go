@@ -144,6 +144,36 @@ func TestRestoreReplacedBindElsewhere(t *testing.T) {
 	t.Error("a process of the restored container reads a file of the host")
 }
 
+// TestRestoreReplacedBindBehindChroot: the same, and a process in that mount namespace with a root of its own comes first: its
+// mountinfo has nothing but what is below that root.
+func TestRestoreReplacedBindBehindChroot(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, adminInside, script("mkdir -p /w/x/dir /jail/bin; cp /bin/busybox /jail/bin/sh; mount --bind /jail /jail || exit 1\n"+
+		"sh -c 'unshare -m sh -c \"echo \\$\\$ > /tmp/pid; mount --bind /w/x/dir /mnt || exit 1; touch /tmp/bound; "+
+		"while :; do if test -e /mnt/open; then cat /mnt/open > /tmp/saw; fi; sleep 0.05; done\" & wait' & "+
+		"until test -e /tmp/bound; do sleep 0.05; done\n"+
+		"nsenter -t $(cat /tmp/pid) -m chroot /jail /bin/sh -c 'while :; do read x; done' </dev/zero & "+
+		"until test \"$(readlink /proc/$!/root)\" = /jail; do sleep 0.05; done"))
+	for _, name := range []string{"unshare", "nsenter", "chroot", "readlink", "cp"} {
+		if err := os.Symlink("busybox", v.rootfs+"/bin/"+name); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+	}
+	v.ready()
+	v.checkpoint("", "--leave-running").ok(t)
+	v.remove()
+	v.restore("").ok(t) // what is still a directory comes back
+	v.remove()
+	must(t, os.Rename(v.rootfs+"/w/x", v.rootfs+"/w/y"))
+	must(t, os.Symlink(v.outside, v.rootfs+"/w/x"))
+	if r := v.restore(""); r.code != 0 {
+		t.Logf("restore: %s", r)
+		return
+	}
+	eventually(t, "what the process sees", func() bool { _, err := os.Stat(v.rootfs + "/tmp/saw"); return err == nil })
+	t.Error("a process of the restored container reads a file of the host")
+}
+
 // TestRestoreSubmountOfVolume: a neighbour replaces a directory of a shared volume, below which the host has a mount, by a link while
 // the container is restored. The container has no capability for that.
 func TestRestoreSubmountOfVolume(t *testing.T) {
