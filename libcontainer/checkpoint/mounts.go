@@ -221,30 +221,45 @@ type Saved struct {
 	Type       string // "" if it can only be a bind mount
 	Device     uint64
 	Mountpoint string
+	Source     string
 	Options    string
 	External   bool
+	Key        string
 }
 
+// A superblock is what CRIU knows one by. Mounts that differ in it are none of the same file system to it, whatever their device is.
+type superblock struct {
+	device                uint64
+	kind, source, options string
+}
+
+func (m *Saved) superblock() superblock { return superblock{m.Device, m.Type, m.Source, m.Options} }
+
 // CheckImages says which of the mounts of images, by mount namespace and init's first, CRIU must not make: it would look on the host for
-// the paths that the options of the file system name, and may change what is there. What shares the root's file system is a bind mount.
+// the paths that the options of the file system name, and may change what is there. What has the superblock of the root, or of
+// what is mounted from outside, is a bind mount.
 func CheckImages(namespaces [][]Saved, configured []FileSystem) error {
 	r := Rules{Mounts: configured}
-	bound := map[uint64]bool{}
+	bound := map[superblock]bool{}
 	for i, list := range namespaces {
 		for _, m := range list {
 			if m.External || i == 0 && m.Mountpoint == "/" {
-				bound[m.Device] = true
+				bound[m.superblock()] = true
 			}
 		}
 	}
 	for _, list := range namespaces {
 		for _, m := range list {
+			// CRIU has names of its own, by which it mounts a source that the images name.
+			if m.Key != "" && CheckKey(m.Key) != nil {
+				return fmt.Errorf("the images have a mount at %s from outside by the name %.256q, which is no mount point", m.Mountpoint, m.Key)
+			}
 			switch m.Type {
 			case "", "cgroup", "cgroup2":
 				continue
 			}
 			like := mountinfo.Info{FSType: m.Type, Mountpoint: m.Mountpoint, VFSOptions: m.Options}
-			if m.External || bound[m.Device] || slices.Contains(fresh, m.Type) || r.configured(&like) {
+			if m.External || bound[m.superblock()] || slices.Contains(fresh, m.Type) || r.configured(&like) {
 				continue
 			}
 			return hint.With(fmt.Errorf("the images have a mount at %s of type %s, whose paths or devices CRIU would look for on the host", m.Mountpoint, m.Type),

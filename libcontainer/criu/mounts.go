@@ -18,8 +18,10 @@ type Mount struct {
 	Type       string // of the file system; "" if CRIU makes no new one of it, but a bind mount
 	Device     uint64 // at the time of the dump
 	Mountpoint string
+	Source     string
 	Options    string
-	External   bool // it is mounted from outside
+	External   bool   // it is mounted from outside
+	Key        string // the name of what is mounted then; "" in images of CRIU before 3
 }
 
 // fsTypes are CRIU's names for the numbers in mnt_entry.fstype. Of 0 it knows bind mounts only, and 16 has its type beside it.
@@ -107,30 +109,34 @@ func decodeMounts(data []byte) (list []Mount, err error) {
 	return list, nil
 }
 
+// decodeMount takes of a field that is there twice the last one, as CRIU does (protobuf).
 func decodeMount(data []byte) (m Mount, err error) {
 	kind, name := uint64(0), ""
 	err = fields(data, func(field int, n uint64, b []byte) error {
 		switch {
 		case b != nil && field == 7:
 			m.Mountpoint = string(b)
+		case b != nil && field == 8:
+			m.Source = string(b)
 		case b != nil && field == 9:
 			m.Options = string(b)
 		case b != nil && field == 14:
 			name = string(b)
 		case b != nil && field == 18:
-			m.External = m.External || len(b) > 0
+			m.Key = string(b)
 		case field == 1:
 			kind = n
 		case field == 3:
 			m.Device = n
 		case field == 13:
-			m.External = m.External || n != 0
+			m.External = n != 0
 		}
 		return nil
 	})
 	if err != nil {
 		return m, err
 	}
+	m.External = m.External || m.Key != ""
 	known := false
 	m.Type, known = fsTypes()[int(min(kind, 1<<20))]
 	switch {

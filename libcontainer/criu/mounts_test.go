@@ -20,6 +20,7 @@ func mount(kind int, at, options, key string) (m message) {
 	m.int(1, kind)
 	m.int(3, 72)
 	m.text(7, at)
+	m.text(8, "overlay")
 	m.text(9, options)
 	m.text(18, key)
 	return m
@@ -47,10 +48,24 @@ func TestReadMounts(t *testing.T) {
 	if err != nil || len(got) != 2 || len(got[0]) != 4 || len(got[1]) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	for i, want := range []Mount{{"overlay", 72, "/", "lowerdir=/x", false}, {"", 72, "/vol", "", true}, {"nfs", 72, "/a", "", false}, {"type 99", 72, "/b", "", false}} {
+	for i, want := range []Mount{{Type: "overlay", Device: 72, Mountpoint: "/", Source: "overlay", Options: "lowerdir=/x"},
+		{Device: 72, Mountpoint: "/vol", Source: "overlay", External: true, Key: "/vol"}, {Type: "nfs", Device: 72, Mountpoint: "/a", Source: "overlay"},
+		{Type: "type 99", Device: 72, Mountpoint: "/b", Source: "overlay"}} {
 		if got[0][i] != want {
 			t.Errorf("%+v, want %+v", got[0][i], want)
 		}
+	}
+}
+
+// TestReadTwice: of a field that is there twice the last one counts, as it does for CRIU.
+func TestReadTwice(t *testing.T) {
+	twice := mount(17, "/", "lowerdir=/x", "/vol")
+	twice.int(13, 1)
+	twice.int(13, 0)
+	twice = append(twice, 18<<3&0x7f|0x80|2, 18>>4, 0) // ext_key, empty
+	got, err := decodeMounts(image(twice))
+	if want := (Mount{Type: "overlay", Device: 72, Mountpoint: "/", Source: "overlay", Options: "lowerdir=/x"}); err != nil || len(got) != 1 || got[0] != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 }
 
