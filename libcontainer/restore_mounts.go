@@ -219,7 +219,7 @@ func mountNamespaces(pids []int, alive bool) (found []taskMounts, err error) {
 // allMounts lists the mounts of a thread's mount namespace from its root on: in the thread's own mountinfo is only what is below the
 // thread's root, which chroot(2) changes.
 func allMounts(task string) (list []*mountinfo.Info, err error) {
-	proc, err := sys.OpenKernelFile("/proc", unix.O_PATH|unix.O_DIRECTORY)
+	proc, err := sys.Open("/proc", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
