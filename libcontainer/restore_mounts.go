@@ -304,6 +304,24 @@ func isZombie(task string) (bool, error) {
 	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X"), nil
 }
 
+// checkRoot refuses an init whose root is another than that of its mount namespace, as CRIU does at the dump: masks and what else the
+// configuration has at a path would be looked for below that root.
+func (k *restored) checkRoot(root *os.File) error {
+	var has, want unix.Statx_t
+	const mask = unix.STATX_INO | unix.STATX_MNT_ID
+	if err := unix.Statx(int(root.Fd()), "", unix.AT_EMPTY_PATH, mask, &has); err != nil {
+		return fmt.Errorf("look at init's root: statx: %w", err)
+	}
+	err := inMountNamespace("/proc/"+strconv.Itoa(k.init), func() error { return unix.Statx(unix.AT_FDCWD, "/", 0, mask, &want) })
+	if err != nil {
+		return fmt.Errorf("look at the root of init's mount namespace: %w", err)
+	}
+	if has.Mnt_id != want.Mnt_id || has.Ino != want.Ino {
+		return errors.New("init has another root than its mount namespace")
+	}
+	return nil
+}
+
 // compareMounts compares every mount of a restored container with the configuration, and gives each the attributes that it is to have.
 // No process of the container runs: CRIU waits at post-restore.
 func (k *restored) compareMounts() error {
@@ -316,6 +334,9 @@ func (k *restored) compareMounts() error {
 		return err
 	}
 	defer table.close()
+	if err := k.checkRoot(table.root); err != nil {
+		return err
+	}
 	if r.rules.Mounts, err = configuredMounts(k.spec, table); err != nil {
 		return err
 	}

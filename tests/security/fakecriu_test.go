@@ -21,6 +21,7 @@ type fakeCriu struct {
 	Child  string         // restore: the shell command that the restored process is
 	Flags  int            // by which it opens a pipe that stands for one of the image's (CRIU: the image's own)
 	Told   map[string]int // notification -> what pid is told: 0 that of the restored process, -1 CRIU's own, else this one
+	Chroot string         // restore: what the process calls chroot(2) with, or ""
 	Freeze bool           // dump: it freezes the cgroup and is killed
 	Script []string       // the notifications of a restore
 }
@@ -251,7 +252,7 @@ func (c *criuSide) spawn(opts protobuf, given map[string]int) error {
 	if err != nil {
 		return err
 	}
-	p := restoredProcess{Root: textOf(opts, 13), Command: c.f.Child}
+	p := restoredProcess{Root: textOf(opts, 13), Command: c.f.Child, Chroot: c.f.Chroot}
 	if p.Command == "" {
 		p.Command = "sleep 1000"
 	}
@@ -303,6 +304,7 @@ type restoredProcess struct {
 	Root    string
 	Mounts  [][2]string // mount point, path
 	Command string
+	Chroot  string
 }
 
 func becomeRestored(data string) error {
@@ -323,6 +325,11 @@ func becomeRestored(data string) error {
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return err
+	}
+	if p.Chroot != "" {
+		if err := unix.Chroot(p.Chroot); err != nil {
+			return fmt.Errorf("chroot: %w", err)
+		}
 	}
 	return unix.Exec("/bin/busybox", []string{"sh", "-c", "read x <&4; exec 4<&-; " + p.Command}, []string{"PATH=/bin"})
 }

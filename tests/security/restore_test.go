@@ -191,6 +191,18 @@ func TestRestoreForeignProcess(t *testing.T) {
 	}
 }
 
+// TestRestoreChrootedInit: the images have init in a directory of the container, where there is no file that is to be masked.
+func TestRestoreChrootedInit(t *testing.T) {
+	v := restorable(t, `["","",""]`, func(v *victim) { v.spec.Linux.MaskedPaths = []string{"/proc/kcore"} })
+	must(t, os.MkdirAll(v.rootfs+"/jail/bin", 0o755))
+	copyFile(t, v.rootfs+"/bin/busybox", v.rootfs+"/jail/bin/busybox")
+	must(t, os.Chmod(v.rootfs+"/jail/bin/busybox", 0o755))
+	if r := v.back(fakeCriu{Chroot: "/jail"}, call{}); r.code == 0 || !strings.Contains(r.stderr, "root") {
+		t.Error(r)
+	}
+	v.back(fakeCriu{}, call{}).ok(t)
+}
+
 // TestCriuKilledInDump: CRIU has frozen the container and is killed; the container goes on.
 func TestCriuKilledInDump(t *testing.T) {
 	v := newVictim(t, args("sleep", "1000")).up()
