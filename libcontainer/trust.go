@@ -69,10 +69,7 @@ type wayToRoot struct {
 }
 
 func (w *wayToRoot) see(path string, st *unix.Stat_t, last bool) error {
-	err := w.judge(st, last)
-	if err == nil && !last {
-		err = judgeACL(path, st)
-	}
+	err := w.judge(path, st, last)
 	if err == nil {
 		return nil
 	}
@@ -85,7 +82,7 @@ func (w *wayToRoot) see(path string, st *unix.Stat_t, last bool) error {
 	return &trustError{"root", w.dir, err}
 }
 
-func (w *wayToRoot) judge(st *unix.Stat_t, last bool) error {
+func (w *wayToRoot) judge(path string, st *unix.Stat_t, last bool) error {
 	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	if last {
 		return w.judgeRoot(st)
@@ -97,26 +94,7 @@ func (w *wayToRoot) judge(st *unix.Stat_t, last bool) error {
 	if !roots && w.any {
 		w.owner = st.Uid
 	}
-	switch {
-	case link, st.Mode&unix.S_ISVTX != 0: // in a sticky directory only the owner of a name may change it
-	case st.Mode&0o002 != 0:
-		return &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: "others"}
-	case st.Mode&0o020 != 0 && !group:
-		return &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: fmt.Sprintf("group %d", st.Gid)}
-	}
-	return nil
-}
-
-// judgeACL: a group that may be trusted to write is not meant by the mode if there is an access control list: those whom that names are.
-func judgeACL(path string, st *unix.Stat_t) error {
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&unix.S_ISVTX != 0 || st.Mode&0o020 == 0 {
-		return nil
-	}
-	acl, err := sys.HasACL(path)
-	if err == nil && acl {
-		err = &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: "those whom its access control list names"}
-	}
-	return err
+	return sys.CheckWay(path, st, group)
 }
 
 // judgeRoot: what is in --root, only its owner may write.

@@ -133,9 +133,28 @@ func CheckOwner(st *unix.Stat_t, uid uint32) error {
 	return nil
 }
 
-// HasACL says whether a directory has an access control list (acl(5)). The group bits of its mode are then the most that the list
-// gives, and not what the group has.
-func HasACL(path string) (bool, error) {
+// CheckWay says whether others than the owner can change a directory or link on the way to another one. trusted says that the group
+// may. With an access control list the group's bits are not about the group: they are the most that all have whom the list names.
+func CheckWay(path string, st *unix.Stat_t, trusted bool) error {
+	switch {
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK, st.Mode&unix.S_ISVTX != 0: // in a sticky directory only the owner of a name may change it
+		return nil
+	case st.Mode&0o002 != 0:
+		return &OwnerError{UID: st.Uid, Want: st.Uid, Writable: "others"}
+	case st.Mode&0o020 == 0:
+		return nil
+	case !trusted:
+		return &OwnerError{UID: st.Uid, Want: st.Uid, Writable: fmt.Sprintf("group %d", st.Gid)}
+	}
+	listed, err := hasACL(path)
+	if err == nil && listed {
+		err = &OwnerError{UID: st.Uid, Want: st.Uid, Writable: "those whom its access control list names"}
+	}
+	return err
+}
+
+// hasACL says whether a directory has an access control list (acl(5)).
+func hasACL(path string) (bool, error) {
 	err := Retry(func() error { _, err := unix.Lgetxattr(path, "system.posix_acl_access", nil); return err })
 	switch err {
 	case nil:

@@ -66,7 +66,7 @@ func seeWay(dir string) func(path string, st *unix.Stat_t, last bool) error {
 		if last {
 			return nil // checkOwner judges what has been opened
 		}
-		if err := judgeWay(st); err != nil {
+		if err := judgeWay(path, st); err != nil {
 			err = fmt.Errorf("open %s: %s: %w", dir, path, err)
 			return hint.With(err, "give a directory that only root or rt's user can change, with every directory above it")
 		}
@@ -74,20 +74,13 @@ func seeWay(dir string) func(path string, st *unix.Stat_t, last bool) error {
 	}
 }
 
-func judgeWay(st *unix.Stat_t) error {
+func judgeWay(path string, st *unix.Stat_t) error {
 	root, rootGroup := sys.HostRoot()
 	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	if st.Uid != 0 && st.Uid != root && int(st.Uid) != os.Geteuid() {
 		return &sys.OwnerError{UID: st.Uid, Want: 0, Link: link}
 	}
-	switch group := st.Gid == 0 || st.Gid == rootGroup || int(st.Gid) == os.Getegid(); {
-	case link, st.Mode&unix.S_ISVTX != 0: // in a sticky directory only the owner of a name may change it
-	case st.Mode&0o002 != 0:
-		return &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: "others"}
-	case st.Mode&0o020 != 0 && !group:
-		return &sys.OwnerError{UID: st.Uid, Want: st.Uid, Writable: fmt.Sprintf("group %d", st.Gid)}
-	}
-	return nil
+	return sys.CheckWay(path, st, st.Gid == 0 || st.Gid == rootGroup || int(st.Gid) == os.Getegid())
 }
 
 // Names in a directory of images that are no regular files.

@@ -77,6 +77,9 @@ func TestPlantedImages(t *testing.T) {
 		"parent of itself":                  func(_ *victim, dir string) error { return os.Symlink(".", dir+"/parent") },
 		"a directory above of another user": func(_ *victim, dir string) error { return theirs(filepath.Dir(dir)) },
 		"a directory above for all":         func(_ *victim, dir string) error { return os.Chmod(filepath.Dir(dir), 0o777) },
+		"a directory above by an access control list": func(_ *victim, dir string) error {
+			return unix.Setxattr(filepath.Dir(dir), "system.posix_acl_access", writersACL(someone), 0)
+		},
 		"a directory above for a group": func(_ *victim, dir string) error {
 			must(t, os.Chown(filepath.Dir(dir), 0, 4711))
 			return os.Chmod(filepath.Dir(dir), 0o775)
