@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -268,7 +269,7 @@ func (c *Conn) Reply(serial uint32, deadline time.Time) ([]Value, error) {
 	return m.values()
 }
 
-// keep keeps the replies that are waited for, and the newest signals.
+// keep keeps the replies that are waited for, and the newest signals, those of the program that was called last longer than others.
 func (c *Conn) keep(m *message) {
 	switch first, isOurs := c.replies[m.replyTo]; {
 	case isReply(m.kind):
@@ -277,7 +278,8 @@ func (c *Conn) keep(m *message) {
 		}
 	case m.kind == kindSignal:
 		if len(c.heard) == maxHeard {
-			c.heard = c.heard[1:]
+			i := max(0, slices.IndexFunc(c.heard, func(h *message) bool { return h.sender != c.sender }))
+			c.heard = slices.Delete(c.heard, i, i+1)
 		}
 		c.heard = append(c.heard, m)
 	}
@@ -326,6 +328,7 @@ func (c *Conn) Signal(s Signal, name string, accept func([]Value) bool, deadline
 			return nil
 		}
 		owner, err := c.Call(bus("GetNameOwner", String(name)), deadline)
+		c.sender = from
 		switch _, isError := err.(*Error); {
 		case err != nil && !isError:
 			return err

@@ -297,3 +297,22 @@ func TestDialErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestKeepsSignalsOfTheCalled: signals of others do not take the place of those of the program that was called.
+func TestKeepsSignalsOfTheCalled(t *testing.T) {
+	c := &Conn{sender: ":1.1"}
+	c.keep(&message{kind: kindSignal, sender: ":1.9"})
+	c.keep(&message{kind: kindSignal, sender: ":1.1"})
+	for range 2 * maxHeard {
+		c.keep(&message{kind: kindSignal, sender: ":1.9"})
+	}
+	if len(c.heard) != maxHeard || c.heard[0].sender != ":1.1" {
+		t.Errorf("%d signals, the first of %s; want %d, of :1.1", len(c.heard), c.heard[0].sender, maxHeard)
+	}
+	for range 2 * maxHeard {
+		c.keep(&message{kind: kindSignal, sender: ":1.1"})
+	}
+	if len(c.heard) != maxHeard {
+		t.Errorf("%d signals, want %d", len(c.heard), maxHeard)
+	}
+}
