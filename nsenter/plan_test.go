@@ -1,11 +1,7 @@
 package nsenter_test
 
 import (
-	"bytes"
-	"flag"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -196,60 +192,6 @@ func TestRtIsGone(t *testing.T) {
 		b.stub.Close()
 		if ws := b.reap(last, false); ws.ExitStatus() != 1 {
 			t.Errorf("at sync point %d: status %#x", point, ws)
-		}
-	}
-}
-
-var update = flag.Bool("update", false, "write the fuzz target's seeds")
-
-// The seeds of fuzz/plan_check.c are plans as they are made.
-func TestCorpus(t *testing.T) {
-	full, small, userns := spec(), spec(), spec()
-	small.Mounts, small.Hooks, small.Linux = small.Mounts[:1], nil, &specs.Linux{}
-	userns.Linux.Namespaces = append(userns.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-	seeds := map[string][]byte{}
-	add := func(name string, p *plan.Plan, err error) {
-		must(t, err)
-		data, err := nsenter.Encode(p.Steps(), len(p.Inputs))
-		must(t, err)
-		seeds[name] = data
-	}
-	facts := plan.Facts{Bounding: ^uint64(0), Home: "/", Tasks: []string{"/sys/fs/cgroup/pids/x/tasks"},
-		Namespace: unix.CLONE_NEWNS | unix.CLONE_NEWPID}
-	opts := plan.Options{ID: "x", Rootfs: "/rootfs", Await: true, NotifyDir: "/run/x", ListenFds: 1}
-	for name, s := range map[string]*specs.Spec{"full": full, "small": small, "userns": userns} {
-		p, err := plan.Create(s, opts, facts)
-		add(name, p, err)
-	}
-	p, err := plan.Exec(full, opts, facts)
-	add("exec", p, err)
-	h := specs.Hook{Path: "/bin/hook", Args: []string{"hook", "a"}, Env: []string{"A=1"}}
-	p, err = plan.StartHook(full, h, opts, facts)
-	add("hook", p, err)
-	add("create-hook", plan.CreateHook(full, h, facts), nil)
-	data, err := nsenter.Encode(steps{nsenter.Seccomp{Program: filter(1, 2)}, nsenter.FindExec{Arg: "a", Candidates: []string{"/a", "/b/a"}}}, 0)
-	must(t, err)
-	seeds["filter"] = data
-
-	dir := "fuzz/corpus/plan_check"
-	if *update {
-		must(t, os.RemoveAll(dir))
-		must(t, os.MkdirAll(dir, 0o755))
-		for name, data := range seeds {
-			must(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
-		}
-	}
-	for name := range seeds {
-		f, err := os.Open(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatalf("%v: write it with -run Corpus -update", err)
-		}
-		have, err := io.ReadAll(f)
-		f.Close()
-		must(t, err)
-		// Magic and version; the rest may be a little older than the code.
-		if len(have) < 24 || !bytes.Equal(have[:8], seeds[name][:8]) || !strings.Contains(string(have), "\x00") {
-			t.Errorf("seed %s is not a plan of this version: write it with -run Corpus -update", name)
 		}
 	}
 }

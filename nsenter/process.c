@@ -256,6 +256,9 @@ static int accept_start(struct ctx *c, int listener)
 STEP(await_start)
 {
 	int conn, listener = slot(c, s->a[0]);
+	c->what = "await start";
+	if (listener < 0) /* ppoll(2) would wait for ever */
+		return -EBADF;
 	close(c->sock);
 	c->sock = -1;
 	if ((conn = accept_start(c, listener)) < 0)

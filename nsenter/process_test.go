@@ -268,6 +268,8 @@ func TestAwaitStart(t *testing.T) {
 	if ws := b.reap(b.pid, false); ws.ExitStatus() != 1 || b.text() != "" {
 		t.Errorf("status %#x, output %q", ws, b.text())
 	}
+	// Without a listener it does not wait for ever.
+	start(t, steps{nsenter.AwaitStart{Listener: nsenter.NoSlot}}).fails(0, unix.EBADF, "await start")
 	// The first process of a pid namespace can be ended by a signal all the same.
 	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT} {
 		b, _ = await(shell("echo started"))
