@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -94,15 +95,21 @@ func TestPs(t *testing.T) {
 // The host's ps must be found, and what it says on failure must be in the error.
 func TestHostPs(t *testing.T) {
 	bin := t.TempDir()
-	script := "#!/bin/sh\n[ \"$1\" = ok ] || { echo 'no such option' >&2; exit 3; }\necho PID\n"
+	script := "#!/bin/sh\n[ \"$1\" = ok ] || { echo 'no such option' >&2; exit 3; }\necho PID; printf 1\n"
 	if err := os.WriteFile(filepath.Join(bin, "ps"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin)
-	if out, err := hostPs([]string{"ok"}); err != nil || string(out) != "PID\n" {
-		t.Errorf("%q, %v", out, err)
+	var rows []string
+	keep := func(text string) error { rows = append(rows, text); return nil }
+	if err := hostPs([]string{"ok"}, keep); err != nil || fmt.Sprintf("%q", rows) != `["PID\n" "1"]` {
+		t.Errorf("%q, %v", rows, err)
 	}
-	if _, err := hostPs([]string{"x"}); err == nil || err.Error() != "run ps x: exit status 3: no such option" {
+	if err := hostPs([]string{"x"}, keep); err == nil || err.Error() != "run ps x: exit status 3: no such option" {
 		t.Errorf("%v", err)
+	}
+	broken := errors.New("broken")
+	if err := hostPs([]string{"ok"}, func(string) error { return broken }); err != broken {
+		t.Errorf("%v, want the error of the caller", err)
 	}
 }

@@ -67,9 +67,12 @@ type program struct {
 	check          func(bundleDir string) (problems, host []bundle.Problem, err error)
 	dryRun         func(bundleDir string, o libcontainer.CreateOptions) (*plan.Plan, error)
 	dryRunExec     func(bundleDir, processJSON string) (*plan.Plan, error)
-	ps             func(args []string) ([]byte, error) // output of the host's ps
-	keepCollecting func()                              // turns garbage collection on again
+	ps             func(args []string, row func(text string) error) error // the host's ps
+	keepCollecting func()                                                 // turns garbage collection on again
 }
+
+// collectedLimit is for verbs whose garbage is collected: what makes the collector work harder, not a limit on what they can have.
+const collectedLimit = 32 << 20
 
 func main() {
 	runtime.Gosched() // its own goroutines, which our build does not wait for (scripts/goruntime)
@@ -87,7 +90,7 @@ func main() {
 		dryRun:         libcontainer.DryRun,
 		dryRunExec:     libcontainer.DryRunExec,
 		ps:             hostPs,
-		keepCollecting: func() { debug.SetGCPercent(100) },
+		keepCollecting: func() { debug.SetGCPercent(100); debug.SetMemoryLimit(collectedLimit) },
 	}
 	builtin := named([]cli.Flag{cli.HelpFlag, cli.VersionFlag})
 	cli.HelpFlag, cli.VersionFlag = builtin[0], builtin[1]

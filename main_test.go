@@ -142,9 +142,14 @@ func rt(f *fake, args ...string) result {
 		dryRunExec: func(dir, process string) (*plan.Plan, error) {
 			return &plan.Plan{}, f.call("plan exec", dir, process)
 		},
-		ps: func(args []string) ([]byte, error) {
+		ps: func(args []string, row func(string) error) error {
 			f.psArgs = args
-			return []byte(f.psOutput), nil
+			for text := range strings.Lines(f.psOutput) {
+				if err := row(text); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		keepCollecting: func() { f.collects = true },
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,48 +40,64 @@ func (p *program) psCommand() *cli.Command {
 		if len(args) == 0 {
 			args = []string{"-ef"}
 		}
-		table, err := p.ps(args)
-		if err != nil {
+		p.keepCollecting() // processes can share megabytes of arguments, each of which is a row
+		out := bufio.NewWriter(p.stdout)
+		if err := p.ps(args, filterTable(out, pids)); err != nil {
 			return err
 		}
-		return filterTable(p.stdout, string(table), pids)
+		return out.Flush()
 	})
 }
 
-// hostPs runs the ps of the host and returns what it prints.
-func hostPs(args []string) ([]byte, error) {
+// hostPs runs the ps of the host and hands out what it prints, row by row.
+func hostPs(args []string, row func(text string) error) error {
 	var stderr bytes.Buffer
 	cmd := exec.Command("ps", args...)
 	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("run ps %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+		return fmt.Errorf("run ps %s: %w", strings.Join(args, " "), err)
 	}
-	return out, nil
-}
-
-// filterTable prints the header and those rows whose PID column is one of pids.
-func filterTable(w io.Writer, table string, pids []int) error {
-	header, rows, _ := strings.Cut(table, "\n")
-	column := slices.Index(strings.Fields(header), "PID")
-	if column < 0 {
-		return errors.New("couldn't find PID field in ps output")
+	rows := bufio.NewReader(out)
+	for err == nil {
+		text, readErr := rows.ReadString('\n')
+		if err = readErr; text != "" {
+			err = cmp.Or(row(text), readErr)
+		}
 	}
-	if _, err := fmt.Fprintln(w, header); err != nil {
+	_ = out.Close() // a ps that still writes ends by it
+	ended := cmd.Wait()
+	if err != io.EOF {
 		return err
 	}
-	for row := range strings.Lines(rows) {
-		fields := strings.Fields(row)
-		if len(fields) <= column {
-			continue
-		}
-		pid, err := strconv.Atoi(fields[column])
-		if err != nil || !slices.Contains(pids, pid) {
-			continue
-		}
-		if _, err := io.WriteString(w, row); err != nil {
-			return err
-		}
+	if ended != nil {
+		return fmt.Errorf("run ps %s: %w: %s", strings.Join(args, " "), ended, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return nil
+}
+
+// filterTable is for the rows of a table, of which it prints the header and those whose PID column is one of pids.
+func filterTable(w io.Writer, pids []int) func(row string) error {
+	column := -1
+	return func(row string) error {
+		fields := strings.Fields(row)
+		if column < 0 {
+			if column = slices.Index(fields, "PID"); column < 0 {
+				return errors.New("couldn't find PID field in ps output")
+			}
+		} else {
+			if len(fields) <= column {
+				return nil
+			}
+			pid, err := strconv.Atoi(fields[column])
+			if _, is := slices.BinarySearch(pids, pid); err != nil || !is {
+				return nil
+			}
+		}
+		_, err := io.WriteString(w, strings.TrimSuffix(row, "\n")+"\n")
+		return err
+	}
 }

@@ -18,7 +18,13 @@ type column struct {
 
 // table lays out rows, one string a line, the header first. With a width it fits: the flexible column is cut
 // down to its title or 12 characters, whole columns go, and what is then still too long is cut off.
-func table(columns []column, rows [][]string, width, flexible int) []string {
+func table(columns []column, rows [][]string, width, flexible int) (lines []string) {
+	eachLine(columns, rows, width, flexible, func(line string) { lines = append(lines, line) })
+	return lines
+}
+
+// eachLine is table for one that may be long: it hands out one line after the other.
+func eachLine(columns []column, rows [][]string, width, flexible int, do func(line string)) {
 	widths := make([]int, len(columns))
 	for i, c := range columns {
 		widths[i] = max(c.least, utf8.RuneCountInString(c.title))
@@ -33,11 +39,10 @@ func table(columns []column, rows [][]string, width, flexible int) []string {
 	for i, c := range columns {
 		titles[i] = c.title
 	}
-	lines := []string{tableLine(columns, widths, titles, width)}
+	do(tableLine(columns, widths, titles, width))
 	for _, row := range rows {
-		lines = append(lines, tableLine(columns, widths, row, width))
+		do(tableLine(columns, widths, row, width))
 	}
-	return lines
 }
 
 const between = "  "

@@ -49,17 +49,17 @@ func (p *program) topCommand() *cli.Command {
 				return p.runtime(c).Top(c.Args().First(), tell)
 			}, string(passwd))
 		}
-		var rows []topProcess
+		var rows [][]string
 		err := p.runtime(c).Top(c.Args().First(), func(l *libcontainer.Process) error {
-			t := topOf(l, string(passwd))
-			t.Command = []string{shortCommand(strings.Join(t.Command, " "), t.Cut)}
-			rows = append(rows, t)
+			rows = append(rows, topRow(topOf(l, string(passwd))))
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		return printLines(p.stdout, topTable(rows, p.width()))
+		out := bufio.NewWriter(p.stdout)
+		eachLine(topColumns, rows, p.width(), len(topColumns)-1, func(line string) { out.WriteString(line + "\n") })
+		return out.Flush()
 	})
 }
 
@@ -109,19 +109,16 @@ func topOf(l *libcontainer.Process, passwd string) topProcess {
 	return t
 }
 
-func topTable(list []topProcess, width int) []string {
-	columns := []column{
-		{title: "PID"}, {title: "PPID"}, {title: "USER", left: true}, {title: "CPU%"}, {title: "TIME"}, {title: "RSS"},
-		{title: "CGROUP", left: true}, {title: "COMMAND", left: true},
+var topColumns = []column{
+	{title: "PID"}, {title: "PPID"}, {title: "USER", left: true}, {title: "CPU%"}, {title: "TIME"}, {title: "RSS"},
+	{title: "CGROUP", left: true}, {title: "COMMAND", left: true},
+}
+
+func topRow(t topProcess) []string {
+	return []string{
+		strconv.Itoa(t.Pid), strconv.Itoa(t.Parent), t.User, fmt.Sprintf("%.1f", t.CPUPercent), clock(time.Duration(t.CPUTime)),
+		units.BytesSize(float64(t.RSS)), oneCell(t.Cgroup), oneCell(shortCommand(strings.Join(t.Command, " "), t.Cut)),
 	}
-	var rows [][]string
-	for _, t := range list {
-		rows = append(rows, []string{
-			strconv.Itoa(t.Pid), strconv.Itoa(t.Parent), t.User, fmt.Sprintf("%.1f", t.CPUPercent), clock(time.Duration(t.CPUTime)),
-			units.BytesSize(float64(t.RSS)), oneCell(t.Cgroup), oneCell(strings.Join(t.Command, " ")),
-		})
-	}
-	return table(columns, rows, width, len(columns)-1)
 }
 
 // clock is a time as in ps: [days-]hours:minutes:seconds.
