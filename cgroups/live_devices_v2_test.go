@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -242,8 +243,8 @@ func TestQueryIsNotOverrun(t *testing.T) {
 		}
 	}
 	// A kernel that has been mended writes nothing there in any case.
-	if at, size := unsafe.Offsetof(memory.attr.revision), unsafe.Sizeof(memory.attr); at != 56 || size != 64 {
-		t.Errorf("the revision is at %d of %d bytes, want 56 of 64 (linux/bpf.h)", at, size)
+	if f, ok := reflect.TypeFor[query]().FieldByName("revision"); !ok || f.Offset != 56 || unsafe.Sizeof(query{}) != 64 {
+		t.Errorf("the revision is at %d of %d bytes, want 56 of 64 (linux/bpf.h)", f.Offset, unsafe.Sizeof(query{}))
 	}
 	if memory.attr.count != 1 {
 		t.Errorf("%d programs, want 1", memory.attr.count)

@@ -230,15 +230,17 @@ func TestManyOfEach(t *testing.T) {
 			})
 		},
 	} {
-		v := newVictim(t, args("true"))
-		edit(v.spec)
-		v.write()
-		r := v.run()
-		if r.code != 0 && !strings.Contains(r.stderr, "that rt takes") || name == "capabilities that few know" && r.code != 0 {
-			t.Errorf("%s: want an error of their number: %s", name, r)
-		}
-		if lines := strings.Count(r.stderr, "\n"); lines > 25 {
-			t.Errorf("%s: %d lines, %d bytes of messages", name, lines, len(r.stderr))
-		}
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("true"))
+			edit(v.spec)
+			v.write()
+			r := v.run()
+			if r.code != 0 && !strings.Contains(r.stderr, "that rt takes") || name == "capabilities that few know" && r.code != 0 {
+				t.Errorf("want an error of their number: %s", r)
+			}
+			if lines := strings.Count(r.stderr, "\n"); lines > 25 {
+				t.Errorf("%d lines, %d bytes of messages", lines, len(r.stderr))
+			}
+		})
 	}
 }

@@ -14,7 +14,7 @@ import (
 // A flaw takes one defence out of the runtime, by a change of its source.
 type flaw struct {
 	name, file, from, to string
-	attack               string // the test that must notice
+	attack               string // the test that must notice, of another package with its directory before: "cgroups TestX"
 }
 
 // walkedFromMount is where a path that leads into a mount of the plan is walked from that mount.
@@ -205,6 +205,29 @@ var flaws = []flaw{
 		"error) error {\n	if cg, err := k.c.cgroup(); err == nil {\n		_ = cg.Release()\n		return why\n	}\n	pids, err := sys.Descendants(k.c.Pid)\n	if err != nil {\n		pids", "TestRestoreStricterBundle/masks"},
 	{"CRIU has the groups of rt's caller", "libcontainer/restoresettings.go", "if !p.mayDropGroups() {", "if true {", "TestRestoreGroupsOfTheCaller"},
 	{"a full backlog is awaited", "libcontainer/console/socket.go", "|unix.SOCK_NONBLOCK", "", "TestWedgedSockets/pidfd"},
+	{"any number of each thing", "libcontainer/bundle/bounds.go", "return n > most", "return false", ""},
+	{"a list that is too long is no error", "libcontainer/bundle/bounds.go", "if n > most {", "if false {", ""},
+	{"a line for each warning", "libcontainer/api.go", "if i == mostWarnings {", "if false {", "TestManyOfEach/capabilities_that_few_know"},
+	{"a section that is missing is nil", "libcontainer/bundle/decode.go", "if err == nil && s.Linux == nil {", "if false {", "TestConfigWithoutLinux"},
+	{"a panic is nobody's to catch", "internal/bug/bug.go", "func Catch(err *error) {\n", "func Catch(err *error) {\n\tif true {\n\t\treturn\n\t}\n", "internal/bug TestPanicBecomesAnError"},
+	{"default devices come first", "cgroups/devices.go", "clear(state.exceptions)\n", `clear(state.exceptions)
+			if !rule.Allow {
+				state.exceptions = defaultDevices()
+			}
+`, ""},
+	{"default devices do not come last", "cgroups/devices.go", "defaults := deviceState{exceptions: defaultDevices()}", "defaults := deviceState{}", ""},
+	{"a command is read to its end", "libcontainer/top.go", `sys.ReadKernelHead(dir+"/cmdline", MaxCommand)`, `sys.ReadKernelHead(dir+"/cmdline", 64<<20)`, "tests/integration TestTopOfLongCommands"},
+	{"the answer of the kernel has no room", "cgroups/bpf.go", "	revision                                    uint64\n", "", "cgroups TestQueryIsNotOverrun"},
+	{"a cgroup that is frozen from above is joined", "cgroups/create.go", "if frozen {", "if frozen && len(c.members) == 0 {", "TestFrozenAbove"},
+	{"a buffer for each message", "libcontainer/notify/wait.go", "n, err := unix.Read(p.sock, buf)", "buf = append([]byte(nil), make([]byte, 1<<16)...)\n\t\tn, err := unix.Read(p.sock, buf)", "TestNotifyFlood"},
+	{"unknown names vanish", "libcontainer/seccomp/profile.go", "if len(p.passed) == 0 {", "if len(p.passed) >= 0 {", "libcontainer/seccomp TestUnknownNames"},
+	{"any case will do", "libcontainer/bundle/unknown.go", `u.fail(wayPointer("", here), "is spelt`, `u.warn(wayPointer("", here), "is spelt`, "libcontainer/bundle TestOneSpelling"},
+	{"a cgroup is known by the end of its path", "libcontainer/doctor_cgroups.go", "if dir == filepath.Join(mount, path) {", "if mount != \"\" && strings.HasSuffix(dir, path) {", "libcontainer TestIsCgroup"},
+	{"what cannot be seen is printed", "printable.go", "unicode.Cf, ", "", ". TestHarmful"},
+	{"instances of templates are units", "cgroups/systemd/unit.go", `if strings.Contains(name, "@") {`, "if false {", "cgroups/systemd TestTemplateName"},
+	{"an inactive unit is waited for", "cgroups/systemd/manager.go", `"ActiveState")); err == nil && state == "inactive" {`, `"ActiveState")); err == nil && state == "gone" {`, "cgroups/systemd TestStopKeptLoaded"},
+	{"controllers are enabled when one is needed", "cgroups/create.go", "t.wanted(c.v1Count() == 0)", "t.wanted(false)", "cgroups TestControllersV2"},
+	{"a v1 tasks file stays open", "nsenter/process.c", "if (s->a[0] == SYS_write && ", "if (0 && ", "nsenter TestCgroupJoin"},
 }
 
 // peersOfTheHost: two defences cover for each other here.
@@ -248,15 +271,47 @@ func TestFlawsAreInTheSource(t *testing.T) {
 	}
 }
 
+// A weak runtime is one with some flaws, which an attack must notice.
+type weak struct {
+	changes []flaw
+	attack  string
+}
+
+// command attacks: by a test of this package, whose program is self, by one of others that start the runtime, or by one of the weakened
+// package itself.
+func (w *weak) command(t *testing.T, self string) *exec.Cmd {
+	dir, test, ok := strings.Cut(w.attack, " ")
+	if !ok {
+		dir, test = "", w.attack
+	}
+	test = "^" + strings.ReplaceAll(test, "/", "$/^")
+	overlay := weaken(t, w.changes)
+	var cmd *exec.Cmd
+	switch {
+	case dir == "":
+		cmd = exec.Command(self, "-test.count=1", "-test.run", test, "-test.v")
+	default:
+		cmd = exec.Command("go", "test", "-vet=off", "-count=1", "-timeout", "1h", "-overlay", overlay, "-tags", tags, "-run", test, "-v", "./"+dir)
+		cmd.Dir = top(t)
+	}
+	cmd.Env = append(buildEnv(t), "RT_SECURITY=", "RT_SECURITY_PATIENCE=20s")
+	if dir == "" || strings.HasPrefix(dir, "tests/") {
+		cmd.Env = append(cmd.Env, "RT="+build(t, overlay))
+	}
+	return cmd
+}
+
+// test is the name of the attack without that of a part of it.
+func (w *weak) test() string {
+	name, _, _ := strings.Cut(w.attack[strings.LastIndexByte(w.attack, ' ')+1:], "/")
+	return name
+}
+
 // TestWeakened: each attack succeeds against a runtime without the defence it is about. Where two defences cover for each
 // other, both are taken out.
 func TestWeakened(t *testing.T) {
 	if !host.full {
 		t.Skip("builds a runtime for each flaw: RT_SECURITY=full, make test-security")
-	}
-	type weak struct {
-		changes []flaw
-		attack  string
 	}
 	var list []weak
 	for _, f := range flaws {
@@ -267,6 +322,8 @@ func TestWeakened(t *testing.T) {
 	list = append(list, weak{flaws[4:6], "TestLeakedDescriptors"}, weak{append(flaws[2:3:3], flaws[4:6]...), "TestLeakedDescriptors"},
 		weak{flaws[6:8], "TestForgedNull/a_zero_device"}, weak{peersOfTheHost, "TestDevicesOfTheHost"}, weak{peersOfTheHost[:1], "TestPeersOfTheHost"}, weak{anyDevice, "TestForgedNetDevice"},
 		weak{byPath, "TestRacedRemounts/propagation"},
+		weak{flawsNamed("any number of each thing", "a list that is too long is no error"), "TestManyOfEach/device_rules"},
+		weak{flawsNamed("default devices come first", "default devices do not come last"), "tests/integration TestDeviceRuleVerdicts/a_default_device_is_denied"},
 		weak{flawsNamed("the opener's user namespace belongs to one with other members", "the root of the opener's copy is not covered"), "TestSourcesSubstituted/rootless_false_add_false"},
 		weak{flawsNamed("any destination may be removed", "mounts without an id may be removed"), "TestHotplugSwapped"},
 		weak{flawsNamed("locked procfs of the host", "the host's tree is not cloned for a user namespace"), "TestNoPivotProc/user_namespace"},
@@ -285,24 +342,40 @@ func TestWeakened(t *testing.T) {
 	must(t, err)
 	for _, w := range list {
 		t.Run(w.changes[0].name, func(t *testing.T) {
-			rt := weaken(t, w.changes)
-			cmd := exec.Command(self, "-test.count=1", "-test.run", "^"+strings.ReplaceAll(w.attack, "/", "$/^"), "-test.v")
-			cmd.Env = append(os.Environ(), "RT="+rt, "RT_SECURITY=", "RT_SECURITY_PATIENCE=20s")
+			cmd := w.command(t, self)
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
-			if err == nil || !errors.As(err, &exit) || !strings.Contains(string(out), "--- FAIL: "+strings.Split(w.attack, "/")[0]) {
+			if err == nil || !errors.As(err, &exit) || !strings.Contains(string(out), "--- FAIL: "+w.test()) {
 				t.Errorf("%s does not notice: %v\n%s", w.attack, err, out)
 			}
 		})
 	}
 }
 
-// weaken builds a runtime with changes to its source, which stays as it is.
-func weaken(t *testing.T, changes []flaw) string {
-	t.Helper()
-	dir, top := t.TempDir(), "../.."
-	top, err := filepath.Abs(top)
+const tags = "urfave_cli_no_docs netgo osusergo"
+
+// top is the directory of the source.
+func top(t *testing.T) string {
+	dir, err := filepath.Abs("../..")
 	must(t, err)
+	return dir
+}
+
+// headers are where the kernel's are looked for: behind those of the C library.
+func headers(t *testing.T) []string {
+	multiarch, err := exec.Command("gcc", "-print-multiarch").Output()
+	must(t, err)
+	return []string{"-idirafter", "/usr/include", "-idirafter", "/usr/include/" + strings.TrimSpace(string(multiarch))}
+}
+
+func buildEnv(t *testing.T) []string {
+	return append(os.Environ(), "CC=musl-gcc", "CGO_ENABLED=1", "CGO_CFLAGS=-O2 "+strings.Join(headers(t), " "))
+}
+
+// weaken changes the source, which stays as it is, and returns a file for go's -overlay. The stub is built.
+func weaken(t *testing.T, changes []flaw) (overlay string) {
+	t.Helper()
+	dir, top := t.TempDir(), top(t)
 	replace := map[string]string{}
 	sources, err := filepath.Glob(top + "/nsenter/*.[ch]")
 	must(t, err)
@@ -335,24 +408,27 @@ func weaken(t *testing.T, changes []flaw) string {
 			t.Fatalf("%s has no %q any more: say what the flaw is now", f.file, f.from)
 		}
 	}
-	multiarch, err := exec.Command("gcc", "-print-multiarch").Output()
-	must(t, err)
-	headers := []string{"-idirafter", "/usr/include", "-idirafter", "/usr/include/" + strings.TrimSpace(string(multiarch))}
 	c, err := filepath.Glob(dir + "/*.c")
 	must(t, err)
-	build := append(append([]string{"-static", "-Os", "-std=gnu11", "-D_GNU_SOURCE", "-DRT_STUB_IMAGE", "-o", dir + "/stub"}, headers...), c...)
-	if out, err := exec.Command("musl-gcc", build...).CombinedOutput(); err != nil {
+	stub := append(append([]string{"-static", "-Os", "-std=gnu11", "-D_GNU_SOURCE", "-DRT_STUB_IMAGE", "-o", dir + "/stub"}, headers(t)...), c...)
+	if out, err := exec.Command("musl-gcc", stub...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	replace[top+"/nsenter/image/stub"] = dir + "/stub"
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	list, err := json.Marshal(map[string]any{"Replace": replace})
 	must(t, err)
-	must(t, os.WriteFile(dir+"/overlay.json", overlay, 0o644))
-	cmd := exec.Command("go", "build", "-overlay", dir+"/overlay.json", "-tags", "urfave_cli_no_docs netgo osusergo", "-ldflags", `-s -w -linkmode external -extldflags "-static"`, "-o", dir+"/rt", ".")
-	cmd.Dir = top
-	cmd.Env = append(os.Environ(), "CC=musl-gcc", "CGO_ENABLED=1", "CGO_CFLAGS=-O2 "+strings.Join(headers, " "))
+	must(t, os.WriteFile(dir+"/overlay.json", list, 0o644))
+	return dir + "/overlay.json"
+}
+
+// build builds a runtime of the source with an overlay.
+func build(t *testing.T, overlay string) (rt string) {
+	t.Helper()
+	rt = filepath.Join(filepath.Dir(overlay), "rt")
+	cmd := exec.Command("go", "build", "-overlay", overlay, "-tags", tags, "-ldflags", `-s -w -linkmode external -extldflags "-static"`, "-o", rt, ".")
+	cmd.Dir, cmd.Env = top(t), buildEnv(t)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return dir + "/rt"
+	return rt
 }
