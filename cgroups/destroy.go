@@ -17,9 +17,9 @@ const destroyTimeout = 5 * time.Second
 // EBUSY when processes are left.
 func (c *Cgroup) Destroy() error { return c.destroy(destroyTimeout) }
 
-// removeTimeout bounds Remove: what is killed may take time to end. othersTimeout is for what is nobody's to kill.
+// removeTimeout bounds Remove: what is killed may take time to end, as long as kill says. othersTimeout is for what is nobody's to kill.
 const (
-	removeTimeout = 4 * time.Second
+	removeTimeout = 90 * time.Second
 	othersTimeout = 250 * time.Millisecond
 )
 
@@ -32,7 +32,7 @@ const (
 )
 
 // Remove removes what is the container's of the cgroup's directories. If processes are there, kill ends those that are the
-// container's, and says whether the directories may be free soon. The error is a LeftError where others are there. The usual
+// container's, and says whether the directories may be free soon, and are to be waited for. The error is a LeftError where others are there. The usual
 // case, that there are no processes, costs the removal only.
 func (c *Cgroup) Remove(kill func(own *Cgroup) (ending bool, err error)) error {
 	start := time.Now()

@@ -3,7 +3,6 @@ package cgroups
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +35,39 @@ func (c *Cgroup) Everybody() (pids []int, others bool, err error) {
 		}
 	}
 	return pids, others, err
+}
+
+// Remains are what is left of a cgroup whose processes have been killed.
+type Remains struct {
+	Tasks  uint64 // 0 where there is no controller that counts them
+	Memory uint64 // bytes, 0 likewise
+}
+
+// Remains are read from the cgroup's counters, which include what is below.
+func (c *Cgroup) Remains() (r Remains) {
+	r.Tasks = c.counter("pids", "pids.current", "pids.current")
+	r.Memory = c.counter("memory", "memory.usage_in_bytes", "memory.current")
+	return r
+}
+
+// counter reads a number of a controller, in v1 or else in v2; 0 if there is none.
+func (c *Cgroup) counter(controller, v1, v2 string) uint64 {
+	dir, file := c.dirOf(controller), v1
+	if dir == "" {
+		dir, file = c.dirOf(""), v2
+	}
+	text, err := readFile(dir + "/" + file)
+	if dir == "" || err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+	return n
+}
+
+// Fewer says whether there is less than before: fewer tasks, or so much less memory that it is not by chance.
+func (r Remains) Fewer(before Remains) bool {
+	const much = 1 << 20
+	return r.Tasks < before.Tasks || r.Memory+much <= before.Memory
 }
 
 func (c *Cgroup) procs(tree bool, from func(*member) bool) ([]int, error) {
@@ -107,49 +139,6 @@ func readNumbers(pids []int, dir string, top bool) ([]int, error) {
 		}
 	}
 	return pids, nil
-}
-
-// longPath is where a path is cut off: a container with a cgroup mount can make a tree that is deeper than PATH_MAX.
-const longPath = 2048
-
-// eachChild calls before for every directory below dir, parents first, and after for them, children first; either may be
-// nil. Directories that skip (or nil) selects are left out, with all below them. The path that they are given is good until they return. What goes away meanwhile is passed over.
-func eachChild(dir string, skip func(dir string) bool, before, after func(dir string) error) error {
-	children, err := childDirs(dir)
-	if err != nil || len(children) == 0 {
-		return err
-	}
-	if len(dir) > longPath {
-		fd, err := sys.OpenKernelFd(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
-		if gone(err) {
-			return nil
-		}
-		if err != nil {
-			return &os.PathError{Op: "open", Path: dir[:longPath] + " ...", Err: err}
-		}
-		defer unix.Close(fd)
-		dir = "/proc/self/fd/" + strconv.Itoa(fd)
-	}
-	for _, name := range children {
-		child := dir + "/" + name
-		if skip != nil && skip(child) {
-			continue
-		}
-		if before != nil {
-			if err := before(child); err != nil {
-				return err
-			}
-		}
-		if err := eachChild(child, skip, before, after); err != nil {
-			return err
-		}
-		if after != nil {
-			if err := after(child); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // childDirs are the names of the directories in a cgroup. A cgroup's link count tells when there is none: two, and one

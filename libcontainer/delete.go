@@ -177,11 +177,11 @@ func (c *container) end() error {
 	if frozen {
 		wait = 0
 	}
-	for start := time.Now(); ; wait = min(2*wait+5, 200) {
+	for patience := c.rt.newPatience(); ; wait = min(2*wait+5, 200) {
 		if ended, err := sys.AwaitExit(p, wait); err != nil || ended {
 			return err
 		}
-		if time.Since(start) > c.rt.left(endTimeout) {
+		if cg, err := c.cgroup(); err != nil || !patience.lasts(cg.Remains()) {
 			return fmt.Errorf("container init still running: process %d does not end%s", c.Pid, c.sleepers())
 		}
 		if err := c.letEnd((*cgroups.Cgroup).ReleaseAll); err != nil {
@@ -212,8 +212,40 @@ func (c *container) sleepers() string {
 	return ""
 }
 
-// endTimeout bounds the wait for the end of a killed init.
-const endTimeout = 4 * time.Second
+// endTimeout bounds a wait for processes that were killed, since the moment when there were last seen to be fewer of them, or less
+// memory; endAtMost bounds it in all. To free memory takes time, and a container that is left behind is no use to anyone.
+const (
+	endTimeout = 4 * time.Second
+	endAtMost  = time.Minute
+)
+
+// A patience is such a wait.
+type patience struct {
+	r           *Runtime
+	until, last time.Time
+	least       cgroups.Remains
+	looked      bool
+}
+
+func (r *Runtime) newPatience() *patience {
+	now := time.Now()
+	return &patience{r: r, until: now.Add(r.left(endTimeout)), last: now.Add(endAtMost)}
+}
+
+// lasts says whether to wait on, for what remains of a cgroup. What delete --force does afterwards has its time again.
+func (p *patience) lasts(remains cgroups.Remains) bool {
+	now := time.Now()
+	if p.looked && remains.Fewer(p.least) && now.Before(p.last) {
+		if !p.r.deadline.IsZero() {
+			p.r.deadline = now.Add(forceTimeout)
+		}
+		p.until = now.Add(p.r.left(endTimeout))
+	}
+	if !p.looked || remains.Fewer(p.least) {
+		p.least, p.looked = remains, true
+	}
+	return now.Before(p.until)
+}
 
 // letEnd thaws the container's cgroup and those that it has made below it: it may have frozen itself, and others of its
 // processes may do so again until they have ended. CRIU, which may hold what it restores, is killed.

@@ -141,7 +141,7 @@ func (r *Runtime) oldCgroup(host *cgroups.Host, k mark, dirs []string, o DoctorO
 		if k.lives(r, dirs) {
 			return errors.New("it has come to life")
 		}
-		remove := func() error { return cg.Remove(c.killIn) }
+		remove := func() error { return cg.Remove(c.killPatiently()) }
 		now := Finding{fix: remove}
 		own, err := cg.Own()
 		if k.spare(&now, own, err, o); now.fix == nil {

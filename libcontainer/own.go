@@ -91,8 +91,12 @@ func (m mark) ifNamed(c *container, inode uint64, lives bool) (string, bool) {
 	return "", false
 }
 
-// lockTimeout bounds the wait for the lock on all cgroups, which is held for some milliseconds.
-const lockTimeout = 4 * time.Second
+// lockTimeout bounds the wait for the lock on all cgroups, which is held for some milliseconds. A delete --force that takes long, for it
+// removes thousands of cgroups and gives the lock away meanwhile, still waits lockAtLeast.
+const (
+	lockTimeout = 4 * time.Second
+	lockAtLeast = time.Second
+)
 
 // lockCgroups keeps every other rt of this user from taking a cgroup, whatever its --root is: so that a cgroup is not given to
 // two containers, and not removed by one when another has just taken it. The lock is a file that containers and other users
@@ -102,7 +106,7 @@ func (r *Runtime) lockCgroups() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock cgroups: %w", err)
 	}
-	if err := sys.Lock(f, r.left(lockTimeout)); err != nil {
+	if err := sys.Lock(f, max(r.left(lockTimeout), lockAtLeast)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock cgroups: %s: %w", f.Name(), err)
 	}
@@ -143,7 +147,22 @@ func (c *container) removeCgroup() error {
 	if c.Taken == nil && len(c.Cgroups) > 0 && cg.Exists() {
 		c.rt.Warn("an older rt has made container %s: of its cgroups, those with its mark are taken for its own", c.ID)
 	}
-	return cg.Remove(c.killIn)
+	return cg.Remove(c.killPatiently())
+}
+
+// killPatiently is killIn for Remove, which it has wait as long as processes are seen to end.
+func (c *container) killPatiently() func(*cgroups.Cgroup) (ending bool, err error) {
+	var wait *patience
+	return func(own *cgroups.Cgroup) (ending bool, err error) {
+		if ending, err = c.killIn(own); !ending || err != nil {
+			return ending, err
+		}
+		if wait == nil { // the usual case: it has ended when it is looked at again
+			wait = c.rt.newPatience()
+			return true, nil
+		}
+		return wait.lasts(own.Remains()), nil
+	}
 }
 
 // killIn kills the container's processes in a cgroup of its own. ending: the cgroup may be free soon. Init must have been

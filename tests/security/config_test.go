@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Configurations: what an engine passes on from its users.
@@ -160,6 +161,33 @@ func TestCgroupTricks(t *testing.T) {
 				t.Errorf("left behind: %.300v", left)
 			}
 		})
+	}
+}
+
+// TestDeepCgroups: a container can make a tree of cgroups so deep that no limit on open files of rt's caller is enough for a descriptor
+// in each part of it that a path can reach.
+func TestDeepCgroups(t *testing.T) {
+	v := newVictim(t, args("sleep", "1000"))
+	v.up()
+	dirs := cgroupDirs(v.spec.Linux.CgroupsPath)
+	if len(dirs) == 0 {
+		t.Fatal("no cgroup of the container")
+	}
+	at, err := unix.Open(dirs[0], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	name := strings.Repeat("x", 250)
+	for range 2_000 {
+		must(t, unix.Mkdirat(at, name, 0o755))
+		below, err := unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		must(t, err)
+		unix.Close(at)
+		at = below
+	}
+	unix.Close(at)
+	v.file("few", fmt.Sprintf("#!/bin/sh\nulimit -n 200\nexec %s \"$@\"\n", host.rt), 0o755)
+	r := v.do(call{args: []string{"delete", "--force", v.id}, exe: v.dir + "/few"})
+	if left := v.left(); r.code != 0 || len(left) > 0 {
+		t.Errorf("%s\nleft: %.300v", r, left)
 	}
 }
 

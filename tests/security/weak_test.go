@@ -225,6 +225,7 @@ var flaws = []flaw{
 	{"a cgroup is known by the end of its path", "libcontainer/doctor_cgroups.go", "if dir == filepath.Join(mount, path) {", "if mount != \"\" && strings.HasSuffix(dir, path) {", "libcontainer TestIsCgroup"},
 	{"what cannot be seen is printed", "printable.go", "unicode.Cf, ", "", ". TestHarmful"},
 	{"instances of templates are units", "cgroups/systemd/unit.go", `if strings.Contains(name, "@") {`, "if false {", "cgroups/systemd TestTemplateName"},
+	{"a descriptor for each part of a tree", "cgroups/walk.go", "if len(w.open) == mostBases {", "if len(w.open) == 1<<20 {", "TestDeepCgroups"},
 	{"an inactive unit is waited for", "cgroups/systemd/manager.go", `"ActiveState")); err == nil && state == "inactive" {`, `"ActiveState")); err == nil && state == "gone" {`, "cgroups/systemd TestStopKeptLoaded"},
 	{"controllers are enabled when one is needed", "cgroups/create.go", "t.wanted(c.v1Count() == 0)", "t.wanted(false)", "cgroups TestControllersV2"},
 	{"a v1 tasks file stays open", "nsenter/process.c", "if (s->a[0] == SYS_write && ", "if (0 && ", "nsenter TestCgroupJoin"},
