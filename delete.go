@@ -12,6 +12,10 @@ func (p *program) deleteCommand() *cli.Command {
 			regexFlag(),
 		},
 	}, 1, 1, func(c *cli.Context) error {
+		if c.Bool("force") {
+			p.log.hold() // what is said of a process that is killed must not wait for a log that hangs
+			defer p.log.release()
+		}
 		return p.eachMatch(c, func(id string) error { return p.runtime(c).Delete(id, c.Bool("force")) })
 	})
 }

@@ -41,7 +41,27 @@ type logger struct {
 	json   bool
 	max    level    // what is above is dropped
 	file   *os.File // opened by the first record: most calls have none
+	holds  bool     // messages wait for release
+	held   []held
 	now    func() time.Time
+}
+
+// A held message is one that is written later.
+type held struct {
+	at   level
+	text string
+}
+
+// hold keeps messages until release: the file, or the pipe at standard error, may be one that hangs, and what is done under a lock
+// does not wait for it.
+func (l *logger) hold() { l.holds = true }
+
+func (l *logger) release() {
+	l.holds = false
+	for _, m := range l.held {
+		l.emit(m.at, m.text)
+	}
+	l.held = nil
 }
 
 func (l *logger) configure(path, format, max string, debug bool) (err error) {
@@ -72,6 +92,14 @@ func (l *logger) message(at level, format string, args []any) {
 		return
 	}
 	text := fmt.Sprintf(format, args...)
+	if l.holds {
+		l.held = append(l.held, held{at, text})
+		return
+	}
+	l.emit(at, text)
+}
+
+func (l *logger) emit(at level, text string) {
 	switch {
 	case l.path != "":
 		l.append(at, text)

@@ -164,3 +164,23 @@ func TestHarmful(t *testing.T) {
 		}
 	}
 }
+
+// What delete --force has to say is said when it has done its work.
+func TestForceSpeaksLater(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		var out bytes.Buffer
+		l := &logger{stderr: &out, max: levelInfo}
+		if force {
+			l.hold()
+		}
+		l.warnf("first")
+		if force && out.Len() > 0 {
+			t.Errorf("written: %q", out.String())
+		}
+		l.release()
+		l.warnf("said")
+		if got := out.String(); got != "rt: warning: first\nrt: warning: said\n" {
+			t.Errorf("%v: %q", force, got)
+		}
+	}
+}

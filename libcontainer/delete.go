@@ -2,6 +2,7 @@ package libcontainer
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -60,6 +61,9 @@ func (r *Runtime) lockToDelete(c *container, force bool) (err error) {
 		err = r.takeOver(c)
 	} else {
 		err = c.acquireWithin(r.left(lockWait))
+	}
+	if err == nil && force {
+		c.endLeftHelper()
 	}
 	if err == nil {
 		c.noteHolder()
@@ -132,6 +136,11 @@ func (r *Runtime) remove(c *container) error {
 	if left != nil && !errors.As(left, &others) {
 		return left
 	}
+	if left != nil {
+		if who := c.stuckHelper(); who != "" { // rt's own, not another's: the record stays until it has ended
+			return fmt.Errorf("%w%s", left, who)
+		}
+	}
 	if err := c.rdt().Remove(c.markedByOthers); err != nil {
 		return err
 	}
@@ -177,12 +186,17 @@ func (c *container) end() error {
 	if frozen {
 		wait = 0
 	}
+	looked, start := false, time.Now()
 	for patience := c.rt.newPatience(); ; wait = min(2*wait+5, 200) {
 		if ended, err := sys.AwaitExit(p, wait); err != nil || ended {
 			return err
 		}
 		if cg, err := c.cgroup(); err != nil || !patience.lasts(cg.Remains()) {
-			return fmt.Errorf("container init still running: process %d does not end%s", c.Pid, c.sleepers())
+			return fmt.Errorf("container init still running: process %d does not end%s", c.Pid, cmp.Or(c.sleepers(), c.withoutReaper()))
+		}
+		if !looked && !c.rt.deadline.IsZero() && time.Since(start) > grace {
+			looked = true
+			c.endParents()
 		}
 		if err := c.letEnd((*cgroups.Cgroup).ReleaseAll); err != nil {
 			return err

@@ -156,8 +156,7 @@ func (c *container) endHolder() (killed []int, err error) {
 	for _, child := range append(forks, helper) {
 		if child != nil {
 			killed = append(killed, sys.PidOf(child))
-			_ = sys.SignalGroup(child, unix.SIGKILL)
-			child.Close()
+			c.killHelper(child)
 		}
 	}
 	if errors.Is(err, unix.ESRCH) {
@@ -168,6 +167,38 @@ func (c *container) endHolder() (killed []int, err error) {
 	}
 	_, err = sys.AwaitExit(p, int(c.rt.left(grace).Milliseconds()))
 	return killed, err
+}
+
+// endLeftHelper kills the process that a killed holder has waited for: its record is there still, as one that gives the lock back removes
+// it. A stub in the container's cgroup may wait for a file system, and knows nothing of the end of its rt.
+func (c *container) endLeftHelper() {
+	h, err := c.readHolder()
+	if err != nil || h.Pid == os.Getpid() {
+		return
+	}
+	if p := openHelper(h); p != nil {
+		c.killHelper(p)
+	}
+}
+
+// killHelper kills a pidfd's process and its group, and notes who it was.
+func (c *container) killHelper(p *os.File) {
+	defer p.Close()
+	pid := sys.PidOf(p)
+	if start, _, err := sys.StartTime(pid); err == nil {
+		c.killed = append(c.killed, sys.Process{Pid: pid, Start: start})
+	}
+	_ = sys.SignalGroup(p, unix.SIGKILL)
+}
+
+// stuckHelper says which of the processes that were killed with a holder of the lock has not ended; "" if none.
+func (c *container) stuckHelper() string {
+	for _, p := range c.killed {
+		if there, err := p.Alive(); err == nil && there {
+			return stuck([]int{p.Pid})
+		}
+	}
+	return ""
 }
 
 func openHelper(h holder) *os.File {

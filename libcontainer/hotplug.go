@@ -165,6 +165,7 @@ func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*inside) 
 		return err
 	}
 	in.join = c.joinCgroup
+	in.onPid = func() error { c.noteHelper(in.pid); return nil } // it may wait for a file system in the container for ever
 	err = in.until(nsenter.SyncReady, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
 	if err != nil {
 		killed := err == io.EOF && in.killedAtBirth()

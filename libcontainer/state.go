@@ -89,6 +89,7 @@ type container struct {
 
 	note   *os.File // the holder's record, or nil
 	holder holder
+	killed []sys.Process // with the holder of the lock
 
 	transfer  bool        // rt moves processes into the cgroup: they are killed when they are made there (killedAtBirth)
 	gone      bool        // with an earlier boot of the machine

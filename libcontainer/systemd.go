@@ -274,7 +274,7 @@ func (c *container) stopUnit(started bool) error {
 			return nil
 		}
 	}
-	m, err := systemd.ConnectWithin(usersManager(), stopTimeout)
+	m, err := systemd.ConnectWithin(usersManager(), c.rt.left(stopTimeout))
 	if err != nil {
 		// The container is to go all the same; its cgroup is removed as any other. A systemd that comes back finds
 		// the scope empty, which is its end.

@@ -268,6 +268,36 @@ func isChild(pid, parent int) bool {
 	return err == nil && first == strconv.Itoa(parent)
 }
 
+// Unreaped are the parents of the processes that have ended and were not reaped.
+func Unreaped() (parents map[int]int) {
+	parents = map[int]int{}
+	procs, _ := os.ReadDir("/proc")
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		state, rest, err := stat(pid)
+		first, _, _ := strings.Cut(rest, " ")
+		if parent, numErr := strconv.Atoi(first); err == nil && numErr == nil && state == "Z" {
+			parents[pid] = parent
+		}
+	}
+	return parents
+}
+
+// SameProgram says whether a process executes the file that this one does, in this pid namespace.
+func SameProgram(pid int) bool {
+	dir := "/proc/" + strconv.Itoa(pid)
+	for _, name := range []string{"/exe", "/ns/pid"} {
+		var its, own unix.Stat_t
+		if unix.Stat(dir+name, &its) != nil || unix.Stat("/proc/self"+name, &own) != nil || its.Ino != own.Ino || its.Dev != own.Dev {
+			return false
+		}
+	}
+	return true
+}
+
 // Halted says whether a signal (SIGSTOP for one) has stopped a process. A debugger's stop is another.
 func Halted(pid int) bool {
 	state, _, err := stat(pid)

@@ -264,6 +264,7 @@ type result struct {
 	code           int
 	stdout, stderr string
 	hung           bool
+	took           time.Duration
 }
 
 func (r result) String() string {
@@ -325,10 +326,12 @@ func (v *victim) do(c call) result {
 	if c.stdout != nil {
 		cmd.Stdout = c.stdout
 	}
+	began := time.Now()
 	err = cmd.Run()
+	took := time.Since(began)
 	stdout, _ := os.ReadFile(out.Name())
 	stderr, _ := os.ReadFile(errs.Name())
-	r := result{args: c.args, code: cmd.ProcessState.ExitCode(), stdout: string(stdout), stderr: string(stderr), hung: ctx.Err() != nil}
+	r := result{args: c.args, code: cmd.ProcessState.ExitCode(), stdout: string(stdout), stderr: string(stderr), hung: ctx.Err() != nil, took: took}
 	if r.hung {
 		v.t.Errorf("%v", r)
 	} else if err != nil && cmd.ProcessState == nil {
