@@ -295,13 +295,6 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 // startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if
 // rt is killed meanwhile. Mounts that the host makes later reach the container all the same: the namespace is a slave.
 func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
-	if err := sys.MakeDir(t.opts.Root, 0o755); err != nil {
-		return fmt.Errorf("make a mount point for the rootfs: %w", err)
-	}
-	dir := filepath.Join(k.c.dir, criuMounts)
-	if err := sys.MakeDir(dir, 0o755); err != nil {
-		return fmt.Errorf("make a mount point for the sources of mounts: %w", err)
-	}
 	stdin, stdout := os.Stdin, os.Stdout
 	if !t.opts.ShellJob || k.spec.Process.Terminal { // else CRIU restores what it has there as the terminal of the image
 		null, err := sys.OpenNull()
@@ -311,16 +304,10 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 		defer null.Close()
 		stdin, stdout = null, null
 	}
-	if gid := rootGroup(k.spec.Linux); gid != 0 {
-		// CRIU looks for what is mounted as the root of the new user namespace. Its group may search the directory until post-restore.
-		if err := shareDir(k.c.dir, gid, 0o710); err != nil {
-			return err
-		}
-	}
 	sys.OnThread(func() {
 		defer bug.Catch(&err)
-		if err = enterCopy(k.c.Rootfs, t.opts.Root); err == nil && k.sources != nil {
-			t.opts.ExtMounts, err = k.sources.stage(dir, t.opts.Root)
+		if err = enterCopy(); err == nil {
+			t.opts.ExtMounts, err = k.stage(t.opts.Root)
 		}
 		if err == nil {
 			err = t.reopen()
@@ -334,41 +321,20 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 		if err == nil {
 			err = t.start(stdin, stdout, extra...)
 		}
+		if err == nil && k.sources != nil {
+			k.sources.criu = t.Pid
+		}
 	})
 	return err
 }
 
-// shareDir gives a container's directory a group and these rights.
-func shareDir(dir string, gid int, mode uint32) error {
-	f, err := sys.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Fchown(int(f.Fd()), -1, gid); err != nil {
-		return &os.PathError{Op: "chown", Path: dir, Err: err}
-	}
-	if err := unix.Fchmod(int(f.Fd()), unix.S_ISVTX|mode); err != nil {
-		return &os.PathError{Op: "chmod", Path: dir, Err: err}
-	}
-	return nil
-}
-
-// enterCopy moves the calling thread into a copy of the mount namespace, in which the rootfs is mounted a second time.
-func enterCopy(rootfs, at string) error {
+// enterCopy moves the calling thread into a copy of the mount namespace.
+func enterCopy() error {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("make a mount namespace for criu: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("make the mounts slaves of the host's: %w", err)
-	}
-	tree, err := sys.OpenTree(rootfs, true)
-	if err == nil {
-		defer tree.Close()
-		err = unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH)
-	}
-	if err != nil {
-		return fmt.Errorf("mount rootfs %s: %w", rootfs, err)
 	}
 	return nil
 }
@@ -486,16 +452,6 @@ func (k *making) revived(pid, criu int) (err error) {
 	c := k.c
 	if err := k.checkPid(pid, criu); err != nil {
 		return err
-	}
-	for _, name := range []string{criuRoot, criuMounts} {
-		if err := os.Remove(filepath.Join(c.dir, name)); err != nil {
-			return err
-		}
-	}
-	if rootGroup(k.spec.Linux) != 0 {
-		if err := shareDir(c.dir, os.Getegid(), 0o700); err != nil {
-			return err
-		}
 	}
 	k.in.pid = pid
 	if err := c.identify(pid); err != nil {

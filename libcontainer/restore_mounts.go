@@ -31,6 +31,9 @@ type restoredMounts struct {
 	list   []external // what of the host is mounted, by names that the images have
 	inputs []plan.Input
 	rules  checkpoint.Rules
+
+	dir, rootfs string // where the sources and the rootfs are mounted for CRIU
+	criu        int    // pid
 }
 
 // checkImages refuses what CRIU must not even try to mount.
@@ -48,38 +51,67 @@ func (r *restoredMounts) checkImages(images *criu.Directory) error {
 	return checkpoint.CheckImages(list, r.rules.Mounts)
 }
 
-// stage mounts the sources below dir, and the calling thread is in CRIU's mount namespace. rootfs is where its mount is there.
-func (r *restoredMounts) stage(dir, rootfs string) (pairs []criu.Pair, err error) {
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=711"); err != nil {
-		return nil, fmt.Errorf("mount a tmpfs for the sources of mounts: %w", err)
+// stage mounts the rootfs and the sources where CRIU is to find them. The calling thread is in CRIU's mount namespace. There a tmpfs covers
+// the container's directory, which no other user may enter: CRIU opens sources as the root of the container's user namespace.
+func (k *making) stage(root string) (pairs []criu.Pair, err error) {
+	rootfs, err := sys.OpenTree(k.c.Rootfs, true)
+	if err != nil {
+		return nil, err
+	}
+	defer rootfs.Close()
+	r := k.sources
+	if r == nil {
+		r = &restoredMounts{}
 	}
 	maps := idMaps{}
 	defer maps.close()
-	trees := map[int]string{} // where the tree of a bind mount of the configuration is
+	trees := make([]*os.File, len(r.list))
+	defer closeAll(trees)
+	for i := range r.list {
+		if r.list[i].below == "" {
+			if trees[i], err = r.open(&r.list[i], &maps); err != nil {
+				return nil, err
+			}
+		}
+	}
+	r.dir, r.rootfs = filepath.Join(k.c.dir, criuMounts), root
+	if err := unix.Mount("tmpfs", k.c.dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=711"); err != nil {
+		return nil, fmt.Errorf("mount a tmpfs for criu: %w", err)
+	}
+	if err := sys.MakeDir(r.dir, 0o711); err != nil {
+		return nil, err
+	}
+	if err := attachTree(rootfs, root); err != nil {
+		return nil, fmt.Errorf("mount rootfs %s: %w", k.c.Rootfs, err)
+	}
+	if pairs, err = r.attach(trees); err != nil || k.sources == nil {
+		return nil, err
+	}
+	return pairs, r.learn("/proc/thread-self")
+}
+
+// attach mounts the sources, and opens those that lie below others.
+func (r *restoredMounts) attach(trees []*os.File) (pairs []criu.Pair, err error) {
+	within := map[int]string{} // where the tree of a bind mount of the configuration is
 	for i, e := range r.list {
-		at := filepath.Join(dir, strconv.Itoa(i))
-		tree, err := r.open(&e, trees[e.mount], &maps)
-		if err != nil {
-			return nil, err
+		at := filepath.Join(r.dir, strconv.Itoa(i))
+		if e.below != "" {
+			if trees[i], err = sys.OpenSubmount(within[e.mount] + e.below); err != nil {
+				return nil, err
+			}
+		} else if e.mount >= 0 {
+			within[e.mount] = at
 		}
-		err = attachTree(tree, at)
-		tree.Close()
-		if err != nil {
+		if err := attachTree(trees[i], at); err != nil {
 			return nil, fmt.Errorf("mount %s for criu: %w", e.Value, err)
-		}
-		if e.mount >= 0 && e.below == "" {
-			trees[e.mount] = at
 		}
 		pairs = append(pairs, criu.Pair{Key: e.Key, Value: at})
 	}
-	return pairs, r.learn(dir, rootfs)
+	return pairs, nil
 }
 
-// open opens the source of a mount. tree is where the one is that it is mounted in, if it is part of a recursive bind mount.
-func (r *restoredMounts) open(e *external, tree string, maps *idMaps) (*os.File, error) {
-	if e.below != "" {
-		return sys.OpenSubmount(tree + e.below)
-	}
+// open opens the source of a mount by the rules of create.
+func (r *restoredMounts) open(e *external, maps *idMaps) (*os.File, error) {
 	if e.mount >= 0 {
 		pointer := fmt.Sprintf("/mounts/%d/source", e.mount)
 		for _, in := range r.inputs {
@@ -108,16 +140,21 @@ func attachTree(tree *os.File, at string) error {
 	return err
 }
 
-// learn reads what has been mounted below dir and at rootfs: that, and no more of the host, may be in the container.
-func (r *restoredMounts) learn(dir, rootfs string) error {
-	list, err := mountsOf("/proc/thread-self")
+// learn reads what has been mounted below dir and at rootfs, by the mountinfo of a process: that, and no more of the host, may be in the
+// container. A root in mountinfo is the path that the directory has now, so that this is read again when a container is compared: others may
+// have renamed a directory above.
+func (r *restoredMounts) learn(proc string) error {
+	list, err := mountsOf(proc)
 	if err != nil {
 		return err
 	}
-	r.rules.Host = map[checkpoint.Device]bool{}
+	if r.rules.Host == nil {
+		r.rules.Host = map[checkpoint.Device]bool{}
+	}
+	r.rules.Sources = nil
 	for _, m := range list {
-		name, staged := strings.CutPrefix(m.Mountpoint, dir+"/")
-		target, isRoot := strings.CutPrefix(m.Mountpoint, rootfs)
+		name, staged := strings.CutPrefix(m.Mountpoint, r.dir+"/")
+		target, isRoot := strings.CutPrefix(m.Mountpoint, r.rootfs)
 		source := checkpoint.Source{Device: checkpoint.DeviceOf(m), Root: m.Root}
 		switch {
 		case staged:
@@ -339,6 +376,9 @@ func (k *restored) compareMounts() error {
 	}
 	if r.rules.Mounts, err = configuredMounts(k.spec, table); err != nil {
 		return err
+	}
+	if err := r.learn("/proc/" + strconv.Itoa(r.criu)); err != nil {
+		return fmt.Errorf("read the mounts of criu: %w", err)
 	}
 	if len(r.rules.Cgroups) == 0 { // it has none of its own
 		if r.rules.Cgroups, err = cgroupsOf(k.init); err != nil {

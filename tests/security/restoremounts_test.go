@@ -174,6 +174,19 @@ func TestRestoreReplacedBindBehindChroot(t *testing.T) {
 	t.Error("a process of the restored container reads a file of the host")
 }
 
+// TestRestoreReplacedSource: the source of a volume lies below a directory that a neighbour can write to, who replaces a part of its path by
+// a link to the host when rt has looked at it and starts CRIU.
+func TestRestoreReplacedSource(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, script(""), func(v *victim) {
+		v.file("shared/x/dir/own", "the volume's\n", 0o644)
+		v.file("outside/dir/open", "the host's\n", 0o644)
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/shared/x/dir", Options: []string{"bind"}})(v)
+	}).ready()
+	v.checkpoint("").ok(t)
+	v.seesHost(v.restore("cd "+v.dir+"/shared; mv x y; ln -s "+v.outside+" x").ok(t), "/vol/open")
+}
+
 // TestRestoreSubmountOfVolume: a neighbour replaces a directory of a shared volume, below which the host has a mount, by a link while
 // the container is restored. The container has no capability for that.
 func TestRestoreSubmountOfVolume(t *testing.T) {

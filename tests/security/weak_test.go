@@ -335,7 +335,7 @@ func TestWeakened(t *testing.T) {
 		weak{flawsNamed("any mount comes back", "mounts of the images are made, whatever they are", "an overlay is saved"), "TestRestoreOverlay/before"},
 		weak{flawsNamed("mounts of other namespaces are not looked at", "a thread may see hidden mounts"), "TestRestoreReplacedBindElsewhere"},
 		weak{flawsNamed("a namespace has the mounts that one of its threads sees", "a thread may see hidden mounts"), "TestRestoreReplacedBindBehindChroot"},
-		weak{flawsNamed("any mount comes back", "CRIU looks for sources"), "TestRestoreSubmountOfVolume"},
+		weak{flawsNamed("any mount comes back", "CRIU looks for sources"), "TestRestoreReplacedSource"},
 		weak{flawsNamed("any mount comes back", "any name of a mount", "CRIU looks for sources"), "TestRestoreMountNames/restore"},
 		weak{flawsNamed("a volume has the attributes of the image", "what has a volume's place is that volume"), "TestRestoreExchangedVolumes/before"},
 		weak{flawsNamed("credentials under the filter", "nobody looks at credentials"), "TestPretendingFilter"},
