@@ -317,10 +317,12 @@ func (in *inside) born(pid int) error {
 // errKilledAtBirth: the container's process was killed before it could do anything.
 var errKilledAtBirth = errors.New("the container's process was killed as soon as it was made")
 
-// killedAtBirth says whether the process was killed before it has said anything, and reaps it then. Since Linux 6.12 clone3(2) with
-// CLONE_INTO_CGROUP compares how often the caller's cgroup was killed (cgroup.kill) with how often the new one was, and takes a
-// difference for a kill of the child: where one of the two directories was killed once and is used again, no child survives. A
-// process that is moved does.
+// killedAtBirth says whether the process was killed before it has run at all. It reaps one that was killed without a word. One that has
+// run has written to its stack, and so had a page fault: that one was killed by another, as by `delete --force`, and must not come back.
+//
+// Since Linux 6.12 clone3(2) with CLONE_INTO_CGROUP compares how often the caller's cgroup was killed (cgroup.kill) with how often the
+// new one was, and takes a difference for a kill of the child: where one of the two directories was killed once and is used again, no
+// child survives. A process that is moved does.
 func (in *inside) killedAtBirth() bool {
 	born := slices.ContainsFunc(in.plan.Inputs, func(i plan.Input) bool { return i.Kind == plan.CgroupDir })
 	if !born || in.pid == 0 || in.heard {
@@ -336,9 +338,10 @@ func (in *inside) killedAtBirth() bool {
 		return false
 	}
 	in.reapCloner()
-	ws, err := sys.Wait(in.pid)
+	var usage unix.Rusage
+	ws, err := sys.WaitUsage(in.pid, &usage)
 	in.pid = 0
-	return err == nil && ws.Signaled() && ws.Signal() == unix.SIGKILL
+	return err == nil && ws.Signaled() && ws.Signal() == unix.SIGKILL && usage.Minflt == 0 && usage.Majflt == 0
 }
 
 // birthLimit is how long the end of a process is awaited that has closed its end of the conversation, in milliseconds.

@@ -13,11 +13,14 @@ import (
 
 // Wait reaps a child and returns how it ended. A child that makes this process its tracer (PTRACE_TRACEME) has stops reported to
 // whoever waits for its end.
-func Wait(pid int) (unix.WaitStatus, error) {
+func Wait(pid int) (unix.WaitStatus, error) { return WaitUsage(pid, nil) }
+
+// WaitUsage is Wait, and fills in what the child has used (getrusage(2)), if usage is not nil.
+func WaitUsage(pid int, usage *unix.Rusage) (unix.WaitStatus, error) {
 	for {
 		var ws unix.WaitStatus
 		err := Retry(func() error {
-			_, err := unix.Wait4(pid, &ws, 0, nil)
+			_, err := unix.Wait4(pid, &ws, 0, usage)
 			return err
 		})
 		if err != nil {

@@ -187,7 +187,7 @@ var flaws = []flaw{
 	{"namespaces on the first thread", "internal/sys/thread.go", "if unix.Gettid() != unix.Getpid() {", "if unix.Gettid() > 0 {", "TestFirstThread"},
 	{"who has the lock is awaited", "libcontainer/holder.go", "who, endErr := c.endHolder()", "var who []int\n\tvar endErr error", "TestWedgedHooks/prestart"},
 	{"whoever has the pid of the holder is killed", "internal/sys/process.go", "return !dead && start == p.Start, err", "return !dead && (start == p.Start || true), err", "TestWedgedHolder/a_process_with_the_pid_of_one_that_had_it"},
-	{"hooks outlive the verb that is killed", "libcontainer/holder.go", "_ = sys.SignalGroup(child, unix.SIGKILL)", "", "TestWedgedHooks/createRuntime"},
+	{"hooks outlive the verb that is killed", "libcontainer/holder.go", "_ = sys.SignalGroup(p, unix.SIGKILL)", "", "TestWedgedHooks/createRuntime"},
 	{"any mount comes back", "libcontainer/restore_mounts.go", "if err := r.rules.Check(ns.list); err != nil {", "if err := r.rules.Check(ns.list); false {", "TestRestoreReplacedBind"},
 	{"mounts of the images are made, whatever they are", "libcontainer/restore.go", "if err := k.sources.checkImages(t.images); err != nil {", "if err := k.sources.checkImages(t.images); false {", "TestRestoreOverlay/writable"},
 	{"mounts of other namespaces are not looked at", "libcontainer/restore_mounts.go", "if known[name] == nil {", "if len(known) == 0 {", ""},
