@@ -304,10 +304,14 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 		defer null.Close()
 		stdin, stdout = null, null
 	}
+	k.makeXtablesLock(t.opts.NetworkLock)
 	sys.OnThread(func() {
 		defer bug.Catch(&err)
 		if err = enterCopy(); err == nil {
 			t.opts.ExtMounts, err = k.stage(t.opts.Root)
+		}
+		if err == nil && k.sources != nil {
+			err = k.shutHost(t)
 		}
 		if err == nil {
 			err = t.reopen()

@@ -45,7 +45,7 @@ func openDirectory(path string, make bool) (*Directory, error) {
 		f.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &Directory{f, made, path}, nil
+	return &Directory{File: f, Made: made, path: path}, nil
 }
 
 // checkOwner: only root or rt's user may put files in the directory. Its group may search it, as after Share.
@@ -107,10 +107,14 @@ func (d *Directory) CheckImages(lazy bool) error {
 		if at, err = openDirectory(parent, false); err != nil {
 			return fmt.Errorf("look at %s: %w", parentLink, err)
 		}
+		d.parents = append(d.parents, at.path)
 	}
 	at.Close()
 	return fmt.Errorf("look at %s: more than %d directories, each the parent of the one before", d.Within(parentLink), maxParents)
 }
+
+// Paths are the directory's and those of the earlier pre-dumps that CheckImages has seen.
+func (d *Directory) Paths() []string { return append([]string{d.path}, d.parents...) }
 
 // checkNames looks at all names in the directory, and gives the path that parent leads to, if it is there.
 func (d *Directory) checkNames(lazy bool) (parent string, err error) {

@@ -20,8 +20,9 @@ import (
 // opens by name in the open directory, follows no link, and takes regular files only.
 type Directory struct {
 	*os.File
-	Made bool   // by rt, just now
-	path string // absolute
+	Made    bool     // by rt, just now
+	path    string   // absolute
+	parents []string // of earlier pre-dumps
 }
 
 // Share lets a group into the directory, by the names that it knows: CRIU restores a user namespace as its root, who must reach

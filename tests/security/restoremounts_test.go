@@ -187,6 +187,45 @@ func TestRestoreReplacedSource(t *testing.T) {
 	v.seesHost(v.restore("cd "+v.dir+"/shared; mv x y; ln -s "+v.outside+" x").ok(t), "/vol/open")
 }
 
+// TestRestoreDeletedBehindLink: a deleted file that a process has open. The directory that it was in has been removed as well, and a link to
+// a directory of the host has its name: CRIU makes the file there for a moment, with its content and mode. The container has no capability.
+func TestRestoreDeletedBehindLink(t *testing.T) {
+	needsRealCriu(t)
+	host, err := os.MkdirTemp("/run", "rt-sec-") // where tests are, in /tmp, CRIU may write
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(host) })
+	for name, made := range map[string]string{
+		"file":      "echo evil >/w/x/gone; chmod 4755 /w/x/gone; exec 7<>/w/x/gone; rm /w/x/gone",
+		"directory": "mkdir /w/x/gone; exec 7</w/x/gone; rmdir /w/x/gone",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, capable(nil), script("mkdir /w/x; "+made+"; rmdir /w/x; ln -s "+host+" /w/x"), func(v *victim) {
+				v.spec.Root.Readonly = false
+				for _, dir := range []string{"w", "tmp"} {
+					must(t, os.MkdirAll(filepath.Join(v.rootfs, dir), 0o755))
+				}
+			})
+			for _, name := range []string{"ln", "rmdir", "chmod"} {
+				if err := os.Symlink("busybox", v.rootfs+"/bin/"+name); err != nil && !os.IsExist(err) {
+					t.Fatal(err)
+				}
+			}
+			v.ready()
+			v.checkpoint("").ok(t)
+			watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+			must(t, err)
+			defer unix.Close(watch)
+			_, err = unix.InotifyAddWatch(watch, host, unix.IN_CREATE)
+			must(t, err)
+			r := v.restore("")
+			var events [4096]byte
+			if n, err := unix.Read(watch, events[:]); err != unix.EAGAIN {
+				t.Errorf("made in a directory of the host: %q, %v: %s", events[:max(n, 0)], err, r)
+			}
+		})
+	}
+}
+
 // TestRestoreSubmountOfVolume: a neighbour replaces a directory of a shared volume, below which the host has a mount, by a link while
 // the container is restored. The container has no capability for that.
 func TestRestoreSubmountOfVolume(t *testing.T) {
