@@ -102,6 +102,10 @@ func (r *restoredMounts) attach(trees []*os.File) (pairs []criu.Pair, err error)
 		} else if e.mount >= 0 {
 			within[e.mount] = at
 		}
+		// What is read-only in the container is so for CRIU, too: a link of the container may lead it here.
+		if err := unix.MountSetattr(int(trees[i].Fd()), "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: e.attrs}); err != nil {
+			return nil, fmt.Errorf("set attributes of %s for criu: %w", e.Value, err)
+		}
 		if err := attachTree(trees[i], at); err != nil {
 			return nil, fmt.Errorf("mount %s for criu: %w", e.Value, err)
 		}

@@ -1,6 +1,7 @@
 package security
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -223,6 +224,42 @@ func TestRestoreDeletedBehindLink(t *testing.T) {
 				t.Errorf("made in a directory of the host: %q, %v: %s", events[:max(n, 0)], err, r)
 			}
 		})
+	}
+}
+
+// TestRestoreDeletedInReadonlyVolume: the same with a link to where rt has mounted a read-only volume for CRIU.
+func TestRestoreDeletedInReadonlyVolume(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, capable(nil), func(v *victim) {
+		v.spec.Root.Readonly = false
+		for _, dir := range []string{"w", "tmp"} {
+			must(t, os.MkdirAll(filepath.Join(v.rootfs, dir), 0o755))
+		}
+		must(t, os.MkdirAll(v.dir+"/fixed", 0o755))
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/fixed", Options: []string{"bind", "ro"}})(v)
+		made := ""
+		for i := range 6 {
+			made += fmt.Sprintf("mkdir /w/x%[1]d; echo >/w/x%[1]d/gone; exec %[2]d<>/w/x%[1]d/gone; rm /w/x%[1]d/gone; rmdir /w/x%[1]d; ln -s %[3]s/criu-mounts/%[1]d /w/x%[1]d\n",
+				i, i+3, filepath.Join(v.dir, "root", v.id))
+		}
+		script(made)(v)
+	})
+	for _, name := range []string{"ln", "rmdir"} {
+		if err := os.Symlink("busybox", v.rootfs+"/bin/"+name); err != nil && !os.IsExist(err) {
+			t.Fatal(err)
+		}
+	}
+	v.ready()
+	v.checkpoint("").ok(t)
+	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	must(t, err)
+	defer unix.Close(watch)
+	_, err = unix.InotifyAddWatch(watch, v.dir+"/fixed", unix.IN_CREATE)
+	must(t, err)
+	r := v.restore("")
+	var events [4096]byte
+	if n, err := unix.Read(watch, events[:]); err != unix.EAGAIN {
+		t.Errorf("made in a read-only volume: %q, %v: %s", events[:max(n, 0)], err, r)
 	}
 }
 

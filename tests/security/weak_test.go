@@ -195,6 +195,7 @@ var flaws = []flaw{
 	{"a thread may see hidden mounts", "libcontainer/restore_mounts.go", "return seesOnly(task, known[name])", "return nil", ""},
 	{"a restored init may have another root", "libcontainer/restore_mounts.go", "has.Mnt_id != want.Mnt_id || has.Ino != want.Ino", "false", "TestRestoreChrootedInit"},
 	{"CRIU may write to the host", "libcontainer/restore.go", "err = k.shutHost(t)", "err = nil", "TestRestoreDeletedBehindLink"},
+	{"CRIU may write to read-only volumes", "libcontainer/restore_mounts.go", "&unix.MountAttr{Attr_set: e.attrs}", "&unix.MountAttr{}", "TestRestoreDeletedInReadonlyVolume"},
 	{"an overlay is saved", "libcontainer/restore_mounts.go", "if err := checkpoint.CheckDump(ns.list, known, configured); err != nil {", "if err := checkpoint.CheckDump(ns.list, known, configured); false {", ""},
 	{"CRIU looks for sources", "libcontainer/restore_mounts.go", "criu.Pair{Key: e.Key, Value: at}", "criu.Pair{Key: e.Key, Value: e.Value}", ""},
 	{"a volume has the attributes of the image", "libcontainer/restore_mounts.go", "strengthen(ns.task, r.rules.Weaker(ns.list))", "strengthen(ns.task, nil)", "TestRestoreExchangedVolumes/meanwhile"},
