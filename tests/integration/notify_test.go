@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,6 +31,21 @@ func TestNotifySocket(t *testing.T) {
 			t.Errorf("systemd was told %q, not %q", got, want)
 		}
 	}
+}
+
+// TestPidFileBeforeReady: a detached run writes the pid file before the container says that it is ready, which may depend on who reads it.
+func TestPidFileBeforeReady(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable, script("until test -e /go; do sleep 0.01; done; probe notify READY=1 && sleep 1000"))
+	path, pidFile := filepath.Join(c.dir, "notify"), filepath.Join(c.dir, "pid")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	c.must(err)
+	t.Cleanup(func() { socket.Close() })
+	go readNotifications(socket)
+	running := c.begin(call{args: c.with("run", "--detach", "--pid-file", pidFile), env: []string{"NOTIFY_SOCKET=" + path}})
+	eventually(t, "the pid file", func() bool { _, err := os.Stat(pidFile); return err == nil })
+	c.must(os.WriteFile(filepath.Join(c.rootfs, "go"), nil, 0o644))
+	running.wait().ok()
 }
 
 // readNotifications reads until the socket is closed. A barrier's pipe is closed at once: that is the answer
