@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"rt/internal/sys"
 
@@ -98,11 +99,13 @@ func (d *Directory) writeList(name string, list []string) error {
 	return d.write(name, data)
 }
 
-// inheritable are the names of what can be inherited.
-var inheritable = regexp.MustCompile(`^(pipe:\[\d{1,20}\]|socket:\[\d{1,20}\]|file\[[0-9a-f]{1,8}:[0-9a-f]{1,16}\])$`)
+// inheritable are the names of what can be inherited. It is compiled when it is asked for: checkpoint and restore alone need it.
+var inheritable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(pipe:\[\d{1,20}\]|socket:\[\d{1,20}\]|file\[[0-9a-f]{1,8}:[0-9a-f]{1,16}\])$`)
+})
 
 // IsDescriptor says whether a text names a descriptor as CRIU does.
-func IsDescriptor(text string) bool { return inheritable.MatchString(text) }
+func IsDescriptor(text string) bool { return inheritable().MatchString(text) }
 
 // ReadDescriptors reads what WriteDescriptors, or runc, has written. Only names of what can be inherited are kept; others become "".
 func (d *Directory) ReadDescriptors() ([]string, error) {
