@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rt/cgroups"
+	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
@@ -175,6 +176,10 @@ func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupV
 			}
 			for _, sub := range t.within(mounts[i], taken) {
 				below := strings.TrimPrefix(sub.Mountpoint, mounts[i].Mountpoint)
+				if hasNamespace(spec.Linux, specs.UserNamespace) {
+					return nil, hint.With(fmt.Errorf("mount at %s: CRIU restores no mount below the source of an rbind in a user namespace (/mounts/%d)", path.Join(bind.Source, below), i),
+						"unmount it on the host, or configure bind instead of rbind: the kernel lets the root of a user namespace clone no mount without what covers a part of it")
+				}
 				add(sub, path.Join(bind.Source, below), i, below)
 			}
 		case m.Type == "cgroup" || m.Type == "cgroup2":

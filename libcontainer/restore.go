@@ -307,14 +307,19 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 	k.makeXtablesLock(t.opts.NetworkLock)
 	sys.OnThread(func() {
 		defer bug.Catch(&err)
+		var trees sourceTrees
+		defer trees.close()
 		if err = enterCopy(); err == nil {
-			t.opts.ExtMounts, err = k.stage(t.opts.Root)
+			trees, err = k.openSources()
 		}
 		if err == nil && k.sources != nil {
 			err = k.shutHost(t)
 		}
 		if err == nil {
-			err = t.reopen()
+			err = t.reopen() // before stage: the directories may be below --root
+		}
+		if err == nil {
+			t.opts.ExtMounts, err = k.stage(trees, t.opts.Root, t.images)
 		}
 		if err == nil {
 			err = k.newKeyring()

@@ -34,6 +34,8 @@ type restoredMounts struct {
 
 	dir, rootfs string // where the sources and the rootfs are mounted for CRIU
 	criu        int    // pid
+	staged      []staged
+	slaves      slaves
 }
 
 // checkImages refuses what CRIU must not even try to mount.
@@ -43,51 +45,84 @@ func (r *restoredMounts) checkImages(images *criu.Directory) error {
 		return err
 	}
 	list := make([][]checkpoint.Saved, len(saved))
-	for i, mounts := range saved {
-		for _, m := range mounts {
-			list[i] = append(list[i], checkpoint.Saved(m))
+	for i := range saved {
+		for _, m := range saved[i].Mounts {
+			list[i] = append(list[i], checkpoint.Saved{Type: m.Type, Device: m.Device, Mountpoint: m.Mountpoint, Source: m.Source, Options: m.Options,
+				External: m.External, Key: m.Key})
 		}
 	}
+	r.slaves = findSlaves(saved)
 	return checkpoint.CheckImages(list, r.rules.Mounts)
 }
 
-// stage mounts the rootfs and the sources where CRIU is to find them. The calling thread is in CRIU's mount namespace. There a tmpfs covers
-// the container's directory, which no other user may enter: CRIU opens sources as the root of the container's user namespace.
-func (k *making) stage(root string) (pairs []criu.Pair, err error) {
-	rootfs, err := sys.OpenTree(k.c.Rootfs, true)
-	if err != nil {
-		return nil, err
+// sourceTrees are the rootfs and what of the host is mounted in the container, as detached trees.
+type sourceTrees struct {
+	rootfs *os.File
+	list   []*os.File // in the order of restoredMounts.list; nil for what lies below another one
+}
+
+func (s *sourceTrees) close() {
+	s.rootfs.Close()
+	closeAll(s.list)
+}
+
+// openSources opens the rootfs and the sources in CRIU's mount namespace, which the calling thread is in.
+func (k *making) openSources() (s sourceTrees, err error) {
+	if s.rootfs, err = sys.OpenTree(k.c.Rootfs, true); err != nil || k.sources == nil {
+		return s, err
 	}
-	defer rootfs.Close()
+	r, maps := k.sources, idMaps{}
+	defer maps.close()
+	s.list = make([]*os.File, len(r.list))
+	for i := range r.list {
+		if r.list[i].below == "" {
+			if s.list[i], err = r.open(&r.list[i], &maps); err != nil {
+				return s, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// stage mounts the rootfs and the sources where CRIU is to find them. The calling thread is in CRIU's mount namespace. There a tmpfs covers
+// --root, for no other user may enter that or the container's directory: CRIU opens sources as the root of the container's user namespace.
+func (k *making) stage(trees sourceTrees, root string, images *criu.Directory) (pairs []criu.Pair, err error) {
 	r := k.sources
 	if r == nil {
 		r = &restoredMounts{}
 	}
-	maps := idMaps{}
-	defer maps.close()
-	trees := make([]*os.File, len(r.list))
-	defer closeAll(trees)
-	for i := range r.list {
-		if r.list[i].below == "" {
-			if trees[i], err = r.open(&r.list[i], &maps); err != nil {
-				return nil, err
-			}
-		}
-	}
 	r.dir, r.rootfs = filepath.Join(k.c.dir, criuMounts), root
-	if err := unix.Mount("tmpfs", k.c.dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=711"); err != nil {
-		return nil, fmt.Errorf("mount a tmpfs for criu: %w", err)
+	if err := coverRoot(k.c); err != nil {
+		return nil, err
 	}
 	if err := sys.MakeDir(r.dir, 0o711); err != nil {
 		return nil, err
 	}
-	if err := attachTree(rootfs, root); err != nil {
+	if err := r.slaves.coverImages(images, k.c.dir); err != nil {
+		return nil, err
+	}
+	if err := attachTree(trees.rootfs, root); err != nil {
 		return nil, fmt.Errorf("mount rootfs %s: %w", k.c.Rootfs, err)
 	}
-	if pairs, err = r.attach(trees); err != nil || k.sources == nil {
+	if pairs, err = r.attach(trees.list); err != nil || k.sources == nil {
 		return nil, err
 	}
 	return pairs, r.learn("/proc/thread-self")
+}
+
+// coverRoot covers the directory of all containers by a tmpfs, and makes a container's in it.
+func coverRoot(c *container) error {
+	over := c.rt.Root
+	if over == "/" { // a mount there would hide nothing from those who have it as their root
+		over = c.dir
+	}
+	if err := unix.Mount("tmpfs", over, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=711"); err != nil {
+		return fmt.Errorf("mount a tmpfs for criu: %w", err)
+	}
+	if over == c.dir {
+		return nil
+	}
+	return sys.MakeDir(c.dir, 0o711)
 }
 
 // attach mounts the sources, and opens those that lie below others.
@@ -155,13 +190,13 @@ func (r *restoredMounts) learn(proc string) error {
 	if r.rules.Host == nil {
 		r.rules.Host = map[checkpoint.Device]bool{}
 	}
-	r.rules.Sources = nil
+	r.rules.Sources, r.staged = nil, nil
 	for _, m := range list {
-		name, staged := strings.CutPrefix(m.Mountpoint, r.dir+"/")
+		name, isSource := strings.CutPrefix(m.Mountpoint, r.dir+"/")
 		target, isRoot := strings.CutPrefix(m.Mountpoint, r.rootfs)
 		source := checkpoint.Source{Device: checkpoint.DeviceOf(m), Root: m.Root}
 		switch {
-		case staged:
+		case isSource:
 			name, below, _ := strings.Cut(name, "/")
 			i, err := strconv.Atoi(name)
 			if err != nil || i < 0 || i >= len(r.list) {
@@ -178,6 +213,7 @@ func (r *restoredMounts) learn(proc string) error {
 			continue
 		}
 		r.rules.Sources = append(r.rules.Sources, source)
+		r.staged = append(r.staged, staged{source.Target, m})
 	}
 	return nil
 }
@@ -400,6 +436,9 @@ func (k *restored) compareMounts() error {
 		if err := strengthen(ns.task, r.rules.Weaker(ns.list)); err != nil {
 			return err
 		}
+		if err := r.enslave(ns); err != nil {
+			return err
+		}
 	}
 	return k.noteRestored(table)
 }
@@ -450,19 +489,30 @@ func strengthen(task string, list []checkpoint.Weaker) error {
 	})
 }
 
+// openMount opens a mount of the calling thread's mount namespace by its mount point, and compares its id.
+func openMount(mountpoint string, id int) (*os.File, error) {
+	f, err := sys.OpenAt(unix.AT_FDCWD, mountpoint, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Statx_t
+	err = unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st)
+	if err == nil && st.Mnt_id != uint64(id) {
+		err = unix.ESTALE
+	}
+	if err != nil {
+		f.Close()
+		return nil, &os.PathError{Op: "look for the mount at", Path: mountpoint, Err: err}
+	}
+	return f, nil
+}
+
 func addAttributes(w *checkpoint.Weaker) error {
-	f, err := sys.OpenAt(unix.AT_FDCWD, w.Mountpoint, unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+	f, err := openMount(w.Mountpoint, w.ID)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	var st unix.Statx_t
-	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
-		return &os.PathError{Op: "statx", Path: w.Mountpoint, Err: err}
-	}
-	if st.Mnt_id != uint64(w.ID) {
-		return &os.PathError{Op: "look for the mount at", Path: w.Mountpoint, Err: unix.ESTALE}
-	}
 	err = unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: w.Missing})
 	if errors.Is(err, unix.EBUSY) {
 		return hint.With(fmt.Errorf("make the mount at %s read-only again: %w", w.Mountpoint, err), "the container has a file there open for writing, which the configuration does not allow")

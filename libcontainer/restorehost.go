@@ -25,13 +25,13 @@ const tmpDir = "/tmp"
 // kernelTypes are file systems of the kernel that CRIU writes to, and on which it makes no files.
 var kernelTypes = []string{"proc", "sysfs", "cgroup", "cgroup2", "securityfs", "selinuxfs"}
 
-// shutHost leaves to CRIU what it has to write to: the images, and what becomes the container's, which is mounted over k.c.dir.
+// shutHost leaves to CRIU what it has to write to: the images. What becomes the container's is open, and is mounted afterwards.
 func (k *making) shutHost(t *talk) error {
-	used := []string{t.program}
+	used := []string{t.program, k.c.dir}
 	for _, ns := range k.spec.Linux.Namespaces {
 		used = append(used, ns.Path)
 	}
-	return shutBut(append(append(t.images.Paths(), t.work.Paths()...), k.c.dir), used)
+	return shutBut(append(t.images.Paths(), t.work.Paths()...), used)
 }
 
 // makeXtablesLock makes the file that iptables locks, and would make itself: in CRIU's mount namespace it cannot. If it cannot be made

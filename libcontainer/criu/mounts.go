@@ -22,6 +22,33 @@ type Mount struct {
 	Options    string
 	External   bool   // it is mounted from outside
 	Key        string // the name of what is mounted then; "" in images of CRIU before 3
+
+	Shared, Master uint64 // peer groups; 0 for none
+	Root           string // in the file system
+}
+
+// A MountsImage has the mounts of one mount namespace.
+type MountsImage struct {
+	Name    string // of the file
+	Mounts  []Mount
+	entries [][]byte // one of each mount
+}
+
+// Encode writes the image with other peer groups.
+func (i *MountsImage) Encode(groups func(*Mount) (shared, master uint64)) []byte {
+	data := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, imageMagic), mountsMagic)
+	for n, entry := range i.entries {
+		m := message(slices.Clone(entry)) // of a field the last one counts
+		shared, master := groups(&i.Mounts[n])
+		if shared != i.Mounts[n].Shared {
+			m.uint(sharedField, shared)
+		}
+		if master != i.Mounts[n].Master {
+			m.uint(masterField, master)
+		}
+		data = append(binary.LittleEndian.AppendUint32(data, uint32(len(m))), m...)
+	}
+	return data
 }
 
 // fsTypes are CRIU's names for the numbers in mnt_entry.fstype. Of 0 it knows bind mounts only, and 16 has its type beside it.
@@ -36,10 +63,12 @@ const (
 	mountsMagic  = 0x55563928
 	imageMagic   = 0x54564319 // of all images of CRIU 1.5 and later
 	maxMounts    = 64 << 20   // bytes
+	sharedField  = 10         // of mnt_entry
+	masterField  = 11
 )
 
 // ReadMounts reads the mounts of the images, by mount namespace. The first one is init's: CRIU numbers namespaces from its root process on.
-func (d *Directory) ReadMounts() (list [][]Mount, err error) {
+func (d *Directory) ReadMounts() (list []MountsImage, err error) {
 	entries, err := sys.ReadDir("/proc/self/fd/" + strconv.Itoa(int(d.Fd())))
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", d.path, err)
@@ -58,19 +87,20 @@ func (d *Directory) ReadMounts() (list [][]Mount, err error) {
 	slices.Sort(numbers)
 	for _, n := range numbers {
 		name := mountsPrefix + strconv.Itoa(n) + ".img"
-		mounts, err := d.readMounts(name)
+		image, err := d.readMounts(name)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", d.Within(name), err)
 		}
-		list = append(list, mounts)
+		image.Name = name
+		list = append(list, image)
 	}
 	return list, nil
 }
 
-func (d *Directory) readMounts(name string) ([]Mount, error) {
+func (d *Directory) readMounts(name string) (image MountsImage, err error) {
 	f, err := d.open(name)
 	if err != nil {
-		return nil, err
+		return image, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxMounts+1))
@@ -78,12 +108,12 @@ func (d *Directory) readMounts(name string) ([]Mount, error) {
 		err = unix.EFBIG
 	}
 	if err != nil {
-		return nil, err
+		return image, err
 	}
 	return decodeMounts(data)
 }
 
-func decodeMounts(data []byte) (list []Mount, err error) {
+func decodeMounts(data []byte) (image MountsImage, err error) {
 	word := func() (n uint32, ok bool) {
 		if len(data) < 4 {
 			return 0, false
@@ -93,20 +123,20 @@ func decodeMounts(data []byte) (list []Mount, err error) {
 	}
 	first, _ := word()
 	if second, _ := word(); first != imageMagic || second != mountsMagic {
-		return nil, fmt.Errorf("it is no image of mounts")
+		return image, fmt.Errorf("it is no image of mounts")
 	}
 	for len(data) > 0 {
 		size, ok := word()
 		if !ok || int64(size) > int64(len(data)) {
-			return nil, io.ErrUnexpectedEOF
+			return image, io.ErrUnexpectedEOF
 		}
 		m, err := decodeMount(data[:size])
 		if err != nil {
-			return nil, err
+			return image, err
 		}
-		list, data = append(list, m), data[size:]
+		image.Mounts, image.entries, data = append(image.Mounts, m), append(image.entries, data[:size]), data[size:]
 	}
-	return list, nil
+	return image, nil
 }
 
 // decodeMount takes of a field that is there twice the last one, as CRIU does (protobuf).
@@ -114,6 +144,8 @@ func decodeMount(data []byte) (m Mount, err error) {
 	kind, name := uint64(0), ""
 	err = fields(data, func(field int, n uint64, b []byte) error {
 		switch {
+		case b != nil && field == 6:
+			m.Root = string(b)
 		case b != nil && field == 7:
 			m.Mountpoint = string(b)
 		case b != nil && field == 8:
@@ -128,6 +160,10 @@ func decodeMount(data []byte) (m Mount, err error) {
 			kind = n
 		case field == 3:
 			m.Device = n
+		case field == sharedField:
+			m.Shared = n
+		case field == masterField:
+			m.Master = n
 		case field == 13:
 			m.External = n != 0
 		}

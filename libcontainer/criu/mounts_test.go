@@ -1,9 +1,11 @@
 package criu
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -45,14 +47,14 @@ func TestReadMounts(t *testing.T) {
 	}
 	defer d.Close()
 	got, err := d.ReadMounts()
-	if err != nil || len(got) != 2 || len(got[0]) != 4 || len(got[1]) != 1 {
+	if err != nil || len(got) != 2 || len(got[0].Mounts) != 4 || len(got[1].Mounts) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	for i, want := range []Mount{{Type: "overlay", Device: 72, Mountpoint: "/", Source: "overlay", Options: "lowerdir=/x"},
 		{Device: 72, Mountpoint: "/vol", Source: "overlay", External: true, Key: "/vol"}, {Type: "nfs", Device: 72, Mountpoint: "/a", Source: "overlay"},
 		{Type: "type 99", Device: 72, Mountpoint: "/b", Source: "overlay"}} {
-		if got[0][i] != want {
-			t.Errorf("%+v, want %+v", got[0][i], want)
+		if got[0].Mounts[i] != want {
+			t.Errorf("%+v, want %+v", got[0].Mounts[i], want)
 		}
 	}
 }
@@ -64,7 +66,7 @@ func TestReadTwice(t *testing.T) {
 	twice.int(13, 0)
 	twice = append(twice, 18<<3&0x7f|0x80|2, 18>>4, 0) // ext_key, empty
 	got, err := decodeMounts(image(twice))
-	if want := (Mount{Type: "overlay", Device: 72, Mountpoint: "/", Source: "overlay", Options: "lowerdir=/x"}); err != nil || len(got) != 1 || got[0] != want {
+	if want := (Mount{Type: "overlay", Device: 72, Mountpoint: "/", Source: "overlay", Options: "lowerdir=/x"}); err != nil || len(got.Mounts) != 1 || got.Mounts[0] != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 }
@@ -85,5 +87,30 @@ func TestReadBrokenMounts(t *testing.T) {
 	}
 	if list, err := decodeMounts(image(mount(16, "/", "", ""))); err == nil {
 		t.Errorf("a type without its name: %+v", list)
+	}
+}
+
+// TestEncodeMounts: the image is the same but for the peer groups that are to be others.
+func TestEncodeMounts(t *testing.T) {
+	slave, peer := mount(0, "/a", "", "/a"), mount(0, "/b", "", "/b")
+	slave.int(11, 7)
+	peer.int(10, 8)
+	peer.int(11, 9)
+	data := image(slave, peer)
+	before, err := decodeMounts(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := before.Encode(func(m *Mount) (uint64, uint64) { return m.Shared, m.Master }); !bytes.Equal(got, data) {
+		t.Errorf("%x, want %x", got, data)
+	}
+	after, err := decodeMounts(before.Encode(func(m *Mount) (uint64, uint64) { return m.Shared * 1000, m.Master - 7 }))
+	if err != nil || len(after.Mounts) != 2 {
+		t.Fatalf("%+v, %v", after, err)
+	}
+	want := slices.Clone(before.Mounts)
+	want[0].Master, want[1].Shared, want[1].Master = 0, 8000, 2
+	if !slices.Equal(after.Mounts, want) {
+		t.Errorf("%+v, want %+v", after.Mounts, want)
 	}
 }
