@@ -293,7 +293,9 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 }
 
 // startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if
-// rt is killed meanwhile. Mounts that the host makes later reach the container all the same: the namespace is a slave.
+// rt is killed meanwhile. Mounts that the host makes later reach the container all the same: the trees that it gets are slaves. The rest
+// of the namespace is private, so that it keeps what the host had mounted: if the host unmounts a file system meanwhile, a new one of
+// the container's cannot get its device number, by which the host's are known (restoredMounts.learn).
 func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 	stdin, stdout := os.Stdin, os.Stdout
 	if !t.opts.ShellJob || k.spec.Process.Terminal { // else CRIU restores what it has there as the terminal of the image
@@ -311,6 +313,9 @@ func (k *making) startCriu(t *talk, extra []*os.File) (err error) {
 		defer trees.close()
 		if err = enterCopy(); err == nil {
 			trees, err = k.openSources()
+		}
+		if err == nil {
+			err = leaveGroups()
 		}
 		if err == nil && k.sources != nil {
 			err = k.shutHost(t)
@@ -344,6 +349,14 @@ func enterCopy() error {
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("make the mounts slaves of the host's: %w", err)
+	}
+	return nil
+}
+
+// leaveGroups makes the mounts of the calling thread's mount namespace private. Trees that have been opened stay slaves.
+func leaveGroups() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the mounts private for criu: %w", err)
 	}
 	return nil
 }
