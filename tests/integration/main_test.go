@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 
 // withMachine prepares the machine, runs the tests, and checks that the host is as it was.
 func withMachine(run func() int) int {
+	defaultSignals()
 	unix.Umask(0o022) // other users read what the tests make; TestOddCallers gives rt another umask
 	if err := leaveCgroup(); err != nil {
 		return complain("%v (these tests start containers: run them as root)", err)
@@ -67,6 +69,16 @@ func withMachine(run func() int) int {
 		return complain("%v", err)
 	}
 	return code
+}
+
+// defaultSignals: what the tests start ignores no signal, also if they were started by nohup, which ignores SIGHUP, or in the background
+// by a shell, which ignores SIGINT and SIGQUIT. A signal that is caught here has its default action there.
+func defaultSignals() {
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // hybridControllers notes which controllers the v2 root of a hybrid host hands down; takeBack disables those that have
