@@ -36,6 +36,7 @@ type restoredMounts struct {
 	criu        int    // pid
 	staged      []staged
 	slaves      slaves
+	pinned      []*os.File
 }
 
 // checkImages refuses what CRIU must not even try to mount.
@@ -107,7 +108,32 @@ func (k *making) stage(trees sourceTrees, root string, images *criu.Directory) (
 	if pairs, err = r.attach(trees.list); err != nil || k.sources == nil {
 		return nil, err
 	}
-	return pairs, r.learn("/proc/thread-self")
+	if err := r.learn("/proc/thread-self"); err != nil {
+		return nil, err
+	}
+	return pairs, r.pin("/proc/thread-self")
+}
+
+// resolveCached is RESOLVE_CACHED of openat2(2): no file system is asked.
+const resolveCached = 0x20
+
+// pin holds the host's file systems that have no device, until the mounts have been compared: a file system that the container has made
+// must not get the number of one that has gone. The copy of the mounts alone does not hold them: the kernel unmounts in all namespaces where
+// a mount point is removed in one. What cannot be opened without waiting for a file system is not held.
+func (r *restoredMounts) pin(proc string) error {
+	list, err := mountsOf(proc)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if device := checkpoint.DeviceOf(m); device.Major != 0 || !r.rules.Host[device] {
+			continue
+		}
+		if f, err := sys.OpenAt(unix.AT_FDCWD, m.Mountpoint, unix.O_PATH|unix.O_NOFOLLOW, resolveCached); err == nil {
+			r.pinned = append(r.pinned, f)
+		}
+	}
+	return nil
 }
 
 // coverRoot covers the directory of all containers by a tmpfs, and makes a container's in it.
@@ -426,6 +452,8 @@ func (k *restored) compareMounts() error {
 		}
 	}
 	all, err := mountNamespaces(k.pids, true)
+	closeAll(r.pinned)
+	r.pinned = nil
 	if err != nil {
 		return fmt.Errorf("read the mounts of the restored container: %w", err)
 	}
