@@ -108,10 +108,10 @@ func (k *making) stage(trees sourceTrees, root string, images *criu.Directory) (
 	if pairs, err = r.attach(trees.list); err != nil || k.sources == nil {
 		return nil, err
 	}
-	if err := r.learn("/proc/thread-self"); err != nil {
+	if err := r.pin("/proc/thread-self"); err != nil {
 		return nil, err
 	}
-	return pairs, r.pin("/proc/thread-self")
+	return pairs, r.learn("/proc/thread-self") // after pin: what has gone before is not in the list, and nothing comes into a private namespace
 }
 
 // resolveCached is RESOLVE_CACHED of openat2(2): no file system is asked.
@@ -126,8 +126,8 @@ func (r *restoredMounts) pin(proc string) error {
 		return err
 	}
 	for _, m := range list {
-		if device := checkpoint.DeviceOf(m); device.Major != 0 || !r.rules.Host[device] {
-			continue
+		if m.Major != 0 || strings.HasPrefix(m.Mountpoint, r.dir+"/") || strings.HasPrefix(m.Mountpoint, r.rootfs) {
+			continue // it has a device, or is not the host's
 		}
 		if f, err := sys.OpenAt(unix.AT_FDCWD, m.Mountpoint, unix.O_PATH|unix.O_NOFOLLOW, resolveCached); err == nil {
 			r.pinned = append(r.pinned, f)
