@@ -245,17 +245,13 @@ func Forks(pid int) (pidfds []*os.File) {
 	if err != nil {
 		return nil
 	}
-	procs, _ := os.ReadDir("/proc")
-	for _, p := range procs {
-		child, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
-		}
+	children, _ := allPids()
+	for _, child := range children {
 		fd, err := unix.PidfdOpen(child, 0)
 		if err != nil {
 			continue
 		}
-		its, err := os.Readlink("/proc/" + p.Name() + "/exe")
+		its, err := os.Readlink("/proc/" + strconv.Itoa(child) + "/exe")
 		if err != nil || its != exe || !isChild(child, pid) {
 			unix.Close(fd)
 			continue
@@ -266,23 +262,40 @@ func Forks(pid int) (pidfds []*os.File) {
 }
 
 func isChild(pid, parent int) bool {
-	_, rest, err := stat(pid)
+	_, its, err := parentOf(pid)
+	return err == nil && its == parent
+}
+
+// allPids are the processes that /proc lists.
+func allPids() (pids []int, err error) {
+	procs, err := os.ReadDir("/proc")
+	for _, p := range procs {
+		if pid, err := strconv.Atoi(p.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, err
+}
+
+// parentOf reads the state and the parent of a process.
+func parentOf(pid int) (state string, parent int, err error) {
+	state, rest, err := stat(pid)
+	if err != nil {
+		return "", 0, err
+	}
 	first, _, _ := strings.Cut(rest, " ")
-	return err == nil && first == strconv.Itoa(parent)
+	if parent, err = strconv.Atoi(first); err != nil {
+		return "", 0, fmt.Errorf("read /proc/%d/stat: %w", pid, err)
+	}
+	return state, parent, nil
 }
 
 // Unreaped are the parents of the processes that have ended and were not reaped.
 func Unreaped() (parents map[int]int) {
 	parents = map[int]int{}
-	procs, _ := os.ReadDir("/proc")
-	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
-		}
-		state, rest, err := stat(pid)
-		first, _, _ := strings.Cut(rest, " ")
-		if parent, numErr := strconv.Atoi(first); err == nil && numErr == nil && state == "Z" {
+	pids, _ := allPids()
+	for _, pid := range pids {
+		if state, parent, err := parentOf(pid); err == nil && state == "Z" {
 			parents[pid] = parent
 		}
 	}
@@ -370,27 +383,20 @@ func poll(fd, ms int) (n int, err error) {
 
 // Descendants lists a process and those that descend from it, sorted. It is exact while none of them runs.
 func Descendants(pid int) (pids []int, err error) {
-	procs, err := os.ReadDir("/proc")
+	all, err := allPids()
 	if err != nil {
 		return nil, err
 	}
 	parents := map[int]int{}
-	for _, p := range procs {
-		child, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
-		}
-		_, rest, err := stat(child)
+	for _, child := range all {
+		_, parent, err := parentOf(child)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 			continue // it has ended meanwhile
 		}
 		if err != nil {
 			return nil, err
 		}
-		first, _, _ := strings.Cut(rest, " ")
-		if parents[child], err = strconv.Atoi(first); err != nil {
-			return nil, fmt.Errorf("read /proc/%d/stat: %w", child, err)
-		}
+		parents[child] = parent
 	}
 	for child := range parents {
 		for up, n := child, 0; up > 0 && n <= len(parents); up, n = parents[up], n+1 {
