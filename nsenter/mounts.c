@@ -525,11 +525,13 @@ static int open_changed(struct ctx *c, const char *target, int own)
 }
 
 /* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system, 1 if the plan
- * has made the mount. str: target, key, value ... Changes a mount that is already there. */
+ * has made the mount, 2 if it may also have covered it since. str: target, key, value ... Changes a mount that is already there. */
 STEP(remount)
 {
 	int at, fs, r = 0;
 	c->what = "open target";
+	if (s->a[5] == 2 && made_at(c, s->str[0]) < 0)
+		return 0;
 	if ((at = open_changed(c, s->str[0], (int)s->a[5])) < 0)
 		return at;
 	if (s->a[4]) {

@@ -174,6 +174,8 @@ type (
 		Options     []Option
 		Own         bool `json:",omitempty"` // the mount that the plan has made at Target, wherever that is by now
 	}
+	// ReadonlyMount makes the mount read-only that the plan has made at Target, unless a later one covers it.
+	ReadonlyMount struct{ Target string }
 	// Mkdir makes a directory and those above it.
 	Mkdir struct {
 		Path string
@@ -360,68 +362,69 @@ func (o Option) String() string {
 	return o.Key + "=" + *o.Value
 }
 
-func (JoinNS) Name() string       { return "join-namespace" }
-func (TakeRoot) Name() string     { return "take-root" }
-func (DropGroups) Name() string   { return "drop-groups" }
-func (Unshare) Name() string      { return "unshare" }
-func (Clone) Name() string        { return "clone" }
-func (Inputs) Name() string       { return "inputs" }
-func (Sync) Name() string         { return "sync" }
-func (Dumpable) Name() string     { return "dumpable" }
-func (OpenTree) Name() string     { return "open-tree" }
-func (Opener) Name() string       { return "opener" }
-func (RequestTree) Name() string  { return "request-tree" }
-func (OpenerEnd) Name() string    { return "opener-end" }
-func (SetIDs) Name() string       { return "set-ids" }
-func (CgroupJoin) Name() string   { return "join-cgroup" }
-func (Setsid) Name() string       { return "setsid" }
-func (Keyring) Name() string      { return "keyring" }
-func (LoopbackUp) Name() string   { return "loopback-up" }
-func (Hostname) Name() string     { return "hostname" }
-func (Domainname) Name() string   { return "domainname" }
-func (Propagation) Name() string  { return "propagation" }
-func (StagingRoot) Name() string  { return "staging-root" }
-func (AttachRoot) Name() string   { return "attach-root" }
-func (MountFS) Name() string      { return "mount" }
-func (MountTree) Name() string    { return "bind" }
-func (Remount) Name() string      { return "remount" }
-func (Mkdir) Name() string        { return "mkdir" }
-func (Symlink) Name() string      { return "symlink" }
-func (Mknod) Name() string        { return "mknod" }
-func (Console) Name() string      { return "console" }
-func (Pivot) Name() string        { return "pivot-root" }
-func (CloneRoot) Name() string    { return "clone-root" }
-func (MoveRoot) Name() string     { return "move-root" }
-func (Chroot) Name() string       { return "chroot" }
-func (RootAttr) Name() string     { return "root-attributes" }
-func (Sysctl) Name() string       { return "sysctl" }
-func (Label) Name() string        { return "label" }
-func (ReadonlyPath) Name() string { return "readonly-path" }
-func (MaskPath) Name() string     { return "mask-path" }
-func (Umask) Name() string        { return "umask" }
-func (Personality) Name() string  { return "personality" }
-func (MemPolicy) Name() string    { return "memory-policy" }
-func (Scheduler) Name() string    { return "scheduler" }
-func (IOPriority) Name() string   { return "io-priority" }
-func (ChownStdio) Name() string   { return "chown-stdio" }
-func (Chdir) Name() string        { return "chdir" }
-func (FindExec) Name() string     { return "find-executable" }
-func (AwaitStart) Name() string   { return "await-start" }
-func (Rlimit) Name() string       { return "rlimit" }
-func (NoNewPrivs) Name() string   { return "no-new-privileges" }
-func (Seccomp) Name() string      { return "seccomp" }
-func (Bounding) Name() string     { return "bounding-set" }
-func (Credentials) Name() string  { return "credentials" }
-func (SetUser) Name() string      { return "set-user" }
-func (Capabilities) Name() string { return "capabilities" }
-func (Capset) Name() string       { return "capset" }
-func (CloseFds) Name() string     { return "close-fds" }
-func (Undo) Name() string         { return "undo" }
-func (Unmount) Name() string      { return "unmount" }
-func (HandOut) Name() string      { return "hand-out" }
-func (Gate) Name() string         { return "gate" }
-func (Undumpable) Name() string   { return "undumpable" }
-func (Init) Name() string         { return "init" }
+func (JoinNS) Name() string        { return "join-namespace" }
+func (TakeRoot) Name() string      { return "take-root" }
+func (DropGroups) Name() string    { return "drop-groups" }
+func (Unshare) Name() string       { return "unshare" }
+func (Clone) Name() string         { return "clone" }
+func (Inputs) Name() string        { return "inputs" }
+func (Sync) Name() string          { return "sync" }
+func (Dumpable) Name() string      { return "dumpable" }
+func (OpenTree) Name() string      { return "open-tree" }
+func (Opener) Name() string        { return "opener" }
+func (RequestTree) Name() string   { return "request-tree" }
+func (OpenerEnd) Name() string     { return "opener-end" }
+func (SetIDs) Name() string        { return "set-ids" }
+func (CgroupJoin) Name() string    { return "join-cgroup" }
+func (Setsid) Name() string        { return "setsid" }
+func (Keyring) Name() string       { return "keyring" }
+func (LoopbackUp) Name() string    { return "loopback-up" }
+func (Hostname) Name() string      { return "hostname" }
+func (Domainname) Name() string    { return "domainname" }
+func (Propagation) Name() string   { return "propagation" }
+func (StagingRoot) Name() string   { return "staging-root" }
+func (AttachRoot) Name() string    { return "attach-root" }
+func (MountFS) Name() string       { return "mount" }
+func (MountTree) Name() string     { return "bind" }
+func (Remount) Name() string       { return "remount" }
+func (ReadonlyMount) Name() string { return "readonly-mount" }
+func (Mkdir) Name() string         { return "mkdir" }
+func (Symlink) Name() string       { return "symlink" }
+func (Mknod) Name() string         { return "mknod" }
+func (Console) Name() string       { return "console" }
+func (Pivot) Name() string         { return "pivot-root" }
+func (CloneRoot) Name() string     { return "clone-root" }
+func (MoveRoot) Name() string      { return "move-root" }
+func (Chroot) Name() string        { return "chroot" }
+func (RootAttr) Name() string      { return "root-attributes" }
+func (Sysctl) Name() string        { return "sysctl" }
+func (Label) Name() string         { return "label" }
+func (ReadonlyPath) Name() string  { return "readonly-path" }
+func (MaskPath) Name() string      { return "mask-path" }
+func (Umask) Name() string         { return "umask" }
+func (Personality) Name() string   { return "personality" }
+func (MemPolicy) Name() string     { return "memory-policy" }
+func (Scheduler) Name() string     { return "scheduler" }
+func (IOPriority) Name() string    { return "io-priority" }
+func (ChownStdio) Name() string    { return "chown-stdio" }
+func (Chdir) Name() string         { return "chdir" }
+func (FindExec) Name() string      { return "find-executable" }
+func (AwaitStart) Name() string    { return "await-start" }
+func (Rlimit) Name() string        { return "rlimit" }
+func (NoNewPrivs) Name() string    { return "no-new-privileges" }
+func (Seccomp) Name() string       { return "seccomp" }
+func (Bounding) Name() string      { return "bounding-set" }
+func (Credentials) Name() string   { return "credentials" }
+func (SetUser) Name() string       { return "set-user" }
+func (Capabilities) Name() string  { return "capabilities" }
+func (Capset) Name() string        { return "capset" }
+func (CloseFds) Name() string      { return "close-fds" }
+func (Undo) Name() string          { return "undo" }
+func (Unmount) Name() string       { return "unmount" }
+func (HandOut) Name() string       { return "hand-out" }
+func (Gate) Name() string          { return "gate" }
+func (Undumpable) Name() string    { return "undumpable" }
+func (Init) Name() string          { return "init" }
 
 func (s JoinNS) String() string   { return "join " + s.Kind + " namespace " + s.Path }
 func (TakeRoot) String() string   { return "take the root of the mount namespace" }
@@ -471,16 +474,17 @@ func (s Domainname) String() string { return "set domainname " + s.Value }
 func (s Propagation) String() string {
 	return "set propagation of every mount to " + propagationName(s.Flags)
 }
-func (StagingRoot) String() string  { return "make a mount namespace without the host's tree" }
-func (s AttachRoot) String() string { return "mount rootfs " + s.Path }
-func (s MountFS) String() string    { return "mount " + s.Type + " at " + s.Target }
-func (s MountTree) String() string  { return "bind " + s.Source + " at " + s.Target }
-func (s Remount) String() string    { return "remount " + s.Target }
-func (s Mkdir) String() string      { return "make directory " + s.Path }
-func (s Symlink) String() string    { return "make link " + s.Path + " to " + s.Target }
-func (s Mknod) String() string      { return "make device " + s.Path }
-func (Console) String() string      { return "open a terminal" }
-func (Pivot) String() string        { return "pivot to the rootfs" }
+func (StagingRoot) String() string     { return "make a mount namespace without the host's tree" }
+func (s AttachRoot) String() string    { return "mount rootfs " + s.Path }
+func (s MountFS) String() string       { return "mount " + s.Type + " at " + s.Target }
+func (s MountTree) String() string     { return "bind " + s.Source + " at " + s.Target }
+func (s Remount) String() string       { return "remount " + s.Target }
+func (s ReadonlyMount) String() string { return "make mount " + s.Target + " read-only" }
+func (s Mkdir) String() string         { return "make directory " + s.Path }
+func (s Symlink) String() string       { return "make link " + s.Path + " to " + s.Target }
+func (s Mknod) String() string         { return "make device " + s.Path }
+func (Console) String() string         { return "open a terminal" }
+func (Pivot) String() string           { return "pivot to the rootfs" }
 func (CloneRoot) String() string {
 	return "mount a clone of the host's tree over its root, to be pivoted away"
 }

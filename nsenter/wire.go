@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Keep in step with stub.h.
@@ -232,6 +234,11 @@ func (s Remount) encode(r *record) {
 	r.set(kRemount, s.Set, s.Clear, s.Propagation, b2u(s.Recursive), b2u(s.Superblock), b2u(s.Own))
 	r.str(s.Target)
 	r.options(s.Options)
+}
+
+func (s ReadonlyMount) encode(r *record) {
+	r.set(kRemount, unix.MOUNT_ATTR_RDONLY, 0, 0, 0, 0, 2)
+	r.str(s.Target)
 }
 
 func (s Mkdir) encode(r *record)   { r.set(kMkdir, uint64(s.Mode)); r.str(s.Path) }

@@ -40,6 +40,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 		b.switchRoot,
 		// In the container's root.
 		b.console,
+		b.readonlyMounts,
 		b.rootAttributes,
 		b.names,
 		b.sysctls,

@@ -30,7 +30,7 @@ func (b *builder) keepMounts() error {
 		case nsenter.ReadonlyPath:
 			s.Keep = keep()
 			b.Items[i].Step = s
-		case nsenter.MaskPath, nsenter.Remount, nsenter.Mknod, nsenter.Symlink, nsenter.Mkdir, nsenter.Console:
+		case nsenter.MaskPath, nsenter.Remount, nsenter.ReadonlyMount, nsenter.Mknod, nsenter.Symlink, nsenter.Mkdir, nsenter.Console:
 			later = true
 		case nsenter.OpenTree:
 			later = later || s.Below

@@ -142,6 +142,9 @@ func (b *builder) mounts() error {
 func (b *builder) mount(m *specs.Mount, pointer string) error {
 	f := parseOptions(m.Options)
 	target := path.Join("/", m.Destination)
+	if !f.remount {
+		b.covering(target)
+	}
 	if !f.remount && !IsBind(*m) {
 		if err := b.noPathInside(m, &f, pointer); err != nil {
 			return err
@@ -203,6 +206,7 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 	step.Options = append(append(step.Options, f.superblock...), f.data...)
 	b.label(&step)
 	step.CopyUp = copyUp(m.Type, f)
+	step.Attrs = b.late(m.Type, target, pointer, step.Attrs)
 	step.Propagation, step.Recursive = f.firstPropagation()
 	if hasLong(step.Options) || len(m.Source) > maxOption {
 		if step.Data = mountData(step.Options); len(step.Data) > maxData {
@@ -361,7 +365,7 @@ func (b *builder) idMappedFS(m *specs.Mount, f *flags, ids *IDMap, target, point
 	if f.copyUp {
 		return fmt.Errorf("%s/options: tmpcopyup does not go with an id-mapped mount", pointer)
 	}
-	fs := &NewMount{Type: m.Type, Attrs: f.attrs()}
+	fs := &NewMount{Type: m.Type, Attrs: b.late(m.Type, target, pointer, f.attrs()|f.setAll&unix.MOUNT_ATTR_RDONLY)}
 	if m.Source != "" {
 		fs.Options = append(fs.Options, nsenter.Option{Key: "source", Value: &m.Source})
 	}
@@ -370,7 +374,7 @@ func (b *builder) idMappedFS(m *specs.Mount, f *flags, ids *IDMap, target, point
 	fs.Options = like.Options
 	step := nsenter.MountTree{
 		Tree:   b.input(Input{Kind: NewFS, Path: m.Source, FS: fs, IDMap: ids, Pointer: pointer}),
-		Target: target, Source: m.Source, SetAll: f.setAll, ClrAll: f.clrAll, Place: unix.MS_PRIVATE,
+		Target: target, Source: m.Source, SetAll: f.setAll &^ unix.MOUNT_ATTR_RDONLY, ClrAll: f.clrAll, Place: unix.MS_PRIVATE,
 	}
 	step.Propagation, step.PropagateAll = f.firstPropagation()
 	b.add(pointer, step)
@@ -382,7 +386,7 @@ func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 	options := append(f.superblock, f.data...)
 	// A step of its own for each: what is recursive in one of them is not in the others.
 	b.add(pointer, nsenter.Remount{
-		Target: target, Set: f.set, Clear: f.clear, Options: options, Superblock: !f.bind && len(options) > 0,
+		Target: target, Set: b.remountLate(target, f.set, f.clear), Clear: f.clear, Options: options, Superblock: !f.bind && len(options) > 0,
 	})
 	b.propagate(f.propagation, false, target, pointer)
 	b.wholeTree(f, false, target, pointer)
@@ -407,10 +411,11 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 	}
 	mode := "755"
 	top := nsenter.MountFS{
-		Type: "tmpfs", Source: "cgroup", Target: target, Attrs: f.attrs() &^ unix.MOUNT_ATTR_RDONLY,
+		Type: "tmpfs", Source: "cgroup", Target: target,
 		Options: []nsenter.Option{{Key: "mode", Value: &mode}},
 	}
 	b.label(&top)
+	top.Attrs = b.late(top.Type, target, pointer, f.attrs())
 	b.add(pointer, top)
 	for _, h := range view.Hierarchies {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup", Source: "cgroup", Target: target + "/" + h.Dir, Attrs: f.attrs(),
@@ -420,9 +425,6 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 				b.add(pointer, nsenter.Symlink{Path: target + "/" + name, Target: h.Dir})
 			}
 		}
-	}
-	if f.set&unix.MOUNT_ATTR_RDONLY != 0 {
-		b.add(pointer, nsenter.Remount{Target: target, Set: unix.MOUNT_ATTR_RDONLY, Own: true})
 	}
 	b.propagate(f.propagation, true, target, pointer)
 	b.wholeTree(f, true, target, pointer)

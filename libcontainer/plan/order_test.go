@@ -24,8 +24,42 @@ func violations(p *Plan) []string {
 	copyViolations(p, complain)
 	stagingViolations(p, complain)
 	orderViolations(programs(p, complain), complain)
+	readonlyViolations(p, complain)
 	textViolations(p, complain)
 	return found
+}
+
+// readonlyViolations: nothing is made in a mount that is read-only already, but for what covers it.
+func readonlyViolations(p *Plan, complain func(string, ...any)) {
+	for i, it := range p.Items {
+		s, ok := it.Step.(nsenter.ReadonlyMount)
+		if !ok {
+			continue
+		}
+		for j, later := range p.Items[i+1:] {
+			at, covers := "", false
+			switch s := later.Step.(type) {
+			case nsenter.MountFS:
+				at, covers = s.Target, true
+			case nsenter.MountTree:
+				at, covers = s.Target, true
+			case nsenter.Mknod:
+				at = s.Path
+			case nsenter.Symlink:
+				at = s.Path
+			case nsenter.Mkdir:
+				at = s.Path
+			case nsenter.Console:
+				at = "/dev/console"
+			}
+			if covers && (at == s.Target || strings.HasPrefix(s.Target, at+"/")) {
+				break
+			}
+			if strings.HasPrefix(at, s.Target+"/") {
+				complain("%s (step %d) comes after %s (step %d)", later.Step, i+1+j, s, i)
+			}
+		}
+	}
 }
 
 // programs is a plan without the steps of an init that stays, if there is one.
@@ -192,7 +226,7 @@ var before = [...][2]string{
 	{"mount", "pivot-root"}, {"bind", "pivot-root"}, {"remount", "pivot-root"}, {"mknod", "pivot-root"},
 	{"mount", "move-root"}, {"bind", "move-root"}, {"remount", "move-root"}, {"mknod", "move-root"},
 	{"pivot-root", "console"}, {"pivot-root", "sysctl"}, {"pivot-root", "root-attributes"}, {"console", "root-attributes"},
-	{"mkdir", "root-attributes"},
+	{"mkdir", "root-attributes"}, {"readonly-mount", "find-executable"},
 	{"sysctl", "readonly-path"}, {"sysctl", "mask-path"}, // as sysctls lie below what is made read-only
 	{"readonly-path", "find-executable"}, {"mask-path", "find-executable"},
 	{"find-executable", "await-start"}, {"await-start", "close-fds"}, {"close-fds", "exec"},

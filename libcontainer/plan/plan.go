@@ -159,16 +159,17 @@ type Options struct {
 
 type builder struct {
 	Plan
-	hot     bool                    // the container runs: what a path leads to may change
-	init    map[uint64]nsenter.Slot // init's namespaces among the inputs
-	waits   bool                    // the process is a new container's, which is created before its program runs
-	hook    *specs.Hook             // what to run instead of the process, with its rights
-	openAt  int                     // where the steps that open trees belong
-	opener  bool                    // trees are opened by the opener
-	mounted []string                // targets of mounts of the configuration that come before the one in hand
-	spec    *specs.Spec
-	opts    Options
-	facts   Facts
+	hot        bool                    // the container runs: what a path leads to may change
+	init       map[uint64]nsenter.Slot // init's namespaces among the inputs
+	waits      bool                    // the process is a new container's, which is created before its program runs
+	hook       *specs.Hook             // what to run instead of the process, with its rights
+	openAt     int                     // where the steps that open trees belong
+	opener     bool                    // trees are opened by the opener
+	mounted    []string                // targets of mounts of the configuration that come before the one in hand
+	lateMounts []lateMount             // those of a new file system that is to be filled
+	spec       *specs.Spec
+	opts       Options
+	facts      Facts
 }
 
 func (b *builder) add(pointer string, steps ...nsenter.Step) {

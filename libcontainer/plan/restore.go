@@ -18,7 +18,7 @@ func Mountpoints(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	b.add("", nsenter.Inputs{})
 	b.add("", nsenter.Clone{Flags: unix.CLONE_NEWNS, Kinds: string(specs.MountNamespace), Cgroup: nsenter.NoSlot})
 	b.openAt = len(b.Items)
-	if err := inOrder(b.root, b.mounts, b.devices); err != nil {
+	if err := inOrder(b.root, b.mounts, b.devices, b.readonlyMounts); err != nil {
 		return nil, err
 	}
 	b.add("", nsenter.Sync{Point: nsenter.SyncReady})

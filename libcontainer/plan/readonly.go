@@ -1,0 +1,89 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"rt/nsenter"
+
+	"golang.org/x/sys/unix"
+)
+
+// fillable are the file systems in which a container has nothing but what the plan puts there: mount points, devices and links.
+var fillable = map[string]bool{"tmpfs": true, "ramfs": true, "hugetlbfs": true}
+
+// A lateMount is a mount of such a file system. If it is to be read-only, it becomes so when everything below it is there.
+type lateMount struct {
+	target, pointer string
+	item            int // its step
+	readonly        bool
+}
+
+// late takes read-only out of the attributes of a mount that the next step makes, and notes it. /dev is filled whatever is mounted there.
+func (b *builder) late(fstype, target, pointer string, attrs uint64) uint64 {
+	if !fillable[fstype] && target != "/dev" {
+		return attrs
+	}
+	b.lateMounts = append(b.lateMounts, lateMount{target, pointer, len(b.Items), attrs&unix.MOUNT_ATTR_RDONLY != 0})
+	return attrs &^ unix.MOUNT_ATTR_RDONLY
+}
+
+// lateAt finds the mount of late at a target, nil if there is none.
+func (b *builder) lateAt(target string) *lateMount {
+	i := slices.IndexFunc(b.lateMounts, func(l lateMount) bool { return l.target == target })
+	if i < 0 {
+		return nil
+	}
+	return &b.lateMounts[i]
+}
+
+// remountLate does read-only's part of a remount: what is left of set is for the step.
+func (b *builder) remountLate(target string, set, clear uint64) uint64 {
+	l := b.lateAt(target)
+	if l == nil {
+		return set
+	}
+	l.readonly = (l.readonly || set&unix.MOUNT_ATTR_RDONLY != 0) && clear&unix.MOUNT_ATTR_RDONLY == 0
+	return set &^ unix.MOUNT_ATTR_RDONLY
+}
+
+// covering comes before a mount at target: the mounts of late that it covers get no more.
+func (b *builder) covering(target string) {
+	b.lateMounts = slices.DeleteFunc(b.lateMounts, func(l lateMount) bool {
+		covered := l.target == target || strings.HasPrefix(l.target, target+"/")
+		if covered {
+			b.makeReadonly(l)
+		}
+		return covered
+	})
+}
+
+// readonlyMounts comes when all mounts, devices, links and directories are there.
+func (b *builder) readonlyMounts() error {
+	for _, l := range b.lateMounts {
+		b.makeReadonly(l)
+	}
+	b.lateMounts = nil
+	return nil
+}
+
+// makeReadonly adds a step, unless nothing has come after the mount. A link of the image may have led a later mount to the same place:
+// what that covers stays as it is.
+func (b *builder) makeReadonly(l lateMount) {
+	if !l.readonly {
+		return
+	}
+	if l.item == len(b.Items)-1 {
+		switch s := b.Items[l.item].Step.(type) {
+		case nsenter.MountFS:
+			s.Attrs |= unix.MOUNT_ATTR_RDONLY
+			b.Items[l.item].Step = s
+			return
+		case nsenter.MountTree:
+			s.Set |= unix.MOUNT_ATTR_RDONLY
+			b.Items[l.item].Step = s
+			return
+		}
+	}
+	b.add(l.pointer, nsenter.ReadonlyMount{Target: l.target})
+}
