@@ -119,6 +119,15 @@ func reopen(at, flags int) (fd int, err error) {
 	return fd, err
 }
 
+// Reopen opens what f is of once more, as it may be opened with flags: the other end of a pipe, too.
+func Reopen(f *os.File, flags int) (*os.File, error) {
+	fd, err := reopen(int(f.Fd()), flags)
+	if err != nil {
+		return nil, &os.PathError{Op: "reopen", Path: f.Name(), Err: err}
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
 // selfFd is a path to what a descriptor refers to.
 func selfFd(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rt/internal/bug"
@@ -18,8 +19,9 @@ const (
 	inBuffer  = 64 << 10
 	// inBackground is how often a terminal is looked at while rt is in its background, where it may not read.
 	inBackground = 100 * time.Millisecond
-	// inStuck is how long Ended waits for a read that does not return, as of a file on a server that is gone.
-	inStuck = 100 * time.Millisecond
+	// inStuck is how long Ended waits for a read that does not return, as of a file on a server that is gone, or of a FIFO where
+	// another process has taken what poll had announced.
+	inStuck = time.Second
 )
 
 // An output is a pipe that is copied to the caller's stdout or stderr.
@@ -85,6 +87,7 @@ type input struct {
 	terminal     bool
 	ended        int      // pidfd of the program, or -1
 	stop         *os.File // eventfd: readable once the program has ended
+	reading      atomic.Bool
 	done         chan struct{}
 	bug          error // valid once done is closed
 }
@@ -108,7 +111,7 @@ func (n *input) prepare() error {
 // copy copies until the end of the source, of the program, or of all who read the pipe.
 func (n *input) copy() {
 	defer close(n.done)
-	defer n.pipe.Close()
+	defer func() { n.pipe.Close() }()
 	defer bug.Catch(&n.bug)
 	size := inBuffer
 	if n.terminal {
@@ -116,11 +119,14 @@ func (n *input) copy() {
 	}
 	buf := make([]byte, size)
 	for n.readable() {
+		n.reading.Store(true)
 		got, err := unix.Read(int(n.source.Fd()), buf)
+		n.reading.Store(false)
 		if err == unix.EINTR || err == unix.EAGAIN {
 			continue
 		}
 		if got <= 0 || err != nil {
+			n.finish()
 			return
 		}
 		n.read += int64(got)
@@ -129,6 +135,28 @@ func (n *input) copy() {
 			return
 		}
 	}
+	n.giveBack(0)
+}
+
+// finish tells the program that its input ends, by the end of all who write to the pipe. What it leaves of a file is known only
+// when it has ended: until then the pipe is kept by its other end.
+func (n *input) finish() {
+	if !n.regular {
+		return
+	}
+	reader, err := sys.Reopen(n.pipe, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return
+	}
+	defer func() { reader.Close() }()
+	n.pipe.Close()
+	n.wait(-1)
+	pipe, err := sys.Reopen(reader, unix.O_WRONLY|unix.O_NONBLOCK)
+	reader.Close() // who else can read is asked next
+	if err != nil {
+		return
+	}
+	n.pipe = pipe
 	n.giveBack(0)
 }
 
@@ -189,7 +217,7 @@ func (n *input) write(p []byte) (left int) {
 // ended, or nobody has the pipe's other end open.
 func (n *input) wait(limit time.Duration, fds ...unix.PollFd) (over bool) {
 	all := append(fds, unix.PollFd{Fd: int32(n.stop.Fd()), Events: unix.POLLIN}, unix.PollFd{Fd: int32(n.ended), Events: unix.POLLIN},
-		unix.PollFd{Fd: int32(n.pipe.Fd())}) // POLLERR
+		unix.PollFd{Fd: int32(n.pipe.Fd())}) // POLLERR; of a closed one -1, which poll(2) leaves out
 	if err := poll(limit, all...); err != nil {
 		return true
 	}
@@ -274,9 +302,13 @@ func (s *Streams) Start(pidfd int) error {
 func (s *Streams) Ended() {
 	if s.over != nil && s.in != nil {
 		set(s.in.stop)
-		select {
-		case <-s.in.done:
-		case <-time.After(inStuck): // or another process has taken what poll had announced
+		for stuck := false; !stuck; {
+			select {
+			case <-s.in.done:
+				return
+			case <-time.After(inStuck):
+				stuck = s.in.reading.Load()
+			}
 		}
 	}
 }

@@ -183,24 +183,30 @@ func TestCopy(t *testing.T) {
 	s.Close() // does nothing
 }
 
-// TestNotRead: of a file what nobody has read is given back; while the pipe is open for reading it is not.
+// TestNotRead: of a file what nobody has read is given back, also where all of it was copied and the pipe closed for the program to see
+// the end; while the pipe is open for reading it is not.
 func TestNotRead(t *testing.T) {
-	for _, held := range []bool{false, true} {
-		source := file(t, strings.Repeat("x", 300000))
-		s, err := Open([3]*os.File{source, devNull(t), devNull(t)}, true)
-		must(t, err)
-		in, _ := child(t, s)
-		if _, err := io.ReadFull(in, make([]byte, 1000)); err != nil {
-			t.Fatal(err)
-		}
-		if !held {
-			in.Close()
-		}
-		s.Ended()
-		at, err := source.Seek(0, io.SeekCurrent)
-		must(t, err)
-		if (at == 1000) == held {
-			t.Errorf("open for reading: %v; the offset is %d after 1000 bytes were read", held, at)
+	for _, size := range []int{1500, 300000} {
+		for _, held := range []bool{false, true} {
+			source := file(t, strings.Repeat("x", size))
+			s, err := Open([3]*os.File{source, devNull(t), devNull(t)}, true)
+			must(t, err)
+			in, _ := child(t, s)
+			if _, err := io.ReadFull(in, make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			if size < inBuffer {
+				must(t, poll(-1, unix.PollFd{Fd: int32(in.Fd())})) // POLLHUP
+			}
+			if !held {
+				in.Close()
+			}
+			s.Ended()
+			at, err := source.Seek(0, io.SeekCurrent)
+			must(t, err)
+			if (at == 1000) == held {
+				t.Errorf("%d bytes, open for reading: %v; the offset is %d after 1000 bytes were read", size, held, at)
+			}
 		}
 	}
 }

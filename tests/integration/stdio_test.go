@@ -160,6 +160,8 @@ func TestStdioOffset(t *testing.T) {
 	c.file("in", "1\n2\n3\n", 0o644)
 	loop := call{prefix: []string{"/bin/sh", "-c", `while read line; do "$@" "$line"; done <in`, "sh"}, args: []string{"exec", c.id, "echo"}}
 	c.doCall(loop).ok().prints("1\n2\n3")
+	loop.args = []string{"exec", c.id, "sh", "-c", `usleep 100000; echo "$1"`, "sh"} // all has been copied before the program ends
+	c.doCall(loop).ok().prints("1\n2\n3")
 	c.file("big", strings.Repeat("0123456789abcde\n", 100000), 0o644)
 	half := call{prefix: []string{"/bin/sh", "-c", `{ "$@" 2>/dev/null; wc -l; } <big`, "sh"}, args: []string{"exec", c.id, "dd", "bs=16", "count=30000", "of=/dev/null"}}
 	c.doCall(half).ok().prints("70000")
