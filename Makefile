@@ -79,6 +79,10 @@ integration: rt ## integration tests only (root)
 	$(GO) test -tags '$(TAGS)' -count=1 -timeout 3h ./tests/integration/... ./tests/security ./tests/configs
 	cd tests/gorunc && RT=$(CURDIR)/rt $(GO) test -count=1 -timeout 1h .
 
+PEERS ?= 1.5.3 1.6.0-rc.1
+integration-peers: rt ## tests/integration with rt and with each runc of PEERS, and docs/runc-peers.md (root; RUN=regexp for some tests)
+	@PEERS='$(PEERS)' scripts/integration-peers
+
 test-many: rt ## 1,000 containers at once: what one more costs, nothing left (root, minutes; RT_MANY=N)
 	$(GO) test -tags '$(TAGS)' -count=1 -v -timeout 30m ./tests/many
 
@@ -157,4 +161,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts runc-peer layout install clean distclean help
+.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration integration-peers test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts runc-peer layout install clean distclean help

@@ -42,7 +42,6 @@ func allCPUs(t *testing.T) string {
 // TestAffinityOfCaller: rt may be pinned to a CPU; neither the container nor a process of exec is.
 func TestAffinityOfCaller(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 passes the caller's affinity on")
 	all := allCPUs(t)
 	c := newContainer(t, script(allowedCPUs))
 	c.prefix = []string{"taskset", "-c", "0"}
@@ -59,7 +58,6 @@ func TestAffinityOfCaller(t *testing.T) {
 
 func TestExecCPUAffinity(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 has no execCPUAffinity")
 	all := allCPUs(t)
 	c := newContainer(t, script(allowedCPUs+" >/out; exec sleep 1000"), writable, func(s *specs.Spec) {
 		s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0", Final: "1"}
@@ -97,7 +95,6 @@ func TestExecCPUAffinity(t *testing.T) {
 
 func TestMemoryPolicy(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 has no memoryPolicy")
 	policy := "head -n1 /proc/self/numa_maps | cut -d' ' -f2"
 	with := func(m specs.LinuxMemoryPolicy) func(*specs.Spec) {
 		return func(s *specs.Spec) { s.Linux.MemoryPolicy = &m }

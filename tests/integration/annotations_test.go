@@ -20,7 +20,7 @@ func annotation(name, value string) func(*specs.Spec) {
 // those of the host's root stay outside.
 func TestKeepOriginalGroups(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "crun's annotation")
+	rtOnly(t, "`run.oci.keep_original_groups`")
 	const groups = "Groups:\t64400 64401"
 	keep := annotation("run.oci.keep_original_groups", "1")
 	user := []string{"setpriv", "--reuid=64321", "--regid=64321", "--groups=64400,64401"}
@@ -53,7 +53,7 @@ func TestKeepOriginalGroups(t *testing.T) {
 // TestFailUnknownSyscall: a name that nobody knows in a profile is left out, or with the annotation refused.
 func TestFailUnknownSyscall(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "crun's annotation")
+	rtOnly(t, "`run.oci.seccomp_fail_unknown_syscall`")
 	profile := func(names ...string) func(*specs.Spec) {
 		return func(s *specs.Spec) {
 			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: names, Action: specs.ActErrno}}}
@@ -71,7 +71,7 @@ func TestFailUnknownSyscall(t *testing.T) {
 // TestSELinux.
 func TestMountContextType(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "crun's annotation")
+	rtOnly(t, "`run.oci.mount_context_type`")
 	const name = "run.oci.mount_context_type"
 	for _, kind := range []string{"context", "fscontext", "defcontext", "rootcontext"} {
 		c := newContainer(t, annotation(name, kind))

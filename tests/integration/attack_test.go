@@ -72,9 +72,6 @@ func TestHuntForRuntime(t *testing.T) {
 	for range 20 {
 		for cmd, want := range map[string]int{"true": 0, "no-such-program": 255} {
 			r := c.exec(cmd)
-			if r.code == 126 && differs(t, "1.1 shares its inode with the container: an attempt to open it for writing makes execve fail with ETXTBSY") {
-				continue
-			}
 			r.exits(want)
 		}
 	}
@@ -115,9 +112,6 @@ func TestCwdOfDescriptor(t *testing.T) {
 			c := newContainer(t, args("ls", "."), func(s *specs.Spec) { s.Process.Cwd = dir })
 			r := c.do(call{args: c.with("run"), files: []*os.File{root, root}})
 			if r.code == 0 && strings.Contains(r.stdout, "usr") {
-				if differs(t, "1.1.5 is open to CVE-2024-21626") {
-					return
-				}
 				t.Errorf("the host's root is the working directory: %s", r)
 			}
 		}
@@ -133,9 +127,6 @@ func TestExecCwdOfDescriptor(t *testing.T) {
 	for fd := 3; fd < 12; fd++ {
 		r := c.do(call{args: []string{"exec", "--cwd", "/proc/self/fd/" + pidText(fd), c.id, "ls", "."}, files: []*os.File{root, root}})
 		if r.code == 0 && strings.Contains(r.stdout, "usr") {
-			if differs(t, "1.1.5 is open to CVE-2024-21626") {
-				return
-			}
 			t.Errorf("the host's root is the working directory: %s", r)
 		}
 	}
@@ -171,7 +162,7 @@ func TestMaskWithOwnNull(t *testing.T) {
 	}
 	c.start()
 	r := c.exec("sh", "-c", "cat /proc/timer_list | head -c 20")
-	if strings.TrimSpace(r.stdout) != "" && !differs(t, "1.1 masks with the container's /dev/null (CVE-2025-31133)") {
+	if strings.TrimSpace(r.stdout) != "" {
 		t.Errorf("a masked path shows %s", r)
 	}
 }

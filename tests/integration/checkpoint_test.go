@@ -139,6 +139,7 @@ func networked(t *testing.T) func(*specs.Spec) {
 // needsCriu skips where CRIU cannot do it.
 func needsCriu(t *testing.T) {
 	t.Helper()
+	rtOnly(t, "checkpoint: a container whose stdin")
 	if os.Geteuid() != 0 || ordinaryUser() {
 		t.Skip("CRIU needs root")
 	}
@@ -195,15 +196,17 @@ func (c *container) goesOn(n int) int {
 // checkpoint calls the verb with the CRIU that is tested with.
 func (c *container) checkpoint(flags ...string) result {
 	c.t.Helper()
-	return c.do(call{global: withCriu(), args: append(append([]string{"checkpoint"}, flags...), c.id)})
+	return c.do(viaCriu(criuProgram(), call{args: append(append([]string{"checkpoint"}, flags...), c.id)}))
 }
 
-// withCriu is for runc nothing: it looks in PATH.
-func withCriu() []string {
-	if machine.name == "runc" {
-		return nil
+// viaCriu is a call that uses this CRIU: rt by its flag, a peer by PATH.
+func viaCriu(program string, c call) call {
+	if machine.peer.isRt() {
+		c.global = append(c.global, "--criu", program)
+	} else {
+		c.env = append(c.env, "PATH="+filepath.Dir(program)+":"+callerPath)
 	}
-	return []string{"--criu", criuProgram()}
+	return c
 }
 
 // save makes images.
@@ -215,7 +218,7 @@ func (c *container) save(flags ...string) result {
 // back restores the container detached.
 func (c *container) back(flags ...string) result {
 	c.t.Helper()
-	return c.do(call{global: withCriu(), args: c.with("restore", append([]string{"-d", "--image-path", c.images()}, flags...)...)})
+	return c.do(viaCriu(criuProgram(), call{args: c.with("restore", append([]string{"-d", "--image-path", c.images()}, flags...)...)}))
 }
 
 // TestCheckpointCounter: what was saved goes on, as often as one likes, as a container like any other.
@@ -332,7 +335,9 @@ func TestCheckpointForeground(t *testing.T) {
 	got, out, err := os.Pipe()
 	c.must(err)
 	defer got.Close()
-	fg := exec.Command(machine.rt, append(withCriu(), "--root", c.root, "restore", "--bundle", c.bundle, "--image-path", c.images(), c.id)...)
+	with := viaCriu(criuProgram(), call{})
+	fg := exec.Command(machine.rt, append(with.global, "--root", c.root, "restore", "--bundle", c.bundle, "--image-path", c.images(), c.id)...)
+	fg.Env = append(os.Environ(), with.env...)
 	fg.Stdout = out
 	c.must(orphans.Start(fg))
 	out.Close()
@@ -407,8 +412,8 @@ func TestCheckpointLazyPages(t *testing.T) {
 	ready, w, err := os.Pipe()
 	c.must(err)
 	defer ready.Close()
-	dump := c.begin(call{global: withCriu(), files: []*os.File{w}, args: []string{"checkpoint", "--lazy-pages", "--page-server", "127.0.0.1:27277", "--status-fd", "3",
-		"--image-path", c.images(), c.id}})
+	dump := c.begin(viaCriu(criuProgram(), call{files: []*os.File{w}, args: []string{"checkpoint", "--lazy-pages", "--page-server", "127.0.0.1:27277", "--status-fd", "3",
+		"--image-path", c.images(), c.id}}))
 	w.Close()
 	buf := make([]byte, 1)
 	if n, err := ready.Read(buf); n != 1 || buf[0] != 0 {
@@ -431,7 +436,7 @@ func TestCheckpointLazyPages(t *testing.T) {
 	t.Cleanup(func() { other.delete("--force") })
 	c.spec.Linux.CgroupsPath += "-2"
 	c.write()
-	back := other.begin(call{global: withCriu(), args: other.with("restore", "-d", "--image-path", c.images(), "--lazy-pages")})
+	back := other.begin(viaCriu(criuProgram(), call{args: other.with("restore", "-d", "--image-path", c.images(), "--lazy-pages")}))
 	const fault = "page-pipe: splice: -1: Bad file descriptor"
 	broken := false
 	eventually(t, "the end of restore, or of the page server", func() bool {
@@ -555,7 +560,7 @@ func TestCheckpointElsewhere(t *testing.T) {
 	n := c.counts(1)
 	c.save("--manage-cgroups-mode", "ignore").ok()
 	s := c.sibling(counting, networked(t))
-	s.do(call{global: withCriu(), args: s.with("restore", "-d", "--manage-cgroups-mode", "ignore", "--image-path", c.images())}).ok()
+	s.do(viaCriu(criuProgram(), call{args: s.with("restore", "-d", "--manage-cgroups-mode", "ignore", "--image-path", c.images())})).ok()
 	s.goesOn(n)
 	data, err := os.ReadFile("/proc/" + pidText(s.pid()) + "/cgroup")
 	c.must(err)

@@ -180,7 +180,6 @@ func TestCheckpointTable(t *testing.T) {
 	if why := criuNetworks(); why != "" {
 		t.Skip(why)
 	}
-	rtOnly(t, "the words of docs/checkpoint.md")
 	rows := explained(t)
 	for name, way := range map[string]struct {
 		edit      func(*specs.Spec)
@@ -203,7 +202,7 @@ func TestCheckpointTable(t *testing.T) {
 				after = c.sibling(rich, networked(t))
 				after.file("b/vol/x", "volume", 0o644)
 				after.file("b/rootfs/vol/x", "covered", 0o644)
-				after.do(call{global: withCriu(), args: after.with("restore", "-d", "--image-path", c.images())}).ok()
+				after.do(viaCriu(criuProgram(), call{args: after.with("restore", "-d", "--image-path", c.images())})).ok()
 			} else {
 				c.save().ok()
 				c.back().ok()

@@ -100,9 +100,7 @@ func TestArgumentCounts(t *testing.T) {
 func TestUnknownCommand(t *testing.T) {
 	t.Parallel()
 	r := newContainer(t).rt("no-such-verb")
-	if differs(t, "it exits with 3") {
-		return
-	}
+	rtOnly(t, "a command that does not exist")
 	r.fails(`unknown command "no-such-verb"`).oneError().prints("")
 }
 
@@ -114,9 +112,6 @@ func TestFlagSpellings(t *testing.T) {
 		{"--bundle", c.bundle}, {"--bundle=" + c.bundle}, {"-bundle", c.bundle}, {"-bundle=" + c.bundle}, {"-b", c.bundle}, {"-b=" + c.bundle}, {"--b", c.bundle},
 		{"-b", "/nothing", "-bundle", c.bundle, "--no-pivot=false", "-no-new-keyring=true", "--keep=0"},
 	} {
-		if slices.Contains(flags, "/nothing") && differs(t, "a flag that is given twice under two names is an error") {
-			continue
-		}
 		if slices.Contains(flags, "/nothing") {
 			c.rt(append(append([]string{"run"}, flags...), c.id)...).exits(1).says("Cannot use two forms of the same flag")
 			flags = flags[2:]
@@ -126,9 +121,7 @@ func TestFlagSpellings(t *testing.T) {
 	}
 	c.rt("run", c.id, "--bundle", c.bundle).exits(4)
 	c.rt("run", "--keep=false", c.id, "-b", c.bundle, "--no-pivot").exits(4)
-	if r := c.rt("run", c.id, "--nothing", "x").fails(`"run" requires exactly 1 argument(s)`); !differs(t, "it has no hints") {
-		r.says("hint: run has no flag --nothing")
-	}
+	c.rt("run", c.id, "--nothing", "x").fails(`"run" requires exactly 1 argument(s)`).rtSays("hint: run has no flag --nothing")
 	c.do(call{bare: true, global: []string{"-root", c.root, "-log-format", "text", "-debug=false"}, args: []string{"run", "-bundle", c.bundle, c.id}}).exits(4)
 
 	c = newContainer(t).up()
@@ -151,12 +144,15 @@ func TestFlagSpellings(t *testing.T) {
 func TestHiddenFlags(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t).up()
-	if help := c.rt("kill", "--help").ok().stdout; strings.Contains(help, "--all") && !differs(t, "1.1 shows it") {
+	if help := c.rt("kill", "--help").ok().stdout; strings.Contains(help, "--all") {
 		t.Errorf("kill --help: %s", help)
 	}
 	c.kill("--all", "0").ok()
 	c.kill("-a", "0").ok()
-	c.do(call{global: []string{"--criu", "/nothing", "--rootless", "auto"}, args: []string{"state", c.id}}).ok()
+	c.do(call{global: []string{"--rootless", "auto"}, args: []string{"state", c.id}}).ok()
+	if !differs(t, "global --criu PATH") {
+		c.do(call{global: []string{"--criu", "/nothing"}, args: []string{"state", c.id}}).ok()
+	}
 }
 
 // TestDefaultRoot: /run/rt for root; it need not be there, while one that is given by hand must, and a relative one is made absolute.
@@ -179,9 +175,7 @@ func TestDefaultRoot(t *testing.T) {
 	c.do(list("-q")).ok().prints("")
 	dir := "/run/" + machine.name
 	c.do(call{bare: true, global: []string{"--root", dir}, args: []string{"state", c.id}}).fails("does not exist")
-	if !differs(t, "1.1 takes every root for the default one and lists nothing") {
-		c.do(call{bare: true, global: []string{"--root", dir}, args: []string{"list"}}).fails("no such file or directory").oneError()
-	}
+	c.do(call{bare: true, global: []string{"--root", dir}, args: []string{"list"}}).fails("no such file or directory").oneError()
 	c.prefix[4] = fresh + `"$@" && stat -c '%a %n' ` + dir + ` && "$1" list -q && "$1" delete --force ` + c.id
 	c.do(call{bare: true, args: c.with("create")}).ok().prints("700 " + dir + "\n" + c.id)
 	c.prefix = nil

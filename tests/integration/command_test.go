@@ -13,8 +13,14 @@ import (
 	"time"
 )
 
-// patience is how long one call of the runtime, or one wait, may take; only a hang reaches it.
+// patience is how long one call of the runtime, or one wait, may take; only a hang reaches it. A peer that hangs where rt does not
+// is to fail the test soon: it runs on a machine, never in a guest.
 var patience = max(2*time.Minute, slow(20*time.Second))
+
+const patienceWithPeer = 30 * time.Second
+
+// callerPath is PATH of what calls the runtime.
+const callerPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // A call is one call of the runtime binary. Only args must be set.
 type call struct {
@@ -67,7 +73,7 @@ func begin(t *testing.T, dir, root string, c call) *running {
 	argv := slices.Concat(c.prefix, []string{machine.rt}, args)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.ExtraFiles, cmd.Dir = c.stdin, c.files, c.dir
-	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, c.env...)
+	cmd.Env = append([]string{"PATH=" + callerPath}, c.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r := &running{t: t, cmd: cmd, args: args, stdout: tempFile(t, dir, "out-"), stderr: tempFile(t, dir, "err-"), ended: make(chan error, 1)}
 	cmd.Stdout, cmd.Stderr = r.stdout, r.stderr

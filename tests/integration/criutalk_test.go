@@ -100,7 +100,7 @@ func (f *fake) babble(kind int, opts proto) error {
 func (c *container) stops(at string, args []string, then func(*running)) result {
 	c.t.Helper()
 	program := c.fakeCriu(scenario{At: at, Hang: then != nil, Scripts: map[bool][]string{true: {"pre-dump", "network-lock", "post-dump"}}[args[0] == "checkpoint"]})
-	r := c.begin(call{global: []string{"--criu", program}, args: args})
+	r := c.begin(viaCriu(program, call{args: args}))
 	if then != nil {
 		eventually(c.t, "the fake is at "+at, func() bool { return exists(filepath.Join(c.dir, "fake/reached")) })
 		then(r)
@@ -120,7 +120,7 @@ func killed(r *running) { _ = syscall.Kill(r.cmd.Process.Pid, syscall.SIGKILL) }
 
 func TestRestoreStopsAtEachPoint(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc knows no --criu")
+	rtOnly(t, "checkpoint, restore: CRIU that ends")
 	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t).restorable()
 	before := mountsOfHost(t)
@@ -176,7 +176,7 @@ func (c *container) noneRuns(point string) {
 
 func TestCheckpointStopsAtEachPoint(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc knows no --criu")
+	rtOnly(t, "checkpoint, restore: CRIU that ends")
 	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t).up()
 	for _, point := range dumpPoints {
@@ -208,7 +208,7 @@ func TestCheckpointStopsAtEachPoint(t *testing.T) {
 // TestCriuSaysAnything: whatever CRIU answers, rt ends, says one thing or nothing, and leaves nothing but, of a dump, the container.
 func TestCriuSaysAnything(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc knows no --criu")
+	rtOnly(t, "checkpoint, restore: CRIU that ends")
 	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
 	c := newContainer(t).restorable()
 	look := func(seed uint64, r result) {

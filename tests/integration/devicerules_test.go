@@ -80,7 +80,7 @@ func TestDeviceRuleVerdicts(t *testing.T) {
 			}
 			r := v.run()
 			want := c.want
-			if c.runc != "" && differs(t, "rt is stricter") {
+			if c.runc != "" && differs(t, "resources.devices: the default devices") {
 				want = c.runc
 			}
 			got := strings.TrimRight(r.stdout, " \n")

@@ -79,7 +79,7 @@ func TestDeviceOverDefault(t *testing.T) {
 		s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/full", Type: "c", Major: 1, Minor: 7, FileMode: &m}}
 	}, args("stat", "-c", "%t:%T %a", "/dev/full"))
 	r := c.run().ok()
-	if r.out() != "1:7 600" && !differs(t, "1.1 makes the default after the configured one and keeps its mode") {
+	if r.out() != "1:7 600" {
 		t.Errorf("got %s", r.out())
 	}
 }
@@ -122,7 +122,7 @@ func TestDevSymlink(t *testing.T) {
 	c.must(os.Remove(filepath.Join(c.rootfs, "dev")))
 	c.must(os.Symlink(outside, filepath.Join(c.rootfs, "dev")))
 	c.create()
-	if entries, _ := os.ReadDir(outside); len(entries) > 0 && !differs(t, "1.1 follows it (CVE-2026-41579)") {
+	if entries, _ := os.ReadDir(outside); len(entries) > 0 {
 		t.Errorf("made outside of the rootfs: %v", entries)
 	}
 }

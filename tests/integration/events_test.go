@@ -105,7 +105,6 @@ func TestEventsStats(t *testing.T) {
 func TestPressure(t *testing.T) {
 	needV2(t)
 	t.Parallel()
-	rtOnly(t, "1.1 knows of no pressure")
 	c := newContainer(t, script("while :; do :; done"), limited(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: i64(5000), Period: u64(100000)}})).up()
 	if _, err := os.ReadFile(filepath.Join(c.cgroup(""), "cpu.pressure")); errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, os.ErrNotExist) {
 		t.Skipf("this kernel measures no pressure: %v", err)
@@ -139,7 +138,6 @@ func TestPressure(t *testing.T) {
 // TestEventsStream: statistics come at their pace, and end with the container.
 func TestEventsStream(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "its stream ends with the removal of the cgroup")
 	c := newContainer(t)
 	c.create().ok() // a created container has statistics, too
 	run := c.begin(call{args: []string{"events", "--interval", "50ms", c.id}})
@@ -158,7 +156,6 @@ func TestEventsStream(t *testing.T) {
 // TestEventsEndAtOnce: not at the next statistics.
 func TestEventsEndAtOnce(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "its stream ends with the removal of the cgroup")
 	c := newContainer(t).up()
 	run := c.begin(call{args: []string{"events", "--interval", "1h", c.id}})
 	piped := *c
@@ -186,7 +183,6 @@ var sixteenMiB = limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: 
 // TestEventsOOM: what is killed in the container is reported, when it happens.
 func TestEventsOOM(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "its stream ends with the removal of the cgroup")
 	c := newContainer(t, sixteenMiB).up()
 	run := c.begin(call{args: []string{"events", "--interval", "100ms", c.id}})
 	eventually(t, "statistics", func() bool { return len(readAll(t, run.stdout)) > 0 })
@@ -204,7 +200,6 @@ func TestEventsOOM(t *testing.T) {
 func TestEventsOOMOfInit(t *testing.T) {
 	onlyFileDriver(t, "a scope ends with its last process, and its counts with it")
 	t.Parallel()
-	rtOnly(t, "its stream ends with the removal of the cgroup")
 	c := newContainer(t, sixteenMiB, script("head -c 64m /dev/zero | sort > /dev/null; exit 0"))
 	c.create().ok()
 	run := c.begin(call{args: []string{"events", "--interval", "20ms", c.id}})

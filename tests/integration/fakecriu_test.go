@@ -269,9 +269,20 @@ func (f *fake) work(kind int, opts, answer proto) (proto, error) {
 	}
 	f.at("answer")
 	if kind == 1 && f.number(opts, 3) == 0 {
-		_ = unix.Kill(int(f.number(opts, 2)), unix.SIGKILL)
+		end(int(f.number(opts, 2)))
 	}
 	return answer, nil
+}
+
+// end kills a process and waits for its end, as CRIU does, which traces it.
+func end(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
 }
 
 func (f *fake) told() int {

@@ -14,7 +14,7 @@ import (
 // TestRootlessInit: --init with one gid mapped, where setgroups(2) is denied, and all that joins such a container.
 func TestRootlessInit(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	c := newRootless(t, writable, limit("RLIMIT_NOFILE", 16), func(s *specs.Spec) {
 		s.Process.Env = []string{"PATH=/bin"}
 		s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo started $HOME >/hook"}}}}
@@ -68,7 +68,7 @@ func (c *container) joins(status string) {
 // TestRootlessInitEnds: an exec that comes while the program of an init ends gets an answer, whichever.
 func TestRootlessInitEnds(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	for range 5 {
 		c := newRootless(t, writable)
 		c.up("--init")
@@ -91,7 +91,7 @@ func TestRootlessInitEnds(t *testing.T) {
 // TestRootlessStopped: an init that is stopped by a signal answers nobody. exec says so.
 func TestRootlessStopped(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	c := newRootless(t, writable)
 	c.up("--init")
 	c.kill("STOP").ok()

@@ -51,7 +51,7 @@ func TestHookOrder(t *testing.T) {
 	c.hooks(all)
 	c.create().ok()
 	created := "prestart1 prestart2 createRuntime1 createRuntime2 createContainer1 createContainer2"
-	early := differs(t, "1.1 runs poststart hooks in create (runc issue 4347)")
+	early := differs(t, "poststart hooks come after execve")
 	if early {
 		created += " poststart1 poststart2"
 	}
@@ -95,9 +95,6 @@ func TestHookState(t *testing.T) {
 	c.stopped()
 	c.delete().ok()
 	poststart := "running"
-	if differs(t, "1.1 runs poststart hooks in create (runc issue 4347)") {
-		poststart = "created"
-	}
 	for kind, status := range map[string]string{
 		"prestart": "creating", "createRuntime": "creating", "createContainer": "creating", "startContainer": "created", "poststart": poststart, "poststop": "stopped",
 	} {
@@ -203,7 +200,6 @@ func TestPoststopOfRun(t *testing.T) {
 // TestPoststartIsAfterExecve: the hook finds the user's program running (runc issue 4347).
 func TestPoststartIsAfterExecve(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has this right after 1.5 only")
 	for range 5 {
 		c := newContainer(t)
 		c.hooks(specs.Hooks{Poststart: []specs.Hook{c.hook(`pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'); tr '\0' ' ' < /proc/$pid/cmdline > $D/cmdline`)}})
@@ -220,7 +216,7 @@ func TestStartContainerEnv(t *testing.T) {
 	c := newContainer(t, writable, args("true"), func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "OF_PROCESS=1") })
 	c.hooks(specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo $OF_PROCESS > /seen"}}}})
 	c.run().ok()
-	if got := c.read("b/rootfs/seen"); got != "1\n" && !differs(t, "1.1 gives it nothing") {
+	if got := c.read("b/rootfs/seen"); got != "1\n" {
 		t.Errorf("OF_PROCESS=%q", got)
 	}
 }

@@ -27,7 +27,7 @@ func bindOf(source, destination string, options ...string) specs.Mount {
 // TestMountsAdd: binds and new file systems appear in the running container, with their options, and go again.
 func TestMountsAdd(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "as crun 1.22 has it")
+	rtOnly(t, "mounts add and remove")
 	for name, make := range map[string]func(*testing.T, ...func(*specs.Spec)) *container{"plain": newContainer, "mapped": newMapped} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +71,7 @@ func TestMountsAdd(t *testing.T) {
 // TestMountsAddKinds: recursive options, propagation, a whole tree, id mappings, tmpcopyup and a file system of each namespace.
 func TestMountsAddKinds(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "as crun 1.22 has it")
+	rtOnly(t, "mounts add and remove")
 	needRoot(t, "a mount is made on the host")
 	c := newContainer(t, writable).up()
 	c.file("tree/file", "top", 0o644)
@@ -105,7 +105,7 @@ func TestMountsAddKinds(t *testing.T) {
 // TestMountsAddIsWhole: of a list in which one cannot be mounted, nothing stays; nor of one that is wrong.
 func TestMountsAddIsWhole(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "as crun 1.22 has it")
+	rtOnly(t, "mounts add and remove")
 	c := newContainer(t, writable).up()
 	c.file("vol/file", "x", 0o644)
 	vol := filepath.Join(c.dir, "vol")
@@ -160,7 +160,7 @@ func TestMountsAddIsWhole(t *testing.T) {
 // TestMountsStates: created and running containers; not paused and stopped ones, nor one without a mount namespace.
 func TestMountsStates(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "as crun 1.22 has it")
+	rtOnly(t, "mounts add and remove")
 	tmpfs := specs.Mount{Destination: "/new", Type: "tmpfs", Source: "tmpfs"}
 	c := newContainer(t, writable, script("touch /new/by-the-program && exec sleep 1000"))
 	c.hotplug("add", tmpfs).fails("container does not exist").oneError()

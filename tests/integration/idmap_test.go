@@ -30,7 +30,6 @@ func idMounted(m specs.Mount, list []specs.LinuxIDMapping) func(*specs.Spec) {
 // TestIDMappedMounts: whose files the container sees, and whose its own files are on the disk.
 func TestIDMappedMounts(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 has none")
 	for _, v := range []struct {
 		name            string
 		user            bool // a user namespace, 0 is 100000
@@ -103,7 +102,6 @@ func id(n int) string { return pidText(n) }
 // TestIDMappedJoin takes the mapping of the user namespace that is joined.
 func TestIDMappedJoin(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 has none")
 	first := newMapped(t).up()
 	c := newMapped(t, namespace(specs.UserNamespace, "/proc/"+pidText(first.pid())+"/ns/user"))
 	c.must(os.Chown(c.file("src/file", "x", 0o644), 7, 7))
@@ -118,7 +116,6 @@ func TestIDMappedJoin(t *testing.T) {
 // TestIDMappedNewFS: a file system other than a bind mount is made outside, and mapped before it is attached.
 func TestIDMappedNewFS(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 has none")
 	if noMappedTmpfs() {
 		t.Skip("a tmpfs cannot be id-mapped on this kernel, Linux 6.3 is the first")
 	}
@@ -135,7 +132,6 @@ func TestIDMappedNewFS(t *testing.T) {
 // TestIDMapErrors: one error that says what and where, and nothing is left.
 func TestIDMapErrors(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 has none")
 	ids := maps(0, 1000, 1)
 	for _, v := range []struct {
 		name, want string

@@ -37,7 +37,7 @@ const careless = "(sleep 0.3 & ); (sleep 0.3 & ); echo >/started; exec sleep 100
 
 func TestInitReaps(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	for _, with := range []bool{false, true} {
 		t.Run(strconv.FormatBool(with), func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +69,7 @@ func TestInitReaps(t *testing.T) {
 
 func TestInitStatus(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	for text, want := range map[string]int{
 		"exit 0": 0, "exit 77": 77, "kill -9 $$": 137, "kill -TERM $$": 143, "sleep 1000 & exit 3": 3, "(exit 5) & wait $!": 5,
 	} {
@@ -88,7 +88,7 @@ func TestInitStatus(t *testing.T) {
 // TestInitSignals: what is sent to the container reaches the program, real-time signals too.
 func TestInitSignals(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	for _, sig := range []string{"HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "CONT", "TSTP", "TTIN", "TTOU", "34", "40", "64"} {
 		t.Run(sig, func(t *testing.T) {
 			t.Parallel()
@@ -110,7 +110,7 @@ func TestInitSignals(t *testing.T) {
 func TestInitPrivileges(t *testing.T) {
 	needRoot(t, "ids outside are as inside")
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	c := newContainer(t, func(s *specs.Spec) {
 		s.Annotations = map[string]string{"io.rt.init": "true"}
 		s.Process.NoNewPrivileges = false
@@ -161,7 +161,7 @@ func TestInitPrivileges(t *testing.T) {
 // TestInitExecutable: the first process runs from a sealed copy in memory.
 func TestInitExecutable(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	c := newContainer(t, capable("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN", "CAP_KILL")).up("--init")
 	if exe, err := os.Readlink("/proc/" + pidText(c.pid()) + "/exe"); err != nil || exe != "/memfd:rt-stub (deleted)" {
 		t.Errorf("init runs from %s, %v", exe, err)
@@ -193,7 +193,7 @@ func readAllOf(t *testing.T, path string) string {
 func TestInitWithoutPidNamespace(t *testing.T) {
 	needRoot(t, "/proc of the host's processes is mounted")
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	c := newContainer(t, script(careless), writable, func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[1:] })
 	c.up("--init")
 	c.awaitPath("b/rootfs/started")
@@ -205,7 +205,7 @@ func TestInitWithoutPidNamespace(t *testing.T) {
 // TestInitTerminal: the program has the terminal, with job control.
 func TestInitTerminal(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no --init")
+	rtOnly(t, "create --init")
 	c := newContainer(t, func(s *specs.Spec) { s.Process.Terminal = true },
 		script(`set -- $(cat /proc/self/stat); test $5 = $8 && test $5 != 1 && echo in the foreground; trap 'echo; echo key; exit 4' INT; echo ready; while :; do sleep 0.02; done`))
 	term := openPty(t)
@@ -219,7 +219,7 @@ func TestInitTerminal(t *testing.T) {
 
 func TestInitAnnotation(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no such annotation")
+	rtOnly(t, "create --init")
 	annotated := func(v string) func(*specs.Spec) {
 		return func(s *specs.Spec) { s.Annotations = map[string]string{"io.rt.init": v} }
 	}

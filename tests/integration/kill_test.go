@@ -61,16 +61,12 @@ func TestKillPaused(t *testing.T) {
 	c := newContainer(t).up()
 	c.rt("pause", c.id).ok()
 	c.kill("KILL").ok()
-	if machine.name == "runc" && differs(t, "1.1.5 leaves a killed v1 container frozen (fixed in 1.2)") {
-		c.rt("resume", c.id)
-	}
 	c.awaitStatus("stopped")
 }
 
 // TestSignalRightAfterCreate: what ends a created container is heeded from the moment that create says it is there.
 func TestSignalRightAfterCreate(t *testing.T) {
 	t.Parallel()
-	differs(t, "runc's init has its handlers by then, too, but ends differently")
 	needRoot(t, "a CPU limit is set, which makes the container's process slow")
 	for range 3 {
 		c := newContainer(t, func(s *specs.Spec) {

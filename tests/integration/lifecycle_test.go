@@ -187,7 +187,7 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 	c.spec.Process.Env = append(c.spec.Process.Env, "LATER=1")
 	c.write()
-	if got := c.sh("echo $LATER"); got != "" && !differs(t, "its exec reads the bundle's config.json again") {
+	if got := c.sh("echo $LATER"); got != "" && !differs(t, "a change of config.json") {
 		t.Errorf("exec sees what was changed after create: LATER=%s", got)
 	}
 }

@@ -16,7 +16,8 @@ import (
 // machine is what TestMain found and built; set once, before any test runs.
 var machine struct {
 	rt    string // absolute path of the runtime under test
-	name  string // its base name: "rt", or "runc" for the cross-check
+	name  string // its base name, or "runc" for a peer
+	peer  peerVersion
 	work  string // directory of this run, /tmp/rt-it-*; short, because socket paths are limited to 107 bytes
 	probe string // static program that runs inside containers
 }
@@ -143,7 +144,10 @@ func findRuntime() error {
 		return err
 	}
 	machine.rt, machine.name = path, filepath.Base(path)
-	return nil
+	if machine.peer, err = findPeer(path); err == nil && !machine.peer.isRt() {
+		machine.name, patience = machine.peer.name, patienceWithPeer
+	}
+	return err
 }
 
 // forOthers gives a program where an ordinary user can execute it: a clone may be in somebody's own directory, or may have been
@@ -187,24 +191,6 @@ func checkDevNull() error {
 		return fmt.Errorf("the host's /dev/null was changed: mode %o owner %d:%d device %#x", st.Mode, st.Uid, st.Gid, st.Rdev)
 	}
 	return nil
-}
-
-// differs says that Debian's runc is under test and behaves otherwise here than rt does, and logs why.
-func differs(t *testing.T, why string) bool {
-	t.Helper()
-	if machine.name != "runc" {
-		return false
-	}
-	t.Logf("runc differs: %s", why)
-	return true
-}
-
-// rtOnly leaves a test out when runc is under test.
-func rtOnly(t *testing.T, why string) {
-	t.Helper()
-	if machine.name == "runc" {
-		t.Skipf("rt only: %s", why)
-	}
 }
 
 // busyboxRootfs fills dir with a root filesystem: busybox, its links, the probe and a passwd file.

@@ -60,7 +60,6 @@ var optionEffects = []optionEffect{
 // TestEveryMountOption: what each of the options that rt says it has does, in one container.
 func TestEveryMountOption(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 has no idmap and reads ratime as noatime")
 	c := newContainer(t, writable)
 	src := filepath.Join(c.dir, "src")
 	c.must(os.MkdirAll(filepath.Join(src, "sub"), 0o755))
@@ -115,7 +114,6 @@ func hasMountWord(mounts []mount, point, word string) bool {
 // TestEveryMountOptionIsTried: the table above has each word that `rt features` lists, and no other.
 func TestEveryMountOptionIsTried(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "it is about rt's list")
 	c := newContainer(t)
 	var f struct{ MountOptions []string }
 	c.must(json.Unmarshal([]byte(c.rt("features").ok().stdout), &f))

@@ -31,9 +31,6 @@ func TestDefaultMounts(t *testing.T) {
 		{"/dev/mqueue", "mqueue", "rw nosuid nodev noexec"},
 		{"/sys", "sysfs", "ro nosuid nodev noexec"},
 	}...) {
-		if want.point == "/sys/fs/cgroup" && differs(t, "1.1 leaves the tmpfs over the v1 hierarchies writable") {
-			continue
-		}
 		m := c.mountAt(want.point)
 		if m.fstype != want.fstype {
 			t.Errorf("%s: type %s, want %s", want.point, m.fstype, want.fstype)
@@ -75,9 +72,6 @@ func TestMountOptions(t *testing.T) {
 	} {
 		t.Run("tmpfs "+o.options, func(t *testing.T) {
 			t.Parallel()
-			if o.options == "defaults" {
-				rtOnly(t, "1.1 hands defaults to the file system")
-			}
 			c := newContainer(t, mounted("/tmp", "tmpfs", "tmpfs", strings.Fields(o.options)...)).up()
 			m := c.mountAt("/tmp")
 			checkOptions(t, m, o.has, o.lacks)
@@ -216,7 +210,7 @@ func TestLongMountSource(t *testing.T) {
 func TestMountOrder(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, mounted("/tmp", "tmpfs", "first", "mode=700"), mounted("/tmp/sub", "tmpfs", "second"), mounted("/tmp", "tmpfs", "third", "mode=711")).up()
-	if got := c.sh("ls -A /tmp; stat -c %a /tmp"); got != "711" && !differs(t, "1.1 gives a tmpfs the mode of the directory below, whatever mode= says") {
+	if got := c.sh("ls -A /tmp; stat -c %a /tmp"); got != "711" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -291,9 +285,6 @@ func TestMountOverProc(t *testing.T) {
 		t.Run(dest, func(t *testing.T) {
 			c := newContainer(t, mounted(dest, "bind", "rootfs/tmp", "bind"))
 			c.create().fails("proc")
-			if dest == "/proc/sys/kernel" && differs(t, "1.1 looks at bind mounts only") {
-				return
-			}
 			c.spec.Mounts[len(c.spec.Mounts)-1] = specs.Mount{Destination: dest, Type: "tmpfs", Source: "tmpfs"}
 			c.write()
 			c.create().fails("proc")

@@ -132,7 +132,7 @@ func TestUmask(t *testing.T) {
 	newContainer(t, mask(0), script("umask")).run().ok().prints("0000")
 	newContainer(t, script("umask")).run().ok().prints("0022")
 	c := newContainer(t, mask(0o027)).up()
-	if got := c.sh("umask"); got != "0027" && !differs(t, "exec applies it since 1.2") {
+	if got := c.sh("umask"); got != "0027" {
 		t.Errorf("umask of exec: %s", got)
 	}
 }
@@ -213,7 +213,7 @@ func TestRlimits(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
-	if got := c.sh("ulimit -Sn; ulimit -Hn"); got != "64\n128" && !differs(t, "Go raises the soft limit of exec (runc issue 4195)") {
+	if got := c.sh("ulimit -Sn; ulimit -Hn"); got != "64\n128" {
 		t.Errorf("exec has limits %q", got)
 	}
 	bad := newContainer(t, func(s *specs.Spec) { s.Process.Rlimits[0].Type = "RLIMIT_NOTHING" })

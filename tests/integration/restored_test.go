@@ -16,7 +16,6 @@ import (
 // started is saved and restored with the rest.
 func TestRestoredTimeNamespace(t *testing.T) {
 	needsCriu(t)
-	rtOnly(t, "runc 1.1 has no time namespaces")
 	c := newContainer(t, counting, networked(t)).up()
 	n := c.counts(1)
 	for range 2 {
@@ -38,7 +37,6 @@ func TestRestoredTimeNamespace(t *testing.T) {
 // /dev/null does.
 func TestRestoredStdio(t *testing.T) {
 	needsCriu(t)
-	rtOnly(t, "runc takes anything")
 	c := newContainer(t, counting, networked(t))
 	r, w, err := os.Pipe()
 	c.must(err)
@@ -54,7 +52,7 @@ func TestRestoredStdio(t *testing.T) {
 	file, err := os.Open(c.file("input", "typed\n", 0o600))
 	c.must(err)
 	defer file.Close()
-	restore := call{global: withCriu(), args: c.with("restore", "-d", "--image-path", c.images())}
+	restore := viaCriu(criuProgram(), call{args: c.with("restore", "-d", "--image-path", c.images())})
 	restore.stdin = file
 	c.do(restore).fails("descriptor 0 of the container: it was a pipe, and stdin of rt is none", "hint: give rt a pipe as its stdin, or /dev/null")
 	restore.stdin = r
@@ -104,7 +102,7 @@ func TestRestoreVolumes(t *testing.T) {
 				for _, at := range []string{c.images(), filepath.Join(c.root, "images")} {
 					images := []string{"--image-path", at, "--work-path", at + "-work"}
 					c.checkpoint(images...).ok()
-					c.do(call{global: withCriu(), args: c.with("restore", append([]string{"-d"}, images...)...)}).ok()
+					c.do(viaCriu(criuProgram(), call{args: c.with("restore", append([]string{"-d"}, images...)...)})).ok()
 					n = c.goesOn(n)
 					if after := c.volumes(); after != before {
 						t.Errorf("volumes:\n%s\nwant\n%s", after, before)

@@ -93,10 +93,6 @@ func TestRootfsPropagation(t *testing.T) {
 		t.Run("mode "+p.mode, func(t *testing.T) {
 			t.Parallel()
 			if p.unbindable {
-				rtOnly(t, "1.1 cannot bind what it has made unbindable (fixed in 1.3.1)")
-			}
-			if p.toChild && differs(t, "1.1 forgets a shared root (fixed in 1.3.1)") {
-				p.tag, p.toChild = "", false
 			}
 			h := hold(t, "--mount", "--propagation", "private")
 			h.run(t, "mount", "--make-rshared", "/") // and no peer of the host's, as it would be of one that is shared

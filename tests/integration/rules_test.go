@@ -23,7 +23,6 @@ func TestConsoleSizeWithoutTerminal(t *testing.T) {
 
 func TestDuplicateRlimit(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 takes the last of equal types")
 	c := newContainer(t, func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) })
 	c.create().fails("/process/rlimits/1/type", "RLIMIT_NOFILE is given more than once").oneError()
 }

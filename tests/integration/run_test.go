@@ -166,9 +166,6 @@ func TestNoPidNamespace(t *testing.T) {
 		t.Parallel()
 		c := newContainer(t, daemons, hostPids).up()
 		eventually(t, "three processes", func() bool { return len(c.processes()) == 3 })
-		if differs(t, "1.1 kills init alone (fixed in 1.2)") {
-			return
-		}
 		c.kill("KILL").ok()
 		c.awaitStatus("stopped")
 		eventually(t, "end of all", func() bool { return len(c.processes()) == 0 })

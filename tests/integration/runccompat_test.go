@@ -32,8 +32,7 @@ type compatRow struct{ part, what, verdict, why, tests string }
 func compatTable(t *testing.T) (rows []compatRow) {
 	t.Helper()
 	for _, f := range table(t, compatRows, 4) {
-		verdict, why, _ := strings.Cut(f[2], ": ")
-		rows = append(rows, compatRow{f[0], f[1], verdict, why, f[3]})
+		rows = append(rows, newRow(f))
 	}
 	return rows
 }
@@ -42,7 +41,11 @@ func compatTable(t *testing.T) (rows []compatRow) {
 func (r compatRow) check(t *testing.T, known map[string]bool) {
 	t.Helper()
 	switch r.verdict {
-	case "same", "crun", "own":
+	case "crun", "own":
+	case "same":
+		if _, since := r.since(); r.why != "" && !since {
+			t.Errorf("%s: `same` has no reason but `since VERSION`", r.what)
+		}
 	case "differs", "absent":
 		if r.why == "" {
 			t.Errorf("%s: no reason", r.what)
@@ -85,8 +88,10 @@ func TestRuncCompat(t *testing.T) {
 	if readAllOf(t, compatDoc) != text {
 		t.Error("docs/runc-compat.md is stale: run the test with -update")
 	}
-	if machine.name != "runc" {
+	if machine.peer.isRt() {
 		compatFlags(t, rows)
+	} else {
+		peerFlags(t, rows)
 	}
 }
 
@@ -152,6 +157,22 @@ func compatFlags(t *testing.T, rows []compatRow) {
 	}
 }
 
+// peerFlags: what the table says of a flag of runc's is so with the runc under test.
+func peerFlags(t *testing.T, rows []compatRow) {
+	c := newContainer(t)
+	for _, r := range rows {
+		verb, flags := r.flagsOf()
+		if r.part != "global" && r.part != "verbs" || verb == "any" || verb == "a" || verb == "the" || r.verdict == "absent" {
+			continue
+		}
+		for _, flag := range flags {
+			if got, want := c.accepts(verb, flag), !r.holdsFor(machine.peer) || r.verdict == "differs"; got != want {
+				t.Errorf("row %q: %s %s is accepted by %s: %v", r.what, verb, flag, machine.name, got)
+			}
+		}
+	}
+}
+
 // accepts says whether a command knows a flag, without doing anything.
 func (c *container) accepts(verb, flag string) bool {
 	c.t.Helper()
@@ -203,7 +224,12 @@ func compatText(rows []compatRow) string {
 		}
 	}
 	b.WriteString("\n## What is the same\n")
-	compatList(&b, rows, "same", func(r compatRow) string { return "- " + r.what + "\n" })
+	compatList(&b, rows, "same", func(r compatRow) string {
+		if version, since := r.since(); since {
+			return "- " + r.what + " (runc does so since " + version + ")\n"
+		}
+		return "- " + r.what + "\n"
+	})
 	return b.String()
 }
 

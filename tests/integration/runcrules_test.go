@@ -16,7 +16,6 @@ import (
 // TestPidfdSocketOfOthers: run and exec hand over a pidfd as create does (TestPidfdSocket).
 func TestPidfdSocketOfOthers(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has --pidfd-socket since 1.2")
 	c := newContainer(t)
 	of := func(flags ...string) (pid string, fd *os.File) {
 		socket := c.consoleSocket()
@@ -94,7 +93,6 @@ func TestExecCgroups(t *testing.T) {
 // TestPauseCreated: a container that is created can be paused; it is started after it was resumed.
 func TestPauseCreated(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 hangs when such a container is started")
 	c := newContainer(t)
 	c.create().ok()
 	c.rt("pause", c.id).ok()
@@ -118,7 +116,6 @@ func TestDeleteStillRunning(t *testing.T) {
 		t.Skip("with cgroup v2 a frozen process can be killed")
 	}
 	onlyFileDriver(t, "a cgroup in another")
-	rtOnly(t, "1.1 sleeps longer")
 	c := newContainer(t)
 	parent := c.cgroup("freezer")
 	c.spec.Linux.CgroupsPath += "/in"
@@ -160,7 +157,7 @@ func TestPoststopIsLast(t *testing.T) {
 // TestOOMOfCreate: too little memory for the process that is to become the program.
 func TestOOMOfCreate(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "its own process needs more")
+	rtOnly(t, "`container init was OOM-killed")
 	c := newContainer(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: i64(4096), Swap: i64(4096)}}))
 	c.create().fails("container init was OOM-killed (memory limit too low?)").oneError()
 	if left := c.leftovers(false); len(left) > 0 {
@@ -171,7 +168,6 @@ func TestOOMOfCreate(t *testing.T) {
 // TestExecSchedules: scheduler, I/O priority and personality are those of a process in exec, too.
 func TestExecSchedules(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 has none of them")
 	c := newContainer(t, func(s *specs.Spec) {
 		s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5}
 		s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}

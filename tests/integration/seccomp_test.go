@@ -196,7 +196,6 @@ func answer(fd int) {
 // TestPersonality: the execution domain, as uname shows it.
 func TestPersonality(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 has no personality")
 	with := func(d specs.LinuxPersonalityDomain) func(*specs.Spec) {
 		return func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: d} }
 	}
@@ -213,7 +212,6 @@ func TestPersonality(t *testing.T) {
 // TestScheduler: every policy with its attributes, as the kernel tells them.
 func TestScheduler(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 has no scheduler")
 	for name, s := range map[string]specs.Scheduler{
 		"SCHED_OTHER": {Policy: specs.SchedOther, Nice: 7}, "SCHED_BATCH": {Policy: specs.SchedBatch, Nice: 3}, "SCHED_IDLE": {Policy: specs.SchedIdle},
 		"SCHED_FIFO":     {Policy: specs.SchedFIFO, Priority: 5, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}},
@@ -261,7 +259,6 @@ func TestScheduler(t *testing.T) {
 
 func TestIOPriority(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 has no ioPriority")
 	for i, class := range []specs.IOPriorityClass{specs.IOPRIO_CLASS_RT, specs.IOPRIO_CLASS_BE, specs.IOPRIO_CLASS_IDLE} {
 		if class == specs.IOPRIO_CLASS_RT && ordinaryUser() {
 			continue // CAP_SYS_NICE
@@ -280,7 +277,7 @@ func TestIOPriority(t *testing.T) {
 // TestOtherPlatforms: properties for other platforms do no harm, and are mentioned.
 func TestOtherPlatforms(t *testing.T) {
 	t.Parallel()
-	differs(t, "other runtimes do not mention them")
+	differs(t, "every property of the schema")
 	c := newContainer(t, args("true"), func(s *specs.Spec) {
 		s.Windows, s.Solaris, s.VM = &specs.Windows{LayerFolders: []string{"x"}}, &specs.Solaris{Milestone: "x"}, &specs.VM{Kernel: specs.VMKernel{Path: "/x"}}
 		s.ZOS, s.FreeBSD = &specs.ZOS{}, &specs.FreeBSD{}
@@ -299,7 +296,7 @@ func TestOCIVersion(t *testing.T) {
 		r := newContainer(t, args("true"), func(s *specs.Spec) { s.Version = version }).run()
 		if ok {
 			r.ok()
-		} else if r.code == 0 && !differs(t, "runc does not look at the version") || r.code != 0 && !strings.Contains(r.stderr, "ociVersion") && !strings.Contains(r.stderr, "version") {
+		} else if r.code == 0 && !differs(t, "ociVersion") || r.code != 0 && !strings.Contains(r.stderr, "ociVersion") && !strings.Contains(r.stderr, "version") {
 			t.Errorf("version %s: %s", strconv.Quote(version), r)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // TestTinyLimits: 512 KiB of memory, one process and eight descriptors are enough for a static true.
 func TestTinyLimits(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "a Go runtime inside the container needs more")
+	rtOnly(t, "512 KiB of memory")
 	tiny := func(s *specs.Spec) {
 		s.Process.Args = []string{"/bin/probe", "true"}
 		s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 8, Hard: 8}}
@@ -34,7 +34,7 @@ func TestTinyLimits(t *testing.T) {
 // TestWaitingProcessIsSmall: between create and start there is the stub alone, with at most 1 MiB resident.
 func TestWaitingProcessIsSmall(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "a Go runtime waits there")
+	rtOnly(t, "between create and start")
 	c := newContainer(t)
 	c.create().ok()
 	kib, err := strconv.Atoi(strings.Fields(value(c.proc("status"), "VmRSS"))[0])
@@ -53,7 +53,7 @@ func TestWaitingProcessIsSmall(t *testing.T) {
 // TestCheck: everything that is wrong, each with a JSON pointer, and nothing is made.
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "the verb is rt's")
+	rtOnly(t, "check --format")
 	c := newContainer(t)
 	c.rt("check", c.bundle).ok()
 	set("process.cwd", "relative")(c)
@@ -73,7 +73,7 @@ func TestCheck(t *testing.T) {
 // TestPlan: the steps, for a person and as JSON; nothing is touched.
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "the verb is rt's")
+	rtOnly(t, "plan --exec")
 	c := newContainer(t, mounted("/tmp/made", "tmpfs", "tmpfs"), writable)
 	text := c.rt("plan", c.bundle).ok().stdout
 	for _, word := range []string{"sleep", "/proc", "box"} {

@@ -36,7 +36,7 @@ func (c *container) usages(args ...string) map[string]usage {
 // TestStats: all containers that run, or those that are named.
 func TestStats(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no stats")
+	rtOnly(t, "stats --interval")
 	busy := newContainer(t, script("while :; do :; done"), limited(specs.LinuxResources{
 		CPU: &specs.LinuxCPU{Quota: i64(5000), Period: u64(50000)}, Memory: &specs.LinuxMemory{Limit: i64(64 << 20)}, Pids: &specs.LinuxPids{Limit: i64(20)},
 	})).up()
@@ -73,7 +73,7 @@ func TestStats(t *testing.T) {
 // TestStatsStream: without a terminal one table follows the other; containers come and go.
 func TestStatsStream(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no stats")
+	rtOnly(t, "stats --interval")
 	c := newContainer(t).up()
 	named := c.begin(call{args: []string{"stats", "--interval", "20ms", c.id}})
 	all := c.begin(call{args: []string{"stats", "--interval", "20ms"}})
@@ -98,7 +98,7 @@ func TestStatsStream(t *testing.T) {
 // TestStatsTerminal: the table stays in place, follows the terminal's size, and leaves it as it was.
 func TestStatsTerminal(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no stats")
+	rtOnly(t, "stats --interval")
 	for _, end := range []struct {
 		keys string
 		code int
@@ -137,7 +137,7 @@ func TestStatsTerminal(t *testing.T) {
 // TestStatsTerminalGone: a terminal that hangs up ends it.
 func TestStatsTerminalGone(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no stats")
+	rtOnly(t, "stats --interval")
 	c := newContainer(t).up()
 	term := openPty(t)
 	run := c.begin(call{args: []string{"stats", "--interval", "1h"}, tty: term.slave, env: []string{"TERM=xterm"}})
@@ -152,7 +152,7 @@ func TestStatsTerminalGone(t *testing.T) {
 // TestTop: every process, and the cgroup below the container's that it is in.
 func TestTop(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no top")
+	rtOnly(t, "top --format")
 	c := newContainer(t, script("sleep 900 & exec sleep 901")).up()
 	eventually(t, "two processes", func() bool { return len(c.rt("top", c.id).ok().lines()) == 3 })
 	dir := "/sub"
@@ -192,7 +192,7 @@ func TestTop(t *testing.T) {
 // with their number.
 func TestTopOfLongCommands(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has no top")
+	rtOnly(t, "top --format")
 	const count = 100
 	// Each forked child has the arguments of its parent.
 	long := strings.Repeat("x", 120_000)

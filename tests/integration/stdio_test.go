@@ -29,7 +29,7 @@ func (c *container) doCall(call call) result {
 // TestStdioOrder: stdout and stderr that are one file keep the order of what is written.
 func TestStdioOrder(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc has a pipe for each")
+	rtOnly(t, "stdio in the foreground")
 	const text = "for i in 1 2 3 4 5 6 7 8; do echo out $i; echo err $i >&2; done"
 	c := newContainer(t, script(text))
 	d := c.sibling().up()
@@ -98,7 +98,7 @@ func TestStdioEnds(t *testing.T) {
 	run("<in", "exec >&- 2>&-; exit 7").exits(7)
 	run("</dev/zero", "head -c 5 | wc -c; exit 8").exits(8).prints("5")
 	run("0>empty", "cat; exit 9").exits(9).prints("")
-	if !differs(t, "it passes the SIGPIPE of its own copying on to the program") {
+	if !differs(t, "stdio in the foreground") {
 		run("<in", "exec <&-; i=0; while test $i -lt 2000; do i=$((i+1)); done; echo done; exit 10").exits(10).prints("done")
 	}
 }
@@ -112,7 +112,7 @@ func TestStdioWriteError(t *testing.T) {
 		return c.doCall(c.redirected(">/dev/full", "exec", c.id, "sh", "-c", script))
 	}
 	run("echo lost; exit 7").exits(7)
-	if differs(t, "it closes the pipe, so that a program that writes more dies of SIGPIPE") {
+	if differs(t, "stdio in the foreground") {
 		return
 	}
 	r := run("i=0; while test $i -lt 5000; do echo a line of some length, to fill the pipe more than once; i=$((i+1)); done; exit 7").exits(7)
@@ -135,7 +135,7 @@ func TestStdioBackground(t *testing.T) {
 // TestStdioBackgroundSignal: a signal ends the wait for what a program has left behind; the exit status is the program's.
 func TestStdioBackgroundSignal(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc waits as long as the pipe is open")
+	rtOnly(t, "stdio in the foreground")
 	c := newContainer(t, writable).up()
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
 		c.must(os.RemoveAll(filepath.Join(c.rootfs, "pid")))
@@ -155,7 +155,7 @@ func TestStdioBackgroundSignal(t *testing.T) {
 // TestStdioOffset: what the program has not read of a file is left for the next one.
 func TestStdioOffset(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "with runc the first command of a loop takes all of the file")
+	rtOnly(t, "stdio in the foreground")
 	c := newContainer(t).up()
 	c.file("in", "1\n2\n3\n", 0o644)
 	loop := call{prefix: []string{"/bin/sh", "-c", `while read line; do "$@" "$line"; done <in`, "sh"}, args: []string{"exec", c.id, "echo"}}
@@ -170,7 +170,7 @@ func TestStdioOffset(t *testing.T) {
 // TestStdioOffsetShared: what another process in the container can still read of the pipe is its.
 func TestStdioOffsetShared(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc gives nothing back")
+	rtOnly(t, "stdio in the foreground")
 	c := newContainer(t, writable).up()
 	c.file("in", strings.Repeat("0123456789abcde\n", 1000), 0o644)
 	left := "exec 3<&0; (until test -e /go; do usleep 1000; done; exec cat <&3 >/rest) >/dev/null 2>&1 & head -c 16 >/dev/null; exit 0"
@@ -186,7 +186,7 @@ func TestStdioOffsetShared(t *testing.T) {
 // TestStdioPassed: pipes are passed on, the null device becomes the container's own, and nothing else is.
 func TestStdioPassed(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc makes pipes for everything")
+	rtOnly(t, "stdio in the foreground")
 	c := newContainer(t).up()
 	r, w, err := os.Pipe()
 	c.must(err)
@@ -221,7 +221,7 @@ func TestStdioOpenAgain(t *testing.T) {
 // takes, but for one.
 func TestStdioTerminal(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc reads all that is typed")
+	rtOnly(t, "stdio in the foreground")
 	c := newContainer(t, writable).up()
 	term := openPty(t)
 	const lines = "1\n2\n3\n4\n5\n6\n"
@@ -237,7 +237,7 @@ func TestStdioTerminal(t *testing.T) {
 // TestStdioBackgroundJob: in the background of a terminal nothing is read from it, and rt is not stopped.
 func TestStdioBackgroundJob(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc passes the SIGTTIN of its own reading on to the program")
+	rtOnly(t, "stdio in the foreground")
 	c := newContainer(t, writable).up()
 	term := openPty(t)
 	r := begin(t, c.dir, c.root, call{prefix: []string{"/bin/sh", "-mc", `"$@" & wait $!; echo status=$?`, "sh"}, tty: term.slave,
@@ -263,7 +263,7 @@ func TestStdioBackgroundJob(t *testing.T) {
 // TestStdioDetached: a detached container keeps the caller's terminal, of which there is a warning.
 func TestStdioDetached(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc does not warn")
+	rtOnly(t, "stdio of a detached container")
 	c := newContainer(t)
 	term := openPty(t)
 	r := c.do(call{args: c.with("run", "--detach"), stdin: term.slave}).ok()

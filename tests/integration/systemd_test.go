@@ -366,7 +366,7 @@ func TestSystemdUpdate(t *testing.T) {
 // TestSystemdKilled: what a create that was killed leaves is found by the journal.
 func TestSystemdKilled(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc leaves what it made")
+	rtOnly(t, "a create that was killed")
 	c := newScope(t)
 	c.hooks(specs.Hooks{CreateRuntime: []specs.Hook{c.hook("echo 1 > $D/reached; sleep 1000")}})
 	r := c.begin(call{global: []string{"--systemd-cgroup"}, args: c.with("create")})
@@ -384,7 +384,7 @@ func TestSystemdKilled(t *testing.T) {
 // TestSystemdSlice: a name that ends in .slice is a slice of that name.
 func TestSystemdSlice(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "runc gives the slice a process, which systemd refuses")
+	rtOnly(t, "systemd: slice:prefix:name")
 	needSystemd(t)
 	c := newContainer(t)
 	slice := "rttest-" + c.id[len(c.id)-6:] + ".slice"

@@ -112,7 +112,6 @@ func TestForegroundTerminal(t *testing.T) {
 // TestTerminalIsGivenBack: also when what comes after the program's start fails.
 func TestTerminalIsGivenBack(t *testing.T) {
 	t.Parallel()
-	differs(t, "Debian's runc 1.1 leaves the terminal raw")
 	c := newContainer(t, withTerminal, args("sleep", "1000"))
 	nowhere := filepath.Join(c.dir, "no", "such", "pid")
 	term := openPty(t)

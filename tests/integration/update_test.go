@@ -45,7 +45,6 @@ func (c *container) update(args ...string) result {
 // before stays.
 func TestUpdateFlags(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 has not all of the flags, and rewrites what is not given")
 	c := newContainer(t).up()
 	var set []limitFile
 	for _, step := range []struct {
@@ -104,9 +103,6 @@ func TestUpdateResources(t *testing.T) {
 	c.check("file", append(same, limitFile{"memory/memory.limit_in_bytes", "50331648", "memory.max", "50331648"})...)
 	c.do(call{args: []string{"update", "--resources", "-", "--pids-limit", "7", c.id}, stdin: strings.NewReader(`{"memory":{"limit":67108864}}`)}).ok()
 	c.check("standard input", append(same, limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"})...)
-	if differs(t, "1.1 has texts of its own") {
-		return
-	}
 	c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(`{"memory":{"limit":"1M"}}`)}).fails("/memory/limit: is a string").oneError()
 	c.check("refused", append(same, limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"})...)
 }
@@ -187,7 +183,7 @@ func TestUpdateAtOnce(t *testing.T) {
 // TestUpdateIsWhole: of an update with one value that the kernel refuses, nothing is left.
 func TestUpdateIsWhole(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "1.1 leaves what was written before")
+	rtOnly(t, "an update that fails or is killed")
 	c := newContainer(t).up()
 	c.update("--pids-limit", "30", "--cpu-share", "500").ok()
 	const noSuchDevice = `{"pids":{"limit":60},"cpu":{"shares":300},"blockIO":{"throttleReadBpsDevice":[{"major":4094,"minor":1,"rate":1024}]}}`
@@ -200,7 +196,7 @@ func TestUpdateIsWhole(t *testing.T) {
 // limit meanwhile, does not keep a container from being changed: the rest is taken back, and a warning names the file.
 func TestUpdateLeftHalf(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "the journal is rt's")
+	rtOnly(t, "an update that fails or is killed")
 	for _, verb := range [][]string{{"start"}, {"pause"}, {"update", "--cpu-share", "512"}} {
 		c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(30)}, Memory: &specs.LinuxMemory{Limit: i64(64 << 20)}}))
 		if verb[0] == "start" {
@@ -241,7 +237,7 @@ func TestUpdateLeftHalf(t *testing.T) {
 // refuses, and also when rt is killed between them.
 func TestUpdateSchemata(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "the state file is edited")
+	rtOnly(t, "an update that fails or is killed")
 	c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(30)}})).up()
 	group := filepath.Join(c.dir, "group") // stands for one; few processors have the real thing
 	c.must(os.Mkdir(group, 0o755))

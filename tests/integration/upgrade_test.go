@@ -57,7 +57,7 @@ func (c *container) byOldest() *container {
 // TestUpgrade: what the oldest rt has created or started is started, shown, changed and deleted by this one.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "it is about two builds of rt")
+	rtOnly(t, "containers of an older rt")
 	type maker func(*testing.T, ...func(*specs.Spec)) *container
 	for name, kind := range map[string]struct {
 		make  maker
@@ -156,7 +156,7 @@ func (c *container) upgrade(flags []string, started bool) {
 // TestUpgradeStopped: a container that has ended before, one that is killed and deleted while it is created or frozen.
 func TestUpgradeStopped(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "it is about two builds of rt")
+	rtOnly(t, "containers of an older rt")
 	needRoot(t, "the oldest rt is not told of a delegated cgroup")
 	for name, before := range map[string]func(old *container){
 		"created": func(old *container) { old.create().ok() },
@@ -185,7 +185,7 @@ func TestUpgradeStopped(t *testing.T) {
 // TestUpgradeKilledCreate: what a create of the oldest rt has made by the instant that it is killed, delete --force finds.
 func TestUpgradeKilledCreate(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "it is about two builds of rt")
+	rtOnly(t, "containers of an older rt")
 	needRoot(t, "the oldest rt is not told of a delegated cgroup")
 	for i := range 12 {
 		c := newContainer(t, mounted("/tmp", "tmpfs", "tmpfs"))

@@ -56,7 +56,7 @@ func (c *container) held(flags []string, cmd ...string) (fifo string, pid int) {
 // TestExecWaitFIFO: the program comes when a byte of the FIFO has been read, not before and not without it.
 func TestExecWaitFIFO(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "proposed for runc")
+	rtOnly(t, "exec --exec-wait-fifo")
 	for name, edit := range map[string]func(*specs.Spec){
 		"plain":              func(*specs.Spec) {},
 		"ordinary user":      func(s *specs.Spec) { s.Process.User = specs.User{UID: 1000, GID: 1000} },
@@ -104,7 +104,7 @@ func waitFilter(noNewPrivs bool) func(*specs.Spec) {
 // TestExecWaitFIFOForeground: rt stays, passes on signals, and tells what went wrong behind the FIFO.
 func TestExecWaitFIFOForeground(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "proposed for runc")
+	rtOnly(t, "exec --exec-wait-fifo")
 	c := newContainer(t).up()
 	fifo, pidFile := c.fifo("fifo"), filepath.Join(c.dir, "pid")
 	begin := func(cmd ...string) *running {
@@ -144,7 +144,7 @@ func TestExecWaitFIFOForeground(t *testing.T) {
 // executed exits with 1.
 func TestExecWaitFIFOEnd(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "proposed for runc")
+	rtOnly(t, "exec --exec-wait-fifo")
 	c := newContainer(t).up()
 	c.file("b/rootfs/bin/rubbish", "\x7fELFrubbish", 0o755)
 	fifo, pid := c.held(nil, "rubbish")
@@ -170,7 +170,7 @@ func TestExecWaitFIFOEnd(t *testing.T) {
 // TestExecWaitFIFOHandOver: terminal and pidfd are there while the process waits.
 func TestExecWaitFIFOHandOver(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "proposed for runc")
+	rtOnly(t, "exec --exec-wait-fifo")
 	c := newContainer(t).up()
 	socket := c.consoleSocket()
 	fifo, pid := c.held([]string{"--tty", "--console-socket", socket.path}, "sh")
@@ -196,7 +196,7 @@ func TestExecWaitFIFOHandOver(t *testing.T) {
 // TestExecWaitFIFOUserNamespace: the FIFO is the host's, whoever the process is.
 func TestExecWaitFIFOUserNamespace(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "proposed for runc")
+	rtOnly(t, "exec --exec-wait-fifo")
 	for name, c := range map[string]*container{"mapped": newMapped(t), "rootless": newRootless(t)} {
 		c.up()
 		fifo, pid := c.held(nil, "sh", "-c", "exit 6")
@@ -209,7 +209,7 @@ func TestExecWaitFIFOUserNamespace(t *testing.T) {
 
 func TestExecWaitFIFOErrors(t *testing.T) {
 	t.Parallel()
-	rtOnly(t, "proposed for runc")
+	rtOnly(t, "exec --exec-wait-fifo")
 	c := newContainer(t).up()
 	full := c.fifo("full")
 	f, err := os.OpenFile(full, os.O_RDWR, 0)
