@@ -31,6 +31,7 @@ type inside struct {
 	told     bool     // the process that cloned it has said so
 	heard    bool     // another process than that one has said something
 	announce bool     // the program comes next
+	failed   bool     // it could not be executed, and that is its end: see nsenter.Failure
 	master   *os.File // of the terminal
 	mounts   []uint64 // ids of the mounts that the plan has made and told
 	maps     idMaps   // for what is still to be opened
@@ -239,6 +240,10 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			}
 		case nsenter.ReplyError:
 			return in.stepError(r)
+		case nsenter.ReplyNoProgram:
+			in.reapCloner()
+			in.failed = true
+			return io.EOF
 		case nsenter.ReplySync:
 			if r.Value == nsenter.SyncExec {
 				in.announce, in.program = true, cmp.Or(r.From, in.pid)
@@ -432,11 +437,12 @@ func (in *inside) executed() error {
 // stubName is what the stub calls itself (stub.c). execve gives a process another name.
 const stubName = "rt:[stub]"
 
-// isProgram tells the program's beginning from the process's end by its filter: both end the conversation. If the process has been
+// isProgram tells the program's beginning from the process's end by its filter: both end the conversation. A program that cannot be
+// executed counts as one that has begun, and ended. If the process has been
 // reaped already, the filter's verdict decides; where that is left to an agent, the program has begun, for most are allowed. Without a
 // tracer SECCOMP_RET_TRACE denies (ENOSYS, seccomp(2)), and no tracer can have attached to a process that is not dumpable.
 func (in *inside) isProgram() error {
-	if !hasFilter(in.spec) {
+	if in.failed || !hasFilter(in.spec) {
 		return nil
 	}
 	ended, err := sys.EndedAs(in.program, stubName)
@@ -470,15 +476,10 @@ func (in *inside) denied(err error) error {
 		return err
 	}
 	action := denies(in.spec, "execve")
-	if action == "" || othersDecide(action) && step.Errno != unix.ENOSYS {
+	if action == "" || seccomp.OthersDecide(action) && step.Errno != unix.ENOSYS {
 		return err
 	}
 	return fmt.Errorf("unable to start container process: %v: "+deniesExec, err, action)
-}
-
-// othersDecide says whether an action leaves the verdict to an agent or a tracer.
-func othersDecide(action string) bool {
-	return action == string(specs.ActNotify) || action == string(specs.ActTrace)
 }
 
 func hasFilter(spec *specs.Spec) bool {

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -505,12 +506,66 @@ static int await_reader(struct ctx *c)
 	return 0;
 }
 
-/* a: index of the environment in str. str: argv, NULL, environment, NULL. */
+/* The errors of execve(2), in the words of runc (Go's), and what usually helps. */
+static const struct { int err; const char *text, *hint; } exec_errors[] = {
+	{ENOEXEC, "exec format error", "it is built for another architecture, or it is a script without #!"},
+	{ENOENT, "no such file or directory", "the program's interpreter or dynamic loader is not in the rootfs"},
+	{EACCES, "permission denied", NULL},
+	{E2BIG, "argument list too long", NULL},
+	{EAGAIN, "resource temporarily unavailable", NULL},
+	{EINVAL, "invalid argument", NULL},
+	{EIO, "input/output error", NULL},
+	{EISDIR, "is a directory", NULL},
+	{ELIBBAD, "accessing a corrupted shared library", NULL},
+	{ELOOP, "too many levels of symbolic links", NULL},
+	{EMFILE, "too many open files", NULL},
+	{ENAMETOOLONG, "file name too long", NULL},
+	{ENFILE, "too many open files in system", NULL},
+	{ENOMEM, "cannot allocate memory", NULL},
+	{ENOSYS, "function not implemented", NULL},
+	{ENOTDIR, "not a directory", NULL},
+	{EPERM, "operation not permitted", NULL},
+	{ETXTBSY, "text file busy", NULL},
+};
+
+/*
+ * Ends as runc does when the program cannot be executed: the reason on its stderr, exit status 255. rt hears of it first, for
+ * stderr may be a pipe that is full. A filter is in force: the message goes as report's does, and stderr takes a write.
+ */
+static void end_without(struct ctx *c, const char *path, int err)
+{
+	char text[MAX_PATH + 256];
+	const char *why = NULL, *hint = NULL;
+	for (unsigned i = 0; i < sizeof exec_errors / sizeof *exec_errors; i++)
+		if (exec_errors[i].err == err)
+			why = exec_errors[i].text, hint = exec_errors[i].hint;
+	int n = snprintf(text, sizeof text, "exec %.4095s: ", path);
+	if (why)
+		n += snprintf(text + n, sizeof text - (size_t)n, "%s\n", why);
+	else
+		n += snprintf(text + n, sizeof text - (size_t)n, "errno %d\n", err);
+	if (hint)
+		n += snprintf(text + n, sizeof text - (size_t)n, "hint: %s\n", hint);
+	talk_send(c, R_NO_PROGRAM, err, NULL, -1);
+	ssize_t said = write(STDERR_FILENO, text, (size_t)n); /* or not, which changes nothing */
+	(void)said;
+	quit(255);
+}
+
+/*
+ * a: index of the environment in str; 1 if the program's end is what a failure is (end_without), else the step fails; an errno
+ * by which it fails all the same, or 0. str: argv, NULL, environment, NULL.
+ */
 STEP(exec)
 {
+	const char *path = c->exe ? c->exe : s->str[0];
 	int r = c->gate < 0 ? 0 : await_reader(c);
 	if (r < 0)
 		return r;
-	TRY(c, "execve", execve(c->exe ? c->exe : s->str[0], (char **)s->str, (char **)s->str + s->a[0]));
-	return 0;
+	c->what = "execve";
+	execve(path, (char **)s->str, (char **)s->str + s->a[0]);
+	r = errno;
+	if (s->a[1] && (uint64_t)r != s->a[2])
+		end_without(c, path, r);
+	return -r;
 }

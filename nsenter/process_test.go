@@ -212,6 +212,47 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// TestProgramThatCannotBeExecuted: its failure is its end, with the words of Go on stderr, for each error that execve(2) knows and
+// for one that it does not; a failure that is rt's is told.
+func TestProgramThatCannotBeExecuted(t *testing.T) {
+	root := rootfs(t)
+	const actErrno = 0x50000
+	refused := func(errno unix.Errno, f nsenter.Failure, args ...string) *box {
+		rights := nsenter.Rights{Bounding: ^uint64(0), Cwd: "/", NoNewPrivs: true, Failure: f,
+			Filter: &nsenter.Seccomp{Program: filter(unix.SYS_EXECVE, actErrno|uint32(errno))}}
+		return start(t, inside(root, rights.Program(nil, args, nil)...))
+	}
+	ends := func(errno unix.Errno, b *box, want string) {
+		t.Helper()
+		b.proc("") // which awaits the pid
+		if r := b.next(); r == nil || r.Type != nsenter.ReplyNoProgram || unix.Errno(r.Value) != errno {
+			t.Errorf("%v: got %+v", errno, r)
+		}
+		if ws := b.reap(b.pid, false); ws.ExitStatus() != 255 {
+			t.Errorf("%v: status %#x", errno, ws)
+		}
+		if got, _, _ := strings.Cut(b.text(), "\n"); got != want {
+			t.Errorf("stderr has %q, want %q", got, want)
+		}
+	}
+	own := nsenter.Failure{OwnEnd: true}
+	for _, errno := range []unix.Errno{unix.ENOEXEC, unix.ENOENT, unix.EACCES, unix.E2BIG, unix.EAGAIN, unix.EINVAL, unix.EIO, unix.EISDIR,
+		unix.ELIBBAD, unix.ELOOP, unix.EMFILE, unix.ENAMETOOLONG, unix.ENFILE, unix.ENOMEM, unix.ENOSYS, unix.ENOTDIR, unix.EPERM, unix.ETXTBSY} {
+		ends(errno, refused(errno, own, "/x"), "exec /x: "+errno.Error())
+	}
+	ends(1000, refused(1000, own, "/x"), "exec /x: errno 1000")
+	long := "/" + strings.Repeat("x", 10000)
+	ends(unix.EPERM, refused(unix.EPERM, own, long), "exec "+long[:4095]+": operation not permitted")
+	but := nsenter.Failure{OwnEnd: true, But: unix.ENOSYS}
+	ends(unix.EPERM, refused(unix.EPERM, but, "/x"), "exec /x: operation not permitted")
+	for _, b := range []*box{refused(unix.ENOSYS, but, "/x"), refused(unix.ENOSYS, nsenter.Failure{}, "/x")} {
+		b.fails(b.total-1, unix.ENOSYS, "execve")
+		if got := b.text(); got != "" {
+			t.Errorf("stderr has %q besides the error of rt", got)
+		}
+	}
+}
+
 // A listening socket, as `rt create` leaves it behind for `rt start`.
 func listen(t *testing.T) (listener *os.File, connect func() *nsenter.Stub) {
 	t.Helper()

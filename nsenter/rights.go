@@ -1,6 +1,10 @@
 package nsenter
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"golang.org/x/sys/unix"
+)
 
 // Rights are what the kernel lets a program do that the image supplies: an init, a process of exec, a startContainer hook.
 // The zero value is the least: no capability, no limit raised.
@@ -14,6 +18,14 @@ type Rights struct {
 	Caps       Capabilities
 	Filter     *Seccomp // nil for none
 	Waits      bool     // the program is held up under its filter, by a Gate
+	Failure    Failure  // what an execve that fails is
+}
+
+// A Failure says what it is when the program exists and execve fails: of another architecture, without its interpreter.
+// The zero value is an error of rt's.
+type Failure struct {
+	OwnEnd bool       // it is the program's end: the reason on stderr, exit status 255, as with runc
+	But    unix.Errno // an errno that is rt's error all the same, or 0
 }
 
 // Program is the end of a plan: all that makes a process one with these rights, then the execve. No other function makes an
@@ -50,13 +62,16 @@ func (r Rights) Program(between []Step, args, env []string) []Step {
 	if privileged && r.Waits {
 		steps = append(steps, Capset{Effective: r.Caps.Effective, Permitted: r.Caps.Permitted, Inheritable: r.Caps.Inheritable})
 	}
-	return append(steps, Exec{args, env})
+	return append(steps, Exec{args, env, r.Failure})
 }
 
 const capSysAdmin = 21
 
 // Exec becomes the program. Program makes it.
-type Exec struct{ args, env []string }
+type Exec struct {
+	args, env []string
+	failure   Failure
+}
 
 // ExecHost becomes a program that the host supplies: a createContainer hook, whose path is resolved in the runtime's namespaces
 // (config.md, POSIX-platform Hooks). It has the rights of rt.
@@ -82,11 +97,11 @@ func (ExecHost) Name() string { return "exec-host" }
 func (s Exec) String() string     { return "exec " + s.Arg0() }
 func (s ExecHost) String() string { return "exec " + s.Args[0] + " of the host" }
 
-func (s Exec) encode(r *record)     { r.program(s.args, s.env) }
-func (s ExecHost) encode(r *record) { r.program(s.Args, s.Env) }
+func (s Exec) encode(r *record)     { r.program(s.args, s.env, s.failure) }
+func (s ExecHost) encode(r *record) { r.program(s.Args, s.Env, Failure{}) }
 
-func (r *record) program(args, env []string) {
-	r.set(kExec, uint64(len(args)+1))
+func (r *record) program(args, env []string, f Failure) {
+	r.set(kExec, uint64(len(args)+1), b2u(f.OwnEnd), uint64(f.But))
 	r.str(args...)
 	r.null()
 	r.str(env...)

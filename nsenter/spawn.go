@@ -30,12 +30,13 @@ type ReplyType uint32
 
 // The replies of the stub.
 const (
-	ReplyPid      ReplyType = iota + 1 // Value: pid of the container's process, a child of rt
-	ReplySync                          // Value: a sync point
-	ReplyFd                            // File: the terminal's master (Value 0) or the filter's listener (Value 1)
-	ReplyError                         // Value: errno of the step, Text: what failed in it
-	ReplyListener                      // Value: number of the filter's listener among the descriptors of the stub, which waits
-	ReplyMounts                        // Text: the ids of mounts with Tell, in the order of the steps
+	ReplyPid       ReplyType = iota + 1 // Value: pid of the container's process, a child of rt
+	ReplySync                           // Value: a sync point
+	ReplyFd                             // File: the terminal's master (Value 0) or the filter's listener (Value 1)
+	ReplyError                          // Value: errno of the step, Text: what failed in it
+	ReplyListener                       // Value: number of the filter's listener among the descriptors of the stub, which waits
+	ReplyMounts                         // Text: the ids of mounts with Tell, in the order of the steps
+	ReplyNoProgram                      // Value: errno of execve. The process ends as the program: see OwnEnd
 )
 
 // A Reply is one message of the stub.

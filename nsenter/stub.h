@@ -52,7 +52,7 @@ struct plan_header {
 #define PLAN_VERSION 1u
 
 /* What the stub says to rt. */
-enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER, R_MOUNTS };
+enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER, R_MOUNTS, R_NO_PROGRAM };
 enum { SYNC_CGROUP = 3, SYNC_GATE = 8, SYNC_FILTERED = 10 }; /* the sync points that no step sync asks for, as in steps.go */
 #define LISTENER_CLOSED "SYNC_FILTERED follows" /* in steps.go too; the stub of an older rt does not say it */
 struct reply {

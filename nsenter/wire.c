@@ -38,7 +38,7 @@ static int strings_there(const struct step *s)
 	if (s->kind != K_exec)
 		return 1;
 	/* argv, NULL, environment, NULL: a[0] is the index of the environment. */
-	return s->str[0] && s->a[0] >= 2 && s->a[0] < s->nstr && !s->str[s->a[0] - 1] && !s->str[s->nstr - 1];
+	return s->a[1] <= 1 && s->str[0] && s->a[0] >= 2 && s->a[0] < s->nstr && !s->str[s->a[0] - 1] && !s->str[s->nstr - 1];
 }
 
 static int step_check(struct step *s, uint32_t left, uint32_t nfds)

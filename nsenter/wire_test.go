@@ -330,6 +330,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"environment at 1":           damaged(second+8, 1),
 		"environment past the end":   damaged(second+8, 4),
 		"no NULL before environment": damaged(second+8, 3),
+		"failure of no kind":         damaged(second+16, 2),
 		"no program":                 damaged(second+80, 0),
 		"slot past the end":          encode(t, []Step{JoinNS{File: 2}}, 2),
 		"console slot":               encode(t, []Step{Mknod{HostNode: 7, HostPath: "x", Path: "y"}}, 7),

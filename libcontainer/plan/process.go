@@ -8,6 +8,7 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/names"
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -188,7 +189,7 @@ func (b *builder) pointer(s nsenter.Step) string {
 func (b *builder) rights() (r nsenter.Rights, err error) {
 	p, caps := b.spec.Process, b.capabilities()
 	r = nsenter.Rights{Bounding: caps.bounding, Caps: caps.Capabilities, NoNewPrivs: p.NoNewPrivileges,
-		Cwd: filepath.Join("/", p.Cwd), Filter: b.filter(), Waits: b.opts.WaitFIFO != ""}
+		Cwd: filepath.Join("/", p.Cwd), Filter: b.filter(), Waits: b.opts.WaitFIFO != "", Failure: b.failure()}
 	if r.Limits, r.LateLimits, err = b.limits(); err != nil {
 		return r, err
 	}
@@ -225,6 +226,25 @@ func (b *builder) beforeFilter() []nsenter.Step {
 		steps = append(steps, nsenter.Init{Terminal: b.spec.Process.Terminal})
 	}
 	return append(steps, nsenter.CloseFds{First: 3 + b.opts.ExtraFds}, nsenter.Sync{Point: nsenter.SyncExec, GoOn: true})
+}
+
+// failure: that a program of the image cannot be executed is its own end, as with runc. Of what the filter denies, and of a hook, rt
+// says that it failed. An agent or a tracer may let the call fail as the kernel does; without them it is ENOSYS (seccomp(2)).
+func (b *builder) failure() nsenter.Failure {
+	if b.hook != nil {
+		return nsenter.Failure{}
+	}
+	if b.opts.Filter == nil {
+		return nsenter.Failure{OwnEnd: true}
+	}
+	action := b.opts.Filter.Denies("execve")
+	switch {
+	case action == "":
+		return nsenter.Failure{OwnEnd: true}
+	case seccomp.OthersDecide(action):
+		return nsenter.Failure{OwnEnd: true, But: unix.ENOSYS}
+	}
+	return nsenter.Failure{}
 }
 
 func (b *builder) filter() *nsenter.Seccomp {

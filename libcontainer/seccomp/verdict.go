@@ -22,6 +22,11 @@ func (p *Program) Denies(call string) (action string) {
 	return denial(ret)
 }
 
+// OthersDecide says whether an action of Denies leaves the verdict to an agent or a tracer.
+func OthersDecide(action string) bool {
+	return action == "SCMP_ACT_NOTIFY" || action == "SCMP_ACT_TRACE"
+}
+
 // retMask selects the action of a verdict (seccomp(2), SECCOMP_RET_ACTION_FULL).
 const retMask = 0xffff0000
 

@@ -110,7 +110,7 @@ var reviewed = map[string]map[string]string{
 		`mknodat(fs, "null", S_IFCHR | 0666, makedev(1, 3))`:                                 "one name in a new tmpfs that is mounted nowhere: no other process can reach it",
 		`syscall(NR_faccessat2, AT_FDCWD, path, X_OK, K_AT_EACCESS)`:                         "looks only, in the container's root",
 		`stat(path, &st)`: "looks only, in the container's root",
-		`execve(c->exe ? c->exe : s->str[0], (char **)s->str, (char **)s->str + s->a[0])`: "the program, with its credentials and in its root",
+		`execve(path, (char **)s->str, (char **)s->str + s->a[0])`: "the program, with its credentials and in its root",
 	},
 	"staging.c": {
 		`mount(NULL, "/", NULL, MS_SLAVE, NULL)`:                                                          ownRoot,

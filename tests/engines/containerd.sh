@@ -52,6 +52,19 @@ test_exit_codes() {
 	has "${output,,}" 'permission denied'
 }
 
+test_programs_that_cannot_be_executed() {
+	local name reason
+	run_flags=(--mount "type=bind,src=$SCRATCH/bad,dst=/bad,options=rbind:ro")
+	mkdir -p "$SCRATCH/bad"
+	up one sleep 100
+	while read -r name reason; do
+		ends_badly run "/bad/$name"
+		has "${output,,}" "$reason"
+		ends_badly ctr tasks exec --exec-id "e$name" one "/bad/$name"
+		has "${output,,}" "$reason"
+	done < <(bad_programs)
+}
+
 test_terminal() {
 	# The sleep: ctr does not wait for the last output of a terminal, with any runtime; on a busy machine it may be too short.
 	local pause

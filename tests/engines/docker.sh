@@ -46,6 +46,22 @@ test_exit_codes() {
 	exits 127 run -v "$SCRATCH/empty:/mnt" box /mnt/nothing
 }
 
+test_programs_that_cannot_be_executed() {
+	local name reason
+	mkdir -p "$SCRATCH/bad"
+	up one -v "$SCRATCH/bad:/bad" box sleep 100
+	while read -r name reason; do
+		ends_badly run -v "$SCRATCH/bad:/bad" box "/bad/$name"
+		has "${output,,}" "$reason"
+		up "$name" -v "$SCRATCH/bad:/bad" --restart on-failure:1 box "/bad/$name"
+		restarted() { [[ $(inspect "$name" '{{.RestartCount}} {{.State.Status}}{{.State.Error}}') == '1 exited' ]]; }
+		eventually restarted
+		has "$(docker logs "$name" 2>&1 | tr '[:upper:]' '[:lower:]')" "$reason"
+		ends_badly docker exec one "/bad/$name"
+		has "${output,,}" "$reason"
+	done < <(bad_programs)
+}
+
 test_terminal() {
 	exits 3 script -qefc 'docker run --rm -it --net none box sh -c "tty; exit 3"' /dev/null
 	has "$output" /dev/pts/0

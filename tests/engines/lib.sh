@@ -56,6 +56,26 @@ left_of_runtime() {
 	find "$@" -mindepth 1 -maxdepth 1 2>/dev/null | sed 's/^/state: /' || true
 }
 
+# bad_programs: files that exist and cannot be executed, of which execve finds that out, in $SCRATCH/bad; each with what it says.
+bad_programs() {
+	mkdir -p "$SCRATCH/bad"
+	printf '#!/no/such/interpreter\n' >"$SCRATCH/bad/interpreter"
+	printf 'echo no line of an interpreter\n' >"$SCRATCH/bad/script"
+	: >"$SCRATCH/bad/empty"
+	# An ELF file of a machine that no kernel runs.
+	printf '\x7fELF\x02\x01\x01%09d\x02\x00\xfe\xfe%0100d' 0 0 >"$SCRATCH/bad/machine"
+	chmod 0755 "$SCRATCH"/bad/*
+	printf '%s\n' 'interpreter no such file or directory' 'script exec format error' 'empty exec format error' 'machine exec format error'
+}
+# ends_badly COMMAND ...: as a program does that cannot be executed; what has been said is left in $output. runc up to 1.1 and
+# crun have exit status 1, crun text of its own.
+ends_badly() {
+	local status=0
+	output=$("$@" 2>&1) || status=$?
+	case $RUNTIME_NAME:$status in *:255) ;; runc:1 | crun*:1) ;; *) fail "exit status $status: $* -> $output" ;; esac
+	[[ $RUNTIME_NAME == crun* ]] || has "$output" 'exec /bad/'
+}
+
 # configure_containers: what Podman and buildah need on a machine like this, in files that are not those of docs/install.md.
 configure_containers() {
 	printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' \

@@ -42,6 +42,21 @@ test_exit_codes() {
 	exits 125 run --no-such-flag box true
 }
 
+test_programs_that_cannot_be_executed() {
+	local name reason
+	mkdir -p "$SCRATCH/bad"
+	up one -v "$SCRATCH/bad:/bad" box sleep 100
+	while read -r name reason; do
+		ends_badly run -v "$SCRATCH/bad:/bad" box "/bad/$name"
+		has "${output,,}" "$reason"
+		up "$name" -v "$SCRATCH/bad:/bad" --restart on-failure:1 box "/bad/$name"
+		podman wait "$name"
+		has "$(podman logs "$name" 2>&1 | tr '[:upper:]' '[:lower:]')" "$reason"
+		ends_badly podman exec one "/bad/$name"
+		has "${output,,}" "$reason"
+	done < <(bad_programs)
+}
+
 test_exec_logs_top_stats() {
 	up one --user 1000:1000 box sh -c 'echo started; exec sleep 100'
 	has_started() { [[ $(podman logs one) == started ]]; }

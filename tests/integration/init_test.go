@@ -80,8 +80,10 @@ func TestInitStatus(t *testing.T) {
 	c.file("b/rootfs/bad", "\x7fELF rubbish", 0o755)
 	args("/bad")(c.spec)
 	c.write()
+	r := c.run("--init").exits(255)
+	wantLine(t, r.stderr, "/bad", "exec format error")
 	c.create("--init").ok()
-	c.start().fails("exec /bad", "exec format error").oneError()
+	c.start().ok()
 	c.awaitStatus("stopped")
 }
 

@@ -120,7 +120,7 @@ func TestExecWaitFIFOForeground(t *testing.T) {
 	c.file("b/rootfs/bin/rubbish", "\x7fELFrubbish", 0o755)
 	r = begin("rubbish")
 	c.readFIFO(fifo)
-	r.wait().exits(255).says("exec format error").oneError()
+	wantLine(t, r.wait().exits(255).stderr, "/bin/rubbish", "exec format error")
 
 	r = begin("sleep", "900")
 	c.must(unix.Kill(r.cmd.Process.Pid, unix.SIGTERM))
@@ -141,7 +141,7 @@ func TestExecWaitFIFOForeground(t *testing.T) {
 }
 
 // TestExecWaitFIFOEnd: a process that ends while it waits is the end of the FIFO; a detached one whose program cannot be
-// executed exits with 1.
+// executed exits with 255.
 func TestExecWaitFIFOEnd(t *testing.T) {
 	t.Parallel()
 	rtOnly(t, "exec --exec-wait-fifo")
@@ -149,7 +149,7 @@ func TestExecWaitFIFOEnd(t *testing.T) {
 	c.file("b/rootfs/bin/rubbish", "\x7fELFrubbish", 0o755)
 	fifo, pid := c.held(nil, "rubbish")
 	c.readFIFO(fifo)
-	if code := reap(t, pid); code != 1 {
+	if code := reap(t, pid); code != 255 {
 		t.Errorf("exit status %d", code)
 	}
 	_, pid = c.held(nil, "sleep", "900")

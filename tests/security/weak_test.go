@@ -181,6 +181,7 @@ var flaws = []flaw{
 	{"nobody looks at credentials", "nsenter/process.c", "c->what = what;\n\treturn -EPERM;", "c->what = what;\n\treturn 0;", ""},
 	{"the stub calls exit until that works", "nsenter/stub.c", "__builtin_trap();", "_exit(status);", "TestFilterBeforeProgram/all/errno$"},
 	{"an end is taken for the program's beginning", "libcontainer/inside.go", "if !hasFilter(in.spec) {", "if true {", "TestFilterBeforeProgram/execve/kill$"},
+	{"what the filter denies is the program's end", "libcontainer/plan/process.go", `action := b.opts.Filter.Denies("execve")`, `action := ""`, "TestFilterBeforeProgram/execve/errno$"},
 	{"an agent that has gone is awaited", "libcontainer/listener.go", "if there || err != nil {", "if _ = there; true {", "TestAgentGone/close_rootless_false_$"},
 	{"the container is locked until it is ready", "libcontainer/start.go", "c.release() // the container may", "// the container may", "TestNotifyWithoutLock/start"},
 	{"the stub of anybody", "nsenter/stub.c", "sock >= 0 && is_sealed()", "sock >= 0 && (is_sealed() || 1)", "TestStubOfTheCaller/rt"},

@@ -455,7 +455,7 @@ static int hear(int conv, pid_t *last, struct outcome *o)
 		return -1;
 	if (n <= 0)
 		return 0;
-	if (n != sizeof r || r.type < R_PID || r.type > R_MOUNTS || r.len > sizeof r.text)
+	if (n != sizeof r || r.type < R_PID || r.type > R_NO_PROGRAM || r.len > sizeof r.text)
 		o->bad_message = 1;
 	else if (r.type == R_ERROR && (r.value <= 0 || r.value > 4095))
 		o->bad_message = 1;
