@@ -33,7 +33,7 @@ func inherit(p, own *specs.Process, raw []byte) {
 	if p.IOPriority == nil {
 		p.IOPriority = own.IOPriority
 	}
-	if p.ExecCPUAffinity == nil {
+	if a := p.ExecCPUAffinity; a == nil || a.Initial == "" && a.Final == "" {
 		p.ExecCPUAffinity = own.ExecCPUAffinity
 	}
 }

@@ -68,7 +68,7 @@ func TestExecCPUAffinity(t *testing.T) {
 	}
 	c.exec("sh", "-c", allowedCPUs).ok().prints("1") // that of the container's process
 	for _, a := range []struct{ initial, final, want string }{
-		{"", "", all}, {"1", "", "1"}, {"0", "", "0"}, {"", "1", "1"}, {"0", " 1 ", "1"}, {"0", "0-1,5000", all},
+		{"", "", "1"}, {"1", "", "1"}, {"0", "", "0"}, {"", "1", "1"}, {"0", " 1 ", "1"}, {"0", "0-1,5000", all},
 	} {
 		if a.final == "" && a.want != all && kernelBefore(6, 2) {
 			continue // there, a process that joins a cgroup gets all CPUs of its cpuset
@@ -85,12 +85,12 @@ func TestExecCPUAffinity(t *testing.T) {
 	}
 	for field, list := range map[string]string{"initial": "5000", "final": "5001-5003"} {
 		p := c.file("process.json", `{"args":["true"],"cwd":"/","user":{"uid":0,"gid":0},"execCPUAffinity":{"`+field+`":"`+list+`"}}`, 0o644)
-		c.execWith([]string{"--process", p}).exits(255).says("set CPU affinity to "+list+" (/process/execCPUAffinity/"+field+"): invalid argument",
-			"none of these CPUs").oneError()
+		c.execWith([]string{"--process", p}).exits(255).rtError("set CPU affinity to "+list+" (/process/execCPUAffinity/"+field+"): invalid argument",
+			"none of these CPUs")
 	}
 	c.spec.Process.ExecCPUAffinity.Final = "0-x"
 	c.sibling(func(s *specs.Spec) { s.Process = c.spec.Process }).create().
-		fails(`/process/execCPUAffinity/final: "0-x": not a number or a range of numbers`).oneError()
+		fails().rtError(`/process/execCPUAffinity/final: "0-x": not a number or a range of numbers`)
 }
 
 func TestMemoryPolicy(t *testing.T) {
@@ -113,7 +113,7 @@ func TestMemoryPolicy(t *testing.T) {
 	c.exec("sh", "-c", policy).ok().prints("interleave:0")
 
 	newContainer(t, with(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "1023"})).create().
-		fails("/linux/memoryPolicy", "set memory policy MPOL_BIND 1023", "invalid argument").oneError()
+		fails("invalid argument").rtError("/linux/memoryPolicy", "set memory policy MPOL_BIND 1023")
 	newContainer(t, with(specs.LinuxMemoryPolicy{Mode: "MPOL_BEST"})).create().
-		fails(`/linux/memoryPolicy/mode: unknown memory policy "MPOL_BEST"`).oneError()
+		fails().rtError(`/linux/memoryPolicy/mode: unknown memory policy "MPOL_BEST"`)
 }

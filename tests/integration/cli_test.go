@@ -53,7 +53,9 @@ func TestHelpOfCommands(t *testing.T) {
 			}
 		}
 	}
-	c.rt("state", "help").fails("container does not exist")
+	if !differs(t, "any command: -h, --help, help COMMAND") {
+		c.rt("state", "help").fails("container does not exist")
+	}
 	if r := c.rt("help", "no-such-verb"); r.code == 0 || !strings.Contains(r.stderr, "No help topic for 'no-such-verb'") {
 		t.Errorf("help of nothing: %s", r)
 	}
@@ -82,6 +84,9 @@ func TestArgumentCounts(t *testing.T) {
 	}
 	for _, w := range list {
 		r := c.rt(w.args...).fails(w.text).oneError()
+		if help := "Incorrect Usage.\n\n"; r.stdout == help && differs(t, "a wrong number of arguments") {
+			continue
+		}
 		if !strings.HasPrefix(r.stdout, "Incorrect Usage.\n\nNAME:\n   "+machine.name+" "+w.args[0]+" - ") {
 			t.Errorf("no help on stdout: %s", r)
 		}
@@ -113,7 +118,9 @@ func TestFlagSpellings(t *testing.T) {
 		{"-b", "/nothing", "-bundle", c.bundle, "--no-pivot=false", "-no-new-keyring=true", "--keep=0"},
 	} {
 		if slices.Contains(flags, "/nothing") {
-			c.rt(append(append([]string{"run"}, flags...), c.id)...).exits(1).says("Cannot use two forms of the same flag")
+			if !differs(t, "any command: a flag by two of its names") {
+				c.rt(append(append([]string{"run"}, flags...), c.id)...).exits(1).says("Cannot use two forms of the same flag")
+			}
 			flags = flags[2:]
 		}
 		c.rt(append(append([]string{"run"}, flags...), c.id)...).exits(4)

@@ -71,14 +71,15 @@ func TestOddCallers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "SIGCHLD ignored" {
-			}
 			if name == "umask 0777" {
 				needRoot(t, "nobody else can use the files that he makes with it")
 			}
 			c := newContainer(t, writable, probe, mounted("/made/deep", "tmpfs", "tmpfs", "mode=711"))
 			c.caller(before)
 			r := c.run().exits(7)
+			if strings.HasPrefix(name, "umask") && differs(t, "mount points that are made") {
+				return
+			}
 			want := "0022\n/dev 755\n/dev/null 666\n/dev/shm 1777\n/dev/pts/ptmx 666\n/made 755\n/made/deep 711\n/"
 			if r.out() != want {
 				t.Errorf("got %q, want %q", r.out(), want)
@@ -176,6 +177,9 @@ func TestBindByTypeOrOption(t *testing.T) {
 	for _, m := range []specs.Mount{
 		{Type: "bind"}, {Type: "bind", Options: []string{"bind"}}, {Type: "none", Options: []string{"rbind"}}, {Options: []string{"bind"}}, {Type: "ext4", Options: []string{"bind", "ro"}},
 	} {
+		if len(m.Options) == 0 && differs(t, "a mount of type bind") {
+			continue
+		}
 		c := newContainer(t, args("cat", "/tmp/file"))
 		c.file("src/file", "text", 0o644)
 		m.Destination, m.Source = "/tmp", filepath.Join(c.dir, "src")

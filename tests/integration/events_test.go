@@ -148,6 +148,9 @@ func TestEventsStream(t *testing.T) {
 	eventually(t, "statistics of a paused container", func() bool { return len(parseEvents(t, readAll(t, run.stdout))) > n })
 	c.rt("resume", c.id).ok()
 	c.stopped()
+	if differs(t, "events: ends when") {
+		c.delete().ok()
+	}
 	if r := run.wait().ok(); r.stderr != "" {
 		t.Errorf("at the end: %s", r)
 	}
@@ -156,6 +159,7 @@ func TestEventsStream(t *testing.T) {
 // TestEventsEndAtOnce: not at the next statistics.
 func TestEventsEndAtOnce(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "events: ends when")
 	c := newContainer(t).up()
 	run := c.begin(call{args: []string{"events", "--interval", "1h", c.id}})
 	piped := *c
@@ -193,6 +197,9 @@ func TestEventsOOM(t *testing.T) {
 	want := `{"type":"oom","id":"` + c.id + "\"}\n"
 	eventually(t, want, func() bool { return strings.Contains(readAll(t, run.stdout), want) })
 	c.stopped()
+	if differs(t, "events: ends when") {
+		c.delete().ok()
+	}
 	run.wait().ok()
 }
 
@@ -200,6 +207,7 @@ func TestEventsOOM(t *testing.T) {
 func TestEventsOOMOfInit(t *testing.T) {
 	onlyFileDriver(t, "a scope ends with its last process, and its counts with it")
 	t.Parallel()
+	rtOnly(t, "events: ends when")
 	c := newContainer(t, sixteenMiB, script("head -c 64m /dev/zero | sort > /dev/null; exit 0"))
 	c.create().ok()
 	run := c.begin(call{args: []string{"events", "--interval", "20ms", c.id}})
@@ -226,6 +234,7 @@ func TestEventsRefused(t *testing.T) {
 // TestEventsIntelRdt: the figures of the resctrl group that the state names, here a copy of what the kernel would show.
 func TestEventsIntelRdt(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "state.json in the container's directory")
 	c := newContainer(t).up()
 	c.must(os.MkdirAll(filepath.Join(c.dir, "resctrl/info/L3"), 0o755))
 	c.must(os.MkdirAll(filepath.Join(c.dir, "resctrl/box"), 0o755))

@@ -190,6 +190,7 @@ func TestMountsStates(t *testing.T) {
 // TestMountsRootless: as an ordinary user, with what that user may read.
 func TestMountsRootless(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "mounts add and remove")
 	c := newRootless(t, writable).up()
 	c.file("vol/file", "x", 0o644)
 	c.give(ordinary)

@@ -52,6 +52,9 @@ func TestIDMappedMounts(t *testing.T) {
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
+			if strings.Contains(v.options, "idmap=") {
+				rtOnly(t, "mount option idmap=")
+			}
 			if strings.Contains(v.options, "ridmap") && noMappedTmpfs() {
 				t.Skip("a tmpfs cannot be id-mapped on this kernel, Linux 6.3 is the first")
 			}
@@ -116,6 +119,7 @@ func TestIDMappedJoin(t *testing.T) {
 // TestIDMappedNewFS: a file system other than a bind mount is made outside, and mapped before it is attached.
 func TestIDMappedNewFS(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "mounts.uidMappings and gidMappings")
 	if noMappedTmpfs() {
 		t.Skip("a tmpfs cannot be id-mapped on this kernel, Linux 6.3 is the first")
 	}
@@ -155,7 +159,7 @@ func TestIDMapErrors(t *testing.T) {
 			if ordinaryUser() && !wrong {
 				v.want = "cannot be id-mapped"
 			}
-			newContainer(t, v.edit).create().fails(v.want).oneError()
+			newContainer(t, v.edit).create().fails().rtError(v.want)
 		})
 	}
 }

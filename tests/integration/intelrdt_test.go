@@ -25,7 +25,7 @@ func TestIntelRdt(t *testing.T) {
 		{}, {ClosID: "/"}, {L3CacheSchema: "L3:0=f"}, {MemBwSchema: "MB:0=20"}, {Schemata: []string{"L2:0=f"}}, {EnableMonitoring: true},
 	} {
 		c := newContainer(t, func(s *specs.Spec) { s.Linux.IntelRdt = &rdt })
-		c.create().fails("/linux/intelRdt: no resctrl file system is mounted", "mount -t resctrl").oneError()
+		c.create().fails().rtError("/linux/intelRdt: no resctrl file system is mounted", "mount -t resctrl")
 		if left := c.leftovers(false); len(left) > 0 {
 			t.Errorf("%+v: left behind: %s", rdt, left)
 		}

@@ -51,6 +51,13 @@ func withMachine(run func() int) int {
 	if err := os.Chmod(work, 0o755); err != nil {
 		return complain("%v", err)
 	}
+	if !machine.peer.isRt() { // in the help of runc 1.5 it is called by the name of its file
+		peer := filepath.Join(work, machine.name)
+		if err := copyFile(machine.rt, peer, 0o755); err != nil {
+			return complain("%v", err)
+		}
+		machine.rt = peer
+	}
 	if machine.rt, err = forOthers(machine.rt); err != nil {
 		return complain("%v", err)
 	}

@@ -66,6 +66,9 @@ func TestEveryMountOption(t *testing.T) {
 	c.must(unix.Mount("tmpfs", filepath.Join(src, "sub"), "tmpfs", 0, "size=64k"))
 	defer func() { c.must(unix.Unmount(filepath.Join(src, "sub"), unix.MNT_DETACH)) }()
 	effects := slices.DeleteFunc(slices.Clone(optionEffects), func(o optionEffect) bool { return o.word == "ridmap" && noMappedTmpfs() })
+	if differs(t, "mount option copy-symlink") {
+		effects = slices.DeleteFunc(effects, func(o optionEffect) bool { return o.word == "copy-symlink" })
+	}
 	for _, o := range effects {
 		m := specs.Mount{Destination: "/m/" + o.word, Type: "tmpfs", Source: "tmpfs", Options: append(strings.Fields(o.before), o.word)}
 		switch {
@@ -122,12 +125,15 @@ func TestEveryMountOptionIsTried(t *testing.T) {
 		tried = append(tried, o.word)
 	}
 	slices.Sort(tried)
+	if differs(t, "mount option copy-symlink") { // and idmap, which runc knows and does not list
+		tried = slices.DeleteFunc(tried, func(word string) bool { return !slices.Contains(f.MountOptions, word) })
+	}
 	if !slices.Equal(tried, f.MountOptions) {
 		t.Errorf("tried: %v\nlisted: %v", tried, f.MountOptions)
 	}
 	mounted("/tmp", "bind", "/tmp", "bind", "nonsense")(c.spec)
 	c.write()
-	c.create().fails("/mounts/7/options/1", "bind mounts cannot have any filesystem-specific options applied").oneError()
+	c.create().fails("bind mounts cannot have any filesystem-specific options applied").oneError().rtSays("/mounts/7/options/1")
 }
 
 // TestMountsOverDefaults: engines change /proc by a remount, mount over /dev, and want a world-writable /dev/shm.

@@ -36,7 +36,7 @@ func TestDefaultMounts(t *testing.T) {
 			t.Errorf("%s: type %s, want %s", want.point, m.fstype, want.fstype)
 		}
 		for _, option := range strings.Fields(want.options) {
-			if !m.has(option) {
+			if !m.has(option) && !(want.fstype == "tmpfs" && want.point == "/sys/fs/cgroup" && differs(t, "cgroup v1: the tmpfs")) {
 				t.Errorf("%s lacks %s: %+v", want.point, option, m)
 			}
 		}
@@ -72,6 +72,9 @@ func TestMountOptions(t *testing.T) {
 	} {
 		t.Run("tmpfs "+o.options, func(t *testing.T) {
 			t.Parallel()
+			if o.options == "defaults" {
+				rtOnly(t, "mount option defaults")
+			}
 			c := newContainer(t, mounted("/tmp", "tmpfs", "tmpfs", strings.Fields(o.options)...)).up()
 			m := c.mountAt("/tmp")
 			checkOptions(t, m, o.has, o.lacks)
@@ -183,9 +186,9 @@ func TestLongMountOptions(t *testing.T) {
 	}
 	c.delete("--force").ok()
 	overlay("lowerdir=" + strings.Repeat(layers[0]+":", 120) + layers[1])
-	c.create().fails("/mounts/7/options", "more than the 4095 that mount(2) takes").oneError()
+	c.create().fails().rtError("/mounts/7/options", "more than the 4095 that mount(2) takes")
 	overlay("lowerdir="+strings.Join(layers, ":"), "nonsense=1")
-	c.create().fails("mount overlay at /tmp", "invalid argument").oneError()
+	c.create().fails("invalid argument").rtError("mount overlay at /tmp")
 }
 
 // TestLongMountSource: a source may have as many bytes as a path, whatever the options are.
@@ -196,7 +199,9 @@ func TestLongMountSource(t *testing.T) {
 		func(s *specs.Spec) { s.Mounts[0].Source = long }).up()
 	checkOptions(t, c.mountAt("/tmp"), "rw", "ro")
 	checkOptions(t, c.mountAt("/tmp/a"), "ro size=64k", "")
-	checkOptions(t, c.mountAt("/tmp/b"), "ro", "")
+	if !differs(t, "mount options: recursive ones") {
+		checkOptions(t, c.mountAt("/tmp/b"), "ro", "")
+	}
 	if m := c.mountAt("/tmp/b"); !strings.Contains(m.tags, "shared:") {
 		t.Errorf("%+v", m)
 	}

@@ -158,8 +158,7 @@ func TestJoinDeadPidNamespace(t *testing.T) {
 	defer held.Close()
 	owner.stopped()
 	c := newContainer(t, namespace(specs.PIDNamespace, "/proc/"+pidText(os.Getpid())+"/fd/"+pidText(int(held.Fd()))))
-	r := c.create().exits(1)
-	r.oneError().says("pid namespace")
+	c.create().fails().rtError("pid namespace")
 	if left := c.leftovers(false); len(left) > 0 {
 		t.Fatalf("after a failed create: %v", left)
 	}

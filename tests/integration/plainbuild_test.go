@@ -12,6 +12,7 @@ import (
 // as anybody builds it with a plain `go build`, rt makes the very same container.
 func TestPlainBuild(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "a build with the C library")
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("no Go to build with, as in a guest")
 	}

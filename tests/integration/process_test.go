@@ -125,6 +125,27 @@ func TestCwd(t *testing.T) {
 	})
 }
 
+// TestUmaskWithoutMountNamespace: the umask does not depend on a mount namespace.
+func TestUmaskWithoutMountNamespace(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "/proc is mounted in a mount namespace of the host's user namespace")
+	if differs(t, "process.user.umask without a mount namespace") {
+		return
+	}
+	for _, mask := range []*uint32{nil, new(uint32(0o027))} {
+		c := newContainer(t, script("umask"))
+		c.spec.Linux.Namespaces, c.spec.Mounts, c.spec.Hostname, c.spec.Root.Readonly = nil, nil, "", false
+		c.spec.Linux.MaskedPaths, c.spec.Linux.ReadonlyPaths, c.spec.Process.User.Umask = nil, nil, mask
+		c.write()
+		c.prefix = []string{"unshare", "-m", "sh", "-c", "mount -t proc proc " + c.rootfs + `/proc && exec "$@"`, "sh"} // runc's init needs it
+		want := "0022"
+		if mask != nil {
+			want = "0027"
+		}
+		c.run().ok().prints(want)
+	}
+}
+
 func TestUmask(t *testing.T) {
 	t.Parallel()
 	mask := func(m uint32) func(*specs.Spec) { return func(s *specs.Spec) { s.Process.User.Umask = &m } }

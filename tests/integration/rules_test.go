@@ -23,6 +23,7 @@ func TestConsoleSizeWithoutTerminal(t *testing.T) {
 
 func TestDuplicateRlimit(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "process.rlimits: a type twice")
 	c := newContainer(t, func(s *specs.Spec) { s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0]) })
 	c.create().fails("/process/rlimits/1/type", "RLIMIT_NOFILE is given more than once").oneError()
 }

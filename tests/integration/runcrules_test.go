@@ -87,6 +87,12 @@ func TestExecCgroups(t *testing.T) {
 		}
 	}
 	c.execWith([]string{"--cgroup", "nosuch:a"}, "true").exits(255).says("nosuch").oneError()
+	beside := c.cgroup("pids") + "-beside" // whose name begins as that of the container's
+	c.must(os.Mkdir(beside, 0o755))
+	defer func() { c.must(os.Remove(beside)) }()
+	for _, path := range []string{"../" + filepath.Base(beside), ".."} {
+		c.execWith([]string{"--cgroup", "pids:" + path}, "true").exits(255).says(path).oneError()
+	}
 	c.execWith([]string{"--cgroup", "pids:a", "--cgroup", "pids:b"}, "true").exits(255).oneError()
 }
 
@@ -209,7 +215,9 @@ func TestEventsLayoutOfContainer(t *testing.T) {
 		for _, name := range strings.Split(path, "/") {
 			object, _ := at.(map[string]any)
 			var there bool
-			if at, there = object[name]; !there {
+			if at, there = object[name]; !there && name == "throttling" && differs(t, "events: data with cpu") {
+				at = map[string]any{}
+			} else if !there {
 				t.Errorf("no %s", path)
 			}
 		}

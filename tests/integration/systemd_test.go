@@ -432,7 +432,7 @@ func TestSystemdPaths(t *testing.T) {
 	} {
 		c.spec.Linux.CgroupsPath = path
 		c.write()
-		c.systemd(c.with("create")...).fails(want).oneError()
+		c.systemd(c.with("create")...).fails().rtError(want)
 		if left := c.traces(); len(left) > 0 {
 			t.Errorf("%s: %v", path, left)
 		}
@@ -446,7 +446,7 @@ func TestNoSystemd(t *testing.T) {
 	bus := "unix:path=" + c.dir + "/bus"
 	c.prefix = []string{"env", "DBUS_SYSTEM_BUS_ADDRESS=" + bus, "DBUS_SESSION_BUS_ADDRESS=" + bus, "XDG_RUNTIME_DIR=" + c.dir}
 	c.inSlice()
-	c.systemd(c.with("create")...).fails("systemd cannot be reached: ", "connect to "+c.dir+"/bus: no such file or directory", "hint: ").oneError()
+	c.systemd(c.with("create")...).fails("systemd").rtError("systemd cannot be reached: ", "connect to "+c.dir+"/bus: no such file or directory", "hint: ")
 	if left := c.traces(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
@@ -520,6 +520,7 @@ func (f *fakeSystemd) answer(call dbustest.Call) []dbustest.Answer {
 // TestFakeSystemd: the course of a container's life, with the directories that systemd makes and those that it does not.
 func TestFakeSystemd(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "systemd: whether it is there")
 	c, f := newFake(t, limited(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: i64(64 << 20)}, Pids: &specs.LinuxPids{Limit: i64(1)}}))
 	c.upSystemd()
 	cgroup := string(must(os.ReadFile("/proc/" + pidText(c.pid()) + "/cgroup")))
@@ -548,6 +549,7 @@ func TestFakeSystemd(t *testing.T) {
 // TestFakeSystemdFails: a start that fails leaves nothing, in no hierarchy.
 func TestFakeSystemdFails(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "systemd: whether it is there")
 	c, f := newFake(t)
 	f.result = "failed"
 	c.systemd(c.with("create")...).fails(`start unit `+c.unit()+`: systemd's job ended as "failed"`, "hint: ").oneError()
