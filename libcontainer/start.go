@@ -71,7 +71,7 @@ func (c *container) mayStart() error {
 	case specs.StateStopped:
 		return errors.New("cannot start a container that has stopped")
 	case statePaused:
-		return ErrPaused
+		return hint.With(errors.New("cannot start a container in the paused state"), "rt resume "+c.ID+" lets it go on")
 	}
 	return errors.New("cannot start an already running container")
 }

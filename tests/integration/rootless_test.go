@@ -559,6 +559,7 @@ func TestNested(t *testing.T) {
 // TestRuntimeInContainer: an ordinary user's container runs containers, in user namespaces of its own.
 func TestRuntimeInContainer(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "one static file")
 	caps := []string{"CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETFCAP", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL"}
 	inner := `cd /inner && rt spec --rootless && sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"cat","\/proc\/self\/uid_map"/' config.json && `
 	c := newRootless(t, writable, capable(caps...), script(inner+"rt --root /tmp/r run in"), mounted("/bin/rt", "bind", machine.rt, "bind"),
@@ -592,6 +593,7 @@ func TestRootWithoutAdmin(t *testing.T) {
 	c := newContainer(t)
 	c.prefix = []string{"setpriv", "--bounding-set=-sys_admin"}
 	c.run().fails().rtError("create container: rt lacks CAP_SYS_ADMIN", "hint: ")
+	rtOnly(t, "root without CAP_SYS_ADMIN")
 	// In a user namespace it is, and CAP_SETUID maps any id.
 	m := newMapped(t, args("cat", "/proc/self/uid_map"), rootless, mapped, func(s *specs.Spec) { s.Mounts[5].Options = []string{"rbind", "ro"} })
 	m.prefix = c.prefix

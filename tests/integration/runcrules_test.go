@@ -105,7 +105,7 @@ func TestPauseCreated(t *testing.T) {
 	if got := c.status(); got != "paused" {
 		t.Errorf("after pause: %s", got)
 	}
-	c.start().fails("container paused").oneError()
+	c.start().fails("cannot start a container in the paused state").oneError()
 	c.rt("resume", c.id).ok()
 	if got := c.status(); got != "created" {
 		t.Errorf("after resume: %s", got)
