@@ -128,7 +128,7 @@ func TestFlagSpellings(t *testing.T) {
 	}
 	c.rt("run", c.id, "--bundle", c.bundle).exits(4)
 	c.rt("run", "--keep=false", c.id, "-b", c.bundle, "--no-pivot").exits(4)
-	c.rt("run", c.id, "--nothing", "x").fails(`"run" requires exactly 1 argument(s)`).rtSays("hint: run has no flag --nothing")
+	c.rt("run", c.id, "--nothing", "x").fails().rtSays(`"run" requires exactly 1 argument(s)`, "hint: run has no flag --nothing")
 	c.do(call{bare: true, global: []string{"-root", c.root, "-log-format", "text", "-debug=false"}, args: []string{"run", "-bundle", c.bundle, c.id}}).exits(4)
 
 	c = newContainer(t).up()

@@ -207,7 +207,8 @@ func (r result) oneError() result {
 	r.t.Helper()
 	errs := 0
 	for _, line := range strings.Split(strings.TrimSpace(r.stderr), "\n") {
-		if line == "" || strings.HasPrefix(line, "hint:") || strings.Contains(line, "level=warning") {
+		if line == "" || strings.HasPrefix(line, "hint:") || strings.Contains(line, "level=warning") ||
+			!machine.peer.isRt() && strings.HasPrefix(line, "Incorrect Usage: ") {
 			continue
 		}
 		errs++

@@ -162,6 +162,7 @@ func TestNetDeviceJoined(t *testing.T) {
 			t.Errorf("addresses after an error:\n got %s\nwant %s", got, allOfLeft)
 		}
 	}
+	rtOnly(t, "netDevices: a name with %d")
 	try("eth%d").ok().prints("1400")
 	if got := addresses(pod.ip("-o addr show dev eth1")); got != globalOfLeft && !differs(t, "netDevices: addresses") {
 		t.Errorf("addresses in the namespace afterwards:\n got %s\nwant %s", got, globalOfLeft)

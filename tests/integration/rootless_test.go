@@ -178,7 +178,9 @@ func TestRootlessWithoutCgroup(t *testing.T) {
 	if !differs(t, "rootless without a cgroup: events") {
 		c.rt("events", "--stats", c.id).fails("read statistics: container has no cgroup")
 	}
-	c.kill("--all", "TERM").fails().rtSays("signal all processes: container has no cgroup")
+	if !differs(t, "rootless without a cgroup: kill --all") {
+		c.kill("--all", "TERM").fails("signal all processes: container has no cgroup")
+	}
 	c.exec("true").ok()
 	c.kill("--all", "KILL").ok() // init's end is the end of all
 	c.awaitStatus("stopped")
@@ -485,7 +487,9 @@ func TestRootlessGroupsByPath(t *testing.T) {
 		if got := value(c.proc("status"), "Groups"); got != want && !differs(t, "rootless: the groups of the caller") {
 			t.Errorf("%s: groups %q, want %q", setgroups, got, want)
 		}
-		c.exec("grep", "^Groups", "/proc/self/status").ok()
+		if !differs(t, "rootless: the groups of the caller") {
+			c.exec("grep", "^Groups", "/proc/self/status").ok()
+		}
 		c.delete("--force").ok()
 	}
 }
