@@ -106,22 +106,19 @@ func fsTypeAt(path string) string {
 	return found[0].FSType
 }
 
-// namespace is a user namespace with a mapping: the one that the plan joins, one that exists, which is for a plan that joins none
-// (restore), or one that a short-lived process makes.
+// namespace is a user namespace with a mapping: the one that the plan joins, or one that a short-lived process makes.
 func (m *idMaps) namespace(want *plan.IDMap) (ns *os.File, err error) {
-	if want.Namespace != "" && m.joined != nil {
+	if want.Namespace != "" {
+		if m.joined == nil {
+			return nil, fmt.Errorf("map ids as %s does: it has not been opened", want.Namespace)
+		}
 		return m.joined, nil
 	}
-	key := fmt.Sprint(want.Namespace, want.UIDs, want.GIDs)
+	key := fmt.Sprint(want.UIDs, want.GIDs)
 	if ns = m.made[key]; ns != nil {
 		return ns, nil
 	}
-	if want.Namespace != "" {
-		ns, err = openNamespace(plan.Input{Path: want.Namespace, Type: unix.CLONE_NEWUSER})
-	} else {
-		ns, err = makeUserNamespace(&specs.Linux{UIDMappings: want.UIDs, GIDMappings: want.GIDs})
-	}
-	if err != nil {
+	if ns, err = makeUserNamespace(&specs.Linux{UIDMappings: want.UIDs, GIDMappings: want.GIDs}); err != nil {
 		return nil, err
 	}
 	if m.made == nil {

@@ -120,6 +120,10 @@ func (k *making) revive(o RestoreOptions) error {
 	k.cgroupsIgnored = t.opts.ManageCgroup == criu.CgroupsIgnored
 	k.c.know(k.spec)
 	k.in = &inside{}
+	if err := k.openJoined(); err != nil {
+		return err
+	}
+	defer k.joined.close()
 	extra, err := k.setRestore(t, o)
 	defer closeAll(extra)
 	if err != nil {
@@ -205,25 +209,57 @@ func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err er
 	return extra, k.joinNamespaces(opts, inherit)
 }
 
-// joinNamespaces has the processes restored in the namespaces that the configuration names.
-func (k *making) joinNamespaces(opts *criu.Options, inherit func(key string, f *os.File)) error {
+// joinedNamespaces are the namespaces that the configuration names by paths, by their types. Each is opened once: a path can lead to
+// another one by the time that CRIU starts.
+type joinedNamespaces map[specs.LinuxNamespaceType]*os.File
+
+func (j joinedNamespaces) close() {
+	for _, f := range j {
+		f.Close()
+	}
+}
+
+// openJoined opens them by the rules of create.
+func (k *making) openJoined() error {
+	k.joined = joinedNamespaces{}
 	for i, ns := range k.spec.Linux.Namespaces {
 		if ns.Path == "" {
 			continue
 		}
-		pointer := fmt.Sprintf("/linux/namespaces/%d/path", i)
-		if key, ok := externalNamespaces()[ns.Type]; ok {
-			f, err := openNamespace(plan.Input{Path: ns.Path, Type: plan.NamespaceFlag(ns.Type)})
-			if err != nil {
-				return fmt.Errorf("%w (%s)", err, pointer)
+		f, err := openNamespace(plan.Input{Path: ns.Path, Type: plan.NamespaceFlag(ns.Type), NotHosts: plan.NotHosts(k.spec, ns.Type)})
+		if err == nil {
+			k.joined[ns.Type] = f
+			switch ns.Type {
+			case specs.CgroupNamespace, specs.TimeNamespace, specs.UserNamespace:
+				err = fmt.Errorf("CRIU restores nothing into a %s namespace that is there already", ns.Type)
 			}
-			inherit(key, f)
+		}
+		if err != nil {
+			k.joined.close()
+			return fmt.Errorf("%w (/linux/namespaces/%d/path)", err, i)
+		}
+	}
+	return nil
+}
+
+// joinNamespaces has the processes restored in the namespaces that have been opened. CRIU inherits some, and opens the others from rt's
+// descriptors.
+func (k *making) joinNamespaces(opts *criu.Options, inherit func(key string, f *os.File)) error {
+	for _, ns := range k.spec.Linux.Namespaces {
+		f := k.joined[ns.Type]
+		if f == nil {
 			continue
 		}
-		if ns.Type == specs.CgroupNamespace || ns.Type == specs.TimeNamespace {
-			return fmt.Errorf("CRIU restores nothing into a %s namespace that is there already (%s)", ns.Type, pointer)
+		key, ok := externalNamespaces()[ns.Type]
+		if !ok {
+			opts.JoinNS = append(opts.JoinNS, criu.Pair{Key: plan.NamespaceFile(ns.Type), Value: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd())})
+			continue
 		}
-		opts.JoinNS = append(opts.JoinNS, criu.Pair{Key: plan.NamespaceFile(ns.Type), Value: ns.Path})
+		f, err := sys.Duplicate(f) // CRIU closes it
+		if err != nil {
+			return err
+		}
+		inherit(key, f)
 	}
 	return nil
 }

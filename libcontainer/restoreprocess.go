@@ -231,8 +231,8 @@ func (r *restored) checkPrivateNamespaces() error {
 			return err
 		}
 		want := "/proc/self" + file
-		if ns.Path != "" {
-			want = ns.Path
+		if f := r.joined[ns.Type]; f != nil {
+			want = "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
 		}
 		other, err := sys.NamespaceInode(unix.AT_FDCWD, want)
 		if err != nil {

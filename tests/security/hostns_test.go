@@ -137,3 +137,64 @@ func TestHostMountsByPath(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// TestRestoreHostByPath: the same at restore. The container is in namespaces of another one, and the bundle names the host's by now.
+func TestRestoreHostByPath(t *testing.T) {
+	needsRealCriu(t)
+	for _, c := range []struct {
+		kind      specs.LinuxNamespaceType
+		ns        string
+		key, file string
+	}{
+		{specs.NetworkNamespace, "net", "net.core.somaxconn", "/proc/sys/net/core/somaxconn"},
+		{specs.IPCNamespace, "ipc", "kernel.shmmni", "/proc/sys/kernel/shmmni"},
+	} {
+		t.Run(c.ns, func(t *testing.T) {
+			v := newVictim(t, script(""))
+			h := newFakeHost(v)
+			joins(v, c.kind, h.ns(c.ns)) // seen from elsewhere it is another container's
+			v.write()
+			v.ready()
+			v.checkpoint("").ok(t)
+			v.spec.Linux.Sysctl = map[string]string{c.key: "555"}
+			v.write()
+			h.tells("ip", "link", "set", "lo", "up") // CRIU connects to itself
+			before := h.tells("cat", c.file)
+			v.exe = h.rt
+			r := v.restore("")
+			v.exe = ""
+			if after := h.tells("cat", c.file); after != before {
+				t.Errorf("the host has %s %q now, and had %q: %s", c.key, after, before, r)
+			}
+			if r.code == 0 || !strings.Contains(r.stderr, "not allowed in") {
+				t.Errorf("want an error about %s: %s", c.key, r)
+			}
+		})
+	}
+}
+
+// TestRestoreReplacedNamespace: the path of a namespace leads to another one from when rt starts CRIU on. The container is restored in
+// the one that rt has opened and judged.
+func TestRestoreReplacedNamespace(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, script(""))
+	first, other := newFakeHost(v), newFakeHost(v)
+	v.spec.Hostname = ""
+	path := v.dir + "/uts"
+	must(t, os.Symlink(first.ns("uts"), path))
+	joins(v, specs.UTSNamespace, path)
+	v.write()
+	v.ready()
+	v.checkpoint("").ok(t)
+	r := v.restore("ln -sfn " + other.ns("uts") + " " + path)
+	if r.code != 0 {
+		t.Fatal(r)
+	}
+	is, err := os.Readlink("/proc/" + strconv.Itoa(v.pid()) + "/ns/uts")
+	must(t, err)
+	want, err := os.Readlink(first.ns("uts"))
+	must(t, err)
+	if is != want {
+		t.Errorf("the container is in %s, and rt had opened %s", is, want)
+	}
+}

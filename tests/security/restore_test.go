@@ -230,3 +230,18 @@ func TestCriuKilledInDump(t *testing.T) {
 		t.Errorf("the container was paused before, and is %s", s)
 	}
 }
+
+// TestRestoreIntoUserNamespace: CRIU restores nothing into a user namespace that is there already. rt says so before it starts CRIU,
+// and opens no source with a mapping that the path leads to.
+func TestRestoreIntoUserNamespace(t *testing.T) {
+	v := restorable(t, `["","",""]`)
+	joins(v, specs.UserNamespace, "/proc/"+strconv.Itoa(newFakeHost(v).pid)+"/ns/user")
+	v.write()
+	want := "CRIU restores nothing into a user namespace that is there already (/linux/namespaces/" + strconv.Itoa(len(v.spec.Linux.Namespaces)-1) + "/path)"
+	if r := v.back(fakeCriu{}, call{}); r.code == 0 || !strings.Contains(r.stderr, want) {
+		t.Errorf("want %q: %s", want, r)
+	}
+	if left := v.left(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
