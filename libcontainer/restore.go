@@ -423,17 +423,14 @@ func (k *making) moveCriu(t *talk) (err error) {
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(text)) {
-		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(parts) != 3 {
-			continue
+	own := checkpoint.ParseCgroups(string(text))
+	for _, cg := range own {
+		for name := range strings.SplitSeq(cg.Hierarchy, ",") {
+			t.opts.CgroupRoots = append(t.opts.CgroupRoots, criu.Pair{Key: name, Value: cg.Path})
 		}
-		for name := range strings.SplitSeq(parts[1], ",") {
-			t.opts.CgroupRoots = append(t.opts.CgroupRoots, criu.Pair{Key: name, Value: parts[2]})
-		}
-		if k.sources != nil {
-			k.sources.rules.Cgroups = append(k.sources.rules.Cgroups, parts[2])
-		}
+	}
+	if k.sources != nil {
+		k.sources.rules.Cgroups = own
 	}
 	return nil
 }
@@ -445,6 +442,8 @@ func (k *making) serveCriu(n criu.Notification, pid int) error {
 		return k.takeMaster(n.Fd)
 	case "setup-namespaces":
 		return k.furnish(n.Pid, pid)
+	case "post-setup-namespaces":
+		return k.fence()
 	case "post-restore":
 		return k.revived(n.Pid, pid)
 	case "pre-resume":

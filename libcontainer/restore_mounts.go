@@ -471,15 +471,10 @@ func (k *restored) compareMounts() error {
 	return k.noteRestored(table)
 }
 
-// cgroupsOf are the paths of a process's cgroups.
-func cgroupsOf(pid int) (list []string, err error) {
+// cgroupsOf are those of a process's cgroups.
+func cgroupsOf(pid int) ([]checkpoint.Cgroup, error) {
 	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/cgroup", maxFile)
-	for line := range strings.Lines(string(text)) {
-		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(parts) == 3 {
-			list = append(list, parts[2])
-		}
-	}
-	return list, err
+	return checkpoint.ParseCgroups(string(text)), err
 }
 
 // mountID asks statx(2) for the id that the stub tells, too: one that is never used again, from Linux 6.8 on.

@@ -41,8 +41,38 @@ type Rules struct {
 	Sources []Source
 	Mounts  []FileSystem
 	Host    map[Device]bool // file systems that are mounted on the host
-	Cgroups []string        // the container's own, as mountinfo shows them to rt
+	Cgroups []Cgroup        // the container's own, as mountinfo shows them to rt
 	HostsIn map[string]bool // types of which the container's instance is the host's: it has no such namespace of its own
+}
+
+// A Cgroup is that of a process in one hierarchy, a line of /proc/PID/cgroup.
+type Cgroup struct {
+	Hierarchy string // its controllers or its name, with commas between; "" for cgroup v2
+	Path      string
+}
+
+// ParseCgroups reads a /proc/PID/cgroup.
+func ParseCgroups(text string) (list []Cgroup) {
+	for line := range strings.Lines(text) {
+		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(parts) == 3 {
+			list = append(list, Cgroup{parts[1], parts[2]})
+		}
+	}
+	return list
+}
+
+// shows says whether a mount shows the cgroup or one below. In another hierarchy the same path is another one's cgroup, and / the host's root.
+func (c *Cgroup) shows(m *mountinfo.Info) bool {
+	if !within(m.Root, c.Path) || (m.FSType == "cgroup2") != (c.Hierarchy == "") {
+		return false
+	}
+	options := strings.Split(m.VFSOptions, ",")
+	for o := range strings.SplitSeq(c.Hierarchy, ",") {
+		if o != "" && !slices.Contains(options, o) {
+			return false
+		}
+	}
+	return true
 }
 
 // fresh are types of file systems that show nothing of the host if they are not the host's own instance: their options name no paths.
@@ -58,12 +88,20 @@ var pathOptions = []string{"lowerdir", "lowerdir+", "datadir+", "upperdir", "wor
 func (r *Rules) Check(list []*mountinfo.Info) error {
 	for _, m := range list {
 		if !r.allowed(m, list) {
-			return hint.With(fmt.Errorf("a mount at %s shows %s of %s (%s, device %d:%d), which the configuration does not give to the container",
-				m.Mountpoint, m.Root, m.Source, m.FSType, m.Major, m.Minor),
-				"a mount that the container has made itself can be restored if it shows a part of the container's own tree, or is of type tmpfs, proc, sysfs, devpts or mqueue")
+			return notGiven(m)
 		}
 	}
 	return nil
+}
+
+func (r *Rules) ownCgroup(m *mountinfo.Info) bool {
+	return slices.ContainsFunc(r.Cgroups, func(c Cgroup) bool { return c.shows(m) })
+}
+
+func notGiven(m *mountinfo.Info) error {
+	return hint.With(fmt.Errorf("a mount at %s shows %s of %s (%s, device %d:%d), which the configuration does not give to the container",
+		m.Mountpoint, m.Root, m.Source, m.FSType, m.Major, m.Minor),
+		"a mount that the container has made itself can be restored if it shows a part of the container's own tree, or is of type tmpfs, proc, sysfs, devpts or mqueue")
 }
 
 func (r *Rules) allowed(m *mountinfo.Info, list []*mountinfo.Info) bool {
@@ -73,7 +111,7 @@ func (r *Rules) allowed(m *mountinfo.Info, list []*mountinfo.Info) bool {
 	}
 	switch {
 	case m.FSType == "cgroup" || m.FSType == "cgroup2":
-		return slices.ContainsFunc(r.Cgroups, func(dir string) bool { return within(m.Root, dir) })
+		return r.ownCgroup(m)
 	case !slices.Contains(fresh, m.FSType):
 	case !r.Host[device]:
 		return true
@@ -87,6 +125,21 @@ func (r *Rules) allowed(m *mountinfo.Info, list []*mountinfo.Info) bool {
 		}
 	}
 	return false
+}
+
+// CheckMade is Check for mounts that are not at their places yet, before CRIU makes files on them: none shows a file system of the host
+// that has files of its own, but for a part of a source.
+func (r *Rules) CheckMade(list []*mountinfo.Info) error {
+	for _, m := range list {
+		switch {
+		case len(r.of(m)) > 0, !r.Host[DeviceOf(m)], r.HostsIn[m.FSType]:
+		case (m.FSType == "cgroup" || m.FSType == "cgroup2") && (len(r.Cgroups) == 0 || r.ownCgroup(m)):
+		case slices.ContainsFunc(r.Mounts, func(fs FileSystem) bool { return fs.Type == m.FSType && slices.Contains(single, fs.Type) }):
+		default:
+			return notGiven(m)
+		}
+	}
+	return nil
 }
 
 // configured says whether a mount is one that the configuration makes, at its place.

@@ -43,7 +43,7 @@ func rules() *Rules {
 			{Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b", "upperdir=/u", "workdir=/w", "metacopy=off"}},
 			{Target: "/sec", Type: "securityfs"}},
 		Host:    map[Device]bool{vda: true, {0, 5}: true, {0, 22}: true, {0, 23}: true, {0, 24}: true, {0, 35}: true, {0, 8}: true},
-		Cgroups: []string{"/ck1"}, HostsIn: map[string]bool{},
+		Cgroups: ParseCgroups("5:blkio:/ck1\n4:cpu,cpuacct:/ck1\n3:memory:/\n1:name=systemd:/ck1\n0::/ck1\n"), HostsIn: map[string]bool{},
 	}
 }
 
@@ -72,6 +72,14 @@ func TestCheck(t *testing.T) {
 		"0:35 /ck1/sub /mnt rw - cgroup cgroup rw,blkio":                                            true,
 		"0:35 /ck1x /mnt rw - cgroup cgroup rw,blkio":                                               false,
 		"0:35 / /mnt rw - cgroup cgroup rw,blkio":                                                   false,
+		"0:36 /ck1 /mnt rw - cgroup cgroup rw,cpu,cpuacct":                                          true,
+		"0:36 /ck1 /mnt rw - cgroup cgroup rw,name=systemd":                                         true,
+		"0:36 /ck1 /mnt rw - cgroup cgroup rw,memory":                                               true, // the container is at its root
+		"0:36 / /mnt rw - cgroup cgroup rw,memory":                                                  true,
+		"0:36 / /mnt rw - cgroup cgroup rw,cpu,cpuacct":                                             false,
+		"0:36 /ck1 /mnt rw - cgroup cgroup rw,pids":                                                 false,
+		"0:36 / /mnt rw - cgroup2 cgroup2 rw":                                                       false,
+		"0:36 /ck1/sub /mnt rw - cgroup2 cgroup2 rw":                                                true,
 		"0:35 /.. /mnt rw - cgroup2 cgroup2 rw":                                                     false,
 		"0:99 / /mnt rw - overlay overlay rw,lowerdir=/etc:/usr":                                    false,
 		"0:99 / /mnt rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/u,workdir=/w":                 false,
@@ -89,6 +97,29 @@ func TestCheck(t *testing.T) {
 		list := parse(t, recorded+"300 144 "+line+"\n")
 		if err := rules().Check(list); (err == nil) != allowed {
 			t.Errorf("%s: %v, want allowed %v", line, err, allowed)
+		}
+	}
+}
+
+// TestCheckMade: what CRIU must not make files on.
+func TestCheckMade(t *testing.T) {
+	for line, allowed := range map[string]bool{
+		"254:0 /b/rootfs/w/x /t/mnt-1 rw - ext4 /dev/vda rw":     true,
+		"254:0 /srv/open/sub /t/mnt-1 rw - ext4 /dev/vda rw":     true,
+		"254:0 /etc /t/mnt-1 rw - ext4 /dev/vda rw":              false,
+		"0:24 /secrets /t/mnt-1 rw - tmpfs run rw":               false,
+		"0:99 / /t/mnt-1 rw - tmpfs tmpfs rw":                    true,
+		"0:99 / /t/mnt-1 rw - proc proc rw":                      true,
+		"0:22 / /t/mnt-1 rw - proc proc rw":                      false,
+		"0:8 / /t/mnt-1 rw - securityfs securityfs rw":           true, // the configuration has it
+		"0:5 / /t/mnt-1 rw - devtmpfs devtmpfs rw":               false,
+		"0:5 /null /t/mnt-1 rw - devtmpfs devtmpfs rw":           true,
+		"0:35 /ck1/sub /t/mnt-1 rw - cgroup cgroup rw,blkio":     true,
+		"0:35 / /t/mnt-1 rw - cgroup cgroup rw,blkio":            false,
+		"0:35 /other /t/mnt-1 rw - cgroup cgroup rw,cpu,cpuacct": false,
+	} {
+		if err := rules().CheckMade(parse(t, "300 144 "+line+"\n")); (err == nil) != allowed {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
 }

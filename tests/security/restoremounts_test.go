@@ -188,42 +188,218 @@ func TestRestoreReplacedSource(t *testing.T) {
 	v.seesHost(v.restore("cd "+v.dir+"/shared; mv x y; ln -s "+v.outside+" x").ok(t), "/vol/open")
 }
 
-// TestRestoreDeletedBehindLink: a deleted file that a process has open. The directory that it was in has been removed as well, and a link to
-// a directory of the host has its name: CRIU makes the file there for a moment, with its content and mode. The container has no capability.
+// madeAtRestore is what CRIU makes in a directory of the host when a container is restored that has a deleted file or directory open. The
+// directory that it was in has been removed as well, and a link to that of the host has its name.
+func (v *victim) madeAtRestore(made, host, link string) {
+	v.t.Helper()
+	v.deletedBehindLink(made, link)
+	v.ready()
+	v.checkpoint("").ok(v.t)
+	var r result
+	if made := v.made(host, func() { r = v.restore("") }); strings.Contains(made, "gone") {
+		v.t.Errorf("made in a directory of the host: %q: %s", made, r)
+	}
+}
+
+// deletedBehindLink is a container with something deleted, and a link in its place.
+func (v *victim) deletedBehindLink(made, link string) {
+	v.t.Helper()
+	v.spec.Root.Readonly = false
+	for _, dir := range []string{"w", "tmp"} {
+		must(v.t, os.MkdirAll(filepath.Join(v.rootfs, dir), 0o755))
+	}
+	for _, name := range []string{"ln", "rmdir", "chmod"} {
+		if err := os.Symlink("busybox", v.rootfs+"/bin/"+name); err != nil && !os.IsExist(err) {
+			v.t.Fatal(err)
+		}
+	}
+	script("mkdir /w/x; " + made + "; rmdir /w/x; ln -s " + link + " /w/x")(v)
+	v.write()
+}
+
+// made are the events of inotify(7) about what is made in a directory while f runs.
+func (v *victim) made(dir string, f func()) string {
+	v.t.Helper()
+	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	must(v.t, err)
+	defer unix.Close(watch)
+	_, err = unix.InotifyAddWatch(watch, dir, unix.IN_CREATE)
+	must(v.t, err)
+	f()
+	var events [4096]byte
+	n, err := unix.Read(watch, events[:])
+	if err != nil && err != unix.EAGAIN {
+		v.t.Fatal(err)
+	}
+	return string(events[:max(n, 0)])
+}
+
+// deletedOnes are scripts that have something deleted open, /w/x/gone.
+var deletedOnes = map[string]string{
+	"file":      "echo evil >/w/x/gone; chmod 4755 /w/x/gone; exec 7<>/w/x/gone; rm /w/x/gone",
+	"directory": "mkdir /w/x/gone; exec 7</w/x/gone; rmdir /w/x/gone",
+}
+
+// TestRestoreDeletedBehindLink: CRIU makes a deleted file, for a moment, with its content, owner and mode, behind a link to a directory of
+// the host. The container has no capability. The directory is one that CRIU has no business with, one in /tmp, that of the images, or a
+// cgroup, and the link has the name of a directory or is one of procfs that leads there.
 func TestRestoreDeletedBehindLink(t *testing.T) {
 	needsRealCriu(t)
-	host, err := os.MkdirTemp("/run", "rt-sec-") // where tests are, in /tmp, CRIU may write
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(host) })
-	for name, made := range map[string]string{
-		"file":      "echo evil >/w/x/gone; chmod 4755 /w/x/gone; exec 7<>/w/x/gone; rm /w/x/gone",
-		"directory": "mkdir /w/x/gone; exec 7</w/x/gone; rmdir /w/x/gone",
-	} {
+	for name, made := range deletedOnes {
 		t.Run(name, func(t *testing.T) {
-			v := newVictim(t, capable(nil), script("mkdir /w/x; "+made+"; rmdir /w/x; ln -s "+host+" /w/x"), func(v *victim) {
-				v.spec.Root.Readonly = false
-				for _, dir := range []string{"w", "tmp"} {
-					must(t, os.MkdirAll(filepath.Join(v.rootfs, dir), 0o755))
-				}
-			})
-			for _, name := range []string{"ln", "rmdir", "chmod"} {
+			dir := hostDir(t)
+			newVictim(t, capable(nil)).madeAtRestore(made, dir, dir)
+		})
+		t.Run(name+" by a process", func(t *testing.T) { // of the host; a container knows that there is one of number 1
+			dir := hostDir(t)
+			newVictim(t, capable(nil)).madeAtRestore(made, dir, "/proc/"+strconv.Itoa(os.Getpid())+"/root"+dir)
+		})
+		t.Run(name+" in tmp", func(t *testing.T) {
+			v := newVictim(t, capable(nil))
+			v.madeAtRestore(made, v.outside, v.outside)
+		})
+		t.Run(name+" in images", func(t *testing.T) {
+			v := newVictim(t, capable(nil))
+			v.madeAtRestore(made, v.dir+"/images", v.dir+"/images")
+		})
+		t.Run(name+" in images by own process", func(t *testing.T) {
+			v := newVictim(t, capable(nil))
+			v.madeAtRestore(made, v.dir+"/images", "/proc/self/cwd")
+		})
+	}
+	t.Run("cgroup", func(t *testing.T) {
+		dir := freeCgroup(t)
+		newVictim(t, capable(nil)).madeAtRestore(deletedOnes["directory"], dir, dir)
+	})
+}
+
+// TestRestoreDeletedInReplacedBind: the container has bound a directory of its own and has a deleted file open there. The directory is a link
+// to one of the host when it is restored: CRIU binds that, and makes the file in it.
+func TestRestoreDeletedInReplacedBind(t *testing.T) {
+	needsRealCriu(t)
+	for name, made := range deletedOnes {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, adminInside, script("mkdir -p /w/x/dir; mount --bind /w/x/dir /mnt || exit 1\n"+strings.ReplaceAll(made, "/w/x/", "/mnt/")))
+			for _, name := range []string{"rmdir", "chmod"} {
 				if err := os.Symlink("busybox", v.rootfs+"/bin/"+name); err != nil && !os.IsExist(err) {
 					t.Fatal(err)
 				}
 			}
 			v.ready()
 			v.checkpoint("").ok(t)
-			watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
-			must(t, err)
-			defer unix.Close(watch)
-			_, err = unix.InotifyAddWatch(watch, host, unix.IN_CREATE)
-			must(t, err)
-			r := v.restore("")
-			var events [4096]byte
-			if n, err := unix.Read(watch, events[:]); err != unix.EAGAIN {
-				t.Errorf("made in a directory of the host: %q, %v: %s", events[:max(n, 0)], err, r)
+			must(t, os.Rename(v.rootfs+"/w/x", v.rootfs+"/w/y"))
+			must(t, os.Symlink(v.outside, v.rootfs+"/w/x"))
+			if made := v.made(v.outside+"/dir", func() { t.Logf("%s", v.restore("")) }); made != "" {
+				t.Errorf("made in a directory of the host: %q", made)
 			}
 		})
+	}
+}
+
+// TestCheckpointBehindLink: a file without a name that has another one elsewhere, and a socket. With --link-remap CRIU gives the file a
+// name where it was, at the checkpoint. A link to a directory of the host is there by now.
+func TestCheckpointBehindLink(t *testing.T) {
+	needsRealCriu(t)
+	for name, made := range map[string]string{
+		"file":   "echo own >/w/x/gone; ln /w/x/gone /w/kept; exec 7<>/w/x/gone; rm /w/x/gone",
+		"socket": "attack listen /w/x/gone & until test -S /w/x/gone; do sleep 0.05; done; rm /w/x/gone",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := hostDir(t)
+			v := newVictim(t, capable(nil))
+			v.deletedBehindLink(made, "/proc/"+strconv.Itoa(os.Getpid())+"/root"+dir)
+			v.ready()
+			var r result
+			if made := v.made(dir, func() { r = v.checkpoint("", "--link-remap") }); made != "" {
+				t.Errorf("made in a directory of the host at the checkpoint: %q: %s", made, r)
+			}
+			if r.code != 0 {
+				t.Logf("checkpoint: %s", r)
+				return
+			}
+			if made := v.made(dir, func() { r = v.restore("") }); made != "" {
+				t.Errorf("made in a directory of the host at the restore: %q: %s", made, r)
+			}
+			t.Logf("restore: %s", r)
+		})
+	}
+}
+
+// TestRestoreSocketBehindLink: the directory in which a socket is bound is a link to one of the host when it is restored.
+func TestRestoreSocketBehindLink(t *testing.T) {
+	needsRealCriu(t)
+	dir := hostDir(t)
+	v := newVictim(t, capable(nil), func(v *victim) {
+		v.spec.Root.Readonly = false
+		must(t, os.MkdirAll(v.rootfs+"/w", 0o755))
+		script("mkdir /w/x; attack listen /w/x/gone & until test -S /w/x/gone; do sleep 0.05; done")(v)
+	}).ready()
+	v.checkpoint("").ok(t)
+	must(t, os.Rename(v.rootfs+"/w/x", v.rootfs+"/w/y"))
+	must(t, os.Symlink("/proc/"+strconv.Itoa(os.Getpid())+"/root"+dir, v.rootfs+"/w/x"))
+	var r result
+	if made := v.made(dir, func() { r = v.restore("") }); made != "" {
+		t.Errorf("made in a directory of the host: %q: %s", made, r)
+	}
+	t.Logf("restore: %s", r)
+}
+
+// hostDir makes a directory of the host outside of /tmp.
+func hostDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/run", "rt-sec-")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// freeCgroup makes a cgroup of the host that is no container's.
+func freeCgroup(t *testing.T) string {
+	t.Helper()
+	for _, dir := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(dir + "/cgroup.procs"); err == nil {
+			made, err := os.MkdirTemp(dir, "rt-sec-free-")
+			must(t, err)
+			t.Cleanup(func() { must(t, unix.Rmdir(made)) })
+			return made
+		}
+	}
+	t.Fatal("no cgroups")
+	return ""
+}
+
+// TestRestoreDeletedInVolume: the link leads to where rt has mounted a volume for CRIU. The container may write to it, but not make files
+// of root's that are set-user-ID, as an image can have: another user of the host that can reach the volume executes them.
+func TestRestoreDeletedInVolume(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, capable(nil), func(v *victim) {
+		must(t, os.MkdirAll(v.dir+"/open", 0o777))
+		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/open", Options: []string{"bind"}})(v)
+		v.spec.Root.Readonly = false
+		for _, dir := range []string{"w", "tmp"} {
+			must(t, os.MkdirAll(filepath.Join(v.rootfs, dir), 0o755))
+			must(t, os.Chmod(filepath.Join(v.rootfs, dir), 0o777))
+		}
+		made := ""
+		for i := range 8 {
+			dir := fmt.Sprintf("/w/x%d", i)
+			must(t, os.MkdirAll(v.rootfs+dir, 0o777))
+			must(t, os.Chmod(v.rootfs+dir, 0o777))
+			must(t, os.WriteFile(v.rootfs+dir+"/gone", []byte("evil\n"), 0o644))
+			must(t, os.Chmod(v.rootfs+dir+"/gone", 0o755|os.ModeSetuid))
+			made += fmt.Sprintf("exec %d<%s/gone; rm -f %s/gone; rmdir %s; ln -s %s/criu-mounts/%d %s\n",
+				i+3, dir, dir, dir, filepath.Join(v.dir, "root", v.id), i, dir)
+		}
+		script(made)(v)
+	})
+	for _, name := range []string{"ln", "rmdir"} {
+		must(t, os.Symlink("busybox", v.rootfs+"/bin/"+name))
+	}
+	v.ready()
+	v.checkpoint("").ok(t)
+	var r result
+	if made := v.made(v.dir+"/open", func() { r = v.restore("") }); made != "" {
+		t.Errorf("made in a volume: %q: %s", made, r)
 	}
 }
 
@@ -251,15 +427,9 @@ func TestRestoreDeletedInReadonlyVolume(t *testing.T) {
 	}
 	v.ready()
 	v.checkpoint("").ok(t)
-	watch, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
-	must(t, err)
-	defer unix.Close(watch)
-	_, err = unix.InotifyAddWatch(watch, v.dir+"/fixed", unix.IN_CREATE)
-	must(t, err)
-	r := v.restore("")
-	var events [4096]byte
-	if n, err := unix.Read(watch, events[:]); err != unix.EAGAIN {
-		t.Errorf("made in a read-only volume: %q, %v: %s", events[:max(n, 0)], err, r)
+	var r result
+	if made := v.made(v.dir+"/fixed", func() { r = v.restore("") }); made != "" {
+		t.Errorf("made in a read-only volume: %q: %s", made, r)
 	}
 }
 

@@ -528,6 +528,18 @@ static int own_pipe(void)
 		pause();
 }
 
+/* Has a socket with a name. */
+static int listens(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+	strncpy(a.sun_path, path, sizeof a.sun_path - 1);
+	if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof a) < 0 || listen(s, 1) < 0)
+		return perror(path), 1;
+	for (;;)
+		pause();
+}
+
 /* Executes itself as a process of rt's would look. */
 static int pretend(char **argv)
 {
@@ -583,6 +595,8 @@ int main(int argc, char **argv)
 		return session();
 	if (strcmp(verb, "own-pipe") == 0)
 		return own_pipe();
+	if (strcmp(verb, "listen") == 0 && argc == 3)
+		return listens(argv[2]);
 	if (strcmp(verb, "pretend") == 0)
 		return pretend(argv);
 	if (strcmp(verb, "traceme") == 0)

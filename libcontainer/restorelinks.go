@@ -1,0 +1,82 @@
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rt/internal/hint"
+	"rt/libcontainer/checkpoint"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// When the mounts of a container are made, CRIU makes the deleted files anew that its processes have open, before they enter their mount
+// namespaces: as root, by the paths that the files had, below a directory where the container's mounts are. A link of the container
+// in such a path leads the host's root wherever it wants. /proc/1/root is writable even where all mounts of CRIU's mount
+// namespace are not. So no link is followed on these mounts, and none of them shows the host.
+
+// yardPrefix begins the name of the directory below which CRIU makes the mounts of a container; six random characters follow.
+const yardPrefix = "/tmp/.criu.mntns."
+
+// fence looks at the mounts that CRIU has made and moved nothing of the container to. CRIU waits for the answer, and makes no files before
+// it; on an error it kills what it has made.
+func (k *making) fence() error {
+	r := k.sources
+	if r == nil || k.c.Pid == 0 {
+		return nil
+	}
+	task := "/proc/" + strconv.Itoa(k.c.Pid)
+	list, err := allMounts(task)
+	if err != nil {
+		return fmt.Errorf("read the mounts that criu has made: %w", err)
+	}
+	if err := r.learn("/proc/" + strconv.Itoa(r.criu)); err != nil {
+		return fmt.Errorf("read the mounts of criu: %w", err)
+	}
+	if len(list) > 0 && r.isRootfs(rootOf(list)) {
+		return nil // init is in the container's tree, where links lead no further
+	}
+	yard := slices.DeleteFunc(list, func(m *mountinfo.Info) bool { return !strings.HasPrefix(m.Mountpoint, yardPrefix) })
+	if len(yard) == 0 {
+		return errors.New("criu has made no mounts at " + yardPrefix + "*")
+	}
+	if err := r.rules.CheckMade(yard); err != nil {
+		return err
+	}
+	return inMountNamespace(task, func() error { return followNoLinks(yard) })
+}
+
+// isRootfs says whether a mount shows the container's rootfs.
+func (r *restoredMounts) isRootfs(m *mountinfo.Info) bool {
+	return slices.ContainsFunc(r.staged, func(s staged) bool {
+		return s.target == "/" && checkpoint.DeviceOf(s.Info) == checkpoint.DeviceOf(m) && s.Root == m.Root
+	})
+}
+
+// followNoLinks has the kernel follow no link on the mounts in CRIU's directory, in the calling thread's mount namespace. Those that the
+// processes enter are copies that have been made before.
+func followNoLinks(yard []*mountinfo.Info) error {
+	for _, m := range yard {
+		if path.Dir(m.Mountpoint) != path.Dir(yardPrefix) {
+			continue // the directory's own mount is changed with all below it
+		}
+		top, err := openMount(m.Mountpoint, m.ID)
+		if err != nil {
+			return err
+		}
+		err = unix.MountSetattr(int(top.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSYMFOLLOW})
+		top.Close()
+		if errors.Is(err, unix.EINVAL) {
+			return hint.With(fmt.Errorf("have criu follow no link of the container: %w", err), "restore needs Linux 5.14 or later")
+		}
+		if err != nil {
+			return fmt.Errorf("have criu follow no link of the container: %w", err)
+		}
+	}
+	return nil
+}
