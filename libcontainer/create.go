@@ -75,6 +75,7 @@ type making struct {
 	checked        bool              // restore: the processes have passed the checks before they resume
 	sources        *restoredMounts   // restore: what may be mounted, or nil
 	joined         joinedNamespaces  // restore
+	lsmProfile     string            // restore: TYPE:NAME of --lsm-profile
 	given          map[string]string // state.Stdio, if the container has no terminal
 	inherited      []inherited       // restore: what of rt's stdio stands for the image's
 	scope                            // with --systemd-cgroup

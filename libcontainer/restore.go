@@ -184,6 +184,7 @@ func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err er
 	opts.RstSibling, opts.EvasiveDevices = true, true
 	opts.Root = filepath.Join(c.dir, criuRoot)
 	opts.LSMProfile, opts.LSMMountContext = o.LSMProfile, o.LSMMountContext
+	k.lsmProfile = o.LSMProfile
 	if k.sources, err = k.hostMounts(); err != nil {
 		return nil, err
 	}

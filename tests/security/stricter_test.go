@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Images are restored with the configuration that the bundle has now. It may be stricter than the one that the processes had.
@@ -108,5 +109,44 @@ func TestRestoreGroupsOfTheCaller(t *testing.T) {
 	v.restore("").ok(t)
 	if now := groups(); now != before {
 		t.Errorf("groups %q, and %q before", now, before)
+	}
+}
+
+// TestRestoreStricterLimits: limits and the OOM score of a stricter bundle are those of the restored processes, of init's child, too. What a
+// process has lowered itself stays.
+func TestRestoreStricterLimits(t *testing.T) {
+	needsRealCriu(t)
+	limits := func(hard uint64) func(*victim) {
+		return func(v *victim) {
+			v.spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: hard, Hard: hard}, {Type: "RLIMIT_NPROC", Soft: 1000, Hard: 2000}}
+		}
+	}
+	v := newVictim(t, unable, limits(900), args("sh", "-c", "ulimit -u 500; sleep 1000 & wait")).up()
+	v.checkpoint("").ok(t)
+	limits(300)(v)
+	score := 500
+	v.spec.Process.OOMScoreAdj = &score
+	v.write()
+	v.restore("").ok(t)
+	pids := []int{v.pid()}
+	eventually(t, "init's child", func() bool {
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(pids[0]) + "/task/" + strconv.Itoa(pids[0]) + "/children")
+		must(t, err)
+		child, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		pids = append(pids[:1], child)
+		return err == nil
+	})
+	for _, pid := range pids {
+		var files, processes unix.Rlimit
+		must(t, unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &files))
+		must(t, unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &processes))
+		if files.Cur != 300 || files.Max != 300 || processes.Cur != 500 || processes.Max != 500 {
+			t.Errorf("process %d: files %v, want 300; processes %v, want 500", pid, files, processes)
+		}
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/oom_score_adj")
+		must(t, err)
+		if string(text) != "500\n" {
+			t.Errorf("process %d: OOM score %q, want 500", pid, text)
+		}
 	}
 }
