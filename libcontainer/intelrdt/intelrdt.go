@@ -269,21 +269,27 @@ func (g Group) Exists() bool { return unix.Access(g.Dir, unix.F_OK) != unix.ENOE
 // RemoveUnused removes a class of service that nobody is in: a create that was killed has made it. The kernel would let a
 // class be removed that is in use.
 func RemoveUnused(dir string) error {
+	used, err := isUsed(dir)
+	if err != nil || used {
+		return err
+	}
+	return rmdir(dir)
+}
+
+// isUsed says whether a class of service has tasks or monitoring groups. One that is gone has none.
+func isUsed(dir string) (bool, error) {
 	tasks, err := sys.ReadKernelFile(filepath.Join(dir, "tasks"), maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("remove class of service: %w", err)
+		return false, fmt.Errorf("remove class of service: %w", err)
 	}
 	groups, err := sys.ReadDir(filepath.Join(dir, "mon_groups"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // where there is no monitoring
-		return fmt.Errorf("remove class of service: %w", err)
+		return false, fmt.Errorf("remove class of service: %w", err)
 	}
-	if strings.TrimSpace(string(tasks)) != "" || len(groups) > 0 {
-		return nil
-	}
-	return Group{Dir: dir, Own: true}.Remove(nil)
+	return strings.TrimSpace(string(tasks)) != "" || len(groups) > 0, nil
 }
 
 // Remove takes away the group as far as it is the container's. others says of a directory that it carries another container's
@@ -321,6 +327,13 @@ func (g Group) remove(dir string) error {
 			return fmt.Errorf("remove resctrl group: %w", err)
 		}
 	}
+	if dir == g.Dir {
+		return RemoveUnused(dir) // another container may have joined it: its closID can be any class of service
+	}
+	return rmdir(dir)
+}
+
+func rmdir(dir string) error {
 	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove resctrl group %s: %w", dir, err)
 	}

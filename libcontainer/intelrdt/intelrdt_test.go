@@ -2,6 +2,7 @@ package intelrdt
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -220,5 +221,39 @@ func TestRemoveUnusedUnknown(t *testing.T) {
 	}
 	if err := RemoveUnused(dir); err == nil || !strings.Contains(err.Error(), "mon_groups") || !strings.HasPrefix(err.Error(), "remove class of service: ") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestGroupThatAnotherJoined: a container's own class of service stays while another container, which has named it as its closID, is in it:
+// the kernel would move that one's processes to the default class.
+func TestGroupThatAnotherJoined(t *testing.T) {
+	for name, join := range map[string]func(f fake){
+		"tasks":            func(f fake) { f.write("box/tasks", "4711\n") },
+		"monitoring group": func(f fake) { f.must(f.mkdir(filepath.Join(f.root, "box/mon_groups/other"))) },
+	} {
+		for _, older := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " older ", older), func(t *testing.T) {
+				f := newFake(t)
+				g := For(f.root, "box", &specs.LinuxIntelRdt{})
+				g.Intend()
+				made, err := g.create(&specs.LinuxIntelRdt{}, f.mkdir)
+				f.must(err)
+				f.must(g.Take(made))
+				if older { // an rt that has noted no inodes
+					g.Taken = nil
+				}
+				join(f)
+				if err := g.Remove(nil); err != nil || !f.has("box/tasks") {
+					t.Errorf("%v, there: %v", err, f.has("box/tasks"))
+				}
+			})
+		}
+	}
+}
+
+func (f fake) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
 	}
 }

@@ -209,6 +209,7 @@ var flaws = []flaw{
 	{"any name of a mount", "libcontainer/checkpoint/mounts.go", `strings.Contains(key, "]:")`, "false", "TestRestoreMountNames/checkpoint"},
 	{"restored capabilities are not compared", "libcontainer/restorechecks.go", "		{\"capabilities\", (*restored).checkCapabilities},\n", "", "TestRestoreStricterBundle/bounding"},
 	{"restored masks are not compared", "libcontainer/restorechecks.go", "		{\"masks\", (*restored).checkMasks},\n", "", "TestRestoreStricterBundle/masks"},
+	{"a class of service ends with its first container", "libcontainer/intelrdt/intelrdt.go", "if dir == g.Dir {", "if false {", "libcontainer/intelrdt TestGroupThatAnotherJoined"},
 	{"restored limits are those of the images", "libcontainer/restorechecks.go", "		{\"limits\", (*restored).lowerRlimits},\n", "", "TestRestoreStricterLimits"},
 	{"a restored OOM score is that of the images", "libcontainer/restorechecks.go", "		{\"OOM score\", (*restored).raiseOOMScore},\n", "", "TestRestoreStricterLimits"},
 	{"restored users are not compared", "libcontainer/restorechecks.go", "		{\"user\", (*restored).checkUser},\n", "", "TestRestoreStricterBundle/user"},
