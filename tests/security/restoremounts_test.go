@@ -601,3 +601,65 @@ func TestRestoreOwnMounts(t *testing.T) {
 	}
 	v.checkpoint("").ok(t) // once more: the restored mounts are the configuration's
 }
+
+// TestRestoreHostUnmounts: the host unmounts file systems while CRIU makes those of the container, and removes their mount points, which
+// unmounts them in all mount namespaces. None of the container's gets the number of one that has gone: rt knows the host's by it.
+func TestRestoreHostUnmounts(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, script("")).ready()
+	v.checkpoint("").ok(t)
+	dir := hostDir(t)
+	for i := range 8 {
+		at := dir + "/" + strconv.Itoa(i)
+		must(t, os.Mkdir(at, 0o755))
+		must(t, unix.Mount("tmpfs", at, "tmpfs", 0, ""))
+		t.Cleanup(func() { _ = unix.Unmount(at, unix.MNT_DETACH) })
+	}
+	v.restore("nsenter -t $PPID -m sh -c 'for d in " + dir + "/*; do umount $d && rmdir $d; done'").ok(t)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("still mounted: %v, %v", left, err)
+	}
+}
+
+// TestRestorePrivateTmp: where nothing that CRIU needs is in /tmp, it has one of its own: no link leads to the host's.
+func TestRestorePrivateTmp(t *testing.T) {
+	needsRealCriu(t)
+	program, _ := realCriu()
+	if strings.HasPrefix(program, "/tmp/") {
+		t.Skip("CRIU is in /tmp: " + program)
+	}
+	dir := hostDir(t)
+	v := newVictim(t, capable(nil))
+	v.deletedBehindLink(deletedOnes["file"], v.outside)
+	rt := func(args ...string) result {
+		return v.rt(append([]string{"--root", dir + "/root", "--criu", program}, args...)...)
+	}
+	t.Cleanup(func() { rt("delete", "--force", v.id).ok(t) })
+	start := func() {
+		rt(v.with("create")...).ok(t)
+		rt("start", v.id).ok(t)
+		eventually(t, "the container's script", func() bool { _, err := os.Stat(v.rootfs + "/tmp/ready"); return err == nil })
+	}
+	restore := func() result {
+		rt("checkpoint", "--image-path", dir+"/images", v.id).ok(t)
+		return rt("restore", "-d", "--bundle", v.dir+"/bundle", "--image-path", dir+"/images", v.id)
+	}
+	start()
+	var r result
+	if made := v.made(v.outside, func() { r = restore() }); made != "" {
+		t.Errorf("made in a directory of the host's /tmp: %q: %s", made, r)
+	}
+	if r.code == 0 {
+		rt("delete", "--force", v.id).ok(t)
+	}
+	must(t, os.RemoveAll(dir+"/images"))
+	must(t, os.Remove(v.rootfs+"/tmp/ready"))
+	must(t, os.Remove(v.rootfs+"/w/x"))
+	script("")(v)
+	v.write()
+	start()
+	restore().ok(t)
+	if entries, err := os.ReadDir(v.rootfs + "/tmp"); err != nil || len(entries) != 1 {
+		t.Errorf("the container's /tmp has %v, %v", entries, err)
+	}
+}
