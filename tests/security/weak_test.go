@@ -182,7 +182,7 @@ var flaws = []flaw{
 	{"a stub is known by its name", "libcontainer/doctor.go", "return nsenter.IsImage(exe)", "return nsenter.IsImage(exe) || true", "TestPretendedStub"},
 	{"nobody looks at credentials", "nsenter/process.c", "c->what = what;\n\treturn -EPERM;", "c->what = what;\n\treturn 0;", ""},
 	{"the stub calls exit until that works", "nsenter/stub.c", "__builtin_trap();", "_exit(status);", "TestFilterBeforeProgram/all/errno$"},
-	{"an end is taken for the program's beginning", "libcontainer/inside.go", "if !hasFilter(in.spec) {", "if true {", "TestFilterBeforeProgram/execve/kill$"},
+	{"an end is taken for the program's beginning", "libcontainer/inside.go", "if in.failed || !hasFilter(in.spec) {", "if true {", "TestFilterBeforeProgram/execve/kill$"},
 	{"what the filter denies is the program's end", "libcontainer/plan/process.go", `action := b.opts.Filter.Denies("execve")`, `action := ""`, "TestFilterBeforeProgram/execve/errno$"},
 	{"an agent that has gone is awaited", "libcontainer/listener.go", "if there || err != nil {", "if _ = there; true {", "TestAgentGone/close_rootless_false_$"},
 	{"the container is locked until it is ready", "libcontainer/start.go", "c.release() // the container may", "// the container may", "TestNotifyWithoutLock/start"},
