@@ -15,7 +15,8 @@ import (
 const killTimeout = 10_000
 
 // Kill sends a signal to the container's init. SIGKILL to a container without a pid namespace of its own, and any
-// signal with all, goes to every process in its cgroup: there the end of init ends nothing else.
+// signal with all, goes to every process in its cgroup: there the end of init ends nothing else. What is left in the cgroup
+// after the end of init is killed, too.
 func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	c, err := r.open(id, false)
 	if err != nil {
@@ -31,21 +32,29 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	if err != nil {
 		return err
 	}
-	if !all {
-		if err := c.mustRun(); err != nil {
-			return err
-		}
-	}
 	inside, ended, err := c.inside()
 	if err != nil || ended {
 		return err
 	}
-	return cg.Locked(func(own *cgroups.Cgroup) error {
+	there := false
+	err = cg.Locked(func(own *cgroups.Cgroup) error {
 		if inside != nil {
 			own = own.Only(inside)
 		}
+		there = own.Exists()
 		return own.Kill(sig)
 	})
+	if err != nil || all {
+		return err
+	}
+	// Without a namespace of its own, init may have moved to a cgroup elsewhere.
+	if err = c.mustRun(); err == nil {
+		err = c.signal(sig)
+	}
+	if there && errors.Is(err, ErrNotRunning) {
+		err = nil
+	}
+	return err
 }
 
 // inside selects the processes of a container with a pid namespace of its own; nil for one without, to which all in its cgroup

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,6 +116,59 @@ func TestNeighbourWithThePath(t *testing.T) {
 	}
 }
 
+// TestKillOfAStoppedContainer: kill of a container without a pid namespace whose init has ended kills what is left in its cgroup. A
+// container that has taken the path since, and one whose cgroup lies below, go on. Succeeds against a runtime that kills what is in
+// the cgroup which it has written down.
+func TestKillOfAStoppedContainer(t *testing.T) {
+	t.Run("same path", func(t *testing.T) {
+		b := newVictim(t, args("sleep", "1000"), hostPids)
+		a := newVictim(t, args("sleep", "1000"), hostPids, inCgroup(b.spec.Linux.CgroupsPath))
+		a.up().end()
+		pid := b.up().pid()
+		if r := a.rt("kill", a.id, "KILL"); r.code != 1 || !strings.Contains(r.stderr, "container not running") || !alive(pid) {
+			t.Errorf("%s: the other container is alive: %v", r, alive(pid))
+		}
+		a.removedButLeft(a.rt("delete", a.id))
+		b.rt("kill", b.id, "KILL").ok(t)
+	})
+	t.Run("below", func(t *testing.T) {
+		a := newVictim(t, args("sh", "-c", "setsid sleep 999 & exec sleep 1000"), hostPids)
+		b := newVictim(t, args("sleep", "1000"), hostPids, inCgroup(a.spec.Linux.CgroupsPath+"/below"))
+		a.up()
+		pid := b.up().pid()
+		left := func() (n int) {
+			for _, p := range cgroupProcs(cgroupDirs(a.spec.Linux.CgroupsPath)) {
+				if alive(p) {
+					n++
+				}
+			}
+			return n
+		}
+		eventually(t, "two processes", func() bool { return left() == 2 })
+		a.end()
+		a.rt("kill", a.id, "KILL").ok(t)
+		eventually(t, "end of what was left", func() bool { reap(); return left() == 0 })
+		if r := b.rt("exec", b.id, "true"); r.code != 0 || !alive(pid) {
+			t.Errorf("%s: the container below is alive: %v", r, alive(pid))
+		}
+		b.remove()
+		a.remove()
+	})
+}
+
+// cgroupProcs are the processes in cgroups themselves.
+func cgroupProcs(dirs []string) (pids []int) {
+	for _, dir := range dirs {
+		text, _ := os.ReadFile(dir + "/cgroup.procs")
+		for _, f := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(f); err == nil && !slices.Contains(pids, pid) {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
 // TestNeighbourBelow: a container whose cgroup lies below that of one which is deleted, or ends in the foreground, or is lost
 // and found by doctor. Succeeds against a runtime that kills all below the cgroup.
 func TestNeighbourBelow(t *testing.T) {
@@ -210,7 +264,7 @@ func TestHostProcessInCgroup(t *testing.T) {
 // TestCgroupMadeAgain: the cgroup of a stopped container was removed, as systemd does with a scope that is empty, and the host
 // has made one of the same name. Succeeds against a runtime that knows cgroups by their names.
 func TestCgroupMadeAgain(t *testing.T) {
-	for _, verb := range [][]string{{"kill", "--all"}, {"delete"}, {"delete", "--force"}} {
+	for _, verb := range [][]string{{"kill", "--all"}, {"kill"}, {"delete"}, {"delete", "--force"}} {
 		t.Run(strings.Join(verb, " "), func(t *testing.T) {
 			a := newVictim(t, args("sleep", "1000"), hostPids)
 			a.up()
@@ -227,7 +281,11 @@ func TestCgroupMadeAgain(t *testing.T) {
 				}
 			}
 			pid := hostProcess(t, dirs)
-			if r := a.rt(append(verb, a.id)...); !alive(pid) || r.code != 0 && verb[0] == "delete" {
+			call := append(verb, a.id)
+			if verb[0] == "kill" {
+				call = append(call, "KILL")
+			}
+			if r := a.rt(call...); !alive(pid) || r.code != 0 && verb[0] == "delete" {
 				t.Errorf("%s: the process of the host is alive: %v", r, alive(pid))
 			}
 			_ = unix.Kill(pid, unix.SIGKILL)

@@ -94,6 +94,8 @@ var flaws = []flaw{
 	{"a process that is killed at its birth is not moved", "libcontainer/inside.go", "if !born || in.pid == 0 || in.heard {", "if born || !born {", "TestCallersCgroupWasKilled"},
 	{"a cgroup is known by its path", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestCgroupMadeAgain"},
 	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
+	{"what is left of a container is what is in the cgroup of its path", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestKillOfAStoppedContainer/same_path"},
+	{"what is left of a container is all below its cgroup", "cgroups/claim.go", "return err != nil || name != \"\"", "return false && (err != nil || name != \"\")", "TestKillOfAStoppedContainer/below"},
 	{"cgroups of others below are the container's", "cgroups/claim.go", "return err != nil || name != \"\"", "return false && (err != nil || name != \"\")", "TestNeighbourBelow/host's_pids"},
 	{"all in the cgroup are the container's", "libcontainer/own.go", "if c.PrivatePid {", "if false {", "TestHostProcessInCgroup"},
 	{"cgroups are removed all at once", "cgroups/claim.go", "seen < seenAtOnce && time.Since(since) < heldAtOnce", "seen > 0 || time.Since(since) < 0", "TestManyCgroups"},
