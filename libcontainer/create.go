@@ -17,6 +17,7 @@ import (
 	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/console"
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -322,6 +323,27 @@ func callerProcesses(p *specs.Process) (l plan.Limit, err error) {
 	return plan.Limit{Soft: r.Cur, Hard: r.Max}, nil
 }
 
+// raisedLimits are the hard limits of the process above those of rt's caller that its user namespace's root could not raise.
+func (p privileges) raisedLimits(spec *specs.Spec) (raised []nsenter.Rlimit, err error) {
+	if !p.first || !p.has(unix.CAP_SYS_RESOURCE) || spec.Linux == nil || !hasUserNamespace(spec.Linux) {
+		return nil, nil
+	}
+	for _, l := range spec.Process.Rlimits {
+		var own unix.Rlimit
+		n := names.Rlimit(l.Type)
+		if n < 0 {
+			continue
+		}
+		if err := unix.Getrlimit(n, &own); err != nil {
+			return nil, fmt.Errorf("ask for %s: %w", l.Type, err)
+		}
+		if l.Hard > own.Max {
+			raised = append(raised, nsenter.Rlimit{Type: l.Type, Number: n, Soft: own.Cur, Hard: l.Hard})
+		}
+	}
+	return raised, nil
+}
+
 func (k *making) compile() (*plan.Plan, error) {
 	c := k.c
 	filter, err := compileFilter(k.spec)
@@ -330,6 +352,11 @@ func (k *making) compile() (*plan.Plan, error) {
 	}
 	if err := maySendListener(filter, k.priv); err != nil {
 		return nil, err
+	}
+	if filter != nil && filter.Notify { // start connects
+		if err := console.Look(k.spec.Linux.Seccomp.ListenerPath); err != nil {
+			return nil, fmt.Errorf("send seccomp listener (/linux/seccomp/listenerPath): %w", err)
+		}
 	}
 	c.rt.warnAll(filterWarnings(filter))
 	opts := plan.Options{
@@ -354,6 +381,9 @@ func (k *making) compile() (*plan.Plan, error) {
 		Links: linkedSources(k.spec, c.Bundle, c.Rootfs, inside),
 	}
 	facts.DropGroups = !facts.OriginalGroups && k.priv.mayDropGroups()
+	if facts.Raised, err = k.priv.raisedLimits(k.spec); err != nil {
+		return nil, err
+	}
 	if k.outside {
 		facts.BornDir = ""
 	}

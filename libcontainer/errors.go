@@ -137,7 +137,7 @@ func (e *StepError) Hint() string {
 		}
 	case nsenter.Rlimit:
 		if e.Errno == unix.EPERM {
-			return "rt may not raise a hard limit: it lacks CAP_SYS_RESOURCE"
+			return "only CAP_SYS_RESOURCE raises a hard limit, and nothing raises that on open files above sysctl fs.nr_open"
 		}
 	case nsenter.FindExec:
 		if e.Errno == unix.ENOENT && len(s.Candidates) == 1 && !strings.Contains(s.Arg, "/") {

@@ -373,7 +373,10 @@ func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts
 	priv := ownPrivileges()
 	facts.OriginalGroups, facts.HandOut = c.rt.keepsGroups(spec, priv), !priv.mayTrace()
 	facts.DropGroups = facts.DropGroups && !facts.OriginalGroups
-	if facts.Processes, err = callerProcesses(spec.Process); err != nil {
+	if facts.Processes, err = callerProcesses(spec.Process); err == nil {
+		facts.Raised, err = priv.raisedLimits(spec)
+	}
+	if err != nil {
 		init.close()
 		return facts, nil, err
 	}

@@ -43,8 +43,23 @@ func SendFd(socketPath string, fd *os.File, payload string) error {
 	return nil
 }
 
-func connect(path string) (sock int, err error) {
-	sock, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+// Look says why SendFd could not connect to a socket, as far as that can be told without a connection, which its listener would have
+// to accept: a datagram socket connects to no other type (EPROTOTYPE), but looks for it, and for the right to write to it.
+func Look(socketPath string) error {
+	sock, err := connectAs(unix.SOCK_DGRAM, socketPath)
+	if err == nil { // it is no stream
+		unix.Close(sock)
+		err = unix.EPROTOTYPE
+	} else if err == unix.EPROTOTYPE {
+		return nil
+	}
+	return fmt.Errorf("connect to %s: %w", socketPath, err)
+}
+
+func connect(path string) (sock int, err error) { return connectAs(unix.SOCK_STREAM, path) }
+
+func connectAs(kind int, path string) (sock int, err error) {
+	sock, err = unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -105,5 +106,38 @@ func TestSendErrors(t *testing.T) {
 	}
 	if err := Send(dir+"/none", os.Stdin, strings.Repeat("x", 4097)); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("a name of 4097 bytes: %v", err)
+	}
+}
+
+// TestLook: what a connection would fail for is found without one.
+func TestLook(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dir + "/stream", Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := Look(dir + "/stream"); err != nil {
+		t.Error(err)
+	}
+	if err := l.SetDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := l.Accept(); err == nil {
+		conn.Close()
+		t.Error("the listener has a connection")
+	}
+	d, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: dir + "/datagram", Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{"none": unix.ENOENT, "file": unix.ECONNREFUSED, "datagram": unix.EPROTOTYPE, strings.Repeat("x", 200): unix.ENOENT} {
+		if err := Look(dir + "/" + name); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
 	}
 }

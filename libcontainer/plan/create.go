@@ -22,6 +22,7 @@ func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	}
 	err := inOrder(
 		// Still in the host's namespaces, as rt's own identity.
+		b.raiseLimits,
 		b.startOpener,
 		b.stageRoot,
 		b.joinNamespaces,

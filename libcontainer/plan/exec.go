@@ -42,13 +42,14 @@ func (b *builder) joinAsUser() error {
 	if err != nil {
 		return err
 	}
+	_ = b.raiseLimits() // never fails
 	b.join(func() {
 		b.keyring() // the container's own, which belongs to who set it up
 		if nproc == nil {
 			b.add("/process/user", nsenter.SetUser(user))
 			return
 		}
-		b.add(b.pointer(*nproc), b.processes(min(nproc.Soft, b.facts.Processes.Hard)))
+		b.add(b.pointer(*nproc), b.processes(min(nproc.Soft, b.hard(unix.RLIMIT_NPROC, b.facts.Processes))))
 		b.add("/process/user", nsenter.SetUser(user))
 		b.add("", b.processes(b.facts.Processes.Soft))
 	})
@@ -145,7 +146,7 @@ func (b *builder) processLimit() (*nsenter.Rlimit, error) {
 }
 
 func (b *builder) processes(soft uint64) nsenter.Rlimit {
-	return nsenter.Rlimit{Type: "RLIMIT_NPROC", Number: unix.RLIMIT_NPROC, Soft: soft, Hard: b.facts.Processes.Hard}
+	return nsenter.Rlimit{Type: "RLIMIT_NPROC", Number: unix.RLIMIT_NPROC, Soft: soft, Hard: b.hard(unix.RLIMIT_NPROC, b.facts.Processes)}
 }
 
 // finalAffinity stops where the process is in its cgroup and its pid is known: rt sets the affinity.

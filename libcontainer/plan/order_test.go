@@ -525,3 +525,40 @@ func TestProcessLimitOfExec(t *testing.T) {
 		}
 	}
 }
+
+// TestRaisedLimitsOfUserNamespace: hard limits are raised before the user namespace is entered, and nothing before the program's
+// limits lowers them.
+func TestRaisedLimitsOfUserNamespace(t *testing.T) {
+	spec := &specs.Spec{
+		Process: &specs.Process{Args: []string{"a"}, Cwd: "/", Rlimits: []specs.POSIXRlimit{
+			{Type: "RLIMIT_NPROC", Soft: 50, Hard: 60}, {Type: "RLIMIT_NOFILE", Soft: 300, Hard: 400}}},
+		Root: &specs.Root{Path: "/r"}, Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}},
+	}
+	facts := Facts{Namespace: unix.CLONE_NEWUSER, Files: Limit{100, 200}, Processes: Limit{1, 2}, Raised: []nsenter.Rlimit{
+		{Type: "RLIMIT_NPROC", Number: unix.RLIMIT_NPROC, Soft: 1, Hard: 60}, {Type: "RLIMIT_NOFILE", Number: unix.RLIMIT_NOFILE, Soft: 200, Hard: 400}}}
+	order := func(p *Plan, err error) string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		for _, it := range p.Items {
+			switch s := it.Step.(type) {
+			case nsenter.Rlimit:
+				order = append(order, fmt.Sprintf("%d:%d", s.Soft, s.Hard))
+			case nsenter.JoinNS, nsenter.Clone, nsenter.SetUser:
+				order = append(order, s.Name())
+			}
+		}
+		return strings.Join(order, " ")
+	}
+	if got, want := order(Create(spec, Options{Rootfs: "/r"}, facts)), "1:60 200:400 clone 100:400 50:60 300:400"; got != want {
+		t.Errorf("create: got %s, want %s", got, want)
+	}
+	want := "1:60 200:400 join-namespace 50:60 set-user 1:60 clone 100:400 50:60 300:400"
+	if got := order(Exec(spec, Options{}, facts)); got != want {
+		t.Errorf("exec: got %s, want %s", got, want)
+	}
+	if got := order(StartHook(spec, specs.Hook{Path: "/h"}, Options{}, facts)); got != want {
+		t.Errorf("hook: got %s, want %s", got, want)
+	}
+}

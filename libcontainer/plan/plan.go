@@ -119,6 +119,9 @@ type Facts struct {
 	Files     Limit // RLIMIT_NOFILE of rt's caller
 	Processes Limit // exec: RLIMIT_NPROC of rt's caller, if the process has one of its own
 
+	// Hard limits of the process above those of rt's caller, where only the host's root may raise them, with the caller's soft ones.
+	Raised []nsenter.Rlimit
+
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
 

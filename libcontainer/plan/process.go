@@ -73,9 +73,28 @@ func (b *builder) beforeStart() error {
 // created container has it, and process.rlimits comes later.
 func (b *builder) callerFiles() error {
 	if f := b.facts.Files; f.Soft < f.Hard {
-		b.add("", nsenter.Rlimit{Type: "RLIMIT_NOFILE", Number: unix.RLIMIT_NOFILE, Soft: f.Soft, Hard: f.Hard})
+		b.add("", nsenter.Rlimit{Type: "RLIMIT_NOFILE", Number: unix.RLIMIT_NOFILE, Soft: f.Soft, Hard: b.hard(unix.RLIMIT_NOFILE, f)})
 	}
 	return nil
+}
+
+// raiseLimits raises hard limits as long as the process has the rights of the host's root: that of a user namespace may not
+// (setrlimit(2)). The soft ones stay until becomeProgram.
+func (b *builder) raiseLimits() error {
+	for _, l := range b.facts.Raised {
+		b.add(b.pointer(l), l)
+	}
+	return nil
+}
+
+// hard is the hard limit that the process has before becomeProgram: that of rt's caller, or what raiseLimits has made of it.
+func (b *builder) hard(number int, callers Limit) uint64 {
+	for _, l := range b.facts.Raised {
+		if l.Number == number {
+			return l.Hard
+		}
+	}
+	return callers.Hard
 }
 
 // Candidates are the files that args[0] may mean: itself if it holds a slash, else one for each directory of the

@@ -119,13 +119,7 @@ func TestSeccompNotify(t *testing.T) {
 		Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActNotify}},
 	}
 	c.write()
-	if differs(t, "seccomp notify: a listener that is not there") {
-		c.create().fails("seccomp.sock")
-	} else {
-		c.create().ok()
-		c.start().fails("seccomp.sock")
-		c.delete("--force").ok()
-	}
+	c.create().fails("seccomp.sock") // nobody listens
 
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	c.must(err)
