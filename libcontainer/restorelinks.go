@@ -61,10 +61,12 @@ func (r *restoredMounts) isRootfs(m *mountinfo.Info) bool {
 // followNoLinks has the kernel follow no link on the mounts in CRIU's directory, in the calling thread's mount namespace. Those that the
 // processes enter are copies that have been made before.
 func followNoLinks(yard []*mountinfo.Info) error {
+	tops := 0
 	for _, m := range yard {
 		if path.Dir(m.Mountpoint) != path.Dir(yardPrefix) {
 			continue // the directory's own mount is changed with all below it
 		}
+		tops++
 		top, err := openMount(m.Mountpoint, m.ID)
 		if err != nil {
 			return err
@@ -77,6 +79,9 @@ func followNoLinks(yard []*mountinfo.Info) error {
 		if err != nil {
 			return fmt.Errorf("have criu follow no link of the container: %w", err)
 		}
+	}
+	if tops == 0 {
+		return errors.New("have criu follow no link of the container: its directory is no mount point")
 	}
 	return nil
 }

@@ -190,15 +190,22 @@ func TestRestoreReplacedSource(t *testing.T) {
 
 // madeAtRestore is what CRIU makes in a directory of the host when a container is restored that has a deleted file or directory open. The
 // directory that it was in has been removed as well, and a link to that of the host has its name.
-func (v *victim) madeAtRestore(made, host, link string) {
+func (v *victim) madeAtRestore(made, host, link string, before ...string) {
 	v.t.Helper()
 	v.deletedBehindLink(made, link)
 	v.ready()
 	v.checkpoint("").ok(v.t)
 	var r result
-	if made := v.made(host, func() { r = v.restore("") }); strings.Contains(made, "gone") {
+	if made := v.made(host, func() { r = v.restore(strings.Join(before, "\n")) }); strings.Contains(made, "gone") {
 		v.t.Errorf("made in a directory of the host: %q: %s", made, r)
 	}
+}
+
+// compatible has CRIU make mounts as before 3.17, and on kernels before 5.15.
+func (v *victim) compatible() (script string) {
+	v.t.Helper()
+	v.file("compatible.conf", "mntns-compat-mode\n", 0o600)
+	return "export CRIU_CONFIG_FILE=" + v.dir + "/compatible.conf"
 }
 
 // deletedBehindLink is a container with something deleted, and a link in its place.
@@ -253,6 +260,14 @@ func TestRestoreDeletedBehindLink(t *testing.T) {
 		t.Run(name+" by a process", func(t *testing.T) { // of the host; a container knows that there is one of number 1
 			dir := hostDir(t)
 			newVictim(t, capable(nil)).madeAtRestore(made, dir, "/proc/"+strconv.Itoa(os.Getpid())+"/root"+dir)
+		})
+		t.Run(name+" by a process with old mounts", func(t *testing.T) {
+			dir := hostDir(t)
+			v := newVictim(t, capable(nil))
+			v.madeAtRestore(made, dir, "/proc/"+strconv.Itoa(os.Getpid())+"/root"+dir, v.compatible())
+			if log, err := os.ReadFile(v.dir + "/images/restore.log"); err != nil || strings.Contains(string(log), "mnt-v2") {
+				t.Errorf("CRIU has not made mounts in the old way: %v", err)
+			}
 		})
 		t.Run(name+" in tmp", func(t *testing.T) {
 			v := newVictim(t, capable(nil))
@@ -594,6 +609,8 @@ func TestRestoreOwnMounts(t *testing.T) {
 		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/vol", Options: []string{"bind", "ro"}})(v)
 		script("mkdir -p /w/dir /w/tmpfs /w/vol; echo own > /w/dir/file; mount --bind /w/dir /mnt && mount -t tmpfs none /w/tmpfs && echo new > /w/tmpfs/file && mount --bind /vol/x /w/vol || exit 1")(v)
 	}).ready()
+	v.checkpoint("").ok(t)
+	v.restore(v.compatible()).ok(t)
 	v.checkpoint("").ok(t)
 	v.restore("").ok(t)
 	if r := v.exec("sh", "-c", "cat /mnt/file /w/tmpfs/file /w/vol/own; echo x > /w/vol/own"); r.stdout != "own\nnew\nthe volume's\n" || !strings.Contains(r.stderr, "Read-only") {
