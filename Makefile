@@ -104,6 +104,13 @@ test-engines: rt ## Docker, containerd, Podman and others on rt (root, minutes; 
 	@failed=0; for engine in $(ENGINE); do tests/engines/run "$$engine" $(or $(RT),./rt) || failed=1; done; \
 		tests/engines/table; exit "$$failed"
 
+# Today's, from a root filesystem of Debian sid, which scripts/podman makes.
+test-pods: rt ## pods and kube files of Podman 5 on rt (root, minutes; RT=path)
+	@scripts/deps engines
+	@scripts/deps tree
+	@failed=0; tree=$$(scripts/podman) && TREE=$$tree tests/engines/run pods $(or $(RT),./rt) || failed=1; \
+		tests/engines/table; exit "$$failed"
+
 lint: ## gofmt, go vet, staticcheck, shellcheck, gcc -fanalyzer
 	@scripts/lint
 
@@ -161,4 +168,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration integration-peers test-many test-fault test-neighbours test-soak test-engines lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts runc-peer layout install clean distclean help
+.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration integration-peers test-many test-fault test-neighbours test-soak test-engines test-pods lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts runc-peer layout install clean distclean help
