@@ -73,6 +73,9 @@ func TestExecCPUAffinity(t *testing.T) {
 		if a.final == "" && a.want != all && kernelBefore(6, 2) {
 			continue // there, a process that joins a cgroup gets all CPUs of its cpuset
 		}
+		if strings.Contains(a.final, "5000") && differs(t, "CPUs and nodes beyond 1023") {
+			continue
+		}
 		p := *c.spec.Process
 		p.Args = []string{"sh", "-c", allowedCPUs}
 		p.ExecCPUAffinity = &specs.CPUAffinity{Initial: a.initial, Final: a.final}
