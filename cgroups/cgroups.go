@@ -24,6 +24,7 @@ type Cgroup struct {
 	claim   Claim               // SetClaim
 	guarded bool                // cgroups of other containers below are left out: see Own
 	turn    func(*member) error // see Locked
+	given   *int                // how often the lock was given to others, see Locked
 	only    func(pid int) bool  // see Only; nil: all processes
 }
 

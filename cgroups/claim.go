@@ -239,7 +239,7 @@ func (c *Cgroup) Locked(f func(own *Cgroup) error) error {
 	if err != nil {
 		return err
 	}
-	own.turn = c.turns(&unlock)
+	own.turn, own.given = c.turns(&unlock)
 	return f(own)
 }
 
@@ -248,13 +248,14 @@ var errLost = errors.New("another container has taken the cgroup meanwhile")
 
 // turns returns what Cgroup.turn is for as long as the lock is held: it gives that away for a moment if it was held for long. The
 // rest of a walk goes on only in what is the container's still.
-func (c *Cgroup) turns(unlock *func()) func(*member) error {
-	seen, since := 0, time.Now()
+func (c *Cgroup) turns(unlock *func()) (turn func(*member) error, given *int) {
+	seen, since, given := 0, time.Now(), new(int)
 	return func(m *member) error {
 		if seen++; seen < seenAtOnce && time.Since(since) < heldAtOnce {
 			return nil
 		}
 		(*unlock)()
+		*given++
 		*unlock = func() {}
 		time.Sleep(othersTurn)
 		again, err := c.claim.lock()
@@ -268,7 +269,7 @@ func (c *Cgroup) turns(unlock *func()) func(*member) error {
 			err = errLost
 		}
 		return err
-	}
+	}, given
 }
 
 // next is called between two directories below a member's: from one to the next, nothing is known of who else has taken what.

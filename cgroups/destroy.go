@@ -54,7 +54,8 @@ func (c *Cgroup) removeOnce(kill func(own *Cgroup) (ending bool, err error)) (le
 		return nil, false, err
 	}
 	defer func() { unlock() }()
-	own := &Cgroup{host: c.host, claim: c.claim, guarded: true, turn: c.turns(&unlock)}
+	own := &Cgroup{host: c.host, claim: c.claim, guarded: true}
+	own.turn, own.given = c.turns(&unlock)
 	for _, m := range c.members {
 		has, err := c.hold(&m)
 		if err != nil {
@@ -81,7 +82,7 @@ func (c *Cgroup) removeOnce(kill func(own *Cgroup) (ending bool, err error)) (le
 	if len(busy) == 0 || err != nil {
 		return left, false, err
 	}
-	ending, err = kill(&Cgroup{host: c.host, claim: c.claim, guarded: true, turn: own.turn, members: busy})
+	ending, err = kill(&Cgroup{host: c.host, claim: c.claim, guarded: true, turn: own.turn, given: own.given, members: busy})
 	return append(left, busy...), ending, err
 }
 

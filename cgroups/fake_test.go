@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"rt/internal/sys"
 )
 
 // What needs v2 controllers that the host of the tests may not have, on plain files. They do not shrink
@@ -160,6 +162,44 @@ func TestRelease(t *testing.T) {
 			c.BornDir() + "/cgroup.freeze": "0", c.BornDir() + "/cpu.max": limit} {
 			if got := read(t, path); got != want {
 				t.Errorf("all %v: %s: %q, want %q", all, path, got, want)
+			}
+		}
+	}
+}
+
+// TestReleaseBesideNewcomer: a container that comes below while the lock is given away gets the limits of CPU time back, under which it is.
+func TestReleaseBesideNewcomer(t *testing.T) {
+	for _, comes := range []bool{false, true} {
+		c := fakeV2(t, map[string]string{"cgroup.freeze": "1", "cpu.max": "200 1000"})
+		dir, turns := c.BornDir(), 0
+		for name, limit := range map[string]string{"a": "100 1000", "b": "max 1000"} {
+			if err := os.Mkdir(dir+"/"+name, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			writeTestFile(t, dir+"/"+name+"/cpu.max", limit)
+		}
+		c.claim.Other = func(string, bool, uint64) (string, bool) { return "newcomer", true }
+		c.guarded, c.given = true, new(int)
+		c.turn = func(*member) error {
+			if turns++; turns == 2 && comes { // the look at who is below is over
+				*c.given++
+				if err := os.Mkdir(dir+"/new", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				sys.SetMark(dir+"/new", "another's")
+			}
+			return nil
+		}
+		if err := c.ReleaseAll(); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"/cpu.max": "max 1000", "/a/cpu.max": "max 1000", "/b/cpu.max": "max 1000"}
+		if comes {
+			want = map[string]string{"/cpu.max": "200 1000", "/a/cpu.max": "100 1000", "/b/cpu.max": "max 1000"}
+		}
+		for file, text := range want {
+			if got := read(t, dir+file); got != text {
+				t.Errorf("comes %v: %s: %q, want %q", comes, file, got, text)
 			}
 		}
 	}

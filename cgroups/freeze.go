@@ -64,18 +64,45 @@ func (c *Cgroup) Thaw() error {
 }
 
 // Release lets killed processes end: it thaws the cgroup and every one below it. A v1 process that is frozen does not die.
-func (c *Cgroup) Release() error { return c.release(false) }
+func (c *Cgroup) Release() error { return c.release(nil) }
 
 // ReleaseAll is Release of a cgroup in which nothing of the container is to live on: it takes the limits of CPU time away, too, under
-// which memory of many megabytes is not freed for minutes. Not where other containers are below: they live on under those limits.
-func (c *Cgroup) ReleaseAll() error { return c.release(!c.shared(c.next)) }
+// which memory of many megabytes is not freed for minutes. Not where other containers are below: they live on under those limits. One that
+// has come below while the lock was given away gets them back.
+func (c *Cgroup) ReleaseAll() error {
+	if c.shared(c.next) {
+		return c.release(nil)
+	}
+	taken := limits{}
+	err := c.release(taken)
+	if c.given != nil && *c.given > 0 && len(taken) > 0 && c.shared(c.next) {
+		for file, text := range taken {
+			if e := notGone(writeFile(file, text)); err == nil {
+				err = e
+			}
+		}
+	}
+	return err
+}
 
-func (c *Cgroup) release(limits bool) error {
+// limits are those of CPU time that were taken away, by their files.
+type limits map[string]string
+
+// take takes a limit away, if there is one.
+func (l limits) take(file, none string) {
+	text, err := (*Root)(nil).readShort(file)
+	if err == nil && text != none && !strings.HasPrefix(text, none+" ") && writeFile(file, none) == nil {
+		l[file] = text
+	}
+}
+
+// release thaws, and takes away limits unless taken is nil.
+func (c *Cgroup) release(taken limits) error {
 	var first error
 	for i := range c.members {
 		m := &c.members[i]
-		err := m.release(m.dir, limits)
-		_ = eachChild(m.dir, c.isOthers, func(dir string) error { _ = m.release(dir, limits); return c.next(m) }, nil)
+		err := m.release(m.dir, taken)
+		_ = eachChild(m.dir, c.isOthers, func(dir string) error { _ = m.release(dir, taken); return c.next(m) }, nil)
 		if first == nil {
 			first = err
 		}
@@ -84,7 +111,7 @@ func (c *Cgroup) release(limits bool) error {
 }
 
 // release is for one directory. Only a thaw's error counts. A v1 hierarchy may have the freezer and cpu together.
-func (m *member) release(dir string, limits bool) (err error) {
+func (m *member) release(dir string, taken limits) (err error) {
 	freezer, thawed, quota, none := "/freezer.state", "THAWED", "/cpu.cfs_quota_us", "-1"
 	if m.v2 {
 		freezer, thawed, quota, none = "/cgroup.freeze", "0", "/cpu.max", "max"
@@ -92,8 +119,8 @@ func (m *member) release(dir string, limits bool) (err error) {
 	if m.v2 || slices.Contains(m.controllers, "freezer") {
 		err = persist(func() error { return notGone(writeFile(dir+freezer, thawed)) })
 	}
-	if limits && (m.v2 || slices.Contains(m.controllers, "cpu")) {
-		_ = writeFile(dir+quota, none)
+	if taken != nil && (m.v2 || slices.Contains(m.controllers, "cpu")) {
+		taken.take(dir+quota, none)
 	}
 	return err
 }
