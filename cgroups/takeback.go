@@ -125,8 +125,8 @@ func sameWord(name, have, value string) bool {
 		return true
 	}
 	if strings.HasPrefix(name, "cpuset.") {
-		a, err1 := cpulist.Parse(have, cpulist.MaxCPUs)
-		b, err2 := cpulist.Parse(value, cpulist.MaxCPUs)
+		a, _, err1 := cpulist.Parse(have, cpulist.Numbers)
+		b, _, err2 := cpulist.Parse(value, cpulist.Numbers)
 		return err1 == nil && err2 == nil && slices.Equal(a, b)
 	}
 	a, ok1 := amount(have)

@@ -29,7 +29,7 @@ func resetAffinity(pid int) { _ = setAffinity(pid, cpulist.All(cpulist.MaxCPUs))
 
 // pin sets what execCPUAffinity asks for; field is its name there.
 func pin(pid int, list, field string) error {
-	mask, err := cpulist.Parse(list, cpulist.MaxCPUs)
+	mask, _, err := cpulist.Parse(list, cpulist.MaxCPUs)
 	if err == nil {
 		err = setAffinity(pid, mask)
 	}

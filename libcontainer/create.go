@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"rt/cgroups"
@@ -163,10 +162,7 @@ func (k *making) prepare() error {
 	}
 	var warnings []string
 	for _, p := range problems {
-		// runc's default configuration has had these for years; `rt check` mentions them.
-		if !strings.HasPrefix(p.Pointer, "/process/capabilities/ambient/") {
-			warnings = append(warnings, p.Pointer+": "+p.Text)
-		}
+		warnings = append(warnings, p.Pointer+": "+p.Text)
 	}
 	k.c.rt.warnAll(warnings)
 	k.warned = warnings
@@ -468,7 +464,10 @@ func extraFds(preserve int) (int, error) {
 	for i := range listen + preserve {
 		var st unix.Stat_t
 		if err := unix.Fstat(3+i, &st); err != nil {
-			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", i+1, preserve+listen, err)
+			if i < listen {
+				return 0, fmt.Errorf("LISTEN_FDS=%d: unable to stat descriptor %d: %w", listen, 3+i, err)
+			}
+			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", i-listen, preserve, err)
 		}
 	}
 	return listen + preserve, nil

@@ -268,7 +268,7 @@ func TestExtraFds(t *testing.T) {
 	if n, err := extraFds(free - 3); err != nil || n != free-3 {
 		t.Errorf("%d open descriptors: %d, %v", free-3, n, err)
 	}
-	want := fmt.Sprintf("unable to stat preserved-fd %d (of %d): bad file descriptor", free-2, free-1)
+	want := fmt.Sprintf("unable to stat preserved-fd %d (of %d): bad file descriptor", free-3, free-1)
 	if _, err := extraFds(free - 1); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

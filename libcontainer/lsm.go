@@ -19,7 +19,7 @@ const (
 	appArmorProfiles = "/sys/kernel/security/apparmor/profiles"
 )
 
-var errNotLoaded = errors.New("the profile is not loaded on this host")
+var errNotLoaded = errors.New("profile not loaded")
 
 // checkLabels refuses security attributes that this host cannot apply, before anything is made: a container with
 // less confinement than was asked for is worse than none.

@@ -14,34 +14,45 @@ const (
 	MaxNodes = 1024
 )
 
+// Numbers is how many numbers a list may have, from 0 on: more than any kernel has CPUs or nodes, as with runc.
+const Numbers = 1 << 16
+
 // A Mask is a bit for each CPU or node, the lowest first, as the kernel takes it.
 type Mask []uint64
 
-// Parse reads a list of numbers below limit. Blanks around a number are allowed, as in the specification's schema.
-// An empty list is a nil mask.
-func Parse(list string, limit int) (Mask, error) {
+// Parse reads a list of numbers below Numbers. Blanks around a number, and elements of nothing else, are allowed, as with runc. A list
+// that is empty or blank is a nil mask. Numbers from limit on, which no kernel knows, are left out of the mask and set beyond.
+func Parse(list string, limit int) (mask Mask, beyond bool, err error) {
 	if strings.TrimSpace(list) == "" {
-		return nil, nil
+		return nil, false, nil
 	}
-	mask := make(Mask, (limit+63)/64)
+	mask = make(Mask, (limit+63)/64)
+	some := false
 	for _, part := range strings.Split(list, ",") {
-		from, to, err := parseRange(part, limit)
-		if err != nil {
-			return nil, fmt.Errorf("%.60q: %w", part, err)
+		if strings.Trim(part, " ") == "" {
+			continue
 		}
-		for n := from; n <= to; n++ {
+		from, to, err := parseRange(part)
+		if err != nil {
+			return nil, false, fmt.Errorf("%.60q: %w", part, err)
+		}
+		some, beyond = true, beyond || to >= limit
+		for n := from; n <= min(to, limit-1); n++ {
 			mask[n/64] |= 1 << (n % 64)
 		}
 	}
-	return mask, nil
+	if !some {
+		return nil, false, fmt.Errorf("%.60q: no number", list)
+	}
+	return mask, beyond, nil
 }
 
-func parseRange(part string, limit int) (from, to int, err error) {
+func parseRange(part string) (from, to int, err error) {
 	first, last, isRange := strings.Cut(part, "-")
-	if from, err = number(first, limit); err != nil || !isRange {
+	if from, err = number(first); err != nil || !isRange {
 		return from, from, err
 	}
-	if to, err = number(last, limit); err != nil {
+	if to, err = number(last); err != nil {
 		return 0, 0, err
 	}
 	if to < from {
@@ -50,14 +61,14 @@ func parseRange(part string, limit int) (from, to int, err error) {
 	return from, to, nil
 }
 
-func number(s string, limit int) (int, error) {
+func number(s string) (int, error) {
 	s = strings.Trim(s, " ")
 	if s == "" || strings.TrimLeft(s, "0123456789") != "" {
 		return 0, errors.New("not a number or a range of numbers")
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n >= limit {
-		return 0, fmt.Errorf("larger than %d", limit-1)
+	if err != nil || n >= Numbers {
+		return 0, fmt.Errorf("larger than %d", Numbers-1)
 	}
 	return n, nil
 }

@@ -17,19 +17,22 @@ func TestParse(t *testing.T) {
 	}
 	for list, want := range map[string][]int{
 		"": nil, "  ": nil, "0": {0}, "0-3,7": {0, 1, 2, 3, 7}, "7,0-1,1": {0, 1, 7}, " 1 - 2 , 4": {1, 2, 4},
-		"63-64": {63, 64}, "1030": {1030}, "8191": {8191}, "5-5": {5}, "007": {7},
+		"63-64": {63, 64}, ",0,": {0}, "0-1, ": {0, 1}, "0,8192": {0}, "65535": nil, "8191-9000": {8191}, "1030": {1030}, "8191": {8191}, "5-5": {5}, "007": {7},
 	} {
-		m, err := Parse(list, MaxCPUs)
+		m, beyond, err := Parse(list, MaxCPUs)
+		if want := strings.Contains(list, "8192") || strings.Contains(list, "65535") || strings.Contains(list, "9000"); beyond != want {
+			t.Errorf("%q: beyond %v", list, beyond)
+		}
 		if have := bits(m); err != nil || !slices.Equal(have, want) {
 			t.Errorf("%q: %v, %v; wanted %v", list, have, err, want)
 		}
 	}
 	for list, want := range map[string]string{
-		"a": "not a number", ",": "not a number", "1,": "not a number", "-": "not a number", "1-": "not a number", "-1": "not a number",
+		"a": "not a number", ",": "no number", " , ": "no number", "-": "not a number", "1-": "not a number", "-1": "not a number",
 		"1-2-3": "not a number", "+1": "not a number", "0x1": "not a number", "1 2": "not a number", "1\n": "not a number",
-		"3-1": "ends before", "8192": "larger than 8191", "0-99999999999999999999": "larger than 8191",
+		"3-1": "ends before", "65536": "larger than 65535", "0-99999999999999999999": "larger than 65535",
 	} {
-		if m, err := Parse(list, MaxCPUs); err == nil || m != nil || !strings.Contains(err.Error(), want) {
+		if m, _, err := Parse(list, MaxCPUs); err == nil || m != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, %v; wanted an error with %q", list, m, err, want)
 		}
 	}

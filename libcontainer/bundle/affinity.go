@@ -16,9 +16,12 @@ func (c *checker) cpuAffinity(a *specs.CPUAffinity, ptr string) {
 
 // list checks a list of CPUs or memory nodes and says whether it names any.
 func (c *checker) list(list, ptr string, limit int) bool {
-	mask, err := cpulist.Parse(list, limit)
-	if err != nil {
+	mask, beyond, err := cpulist.Parse(list, limit)
+	switch {
+	case err != nil:
 		c.fail(ptr, "%v", err)
+	case beyond:
+		c.warn(ptr, "numbers above %d are ignored: no kernel has them", limit-1)
 	}
 	return mask != nil
 }

@@ -14,8 +14,10 @@ func TestExecCPUAffinity(t *testing.T) {
 		{specs.CPUAffinity{}, ""},
 		{specs.CPUAffinity{Initial: "0-3,7", Final: "1030"}, ""},
 		{specs.CPUAffinity{Initial: "7-0"}, `/process/execCPUAffinity/initial: "7-0": the range ends before it begins`},
-		{specs.CPUAffinity{Final: "0,,1"}, `/process/execCPUAffinity/final: "": not a number or a range of numbers`},
-		{specs.CPUAffinity{Final: "8192"}, `/process/execCPUAffinity/final: "8192": larger than 8191`},
+		{specs.CPUAffinity{Final: "0,,1"}, ""},
+		{specs.CPUAffinity{Final: "8192"}, ""},
+		{specs.CPUAffinity{Final: ","}, `/process/execCPUAffinity/final: ",": no number`},
+		{specs.CPUAffinity{Final: "65536"}, `/process/execCPUAffinity/final: "65536": larger than 65535`},
 	} {
 		p := &specs.Process{Args: []string{"sh"}, Cwd: "/", ExecCPUAffinity: &c.a}
 		have := ""
@@ -43,7 +45,8 @@ func TestMemoryPolicy(t *testing.T) {
 		{specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}, p + "/nodes: MPOL_LOCAL takes no nodes"},
 		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind}, p + "/nodes: MPOL_BIND needs at least one node"},
 		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "x"}, p + `/nodes: "x": not a number or a range of numbers`},
-		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "1024"}, p + `/nodes: "1024": larger than 1023`},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0,1024"}, ""},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "65536"}, p + `/nodes: "65536": larger than 65535`},
 		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: flags{"MPOL_F_X"}}, p + `/flags/0: unknown memory policy flag "MPOL_F_X"`},
 		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: flags{specs.MpolFStaticNodes, specs.MpolFRelativeNodes}},
 			p + "/flags: MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude each other"},

@@ -44,6 +44,10 @@ func (c *checker) capabilitySet(list []string, ptr string) (set capabilitySet) {
 func (c *checker) notGranted(list []string, allowed capabilitySet, ptr, field, why string) {
 	for i, name := range list {
 		if bit := names.Capability(name); bit >= 0 && !allowed.has(bit) {
+			if field == "ambient" { // runc's words
+				c.warn(at(ptr, field, i), "can't raise ambient capability %s: %s", name, why)
+				continue
+			}
 			c.warn(at(ptr, field, i), "%s cannot be granted: %s", name, why)
 		}
 	}

@@ -30,7 +30,7 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 		}
 	}
 	if s.ListenerMetadata != "" && s.ListenerPath == "" {
-		c.fail(ptr+"/listenerMetadata", "must not be given without listenerPath")
+		c.warn(ptr+"/listenerMetadata", "ignored without listenerPath")
 	}
 	for i := range s.Syscalls {
 		c.seccompRule(&s.Syscalls[i], i, s.ListenerPath != "")
@@ -39,8 +39,10 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 
 func (c *checker) seccompRule(r *specs.LinuxSyscall, i int, listener bool) {
 	const ptr = "/linux/seccomp/syscalls"
-	if len(r.Names) == 0 {
-		c.fail(at(ptr, i, "names"), "names must not be empty")
+	if len(r.Names) == 0 { // engines send such rules; runc looks at their action only
+		c.warn(at(ptr, i, "names"), "empty: the rule is ignored")
+		c.seccompAction(r.Action, nil, at(ptr, i), "action", "errnoRet")
+		return
 	}
 	if !seccompActionKnown(r.Action) || r.ErrnoRet != nil {
 		c.seccompAction(r.Action, r.ErrnoRet, at(ptr, i), "action", "errnoRet")
@@ -76,7 +78,7 @@ func (c *checker) seccompAction(a specs.LinuxSeccompAction, errno *uint, ptr, ac
 	}
 	switch {
 	case a != specs.ActErrno && a != specs.ActTrace:
-		c.fail(at(ptr, errnoField), "action %s has no errno", a)
+		c.warn(at(ptr, errnoField), "ignored, for action %s has no errno", a)
 	case *errno > maxErrno:
 		c.fail(at(ptr, errnoField), "%d is larger than %d", *errno, maxErrno)
 	}

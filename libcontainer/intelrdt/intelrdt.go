@@ -29,7 +29,7 @@ func Root() (string, error) {
 		return "", fmt.Errorf("look for resctrl: %w", err)
 	}
 	if len(mounts) == 0 {
-		return "", hint.With(errors.New("/linux/intelRdt: no resctrl file system is mounted"),
+		return "", hint.With(errors.New("/linux/intelRdt: no resctrl file system is mounted: intelRdt is specified in config, but Intel RDT is not enabled"),
 			"mount -t resctrl resctrl /sys/fs/resctrl, if processor and kernel have resource control")
 	}
 	return mounts[0].Mountpoint, nil

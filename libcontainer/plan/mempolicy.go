@@ -61,7 +61,7 @@ func (b *builder) memoryPolicy() error {
 		step.Mode |= flag
 	}
 	var err error
-	if step.Nodes, err = cpulist.Parse(m.Nodes, cpulist.MaxNodes); err != nil {
+	if step.Nodes, _, err = cpulist.Parse(m.Nodes, cpulist.MaxNodes); err != nil {
 		return fmt.Errorf("/linux/memoryPolicy/nodes: %w", err)
 	}
 	b.add("/linux/memoryPolicy", step)

@@ -27,7 +27,7 @@ type modelRule struct {
 }
 
 func newModel(c *specs.LinuxSeccomp, native *arch) *model {
-	def, _, _ := actionRet(c.DefaultAction, c.DefaultErrnoRet)
+	def, _ := actionRet(c.DefaultAction, c.DefaultErrnoRet)
 	m := &model{c: c, arches: archesOf(c, native), def: def, stub: newStub(c, native), cache: map[modelKey][]modelRule{}}
 	for _, a := range m.arches {
 		for _, s := range c.Syscalls {
@@ -41,7 +41,7 @@ func newModel(c *specs.LinuxSeccomp, native *arch) *model {
 
 // load adds one name of an entry to the rules of its number.
 func (m *model) load(a *arch, s *specs.LinuxSyscall, name string) {
-	ret, _, _ := actionRet(s.Action, s.ErrnoRet)
+	ret, _ := actionRet(s.Action, s.ErrnoRet)
 	i := nameIndex(name)
 	if i < 0 || ret == m.def {
 		return

@@ -59,9 +59,9 @@ func KnownFlags() []string {
 // irrespective of the host's kernel.
 func SupportedFlags() []string { return KnownFlags() }
 
-// actionRet returns what a filter returns for an action. An errno that the action has no use for is reported by
-// spare: runtimes are to refuse it by the letter of config-linux.md, runc ignores it and profiles in use have it.
-func actionRet(action specs.LinuxSeccompAction, errno *uint) (ret uint32, spare bool, cause string) {
+// actionRet returns what a filter returns for an action. An errno that the action has no use for is ignored: config-linux.md has runtimes
+// refuse it, but profiles in use have it, and runc ignores it. bundle.Check warns.
+func actionRet(action specs.LinuxSeccompAction, errno *uint) (ret uint32, cause string) {
 	data, largest := uint(eperm), uint(maxErrno)
 	if action == specs.ActTrace {
 		largest = 0xffff
@@ -72,12 +72,12 @@ func actionRet(action specs.LinuxSeccompAction, errno *uint) (ret uint32, spare 
 	switch action {
 	case specs.ActErrno, specs.ActTrace:
 		if data > largest {
-			return 0, false, fmt.Sprintf("errno %d is larger than %d", data, largest)
+			return 0, fmt.Sprintf("errno %d is larger than %d", data, largest)
 		}
 		if action == specs.ActErrno {
-			return retErrno | uint32(data), false, ""
+			return retErrno | uint32(data), ""
 		}
-		return retTrace | uint32(data), false, ""
+		return retTrace | uint32(data), ""
 	case specs.ActKill, specs.ActKillThread:
 		ret = retKillThread
 	case specs.ActKillProcess:
@@ -91,9 +91,9 @@ func actionRet(action specs.LinuxSeccompAction, errno *uint) (ret uint32, spare 
 	case specs.ActNotify:
 		ret = retNotify
 	default:
-		return 0, false, fmt.Sprintf("string %s is not a valid action for seccomp", action)
+		return 0, fmt.Sprintf("string %s is not a valid action for seccomp", action)
 	}
-	return ret, errno != nil, ""
+	return ret, ""
 }
 
 // filterFlags returns the flags of seccomp(2), and adds a warning to prog for one that has no effect.

@@ -89,13 +89,13 @@ func (o *oracle) knows(name string) bool {
 
 // filter asks for the filter that runc would have built; an error is libseccomp's.
 func (o *oracle) filter(c *specs.LinuxSeccomp, native *arch) ([]Insn, error) {
-	def, _, _ := actionRet(c.DefaultAction, c.DefaultErrnoRet)
+	def, _ := actionRet(c.DefaultAction, c.DefaultErrnoRet)
 	fmt.Fprintf(o.in, "begin %x %x\n", native.token(), def)
 	for _, a := range c.Architectures {
 		fmt.Fprintf(o.in, "arch %x\n", archNamed(string(a)).token())
 	}
 	for _, s := range c.Syscalls {
-		ret, _, _ := actionRet(s.Action, s.ErrnoRet)
+		ret, _ := actionRet(s.Action, s.ErrnoRet)
 		if ret == def {
 			continue
 		}
@@ -126,7 +126,7 @@ func (o *oracle) filter(c *specs.LinuxSeccomp, native *arch) ([]Insn, error) {
 	}
 	rets := []uint32{def, retKillThread}
 	for _, s := range c.Syscalls {
-		ret, _, _ := actionRet(s.Action, s.ErrnoRet)
+		ret, _ := actionRet(s.Action, s.ErrnoRet)
 		rets = append(rets, ret)
 	}
 	prog := make([]Insn, size/8)

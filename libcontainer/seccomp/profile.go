@@ -67,15 +67,13 @@ const (
 // parse checks the strings of a profile and resolves them.
 func parse(c *specs.LinuxSeccomp, native *arch) (*profile, error) {
 	p := &profile{native: native, arches: []*arch{native}, enosys: native.enosys()}
-	ret, spare, cause := actionRet(c.DefaultAction, c.DefaultErrnoRet)
+	ret, cause := actionRet(c.DefaultAction, c.DefaultErrnoRet)
 	switch {
 	case cause != "":
 		return nil, &Error{Pointer: "/defaultAction", Cause: cause}
 	case ret == retNotify:
 		// Everything that still has to happen before execve would wait for an agent that has no fd yet.
 		return nil, &Error{Pointer: "/defaultAction", Cause: "SCMP_ACT_NOTIFY cannot be used as default action"}
-	case spare:
-		p.warnings = append(p.warnings, fmt.Sprintf("ignore seccomp defaultErrnoRet: %s has none", c.DefaultAction))
 	}
 	p.def = ret
 	// A permissive default lets unknown calls through to the kernel, which answers ENOSYS itself; a tracer is
@@ -141,12 +139,12 @@ func (p *profile) addArch(name specs.Arch) error {
 
 // addSyscall adds one element of syscalls.
 func (p *profile) addSyscall(s *specs.LinuxSyscall, at string) error {
-	ret, spare, cause := actionRet(s.Action, s.ErrnoRet)
+	ret, cause := actionRet(s.Action, s.ErrnoRet)
 	if cause != "" {
 		return &Error{Pointer: at + "/action", Cause: cause}
 	}
-	if spare {
-		p.warnings = append(p.warnings, fmt.Sprintf("ignore seccomp %s/errnoRet: %s has none", at, s.Action))
+	if len(s.Names) == 0 { // bundle.Check warns of it
+		return nil
 	}
 	rules, err := parseRules(s.Args, ret, at)
 	if err != nil {
