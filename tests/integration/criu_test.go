@@ -215,7 +215,7 @@ func TestRestoreDetached(t *testing.T) {
 	c.write()
 	c.restorable()
 	c.must(os.Remove(hooks))
-	c.restore(scenario{}, "-d", "--pid-file", filepath.Join(c.dir, "pid"), "-no-subreaper", "--no-pivot", "--lsm-profile", "apparmor:x",
+	c.restore(scenario{}, "-d", "--pid-file", filepath.Join(c.dir, "pid"), "-no-subreaper", "--no-pivot", "--lsm-profile", "apparmor:unconfined",
 		"--lsm-mount-context", "ctx", "--tcp-established", "--shell-job").ok()
 	pid := c.pid()
 	if c.status() != "running" || c.read("pid") != pidText(pid) {
@@ -230,7 +230,7 @@ func TestRestoreDetached(t *testing.T) {
 	}
 	a := c.asked()
 	for field, want := range map[int]string{5: "1", 6: "1", 7: "1", 10: "restore.log", 13: filepath.Join(c.root, c.id, "criu-root"), 26: "1",
-		38: strconv.Itoa(unix.CLONE_NEWNET), 53: "apparmor:x", 63: "ctx"} {
+		38: strconv.Itoa(unix.CLONE_NEWNET), 53: "apparmor:unconfined", 63: "ctx"} {
 		if got := a.one(t, field); got != want {
 			t.Errorf("field %d is %q, want %q", field, got, want)
 		}
