@@ -132,9 +132,9 @@ check-clean-test: ## see that check-clean catches each kind of leftover
 override export RUN := $(value RUN)
 override export CMD := $(value CMD)
 override export SKIP := $(value SKIP)
-test-vm: rt ## the tests in qemu guests (root): GUEST=v2,systemd,... RUN=regexp SKIP=regexp CMD=script JOBS=n V=1
+test-vm: rt ## the tests in qemu guests (root): GUEST=v2,systemd,... RUN=regexp SKIP=regexp CMD=script JOBS=n V=1 RT=path
 	@scripts/deps vm
-	@$(GO) run ./tests/vm -guest "$$GUEST" -run "$$RUN" -skip "$$SKIP" -sh "$$CMD" $(if $(JOBS),-jobs $(JOBS)) $(if $(V),-v)
+	@$(GO) run ./tests/vm $(if $(RT),-rt '$(RT)') -guest "$$GUEST" -run "$$RUN" -skip "$$SKIP" -sh "$$CMD" $(if $(JOBS),-jobs $(JOBS)) $(if $(V),-v)
 
 bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} and docs/performance.md
 	@scripts/deps bench

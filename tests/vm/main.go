@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,6 +23,7 @@ type options struct {
 	guests  string
 	run     string // which tests, as go test's -run
 	skip    string // and which not
+	runtime string // the program that is tested, ./rt or another
 	quick   bool
 	script  string // instead of tests
 	timeout time.Duration
@@ -34,8 +36,9 @@ func main() {
 	flag.StringVar(&o.guests, "guest", "", "which guests, comma separated (default all): "+strings.Join(guestNames(), ", "))
 	flag.StringVar(&o.run, "run", "", "which tests: a regular expression, as for go test")
 	flag.StringVar(&o.skip, "skip", "", "which not")
+	flag.StringVar(&o.runtime, "rt", "", "the runtime under test (default ./rt); of one that is not ./rt, tests/integration only")
 	flag.BoolVar(&o.quick, "quick", false, "the tests of make test, in the guests that have some")
-	flag.StringVar(&o.script, "sh", "", "run this shell script in the guest instead of tests")
+	flag.StringVar(&o.script, "sh", "", "run this shell script in the guest instead of tests; with -rt, the runtime is in its working directory")
 	flag.DurationVar(&o.timeout, "timeout", 90*time.Minute, "end a guest after this long")
 	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "guests at a time: each keeps one CPU busy and has 2 GiB")
 	flag.BoolVar(&o.verbose, "v", false, "show the output of passed tests and the console, too")
@@ -60,8 +63,8 @@ func runGuests(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	if o.script == "" {
-		if err := build(ctx, work); err != nil {
+	if o.script == "" || o.runtime != "" {
+		if err := build(ctx, work, o); err != nil {
 			return err
 		}
 	}
@@ -96,9 +99,9 @@ func runGuests(ctx context.Context, o options) error {
 
 func runGuest(ctx context.Context, g guest, o options, work string, out io.Writer) (string, error) {
 	fmt.Fprintf(out, "== %s: %s\n", g.name, g.about)
-	command := testScript(g, g.tests(o), o.skip)
+	command := testScript(g, cmp.Or(o.runtime, ownRuntime), g.tests(o), o.skip)
 	if o.script != "" {
-		command = o.script
+		command = installLibraries + o.script
 	}
 	m, err := prepare(ctx, g, command, work)
 	if err != nil {

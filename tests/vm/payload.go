@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,23 +13,44 @@ import (
 // slow is how many times longer than on the host something may take in a guest: the tests' RT_SLOW.
 const slow = 25
 
-// packages are those whose tests look at the machine that they run on, which of their tests look at the sources, and
-// whether all of them are root's.
-var packages = []struct {
+// A suite is a package of tests.
+type suite struct {
 	path, skip string
 	root       bool
-}{
+}
+
+// packages are those whose tests look at the machine that they run on, which of their tests look at the sources, and
+// whether all of them are root's.
+var packages = []suite{
 	{path: "tests/integration", skip: "^Test(Conformance|RuncCompat)$"}, {path: "tests/fault", root: true}, {path: "cgroups"}, {path: "libcontainer"},
 	{path: "nsenter", skip: "^Test(BothSides|KindsAreInTheSameOrder|Corpus|FuzzTargetBuilds)$"},
 }
 
-// build compiles what the tests need, for there is no compiler in a guest, and packs it: work/initrd.part.
-func build(ctx context.Context, work string) error {
+// ownRuntime is the one of this source.
+const ownRuntime = "./rt"
+
+// suites are the packages that are tested with a runtime: with another one than rt, only that which sees it as a black box.
+func suites(runtime string) []suite {
+	path, err := filepath.Abs(runtime)
+	if mine, _ := filepath.Abs(ownRuntime); err == nil && path != mine {
+		return packages[:1]
+	}
+	return packages
+}
+
+// build compiles what the tests need, for there is no compiler in a guest, and packs it: work/initrd.part. Of a script's
+// machine it is the runtime only.
+func build(ctx context.Context, work string, o options) error {
+	runtime := cmp.Or(o.runtime, ownRuntime)
+	compiled := suites(runtime)
+	if o.script != "" {
+		compiled = nil
+	}
 	dir := filepath.Join(work, "rt-test")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, pkg := range packages {
+	for _, pkg := range compiled {
 		p := pkg.path
 		at := filepath.Join(dir, p)
 		if err := os.MkdirAll(at, 0o755); err != nil {
@@ -44,7 +66,10 @@ func build(ctx context.Context, work string) error {
 			}
 		}
 	}
-	if err := command(ctx, "cp", "rt", dir); err != nil {
+	if err := command(ctx, "cp", "-L", runtime, dir); err != nil {
+		return err
+	}
+	if err := copyLibraries(ctx, runtime, filepath.Join(dir, libraries)); err != nil {
 		return err
 	}
 	// TestCheckpointTable reads it.
@@ -62,6 +87,37 @@ func build(ctx context.Context, work string) error {
 	return archive(ctx, work)
 }
 
+// libraries is where the runtime's own ones are in a guest, below it as they are below the host's root.
+const libraries = "libraries"
+
+// copyLibraries copies the shared libraries of a program that is not static.
+func copyLibraries(ctx context.Context, program, to string) error {
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "ldd", program).Output()
+	if err != nil {
+		return nil // "not a dynamic executable"
+	}
+	for _, word := range strings.Fields(string(out)) {
+		if !strings.HasPrefix(word, "/") {
+			continue
+		}
+		if err := command(ctx, "cp", "-L", "--parents", word, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// installLibraries gives the guest those libraries that it lacks: the runtime executes itself with an environment of its
+// own, so that they must be where its loader looks.
+const installLibraries = `cd /run/rt-test/libraries 2>/dev/null && find . -type f | while read -r f; do
+	[ -e "/$f" ] || { mkdir -p "/${f%/*}" && cp "$f" "/$f"; }
+done
+cd /run/rt-test || exit
+`
+
 // copyCriu copies what scripts/criu gets: a program with its libraries, in a directory that can be anywhere.
 func copyCriu(ctx context.Context, to string) error {
 	cmd := exec.CommandContext(ctx, "scripts/criu")
@@ -74,14 +130,15 @@ func copyCriu(ctx context.Context, to string) error {
 }
 
 // testScript is what the guest's shell does with what build has made.
-func testScript(g guest, regexp, skip string) string {
-	env := append([]string{"RT=/run/rt-test/rt", "RT_PROBE=/run/rt-test/probe", fmt.Sprintf("RT_SLOW=%d", slow),
+func testScript(g guest, runtime, regexp, skip string) string {
+	env := append([]string{"RT=/run/rt-test/" + filepath.Base(runtime), "RT_PROBE=/run/rt-test/probe", fmt.Sprintf("RT_SLOW=%d", slow),
 		"RT_DEBIAN=" + pick(g.disk, "/srv/debian", "none")}, g.env...)
 	var s strings.Builder
 	fmt.Fprintf(&s, "export %s\nstatus=0\n", strings.Join(env, " "))
 	// The other guests lack what CRIU calls, such as GNU tar.
 	s.WriteString("if command -v criu >/dev/null && [ -x /run/rt-test/criu/criu ]; then export RT_CRIU=/run/rt-test/criu/criu; fi\n")
-	for _, p := range packages {
+	s.WriteString(installLibraries)
+	for _, p := range suites(runtime) {
 		if p.root && g.user {
 			continue
 		}
