@@ -22,7 +22,7 @@ type limitFlag struct {
 func limitFlags() []limitFlag {
 	return []limitFlag{
 		{"blkio-weight", "`WEIGHT` of block I/O among others, 10 to 1000", func(r *specs.LinuxResources, v string) error {
-			n, err := strconv.ParseUint(v, 10, 16)
+			n, err := strconv.ParseUint(v, 0, 16) // in runc it is a flag of type int, too, which takes 0x10
 			weight := uint16(n)
 			r.BlockIO.Weight = &weight
 			return err
@@ -39,7 +39,11 @@ func limitFlags() []limitFlag {
 		{"memory", "limit of memory in `BYTES`, or with a unit (100M); -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Limit })},
 		{"memory-reservation", "`BYTES` that are kept when memory is short", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Reservation })},
 		{"memory-swap", "limit of memory and swap together in `BYTES`; -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Swap })},
-		{"pids-limit", "`NUMBER` of processes and threads; -1: no limit", signed(func(r *specs.LinuxResources) **int64 { return &r.Pids.Limit })},
+		{"pids-limit", "`NUMBER` of processes and threads, 0 is 1; -1: no limit", func(r *specs.LinuxResources, v string) error {
+			n, err := strconv.ParseInt(v, 0, 64)
+			r.Pids.Limit = &n
+			return err
+		}},
 		//lint:ignore SA1019 read only to say that it is ignored
 		{"kernel-memory", "", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Kernel })},
 		{"kernel-memory-tcp", "", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.KernelTCP })},

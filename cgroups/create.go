@@ -187,6 +187,10 @@ func mkdir(dir string) error {
 	return sys.MakeDir(dir, 0o755)
 }
 
+// Unused is an error if the cgroup exists and has processes, or is frozen. It is what Create and Adopt find, too, before
+// another runtime is asked to make it.
+func (c *Cgroup) Unused() error { return c.checkUnused(0) }
+
 // checkUnused refuses a cgroup that already existed and is in use: limits, signals and the removal of one
 // container would hit another. except is a process that may be there, or 0. v2 lists processes outside of our pid namespace, too,
 // as 0.

@@ -111,7 +111,7 @@ func (s *settings) playDevices(rules []specs.LinuxDeviceCgroup) (*deviceState, m
 func (s *settings) deviceRule(pointer string, r specs.LinuxDeviceCgroup) (keys []deviceKey, acc access, all bool) {
 	acc, ok := parseAccess(r.Access)
 	if !ok {
-		s.fail(pointer+"/access", "invalid access %q (a composition of r, w and m)", r.Access)
+		s.fail(pointer+"/access", "invalid access %q: none of r, w and m is in it", r.Access)
 	}
 	number := func(p *int64, field string) int64 {
 		if p == nil {
@@ -138,6 +138,7 @@ func (s *settings) deviceRule(pointer string, r specs.LinuxDeviceCgroup) (keys [
 	return nil, acc, false
 }
 
+// parseAccess ignores other letters, as runc does.
 func parseAccess(text string) (access, bool) {
 	var acc access
 	for _, letter := range text {
@@ -148,8 +149,6 @@ func parseAccess(text string) (access, bool) {
 			acc |= accessWrite
 		case 'm':
 			acc |= accessMknod
-		default:
-			return 0, false
 		}
 	}
 	return acc, acc != 0

@@ -121,7 +121,7 @@ func number(t testing.TB, text string) (n int64) {
 
 func TestDeviceProgramErrors(t *testing.T) {
 	for config, want := range map[string]string{
-		`[{"allow":true,"type":"c","access":"rx"}]`:           "/linux/resources/devices/0/access",
+		`[{"allow":true,"type":"c","access":"xa"}]`:           "/linux/resources/devices/0/access",
 		`[{"allow":false}]`:                                   "/linux/resources/devices/0/access",
 		`[{"allow":true,"type":"u","access":"r"}]`:            "/linux/resources/devices/0/type",
 		`[{"allow":true,"type":"c","major":-2,"access":"r"}]`: "/linux/resources/devices/0/major",

@@ -64,7 +64,9 @@ func TestDeviceSettings(t *testing.T) {
 		// The kernel would take "a *:* m" for everything.
 		{name: "a with less than all", config: `[` + denyAll + `,{"allow":true,"type":"a","access":"r"}]`, reset: "devices.deny",
 			want: rulesWith(map[string]string{"b *:* m": "b *:* rm", "c *:* m": "c *:* rm"})},
-		{name: "access", config: `[{"allow":true,"type":"c","access":"rx"}]`, err: "/linux/resources/devices/0/access"},
+		{name: "other letters are ignored", config: `[` + denyAll + `,{"allow":true,"type":"c","major":10,"minor":229,"access":"rwa"}]`,
+			reset: "devices.deny", want: slices.Insert(defaultRules(), 10, "c 10:229 rw")},
+		{name: "access", config: `[{"allow":true,"type":"c","access":"xa"}]`, err: "/linux/resources/devices/0/access"},
 		{name: "no access", config: `[{"allow":false}]`, err: "/linux/resources/devices/0/access"},
 		{name: "type", config: `[{"allow":true,"type":"u","access":"r"}]`, err: "/linux/resources/devices/0/type"},
 		{name: "number", config: `[{"allow":true,"type":"c","major":-2,"access":"r"}]`, err: "/linux/resources/devices/0/major"},

@@ -55,7 +55,7 @@ func fieldCases(disk string) []fieldCase {
 		{field: "cpu/realtimePeriod", config: `{"cpu":{"realtimePeriod":900000}}`, v1: map[string]string{"cpu/cpu.rt_period_us": "900000"}, v2: only("error: cannot be applied"), needs: "cpu/cpu.rt_period_us"},
 		{field: "cpu/realtimeRuntime", config: `{"cpu":{"realtimeRuntime":1000}}`, v1: map[string]string{"cpu/cpu.rt_runtime_us": "1000"}, v2: only("error: cannot be applied"), needs: "cpu/cpu.rt_runtime_us"},
 		{field: "pids/limit", config: `{"pids":{"limit":33}}`, v1: map[string]string{"pids/pids.max": "33"}, v2: map[string]string{"pids.max": "33"}},
-		{field: "pids/limit", config: `{"pids":{"limit":0}}`, v1: map[string]string{"pids/pids.max": "0"}, v2: map[string]string{"pids.max": "0"}},
+		{field: "pids/limit", config: `{"pids":{"limit":0}}`, v1: map[string]string{"pids/pids.max": "1"}, v2: map[string]string{"pids.max": "1"}},
 		{field: "pids/limit", config: `{"pids":{"limit":-1}}`, v1: map[string]string{"pids/pids.max": "max"}, v2: map[string]string{"pids.max": "max"}},
 		{field: "blockIO/weight", config: `{"blockIO":{"weight":300}}`, v1: map[string]string{"blkio/blkio.bfq.weight": "300"}, v2: map[string]string{"io.bfq.weight": "default 300"}, needs: "blkio/blkio.bfq.weight io.bfq.weight"},
 		{field: "blockIO/leafWeight", config: `{"blockIO":{"leafWeight":300}}`, v1: only("error: no such file"), v2: only("error: cannot be applied")},

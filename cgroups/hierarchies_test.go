@@ -82,12 +82,42 @@ func TestJoinWith(t *testing.T) {
 	if err := c.Join(other.Process.Pid); !errors.Is(err, unix.EBUSY) {
 		t.Errorf("join: %v", err)
 	}
-	if err := c.JoinWith(other.Process.Pid, init.Process.Pid); err != nil {
+	dirOf := func(pid int, anywhere bool) func() (string, error) {
+		return func() (string, error) {
+			text, err := readFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+			if err != nil {
+				return "", err
+			}
+			return c.DirOfInit(text, anywhere)
+		}
+	}
+	if err := c.JoinWith(other.Process.Pid, dirOf(init.Process.Pid, false)); err != nil {
 		t.Error(err)
 	}
-	// An init that is somewhere else is not followed.
-	if err := c.JoinWith(other.Process.Pid, os.Getpid()); !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "is not below "+c.BornDir()) {
+	// Only the host's root follows an init that is somewhere else.
+	if err := c.JoinWith(other.Process.Pid, dirOf(os.Getpid(), false)); !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "is not below "+c.BornDir()) {
 		t.Errorf("join with a stranger: %v", err)
+	}
+}
+
+func TestDirOfInit(t *testing.T) {
+	c := Load(&Host{Mode: V2, Unified: "/m"}, map[string]string{"": "/m/a/b"})
+	for _, x := range []struct {
+		text     string
+		anywhere bool
+		want     string
+	}{
+		{"0::/a/b/c", false, "/m/a/b/c"}, {"0::/a/b/c", true, "/m/a/b/c"}, {"1:name=systemd:/x\n0::/a/b/c\n", false, "/m/a/b/c"},
+		{"0::/a/b", false, ""}, {"0::/a/bc", false, ""}, {"0::/x", false, ""}, {"0::/", false, ""},
+		{"0::/x", true, "/m/x"}, {"0::/", true, "/m"}, {"0::/../x", true, ""}, {"0::/a/b/../../..", true, ""}, {"0::/../../a/b/c", false, ""},
+		{"0::x", true, ""}, {"", true, ""}, {"5:pids:/x", true, ""},
+	} {
+		if got, err := c.DirOfInit(x.text, x.anywhere); got != x.want || (err == nil) != (x.want != "") {
+			t.Errorf("%q, anywhere %v: %q, %v, want %q", x.text, x.anywhere, got, err, x.want)
+		}
+	}
+	if got, err := Load(&Host{}, map[string]string{"": "/m/a"}).DirOfInit("0::/x", true); err == nil {
+		t.Errorf("without a v2 hierarchy: %q", got)
 	}
 }
 

@@ -49,7 +49,7 @@ func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
 			return nil, w.explain(m, *s, s.Value, err)
 		}
 		if err == nil {
-			s.Value, s.KeepFirst, s.AtLeastUsed = value, false, ""
+			s.Value, s.KeepFirst, s.Memory, s.MemorySwap = value, false, 0, 0
 		}
 	}
 	return list, nil

@@ -37,14 +37,13 @@ func (c *Cgroup) JoinAll(pid int) error {
 }
 
 // JoinWith is Join for a container that runs. If its cgroup cannot hold processes because the container has enabled
-// controllers for cgroups below it (EBUSY), the process goes into the cgroup of the container's init, if that lies
-// below: init chose it, and could have left nothing else.
-func (c *Cgroup) JoinWith(pid, init int) error {
+// controllers for cgroups below it (EBUSY), or is gone, the process goes into the cgroup of the container's init (DirOfInit).
+func (c *Cgroup) JoinWith(pid int, dirOfInit func() (string, error)) error {
 	err := c.Join(pid)
-	if !isErrno(err, unix.EBUSY) {
+	if !isErrno(err, unix.EBUSY) && (c.host.Mode != V2 || !gone(err)) {
 		return err
 	}
-	dir, initErr := c.v2DirOf(init)
+	dir, initErr := dirOfInit()
 	if initErr != nil {
 		return fmt.Errorf("%w; join the cgroup of the container's init instead: %w", err, initErr)
 	}
@@ -52,24 +51,23 @@ func (c *Cgroup) JoinWith(pid, init int) error {
 	return sub.Join(pid)
 }
 
-// v2DirOf is the v2 directory of a process that must be below c's.
-func (c *Cgroup) v2DirOf(pid int) (string, error) {
-	text, err := readFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return "", err
-	}
+// DirOfInit is the v2 directory that a process's /proc/PID/cgroup names. It must be below c's: init chose it, and could have left
+// nothing else. Or anywhere, as with runc, for the host's root: only a container that sees the whole hierarchy, and may write to it,
+// can move its init elsewhere, or the host has.
+func (c *Cgroup) DirOfInit(text string, anywhere bool) (string, error) {
 	for line := range strings.SplitSeq(text, "\n") {
 		names, own, ok := parseSelfLine(line)
 		if !ok || names != "" {
 			continue
 		}
-		dir := path.Join(c.host.Unified, own)
-		if below(dir, c.dirOf("")) == "" {
-			return "", fmt.Errorf("cgroup %s of process %d is not below %s", own, pid, c.dirOf(""))
+		// Outside of rt's own cgroup namespace it begins with "/..".
+		dir, known := path.Join(c.host.Unified, own), path.Clean("/"+own) == own
+		if anywhere && known && c.host.Unified != "" || known && below(dir, c.dirOf("")) != "" {
+			return dir, nil
 		}
-		return dir, nil
+		return "", fmt.Errorf("cgroup %s of the container's init is not below %s", own, c.dirOf(""))
 	}
-	return "", fmt.Errorf("process %d has no cgroup v2", pid)
+	return "", errors.New("the container's init has no cgroup v2")
 }
 
 // Delegate gives the v2 directory to a user, with the files by which a cgroup is managed and not limited: those

@@ -59,7 +59,7 @@ func TestLimitsV1(t *testing.T) {
 		{`{"cpu":{"period":100000}}`, map[string]string{"cpu/cpu.cfs_quota_us": "40000", "cpu/cpu.cfs_period_us": "100000"}},
 		{`{"cpu":{"idle":1}}`, map[string]string{"cpu/cpu.idle": "1"}},
 		{`{"cpu":{"idle":0,"shares":300}}`, map[string]string{"cpu/cpu.idle": "0", "cpu/cpu.shares": "300"}},
-		{`{"pids":{"limit":0}}`, map[string]string{"pids/pids.max": "0"}},
+		{`{"pids":{"limit":0}}`, map[string]string{"pids/pids.max": "1"}},
 		{`{"pids":{"limit":-1}}`, map[string]string{"pids/pids.max": "max"}},
 	} {
 		if _, err := c.Apply(parse(t, step.config)); err != nil {

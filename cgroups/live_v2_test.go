@@ -52,7 +52,7 @@ func TestLimitsV2(t *testing.T) {
 	}
 	cmd := sh(t, c, "")
 	_, err := c.Apply(parse(t, `{"memory":{"limit":4096,"checkBeforeUpdate":true}}`))
-	if err == nil || !strings.Contains(err.Error(), `write memory.max "4096" (/linux/resources/memory/limit): rejecting memory limit 4096 < usage `) {
+	if err == nil || !strings.Contains(err.Error(), `write memory.max "4096" (/linux/resources/memory/limit): rejecting memory limit 4096 <= usage `) {
 		t.Errorf("checkBeforeUpdate: %v", err)
 	}
 	if err := c.Kill(unix.SIGKILL); err != nil {

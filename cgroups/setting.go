@@ -25,8 +25,9 @@ type Setting struct {
 	Group string
 	// KeepFirst: Value is put after the first word of what the file holds now.
 	KeepFirst bool
-	// AtLeastUsed: with memory.checkBeforeUpdate, refuse a value below the present content of this file.
-	AtLeastUsed string
+	// Memory and MemorySwap: with memory.checkBeforeUpdate, limits of memory and of memory+swap that must be above what
+	// memory.current holds. 0: none.
+	Memory, MemorySwap int64
 }
 
 // settings collects the translation of one LinuxResources.
@@ -80,11 +81,17 @@ func swappinessGiven(m *specs.LinuxMemory) bool {
 	return m.Swappiness != nil && *m.Swappiness != 1<<64-1
 }
 
-// pids.limit is the same file in v1 and v2; 0 is a real limit (config-linux.md, "PIDs", since 1.3.0).
+// pids.limit is the same file in v1 and v2. 0 is a real limit (config-linux.md, "PIDs", since 1.3.0), and written as 1, as runc
+// does since 1.4: systemd takes no TasksMax of 0, and the kernel refuses forks only, of which neither allows one.
 func (s *settings) pids(p *specs.LinuxPids) {
-	if p != nil && p.Limit != nil {
-		s.add("pids", "pids.max", resources+"/pids/limit", limit(*p.Limit))
+	if p == nil || p.Limit == nil {
+		return
 	}
+	n := *p.Limit
+	if n == 0 {
+		n = 1
+	}
+	s.add("pids", "pids.max", resources+"/pids/limit", limit(n))
 }
 
 // rdma.max is the same file in v1 and v2.

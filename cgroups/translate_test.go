@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -32,8 +33,8 @@ func lines(list []Setting) []string {
 		if s.KeepFirst {
 			line += " keepfirst"
 		}
-		if s.AtLeastUsed != "" {
-			line += " check " + s.AtLeastUsed
+		if s.Memory > 0 || s.MemorySwap > 0 {
+			line += fmt.Sprintf(" above used: %d %d", s.Memory, s.MemorySwap)
 		}
 		out = append(out, line)
 	}
@@ -108,7 +109,7 @@ func TestSettingsV1(t *testing.T) {
 		{name: "memory kernelTCP", config: `{"memory":{"kernelTCP":4096}}`, warn: "kernelTCP"},
 		{name: "memory useHierarchy", config: `{"memory":{"useHierarchy":false}}`, warn: "useHierarchy"},
 		{name: "memory useHierarchy on", config: `{"memory":{"useHierarchy":true,"checkBeforeUpdate":true}}`},
-		{name: "pids 0", config: `{"pids":{"limit":0}}`, want: []string{"pids pids.max=0"}},
+		{name: "pids 0", config: `{"pids":{"limit":0}}`, want: []string{"pids pids.max=1"}},
 		{name: "pids -1", config: `{"pids":{"limit":-1}}`, want: []string{"pids pids.max=max"}},
 		{name: "pids -2", config: `{"pids":{"limit":-2}}`, want: []string{"pids pids.max=max"}},
 		{name: "pids", config: `{"pids":{"limit":42}}`, want: []string{"pids pids.max=42"}},
@@ -140,12 +141,15 @@ func TestSettingsV2(t *testing.T) {
 		{name: "zero is not set", config: `{"cpu":{"shares":0,"quota":0,"period":0,"realtimePeriod":0,"realtimeRuntime":0},"memory":{"limit":0,"swap":0}}`},
 		{name: "cpu", config: `{"cpu":{"shares":1024,"quota":50000,"period":100000,"burst":1000,"cpus":"0","mems":"0"}}`, want: []string{
 			"cpuset cpuset.cpus=0", "cpuset cpuset.mems=0", "cpu cpu.weight=100", "cpu cpu.max=50000 100000", "cpu cpu.max.burst=1000"}},
+		{name: "cpu idle and shares", config: `{"cpu":{"idle":1,"shares":200}}`, err: "/linux/resources/cpu/shares: unable to apply both"},
+		{name: "cpu idle off and shares", config: `{"cpu":{"idle":0,"shares":1024}}`, want: []string{"cpu cpu.idle=0 optional", "cpu cpu.weight=100"}},
+		{name: "cpu.idle and cpu.weight", config: `{"unified":{"cpu.idle":"1","cpu.weight":"8"}}`, err: "/linux/resources/unified/cpu.weight: unable to apply both"},
 		{name: "cpu quota alone", config: `{"cpu":{"quota":50000}}`, want: []string{"cpu cpu.max=50000"}},
 		{name: "cpu no quota", config: `{"cpu":{"quota":-1,"period":1000}}`, want: []string{"cpu cpu.max=max 1000"}},
 		{name: "cpu period alone", config: `{"cpu":{"period":1000}}`, want: []string{"cpu cpu.max=1000 keepfirst"}},
 		{name: "cpu realtime", config: `{"cpu":{"realtimeRuntime":1}}`, err: "/linux/resources/cpu/realtimeRuntime: cannot be applied"},
 		{name: "memory", config: `{"memory":{"limit":1000,"swap":3000,"reservation":500,"checkBeforeUpdate":true}}`, want: []string{
-			"memory memory.max=1000 check memory.current", "memory memory.swap.max=2000 check memory.swap.current", "memory memory.low=500"}},
+			"memory memory.max=1000 above used: 1000 3000", "memory memory.swap.max=2000 above used: 1000 3000", "memory memory.low=500"}},
 		{name: "memory no swap", config: `{"memory":{"limit":1000,"swap":1000}}`, want: []string{
 			"memory memory.max=1000", "memory memory.swap.max=0 optional"}},
 		{name: "memory unlimited", config: `{"memory":{"limit":-1,"reservation":-1}}`, want: []string{
@@ -157,7 +161,7 @@ func TestSettingsV2(t *testing.T) {
 		{name: "memory swappiness", config: `{"memory":{"swappiness":5}}`, err: "cgroup v2 has no swappiness"},
 		{name: "memory oom killer", config: `{"memory":{"disableOOMKiller":true}}`, err: "disableOOMKiller"},
 		{name: "memory oom killer as is", config: `{"memory":{"disableOOMKiller":false}}`},
-		{name: "pids", config: `{"pids":{"limit":0}}`, want: []string{"pids pids.max=0"}},
+		{name: "pids", config: `{"pids":{"limit":0}}`, want: []string{"pids pids.max=1"}},
 		{name: "io", config: `{"blockIO":{"weight":10,"weightDevice":[{"major":8,"minor":0,"weight":1000}],
 			"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1000}],"throttleWriteIOPSDevice":[{"major":8,"minor":0,"rate":0}]}}`, want: []string{
 			"io io.bfq.weight=10 alt io.weight=default 1", "io io.bfq.weight=8:0 1000 alt io.weight=8:0 10000",

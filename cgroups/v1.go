@@ -37,7 +37,7 @@ func SettingsV1(r *specs.LinuxResources) ([]Setting, []string, error) {
 
 func (s *settings) cpuV1(c *specs.LinuxCPU) {
 	const at = resources + "/cpu"
-	s.cpuShares(c, func(shares uint64) {
+	s.cpuShares(c, false, func(shares uint64) {
 		// The kernel would silently take the nearest value of its range.
 		if shares < 2 {
 			s.fail(at+"/shares", "the minimum allowed cpu-shares is 2")
@@ -66,9 +66,9 @@ func (s *settings) cpuV1(c *specs.LinuxCPU) {
 	}
 }
 
-// cpuShares orders cpu.idle and the weight: the kernel refuses a weight (EINVAL) while idle is 1, where it
-// would have no effect anyway.
-func (s *settings) cpuShares(c *specs.LinuxCPU, weight func(shares uint64)) {
+// cpuShares orders cpu.idle and the weight, which the kernel refuses (EINVAL) while idle is 1. Where both are given, v1 has
+// cpu.idle only, as with runc, which writes it last; v2 neither, for runc writes it first, and fails with the weight.
+func (s *settings) cpuShares(c *specs.LinuxCPU, v2 bool, weight func(shares uint64)) {
 	idle := c.Idle != nil && *c.Idle != 0
 	if c.Idle != nil {
 		f := s.add("cpu", "cpu.idle", resources+"/cpu/idle", itoa(*c.Idle))
@@ -76,6 +76,8 @@ func (s *settings) cpuShares(c *specs.LinuxCPU, weight func(shares uint64)) {
 	}
 	switch {
 	case !given(c.Shares):
+	case idle && v2:
+		s.fail(resources+"/cpu/shares", bothIdleAndWeight)
 	case idle:
 		s.warn(resources+"/cpu/shares", "no effect while cpu.idle is set")
 	default:

@@ -33,9 +33,12 @@ func SettingsV2(r *specs.LinuxResources) ([]Setting, []string, error) {
 	return s.result()
 }
 
+// The words are runc's.
+const bothIdleAndWeight = "unable to apply both cpu.idle and a weight: the kernel refuses a weight while cpu.idle is 1"
+
 func (s *settings) cpuV2(c *specs.LinuxCPU) {
 	const at = resources + "/cpu"
-	s.cpuShares(c, func(shares uint64) {
+	s.cpuShares(c, true, func(shares uint64) {
 		s.add("cpu", "cpu.weight", at+"/shares", utoa(weightOfShares(shares))).Group = "cpu weight"
 	})
 	switch {
@@ -80,14 +83,11 @@ func (s *settings) memoryV2(m *specs.LinuxMemory) {
 	}
 	const at = resources + "/memory"
 	s.memoryIgnored(m)
-	check := m.CheckBeforeUpdate != nil && *m.CheckBeforeUpdate
 	if given(m.Limit) {
 		f := s.add("memory", "memory.max", at+"/limit", limit(*m.Limit))
-		if check && *m.Limit > 0 {
-			f.AtLeastUsed = "memory.current"
-		}
+		f.checkUsed(m)
 	}
-	s.swapV2(m, check)
+	s.swapV2(m)
 	if given(m.Reservation) {
 		s.add("memory", "memory.low", at+"/reservation", limit(*m.Reservation))
 	}
@@ -101,14 +101,12 @@ func (s *settings) memoryV2(m *specs.LinuxMemory) {
 
 // swapV2 turns memory+swap into swap. The file is missing when the kernel has no swap accounting; no limit
 // and no swap at all hold there by themselves.
-func (s *settings) swapV2(m *specs.LinuxMemory, check bool) {
+func (s *settings) swapV2(m *specs.LinuxMemory) {
 	const at = resources + "/memory"
 	add := func(pointer, value string) {
 		f := s.add("memory", "memory.swap.max", pointer, value)
 		f.Optional = value == "max" || value == "0"
-		if check && value != "max" && value != "0" {
-			f.AtLeastUsed = "memory.swap.current"
-		}
+		f.checkUsed(m)
 	}
 	switch {
 	case !given(m.Swap) && given(m.Limit) && *m.Limit < 0:
@@ -127,6 +125,19 @@ func (s *settings) swapV2(m *specs.LinuxMemory, check bool) {
 	}
 }
 
+// checkUsed: with checkBeforeUpdate the limits must be above what is in use.
+func (s *Setting) checkUsed(m *specs.LinuxMemory) {
+	if m.CheckBeforeUpdate == nil || !*m.CheckBeforeUpdate {
+		return
+	}
+	if given(m.Limit) {
+		s.Memory = max(*m.Limit, 0)
+	}
+	if given(m.Swap) {
+		s.MemorySwap = max(*m.Swap, 0)
+	}
+}
+
 func (s *settings) hugetlbV2(limits []specs.LinuxHugepageLimit) {
 	for i, l := range limits {
 		prefix, pointer := s.hugepagePrefix(i, l.Pagesize)
@@ -138,6 +149,9 @@ func (s *settings) hugetlbV2(limits []specs.LinuxHugepageLimit) {
 // unified passes files through. A key is a file's name and nothing else, and not one of those that would
 // move, freeze or kill processes or give controllers away: they are not resources.
 func (s *settings) unified(files map[string]string) {
+	if _, weight := files["cpu.weight"]; weight && strings.TrimSpace(files["cpu.idle"]) == "1" {
+		s.fail(resources+"/unified/cpu.weight", bothIdleAndWeight)
+	}
 	for _, name := range sortedKeys(files) {
 		pointer := resources + "/unified/" + escape(name)
 		controller, rest, _ := strings.Cut(name, ".")

@@ -148,22 +148,9 @@ func (w *writer) done() {
 
 // complete is the value to write, with what only the file itself can tell.
 func (s *Setting) complete(dir string) (string, error) {
-	if s.AtLeastUsed != "" {
-		text, err := readShort(dir + "/" + s.AtLeastUsed)
-		if err != nil {
+	if s.Memory > 0 || s.MemorySwap > 0 {
+		if err := s.aboveUsed(dir); err != nil {
 			return s.Value, err
-		}
-		used, err1 := strconv.ParseInt(text, 10, 64)
-		want, err2 := strconv.ParseInt(s.Value, 10, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return s.Value, err
-		}
-		if want < used {
-			what := "memory"
-			if s.File == "memory.swap.max" {
-				what = "memory+swap"
-			}
-			return s.Value, fmt.Errorf("rejecting %s limit %d < usage %d", what, want, used)
 		}
 	}
 	if s.KeepFirst {
@@ -175,6 +162,24 @@ func (s *Setting) complete(dir string) (string, error) {
 		return first + " " + s.Value, nil
 	}
 	return s.Value, nil
+}
+
+// aboveUsed checks the limits that must be above what is in use. The words are runc's.
+func (s *Setting) aboveUsed(dir string) error {
+	text, err := readShort(dir + "/memory.current")
+	if err != nil {
+		return err
+	}
+	used, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil:
+		return err
+	case s.MemorySwap > 0 && s.MemorySwap <= used:
+		return fmt.Errorf("rejecting memory+swap limit %d <= usage %d", s.MemorySwap, used)
+	case s.Memory > 0 && s.Memory <= used:
+		return fmt.Errorf("rejecting memory limit %d <= usage %d", s.Memory, used)
+	}
+	return nil
 }
 
 // explain is the error for a setting: file, value, pointer, cause.

@@ -253,7 +253,7 @@ func dryFacts(spec *specs.Spec, id string) (plan.Facts, error) {
 	}
 	facts.BornDir, facts.Tasks = cg.BornDir(), cg.TaskFiles()
 	if mountsCgroup(spec) {
-		facts.Cgroups = cgroupView(host, cg)
+		facts.Cgroups = cgroupView(host, cg, p)
 	}
 	return facts, nil
 }

@@ -389,7 +389,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		}
 	}
 	if mountsCgroup(k.spec) {
-		if facts.Cgroups, err = c.cgroupView(k.host); err != nil {
+		if facts.Cgroups, err = c.cgroupView(k.host, k.priv); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"rt/cgroups"
+	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
 	"rt/libcontainer/plan"
@@ -352,13 +354,46 @@ func (c *container) subCgroup(o ExecOptions) (*cgroups.Cgroup, error) {
 }
 
 // joinCgroup moves a process that could not be born in the container's cgroup. Where init has moved itself into a
-// sub-cgroup and enabled controllers for it, as systemd does, the process goes where init is.
+// sub-cgroup and enabled controllers for it, as systemd does, or to another cgroup, and its first one is gone, the process goes
+// where init is.
 func (c *container) joinCgroup(pid int) error {
 	cg, err := c.cgroup()
 	if err != nil {
 		return err
 	}
-	return cg.JoinWith(pid, c.Pid)
+	return cg.JoinWith(pid, c.initCgroup)
+}
+
+// initCgroup is the directory of the cgroup v2 that init is in now.
+func (c *container) initCgroup() (string, error) {
+	cg, err := c.cgroup()
+	if err != nil {
+		return "", err
+	}
+	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(c.Pid)+"/cgroup", maxFile)
+	if err != nil {
+		return "", err
+	}
+	if alive, err := c.alive(); err != nil || !alive { // another process may have the number by now
+		return "", errors.Join(err, errExecStopped)
+	}
+	return cg.DirOfInit(string(text), ownPrivileges().hostRoot())
+}
+
+// openInitCgroup opens the cgroup of init in place of the container's own, which is gone.
+func (c *container) openInitCgroup(in plan.Input) (*os.File, error) {
+	host, err := cgroups.Probe()
+	if err != nil {
+		return nil, err
+	}
+	if host.Mode != cgroups.V2 || in.Path != c.Cgroups[""] {
+		return nil, unix.ENOENT
+	}
+	dir, err := c.initCgroup()
+	if err != nil {
+		return nil, err
+	}
+	return openCgroup(dir)
 }
 
 // execFacts are the container's, or with --cgroup those of a cgroup below its own.

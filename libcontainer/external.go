@@ -200,7 +200,7 @@ func (t *mountTable) cgroupBinds(top *mountinfo.Info, spec *specs.Spec, view pla
 		return nil
 	}
 	if top.FSType == "cgroup2" || top.FSType == "cgroup" {
-		return []criu.Pair{{Key: t.name(top), Value: view.Path}}
+		return []criu.Pair{{Key: t.name(top), Value: view.Shown()}}
 	}
 	for _, h := range view.Hierarchies {
 		list = append(list, criu.Pair{Key: path.Join(t.name(top), h.Dir), Value: h.Path})
@@ -220,7 +220,7 @@ func (c *container) cgroupBindView(spec *specs.Spec) (plan.CgroupView, error) {
 	if _, err := c.cgroup(); err != nil {
 		return plan.CgroupView{}, err
 	}
-	return c.cgroupView(host)
+	return c.cgroupView(host, ownPrivileges())
 }
 
 func hasNamespace(l *specs.Linux, kind specs.LinuxNamespaceType) bool {

@@ -133,10 +133,14 @@ func needsHome(env []string) bool {
 }
 
 // cgroupView is what the container's mounts of type cgroup are to show.
-func cgroupView(host *cgroups.Host, cg *cgroups.Cgroup) plan.CgroupView {
+func cgroupView(host *cgroups.Host, cg *cgroups.Cgroup, p privileges) plan.CgroupView {
 	paths := cg.Paths()
-	if host.Mode == cgroups.V2 {
-		return plan.CgroupView{V2: true, Path: paths[""]}
+	view := plan.CgroupView{V2: host.Mode == cgroups.V2, Path: paths[""]}
+	if p.hostRoot() {
+		view.Whole = host.Unified
+	}
+	if view.V2 {
+		return view
 	}
 	byMount := make(map[string][]string)
 	for controller, mount := range host.V1 {
@@ -144,7 +148,6 @@ func cgroupView(host *cgroups.Host, cg *cgroups.Cgroup) plan.CgroupView {
 			byMount[mount] = append(byMount[mount], controller)
 		}
 	}
-	view := plan.CgroupView{Path: paths[""]}
 	for _, mount := range slices.Sorted(maps.Keys(byMount)) {
 		names := byMount[mount]
 		slices.Sort(names)

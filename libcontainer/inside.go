@@ -129,7 +129,13 @@ func openInput(in plan.Input, own opener, maps *idMaps) (*os.File, error) {
 		case plan.Directory:
 			return sys.Open(in.Path, unix.O_PATH|unix.O_DIRECTORY)
 		case plan.CgroupDir:
-			return openCgroup(in.Path)
+			f, err := openCgroup(in.Path)
+			if errors.Is(err, fs.ErrNotExist) {
+				if other, ownErr := own(in); ownErr == nil {
+					return other, nil
+				}
+			}
+			return f, err
 		case plan.Tasks:
 			return sys.OpenKernelFile(in.Path, unix.O_WRONLY)
 		case plan.FIFO:

@@ -26,6 +26,8 @@ type initFiles struct {
 	proc  *os.File            // its directory in /proc, O_PATH
 	ns    map[uint64]*os.File // CLONE_NEW* -> namespace
 	asked *handed             // what it has handed out, where rt may not look below proc; else nil
+
+	cgroup func(in plan.Input) (*os.File, error) // opens its cgroup in place of the container's, which is gone
 }
 
 func (f *initFiles) close() {
@@ -40,8 +42,11 @@ func (f *initFiles) close() {
 
 // open is the opener of a plan's inputs. What it returns is closed by the caller.
 func (f *initFiles) open(in plan.Input) (*os.File, error) {
-	if in.Kind == plan.InitRoot {
+	switch in.Kind {
+	case plan.InitRoot:
 		return f.root()
+	case plan.CgroupDir:
+		return f.cgroup(in)
 	}
 	ns := f.ns[in.Type]
 	if in.Kind != plan.InitNamespace || ns == nil {
@@ -65,7 +70,7 @@ func (c *container) openInit(spec *specs.Spec) (*initFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &initFiles{proc: proc, ns: map[uint64]*os.File{}}
+	f := &initFiles{proc: proc, ns: map[uint64]*os.File{}, cgroup: c.openInitCgroup}
 	err = f.openNamespaces(spec)
 	if mayNotMake(err) {
 		err = c.askNamespaces(f, spec, err)

@@ -282,7 +282,7 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 	}
 	facts := plan.Facts{OpenInside: !k.priv.mounts, Inside: inside}
 	if mountsCgroup(k.spec) {
-		if facts.Cgroups, err = c.cgroupView(k.host); err != nil {
+		if facts.Cgroups, err = c.cgroupView(k.host, k.priv); err != nil {
 			return nil, err
 		}
 	}

@@ -126,17 +126,20 @@ func (r *Runtime) tolerant(p privileges) bool {
 // delegateHint is the next step for somebody who may make no cgroup.
 const delegateHint = "no cgroup is delegated to this user: try systemd-run --user --scope -p Delegate=yes rt ..., or --systemd-cgroup"
 
+// hostRoot says that rt is root of the host, and not of a user namespace.
+func (p privileges) hostRoot() bool { return p.first && p.admin() }
+
 // cgroupView is what the container's mounts of type cgroup show: its own cgroup, or if it has none, rt's, read-only.
-func (c *container) cgroupView(host *cgroups.Host) (plan.CgroupView, error) {
+func (c *container) cgroupView(host *cgroups.Host, p privileges) (plan.CgroupView, error) {
 	if len(c.Cgroups) > 0 {
-		return cgroupView(host, c.cg), nil
+		return cgroupView(host, c.cg, p), nil
 	}
 	own, err := cgroups.Own(host)
 	if err != nil {
 		return plan.CgroupView{}, err
 	}
-	view := cgroupView(host, own)
-	view.Foreign = true
+	view := cgroupView(host, own, p)
+	view.Foreign, view.Whole = true, ""
 	return view, nil
 }
 

@@ -60,12 +60,16 @@ func (k *making) nameUnit() (err error) {
 	if err != nil {
 		return err
 	}
-	// That it is taken is to be known before the journal says that it is ours.
-	if err := k.systemd.Free(k.unit.Name); err != nil {
-		return err
-	}
 	cg, err := cgroups.New(k.host, filepath.Join(dir, k.unit.Path()), c.ID)
 	if err != nil {
+		return err
+	}
+	// That it is taken is to be known before the journal says that it is ours, and before systemd has a unit to end, which
+	// takes the cgroup with it.
+	if err := cg.Unused(); err != nil {
+		return hint.With(err, "systemctl status "+k.unit.Name+" may tell whose it is; give another linux.cgroupsPath")
+	}
+	if err := k.systemd.Free(k.unit.Name); err != nil {
 		return err
 	}
 	c.Unit = k.unit.Name
@@ -125,7 +129,7 @@ func (k *making) startUnit() (err error) {
 	if err := k.checkPlace(); err != nil {
 		return err
 	}
-	warnings, err := c.cg.Adopt(k.spec.Linux.Resources, k.anchor.Pid)
+	warnings, err := c.cg.Adopt(k.resources(), k.anchor.Pid)
 	for _, w := range warnings {
 		c.rt.Warn("%s", w)
 	}
@@ -176,7 +180,7 @@ func (k *making) properties(pid int) ([]systemd.Property, error) {
 	if r := k.spec.Linux.Resources; r != nil {
 		rules = r.Devices
 	}
-	limits, err := k.c.limitProperties(k.systemd, k.spec.Linux.Resources)
+	limits, err := k.c.limitProperties(k.systemd, k.resources())
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +188,24 @@ func (k *making) properties(pid int) ([]systemd.Property, error) {
 	list = systemd.With(list, deviceProperties(rules)...)
 	asked, err := systemd.Annotations(k.spec.Annotations)
 	return systemd.With(list, asked...), err
+}
+
+// resources are those of the configuration, with a quota that systemd and the cgroup's files both have.
+func (k *making) resources() *specs.LinuxResources { return systemdQuota(k.spec.Linux.Resources) }
+
+// systemdQuota rounds the CPU quota as systemd does. A quota that linux.resources.unified gives stays as it is.
+func systemdQuota(r *specs.LinuxResources) *specs.LinuxResources {
+	if r == nil || r.CPU == nil || r.CPU.Quota == nil {
+		return r
+	}
+	var period uint64
+	if r.CPU.Period != nil {
+		period = *r.CPU.Period
+	}
+	quota := systemd.Quota(*r.CPU.Quota, period)
+	all, cpu := *r, *r.CPU
+	cpu.Quota, all.CPU = &quota, &cpu
+	return &all
 }
 
 // deviceProperties: rules that a v1 devices cgroup cannot express are beyond systemd, too.

@@ -42,14 +42,10 @@ func (r *Runtime) Update(id string, resources *specs.LinuxResources, rdt *specs.
 	return c.applyResources(changes(resources), schemata)
 }
 
-// changes leaves out what update does not change: devices, and limits that are 0. In config.json 0 is a limit
-// of processes; in an update it is what old engines send for "as it is".
+// changes leaves out what update does not change: devices, and a realtime runtime of 0.
 func changes(r *specs.LinuxResources) *specs.LinuxResources {
 	one := *r
 	one.Devices = nil
-	if one.Pids != nil && one.Pids.Limit != nil && *one.Pids.Limit == 0 {
-		one.Pids = nil
-	}
 	if one.CPU != nil && one.CPU.RealtimeRuntime != nil && *one.CPU.RealtimeRuntime == 0 {
 		cpu := *one.CPU
 		cpu.RealtimeRuntime, one.CPU = nil, &cpu
@@ -99,8 +95,8 @@ func (c *container) applyResources(r *specs.LinuxResources, schemata *intelrdt.C
 	return errors.Join(err, c.endUpdate())
 }
 
-// withBandwidth adds the quota and period in force to a change of any of a CPU's limits. systemd writes all of these
-// files when it is told of one, its quota in whole percent of a CPU and, where there is none, its period.
+// withBandwidth adds the quota and period in force to a change of any of a CPU's limits, and rounds the quota. systemd writes
+// all of these files when it is told of one, its quota in whole percent of a CPU and, where there is none, its period.
 func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) (*specs.LinuxResources, error) {
 	if r.CPU == nil {
 		return r, nil
@@ -117,7 +113,7 @@ func withBandwidth(cg *cgroups.Cgroup, r *specs.LinuxResources) (*specs.LinuxRes
 		cpu.Period = &period
 	}
 	all.CPU = &cpu
-	return &all, nil
+	return systemdQuota(&all), nil
 }
 
 // An updateJournal is what an update that is killed leaves to be taken back.

@@ -145,7 +145,7 @@ func size(text string) dbus.Value {
 	return dbus.Uint64(n)
 }
 
-// tasks: systemd has no limit of 0; 1 is as good for its purposes, the file says 0.
+// tasks: systemd has no limit of 0, which linux.resources.unified can ask for; the file says 0.
 func tasks(text string) dbus.Value {
 	if text == "0" {
 		return dbus.Uint64(1)
@@ -246,8 +246,32 @@ func (b *bandwidth) complete(present func(string) string) {
 	}
 }
 
-// properties: systemd wants the time per second, and keeps it in its files as a whole percentage of a CPU; it is
-// rounded up, for a limit below the container's own would make the exact one for its children invalid on v1.
+// Quota is what systemd makes of a quota in microseconds: it keeps the time per second as a whole percentage of a CPU, and
+// computes from that what it writes. It is rounded up as runc does, for a limit below the container's own would make the exact
+// one for its children invalid on v1. A quota of 0 or less, no limit, stays, and what the kernel refuses.
+func Quota(quota int64, period uint64) int64 {
+	if period == 0 {
+		period = defaultPeriod
+	}
+	if quota <= 0 || quota > 1<<43 || period > secondUsec {
+		return quota
+	}
+	const least = 1000 // the kernel's
+	return max(int64(perSecond(uint64(quota), period)*period/secondUsec), least)
+}
+
+const (
+	secondUsec    = 1_000_000
+	defaultPeriod = 100_000 // the kernel's
+)
+
+// perSecond is the CPU time per second in microseconds, in whole percent.
+func perSecond(quota, period uint64) uint64 {
+	const percent = secondUsec / 100
+	return (quota*secondUsec/period + percent - 1) / percent * percent
+}
+
+// properties: quota and period together.
 func (b *bandwidth) properties(present func(string) string) []Property {
 	if b.quota == "" && b.period == "" {
 		return nil
@@ -256,18 +280,13 @@ func (b *bandwidth) properties(present func(string) string) []Property {
 	var list []Property
 	period, err := strconv.ParseUint(b.period, 10, 64)
 	if err != nil || period == 0 {
-		period = 100_000 // the kernel's
+		period = defaultPeriod
 	} else {
 		list = append(list, Property{"CPUQuotaPeriodUSec", dbus.Uint64(period)})
 	}
 	perSec := infinity
-	if quota, err := strconv.ParseUint(b.quota, 10, 64); err == nil && quota < math.MaxUint64/1_000_000 {
-		const percent = 10_000
-		us := quota * 1_000_000 / period
-		if quota*1_000_000%period != 0 {
-			us++
-		}
-		perSec = dbus.Uint64((us + percent - 1) / percent * percent)
+	if quota, err := strconv.ParseUint(b.quota, 10, 64); err == nil && quota < math.MaxUint64/secondUsec {
+		perSec = dbus.Uint64(perSecond(quota, period))
 	}
 	return append(list, Property{"CPUQuotaPerSecUSec", perSec})
 }

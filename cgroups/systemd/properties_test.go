@@ -3,6 +3,7 @@ package systemd
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -48,6 +49,27 @@ func resources(t *testing.T, text string) *specs.LinuxResources {
 		t.Fatal(err)
 	}
 	return &r
+}
+
+// TestQuota: the value that systemd writes into the file, by its own formula: the percentage times the period, 1 ms at least.
+func TestQuota(t *testing.T) {
+	for _, c := range []struct {
+		quota  int64
+		period uint64
+		want   int64
+	}{
+		{500000, 900000, 504000}, {25500, 50000, 25500}, {12600, 50000, 13000}, {33333, 0, 34000}, {33333, 100000, 34000},
+		{1000, 99999, 1000}, {10000, 999999, 9999}, {1000, 1000000, 10000}, {-1, 100000, -1}, {0, 0, 0},
+		{math.MaxInt64, 100000, math.MaxInt64}, {1000, math.MaxUint64, 1000},
+	} {
+		got := Quota(c.quota, c.period)
+		if got != c.want {
+			t.Errorf("%d/%d: %d, want %d", c.quota, c.period, got, c.want)
+		}
+		if again := Quota(got, c.period); again != got {
+			t.Errorf("%d/%d: %d, and of that %d", c.quota, c.period, got, again)
+		}
+	}
 }
 
 func TestLimits(t *testing.T) {

@@ -93,8 +93,11 @@ func (c *checker) deviceRule(d *specs.LinuxDeviceCgroup, i int) {
 	default:
 		c.fail(at("/linux/resources/devices", i, "type"), "unknown device type %s: must be a, c or b", quote(d.Type))
 	}
-	if d.Access == "" || strings.Trim(d.Access, "rwm") != "" {
-		c.fail(at("/linux/resources/devices", i, "access"), "invalid device access %s: must be made of r, w and m", quote(d.Access))
+	switch {
+	case !strings.ContainsAny(d.Access, "rwm"):
+		c.fail(at("/linux/resources/devices", i, "access"), "invalid device access %s: none of r, w and m is in it", quote(d.Access))
+	case strings.Trim(d.Access, "rwm") != "": // runc ignores it and says nothing
+		c.warn(at("/linux/resources/devices", i, "access"), "what is not r, w or m in %s is ignored", quote(d.Access))
 	}
 	if n := d.Major; n != nil && (*n < -1 || *n > math.MaxUint32) { // -1 is "all", as in the kernel's "*"
 		c.fail(at("/linux/resources/devices", i, "major"), "%d is not a device number, or -1 for all", *n)

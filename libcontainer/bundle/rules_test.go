@@ -243,7 +243,8 @@ var resourceRules = []rule{
 
 	{deviceRule(`{"allow":true,"type":"p","access":"r"}`), "/linux/resources/devices/1/type", "unknown device type", deviceRule(`{"allow":true,"type":"a","access":"rwm"}`)},
 	{deviceRule(`{"allow":true,"type":"c"}`), "/linux/resources/devices/1/access", "invalid device access", deviceRule(`{"allow":true,"type":"c","access":"m"}`)},
-	{deviceRule(`{"allow":true,"type":"c","access":"rx"}`), "/linux/resources/devices/1/access", "invalid device access", deviceRule(`{"allow":true,"access":"mwr"}`)},
+	{deviceRule(`{"allow":true,"type":"c","access":"rwa"}`), "/linux/resources/devices/1/access", "warning: is ignored", deviceRule(`{"allow":true,"type":"c","access":"rw"}`)},
+	{deviceRule(`{"allow":true,"type":"c","access":"xa"}`), "/linux/resources/devices/1/access", "invalid device access", deviceRule(`{"allow":true,"access":"mwr"}`)},
 	{deviceRule(`{"allow":true,"access":"r","major":-2}`), "/linux/resources/devices/1/major", "-1 for all", deviceRule(`{"allow":true,"access":"r","major":-1,"minor":-1}`)},
 	{deviceRule(`{"allow":true,"access":"r","minor":4294967296}`), "/linux/resources/devices/1/minor", "-1 for all", deviceRule(`{"allow":true,"access":"r","minor":0}`)},
 

@@ -7,14 +7,16 @@ import (
 )
 
 // DecodeResources reads and checks what `update --resources` is given, a linux.resources object. The pointers
-// of the problems, some of them warnings, are relative to it. A document that is not such an object is
-// a *DecodeError.
+// of the problems, some of them warnings, are relative to it. Device rules, which update does not
+// apply, are not looked at, as with runc. A document that is not such an object is a *DecodeError.
 func DecodeResources(raw []byte) (*specs.LinuxResources, []Problem, error) {
 	r := new(specs.LinuxResources)
 	if err := decode("resources", raw, r); err != nil {
 		return nil, nil, err
 	}
-	return r, append(unknownFields(raw, reflect.TypeFor[specs.LinuxResources]()), CheckResources(r)...), nil
+	problems := unknownFields(raw, reflect.TypeFor[specs.LinuxResources]())
+	r.Devices = nil
+	return r, append(problems, CheckResources(r)...), nil
 }
 
 // CheckResources checks resources by themselves: what of them is wrong on every host.

@@ -392,8 +392,8 @@ func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 	b.wholeTree(f, false, target, pointer)
 }
 
-// cgroupMount shows the container its own cgroup, and no other: as a new mount where the cgroup namespace sees
-// to that, else as a bind mount of its directory.
+// cgroupMount shows the container its own cgroup: as a new mount where the cgroup namespace sees to that, else as a bind mount of
+// its directory, or of what the host's root shows instead.
 func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) error {
 	view := b.facts.Cgroups
 	if view.Foreign {
@@ -401,7 +401,7 @@ func (b *builder) cgroupMount(m *specs.Mount, f *flags, target, pointer string) 
 	}
 	if view.V2 || (m.Type == "cgroup2" && view.Path != "") {
 		b.cgroupDir(nsenter.MountFS{Type: "cgroup2", Source: "cgroup", Target: target, Attrs: f.attrs(),
-			Options: append(f.superblock, f.data...)}, view.Path, f, pointer)
+			Options: append(f.superblock, f.data...)}, view.Shown(), f, pointer)
 		b.propagate(f.propagation, true, target, pointer)
 		b.wholeTree(f, true, target, pointer)
 		return nil

@@ -132,8 +132,19 @@ type Limit struct{ Soft, Hard uint64 }
 type CgroupView struct {
 	V2          bool   // there is nothing but v2
 	Path        string // the container's own cgroup in v2, "" if the host has none
+	Whole       string // what a container without a cgroup namespace sees in its place, v2's mount point; "" if rt is not the host's root
 	Foreign     bool   // the container has none of its own and sees rt's: read-only
 	Hierarchies []Hierarchy
+}
+
+// Shown is the directory of v2 that a container without a cgroup namespace sees. As runc's, containers of the host's root see the
+// whole hierarchy: a nested engine that shares the host's cgroups makes its own where /proc/self/cgroup says that it is. A user's
+// see their own cgroup (CVE-2023-25809).
+func (v *CgroupView) Shown() string {
+	if v.Whole != "" {
+		return v.Whole
+	}
+	return v.Path
 }
 
 // A Hierarchy is one cgroup v1 mount of the host.

@@ -115,14 +115,56 @@ func TestDeviceRules(t *testing.T) {
 // TestCgroupInUse: a cgroup with somebody else's processes is refused and left alone.
 func TestCgroupInUse(t *testing.T) {
 	t.Parallel()
-	onlyFileDriver(t, "there the unit is what exists already")
 	first := newContainer(t).up()
 	c := newContainer(t)
 	c.spec.Linux.CgroupsPath = first.spec.Linux.CgroupsPath
 	c.write()
-	c.create().fails("container's cgroup is not empty: 1 process(es) found").oneError()
+	for range 2 { // the first one changes nothing
+		c.create().fails("container's cgroup is not empty: 1 process(es) found").oneError()
+		if exists(filepath.Join(c.root, c.id)) {
+			t.Error("the refused container is there")
+		}
+	}
 	if first.status() != "running" || len(first.cgroupDirs()) == 0 {
 		t.Fatal("the first container was disturbed")
+	}
+	first.exec("true").ok()
+}
+
+// TestCgroupFrozenBefore: a cgroup that is there and frozen is refused before a unit is started, and stays as it is.
+func TestCgroupFrozenBefore(t *testing.T) {
+	needRoot(t, "a cgroup is made where the container's will be")
+	t.Parallel()
+	c := newContainer(t)
+	if differs(t, "`container's cgroup unexpectedly frozen`") {
+		return
+	}
+	dir := c.cgroup("freezer")
+	c.must(os.MkdirAll(dir, 0o755))
+	t.Cleanup(func() { _ = os.Remove(dir) })
+	file, frozen, thawed := "freezer.state", "FROZEN", "THAWED"
+	if onV2(t) {
+		file, frozen, thawed = "cgroup.freeze", "1", "0"
+	}
+	thaw := func() { _ = os.WriteFile(filepath.Join(dir, file), []byte(thawed), 0) }
+	t.Cleanup(thaw)
+	c.must(os.WriteFile(filepath.Join(dir, file), []byte(frozen), 0))
+	for range 2 {
+		c.create().fails("container's cgroup unexpectedly frozen").oneError()
+		if exists(filepath.Join(c.root, c.id)) {
+			t.Error("the refused container is there")
+		}
+		if got := c.cgroupFile("freezer", file); got != frozen {
+			t.Errorf("%s: %s, want %s", file, got, frozen)
+		}
+		if dirs := c.cgroupDirs(); len(dirs) != 1 {
+			t.Errorf("cgroups: %q, want %s alone", dirs, dir)
+		}
+	}
+	thaw()
+	c.up().delete("--force").ok()
+	if exists(dir) {
+		t.Errorf("%s is left", dir)
 	}
 }
 

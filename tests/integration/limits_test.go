@@ -97,10 +97,58 @@ func TestSmallestPidsLimits(t *testing.T) {
 			if got, want := c.exec("cat", "/proc/self/cgroup").ok().out(), strings.TrimSpace(c.proc("cgroup")); got != want {
 				t.Errorf("exec is in\n%s\ninit in\n%s", got, want)
 			}
-			if n := c.number(c.limitPath("pids", "pids.max", "pids.max"), ""); n != limit {
+			if n := c.number(c.limitPath("pids", "pids.max", "pids.max"), ""); n != 1 { // 0 is written as 1
 				t.Errorf("pids.max %d", n)
 			}
 		})
+	}
+}
+
+// TestPidsLimitOfZero: in config.json and for update, where it is a limit, too, 0 is 1; -1 is none.
+func TestPidsLimitOfZero(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(0)}})).up()
+	check := func(when, want string) {
+		t.Helper()
+		c.check(when, limitFile{"pids/pids.max", want, "pids.max", want})
+		if underSystemd() {
+			c.properties("TasksMax=" + strings.Replace(want, "max", "infinity", 1))
+		}
+	}
+	check("create", "1")
+	for _, step := range [][2]string{{"5", "5"}, {"0", "1"}, {"-1", "max"}, {"0x10", "16"}} {
+		c.update("--pids-limit", step[0]).ok()
+		check("--pids-limit "+step[0], step[1])
+	}
+	c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(`{"pids":{"limit":0}}`)}).ok()
+	check("pids.limit 0", "1")
+	for _, bad := range []string{"1.5", "x", "99999999999999999999"} {
+		if r := c.update("--pids-limit", bad); r.code == 0 || !strings.Contains(r.stderr, "pids-limit") {
+			t.Errorf("--pids-limit %s: %s", bad, r)
+		}
+		check("--pids-limit "+bad, "1")
+	}
+}
+
+// TestDeviceLetters: letters of a device rule that are none of r, w and m mean nothing; a rule without one of these is an error.
+func TestDeviceLetters(t *testing.T) {
+	needRoot(t, "only root loads device programs and makes device nodes")
+	t.Parallel()
+	rule := func(access string) func(*specs.Spec) {
+		return limited(specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Type: "c", Major: i64(10), Minor: i64(229), Access: access}}})
+	}
+	c := newContainer(t, writable, capable("CAP_MKNOD"), rule("ra")).up()
+	c.sh("mknod /fuse c 10 229")
+	c.exec("sh", "-c", ": </fuse").ok()
+	c.exec("sh", "-c", ": >/fuse").exits(1).says("Operation not permitted")
+	for _, doc := range []string{`{"devices":[{"allow":true,"type":"c","major":10,"minor":229,"access":"rwa"}]}`, `{"devices":[{"allow":true,"access":""}]}`} {
+		c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(doc)}).ok()
+		c.exec("sh", "-c", ": >/fuse").exits(1).says("Operation not permitted")
+	}
+	bad := newContainer(t, rule(""))
+	bad.create().fails("device", "access").oneError()
+	if exists(filepath.Join(bad.root, bad.id)) || len(bad.cgroupDirs()) > 0 {
+		t.Errorf("left: %s, %q", bad.id, bad.cgroupDirs())
 	}
 }
 

@@ -69,11 +69,19 @@ func TestCheckBeforeUpdate(t *testing.T) {
 	eventually(t, "memory to be used", func() bool {
 		return c.number(c.limitPath("memory", "memory.usage_in_bytes", "memory.current"), "") >= 8<<20
 	})
-	update := func(check string) result {
-		return c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(`{"memory":{"limit":2097152,"checkBeforeUpdate":` + check + `}}`)})
+	update := func(limits string) result {
+		return c.do(call{args: []string{"update", "-r", "-", c.id}, stdin: strings.NewReader(`{"memory":{` + limits + `,"checkBeforeUpdate":true}}`)})
 	}
-	update("true").fails().rtError("/linux/resources/memory/limit")
+	memory, swap := "unable to set memory limit to 2097152", "unable to set memory limit to 3145728" // v1's kernel says EBUSY
+	if onV2(t) {
+		memory, swap = "rejecting memory limit 2097152 <= usage ", "rejecting memory+swap limit 3145728 <= usage "
+	}
+	update(`"limit":2097152`).fails(memory).rtError("/linux/resources/memory/limit")
 	c.check("after the refusal", limitFile{"memory/memory.limit_in_bytes", "67108864", "memory.max", "67108864"})
+	if onV2(t) {
+		update(`"limit":3145728,"swap":3145728`).fails(swap).oneError()
+		c.check("after the second refusal", limitFile{"", "", "memory.max", "67108864"})
+	}
 	if c.status() != "running" {
 		t.Error("the container has ended")
 	}

@@ -149,7 +149,7 @@ func TestSystemdScope(t *testing.T) {
 	}
 	for _, f := range []struct{ controller, v1, want1, v2, want2 string }{
 		{"memory", "memory.limit_in_bytes", "67108864", "memory.max", "67108864"},
-		{"cpu", "cpu.cfs_quota_us", "25500", "cpu.max", "25500 50000"}, // systemd would say 510 ms
+		{"cpu", "cpu.cfs_quota_us", "25500", "cpu.max", "25500 50000"},
 		{"pids", "pids.max", "33", "pids.max", "33"},
 	} {
 		name, want := f.v1, f.want1
@@ -240,7 +240,7 @@ func TestSystemdUnitExists(t *testing.T) {
 	other := c.sibling()
 	other.spec.Linux.CgroupsPath = c.spec.Linux.CgroupsPath
 	other.write()
-	other.systemd(other.with("create")...).fails("start unit "+c.unit()+": the unit exists already", "hint: ").oneError()
+	other.systemd(other.with("create")...).fails("container's cgroup is not empty: 1 process(es) found").oneError()
 	if exists(filepath.Join(other.root, other.id)) {
 		t.Error("the refused container is there")
 	}
@@ -361,6 +361,40 @@ func TestSystemdUpdate(t *testing.T) {
 	check("after daemon-reload", "33554432", "40", "260ms")
 	c.rt("update", "--memory", "16777216", "--cpuset-cpus", "4000", c.id).exits(1)
 	check("refused", "33554432", "40", "260ms")
+}
+
+// TestSystemdQuota: systemd has whole percents of a CPU. The file says the same after create and update, and when systemd has
+// written it again.
+func TestSystemdQuota(t *testing.T) {
+	t.Parallel()
+	c := newScope(t, limited(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: i64(500000), Period: u64(900000)}})).upSystemd()
+	check := func(when, quota, period, perSec string) {
+		t.Helper()
+		c.properties("CPUQuotaPerSecUSec="+perSec, "CPUQuotaPeriodUSec="+period+"ms")
+		got := c.scopeFile("cpu", "cpu.max")
+		if !pureV2() {
+			got = c.scopeFile("cpu", "cpu.cfs_quota_us") + " " + c.scopeFile("cpu", "cpu.cfs_period_us")
+		}
+		if want := quota + " " + period + "000"; got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	reload := func() {
+		systemctl(t, "daemon-reload")
+		systemctl(t, "set-property", "--runtime", c.unit(), "IPAccounting=no") // now it writes all of it again
+	}
+	check("create", "504000", "900", "560ms")
+	reload()
+	check("daemon-reload", "504000", "900", "560ms")
+	c.systemd("update", "--cpu-period", "100000", "--cpu-quota", "33333", c.id).ok()
+	check("update", "34000", "100", "340ms")
+	reload()
+	check("daemon-reload", "34000", "100", "340ms")
+	c.systemd("update", "--cpu-quota", "30000", c.id).ok()
+	c.systemd("update", "--cpu-period", "50000", c.id).ok()
+	check("update of one, then of the other", "30000", "50", "600ms")
+	c.systemd("update", "--cpu-quota", "-5x", c.id).exits(1).says("cpu-quota")
+	check("refused", "30000", "50", "600ms")
 }
 
 // TestSystemdKilled: what a create that was killed leaves is found by the journal.

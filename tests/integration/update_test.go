@@ -94,11 +94,30 @@ func TestUpdateFlags(t *testing.T) {
 	c.update("--mem-bw-schema", "L3:0=f").fails().rtError("/linux/intelRdt/memBwSchema: must start with MB:")
 }
 
+// TestIdleWithShares: cgroup v2 refuses the two together, of v1 cpu.idle counts.
+func TestIdleWithShares(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t).up()
+	r := c.update("--cpu-share", "200", "--cpu-idle", "1")
+	if !onV2(t) {
+		r.ok()
+		c.check("v1", limitFile{"cpu/cpu.idle", "1", "", ""})
+		return
+	}
+	for _, r := range []result{r, c.do(call{args: []string{"update", "-r", "-", c.id},
+		stdin: strings.NewReader(`{"unified":{"cpu.idle":"1","cpu.weight":"8"}}`)})} {
+		r.exits(1)
+		if underSystemd() {
+			r.says("unable to apply both")
+		}
+	}
+}
+
 // TestUpdateResources: a document from a file and from standard input; 0 and what is missing stay as they are.
 func TestUpdateResources(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, limited(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: i64(30)}, CPU: &specs.LinuxCPU{Shares: u64(256)}})).up()
-	c.update("-r", c.file("r.json", `{"memory":{"limit":50331648},"pids":{"limit":0},"cpu":{"shares":0,"quota":0,"period":0}}`, 0o644)).ok()
+	c.update("-r", c.file("r.json", `{"memory":{"limit":50331648},"cpu":{"shares":0,"quota":0,"period":0}}`, 0o644)).ok()
 	same := []limitFile{{"pids/pids.max", "30", "pids.max", "30"}, {"cpu/cpu.shares", "256", "cpu.weight", "35"}, {"cpu/cpu.cfs_quota_us", "-1", "cpu.max", "max 100000"}}
 	c.check("file", append(same, limitFile{"memory/memory.limit_in_bytes", "50331648", "memory.max", "50331648"})...)
 	c.do(call{args: []string{"update", "--resources", "-", "--pids-limit", "7", c.id}, stdin: strings.NewReader(`{"memory":{"limit":67108864}}`)}).ok()

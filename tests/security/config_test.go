@@ -97,7 +97,7 @@ func TestInheritableCapabilities(t *testing.T) {
 	}
 }
 
-// TestCgroupOfTheHost: without a cgroup namespace, a writable mount of type cgroup shows the container's own cgroup and no
+// TestCgroupOfTheHost: without a cgroup namespace, a writable mount of type cgroup shows the container's own cgroup of v1 and no
 // way to another (CVE-2023-25809).
 func TestCgroupOfTheHost(t *testing.T) {
 	v := newVictim(t, capable(engineCaps), mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"}),
