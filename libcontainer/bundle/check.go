@@ -118,7 +118,7 @@ func (c *checker) root(r *specs.Root, ns namespaces) {
 		c.fail("/root/path", "path of the root filesystem must not be empty")
 	}
 	if r.Readonly && !ns.has(mountNS) {
-		c.failHint(addMountNS, "/root/readonly", "a read-only root needs a mount namespace: without one the host's tree would change")
+		c.failHint(addMountNS, "/root/readonly", "unable to make rootfs read-only without a private MNT namespace: the host's tree would change")
 	}
 }
 

@@ -13,11 +13,33 @@ import (
 // mounts checks config.md, "Mounts".
 func (c *checker) mounts(list []specs.Mount, ns namespaces) {
 	if len(list) > 0 && !ns.has(mountNS) {
-		c.failHint(addMountNS, "/mounts", "mounts need a mount namespace: without one the host's tree would change")
+		c.withoutNamespace(list)
 	}
 	for i := range list {
 		c.mount(&list[i], i, ns)
 	}
+}
+
+// withoutNamespace refuses all mounts, with runc's words for those that it refuses: what it makes read-only at the end.
+func (c *checker) withoutNamespace(list []specs.Mount) {
+	for i := range list {
+		m := &list[i]
+		if (m.Type == "tmpfs" || path.Clean(m.Destination) == "/dev") && readonly(m) {
+			c.failHint(addMountNS, at("/mounts", i, "options"), "unable to make %s read-only without a private MNT namespace", printable(short(m.Destination)))
+			return
+		}
+	}
+	c.failHint(addMountNS, "/mounts", "mounts need a mount namespace: without one the host's tree would change")
+}
+
+// readonly says whether the last of the options ro and rw is ro.
+func readonly(m *specs.Mount) (ro bool) {
+	for _, o := range m.Options {
+		if word := names.MountOption(o); word.Kind == names.Attr {
+			ro = (ro || word.Set&unix.MOUNT_ATTR_RDONLY != 0) && word.Clear&unix.MOUNT_ATTR_RDONLY == 0
+		}
+	}
+	return ro
 }
 
 func (c *checker) mount(m *specs.Mount, i int, ns namespaces) {

@@ -17,8 +17,8 @@ var documentRules = []rule{
 	{`{"root":null}`, "/root", "root must be specified", `{}`},
 	{`{"root":{"path":""}}`, "/root/path", "must not be empty", `{"root":{"path":"../rootfs"}}`},
 	{`{"root":{"path":"a\u0000b"}}`, "/root/path", "NUL", `{"root":{"path":"a\\u0000b"}}`},
-	{`{"root":{"readonly":true},"linux":{"namespaces":[]}}`, "/root/readonly", "mount namespace", `{"root":{"readonly":true}}`},
-	{`{"root":{"readonly":true},"linux":null}`, "/root/readonly", "mount namespace", `{"linux":null}`},
+	{`{"root":{"readonly":true},"linux":{"namespaces":[]}}`, "/root/readonly", "unable to make rootfs read-only without a private MNT namespace", `{"root":{"readonly":true}}`},
+	{`{"root":{"readonly":true},"linux":null}`, "/root/readonly", "private MNT namespace", `{"linux":null}`},
 	{`{"hostname":"h","linux":{"namespaces":[]}}`, "/hostname", "unable to set hostname without a private UTS namespace", `{"hostname":"h","linux":{"namespaces":[{"type":"uts","path":"/proc/5/ns/uts"}]}}`},
 	{`{"domainname":"h","linux":{"namespaces":[]}}`, "/domainname", "unable to set domainname without a private UTS namespace", `{"domainname":"h"}`},
 	{`{"hostname":"` + strings.Repeat("h", 65) + `"}`, "/hostname", "longer", `{"hostname":"` + strings.Repeat("h", 64) + `"}`},
@@ -108,6 +108,8 @@ func oneMount(m string) string { return `{"mounts":[{"destination":"/ok","type":
 
 var mountRules = []rule{
 	{`{"mounts":[{"destination":"/a","type":"tmpfs"}],"linux":{"namespaces":[]}}`, "/mounts", "mount namespace", `{"mounts":[],"linux":{"namespaces":[]}}`},
+	{`{"mounts":[{"destination":"/a","type":"tmpfs","options":["ro"]}],"linux":{"namespaces":[]}}`, "/mounts/0/options", "unable to make /a read-only without a private MNT namespace", `{"mounts":[{"destination":"/a","type":"tmpfs","options":["ro"]}]}`},
+	{`{"mounts":[{"destination":"/dev/","type":"devtmpfs","options":["ro"]}],"linux":{"namespaces":[]}}`, "/mounts/0/options", "unable to make /dev/ read-only", `{"mounts":[]}`},
 	{oneMount(`{"destination":"","type":"tmpfs"}`), "/mounts/1/destination", "must not be empty", oneMount(`{"destination":"/a","type":"tmpfs"}`)},
 	{oneMount(`{"destination":"a","type":"tmpfs"}`), "/mounts/1/destination", "warning: taken from /", oneMount(`{"destination":"/../a","type":"tmpfs"}`)},
 	{oneMount(`{"destination":"/a/..","type":"tmpfs"}`), "/mounts/1/destination", "hide the root", oneMount(`{"destination":"/a/../b/","type":"tmpfs"}`)},

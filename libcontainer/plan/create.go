@@ -263,7 +263,16 @@ func (b *builder) protectedPaths() error {
 	for i, p := range b.spec.Linux.ReadonlyPaths {
 		b.add(fmt.Sprintf("/linux/readonlyPaths/%d", i), nsenter.ReadonlyPath{Path: protectedPath(p)})
 	}
+	masked := map[string]bool{} // once each
 	for i, p := range b.spec.Linux.MaskedPaths {
+		name := protectedPath(p)
+		if !strings.Contains(name, "..") { // which may lead elsewhere, behind a link
+			name = path.Clean(name)
+		}
+		if masked[name] {
+			continue
+		}
+		masked[name] = true
 		b.add(fmt.Sprintf("/linux/maskedPaths/%d", i), nsenter.MaskPath{Path: protectedPath(p), Label: b.spec.Linux.MountLabel})
 	}
 	return nil
