@@ -483,11 +483,58 @@ STEP(mount_fs)
 	return attach(c, fresh(mnt), at, (int)s->a[3], s->a[2]);
 }
 
+/* The attributes of a mount that the kernel may have locked: MOUNT_ATTR_*, which are those of statfs(2) but for access times. */
+static int lockable(struct ctx *c, int mnt, uint64_t *attr)
+{
+	struct statfs fs;
+	TRY(c, "fstatfs", fstatfs(mnt, &fs));
+	*attr = (uint64_t)fs.f_flags & (K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
+	if (fs.f_flags & K_ST_NOATIME)
+		*attr |= K_ATTR_NOATIME;
+	else if (!(fs.f_flags & K_ST_RELATIME))
+		*attr |= K_ATTR_STRICTATIME;
+	if (fs.f_flags & K_ST_NODIRATIME)
+		*attr |= K_ATTR_NODIRATIME;
+	return 0;
+}
+
+/* Says which flags are locked. */
+static int locked(struct ctx *c, const char *text, uint64_t attr)
+{
+	snprintf(c->note, sizeof c->note, "%s%s%s%s%s%s%s%s%s", text, attr & K_ATTR_RDONLY ? " ro" : "", attr & K_ATTR_NOSUID ? " nosuid" : "",
+		 attr & K_ATTR_NODEV ? " nodev" : "", attr & K_ATTR_NOEXEC ? " noexec" : "", attr & K_ATTR_NOATIME ? " noatime" : "",
+		 attr & K_ATTR_STRICTATIME ? " strictatime" : "", attr & K_RELATIME ? " relatime" : "", attr & K_ATTR_NODIRATIME ? " nodiratime" : "");
+	c->what = c->note;
+	return -EPERM;
+}
+
 /*
- * a: slot of a detached tree (NO_FD: clone the path str[1] here), attributes to set and to clear on its top,
+ * Sets and clears attributes on top of a tree. In a user namespace the kernel has locked what the host's mount has (mount_namespaces(7)):
+ * of that, implied stays, which nothing asks to be cleared. What is to be cleared, and an access time that is to change or be taken
+ * back, is an error.
+ */
+static int set_flags(struct ctx *c, int tree, uint64_t set, uint64_t clear, uint64_t implied, uint64_t back)
+{
+	uint64_t have = 0, times = K_ATTR_ATIME | K_ATTR_NODIRATIME, flags = ~times;
+	int r = set_attr(c, tree, 0, set, clear | implied, 0);
+	if (r != -EPERM)
+		return r;
+	if ((r = lockable(c, tree, &have)) < 0)
+		return r;
+	back &= have & (K_ATTR_NOATIME | K_ATTR_STRICTATIME) ? have : have | K_RELATIME;
+	if ((have & clear & flags) | back)
+		return locked(c, "cannot clear locked flags", (have & clear & flags) | back);
+	if (clear & times && (have & times) != (set & times))
+		return locked(c, "cannot change locked atime flags", have & times);
+	return set_attr(c, tree, 0, set, clear | (implied & ~have), 0);
+}
+
+/*
+ * a: slot of a detached tree (NO_FD: clone the path str[1] here), attributes to set and (lower half) to clear on its top, (upper half)
+ * what else to clear but for what is locked,
  * the same for the whole tree, propagation (upper half: by its place), 1 if the tree and 2 if the propagation is
  * recursive and 4 if later steps refer to the mount, 1 if no link may lead to the target, 2 if rt is to know the mount's id and 4 if
- * the mount is rt's own. str: target, source.
+ * the mount is rt's own (upper half: access times that an option takes back). str: target, source.
  */
 STEP(mount_tree)
 {
@@ -497,7 +544,7 @@ STEP(mount_tree)
 	if (tree < 0)
 		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE | rec));
 	/* Propagation: what a mount has by its place, then what was asked for: a slave may be shared again below. */
-	if ((r = set_attr(c, tree, 0, s->a[1], s->a[2], 0)) < 0 || (r = set_attr(c, tree, K_RECURSIVE, s->a[3], s->a[4], 0)) < 0)
+	if ((r = set_flags(c, tree, s->a[1], s->a[2] & 0xffffffff, s->a[2] >> 32, s->a[7] >> 32)) < 0 || (r = set_attr(c, tree, K_RECURSIVE, s->a[3], s->a[4], 0)) < 0)
 		return r;
 	struct tree t = state(c, tree, s->a[5] >> 32);
 	if (t.fd < 0)

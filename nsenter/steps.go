@@ -154,6 +154,8 @@ type (
 		Tree           Slot
 		Target, Source string
 		Set, Clear     uint64 // MOUNT_ATTR_* of the top
+		Implied        uint64 `json:",omitempty"` // to clear as well, but for what the kernel has locked
+		Back           uint64 `json:",omitempty"` // access times that must not be locked, if something else is
 		SetAll, ClrAll uint64 // of every mount of the tree
 		Place          uint64 // propagation by where it is mounted, for the whole tree: MS_PRIVATE, MS_SLAVE, or MS_SHARED for its source's own
 		Propagation    uint64 // propagation that was asked for
@@ -338,6 +340,9 @@ const MaxMade = 1000
 
 // MaxUndo is how many mounts a plan with Undo can make.
 const MaxUndo = 64
+
+// Relatime stands in Back for MOUNT_ATTR_RELATIME, which is 0.
+const Relatime = 0x40
 
 // CopyUp says what a new file system takes over from the directory that it hides.
 type CopyUp uint8

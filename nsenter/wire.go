@@ -225,8 +225,8 @@ func (s MountFS) encode(r *record) {
 }
 
 func (s MountTree) encode(r *record) {
-	r.set(kMountTree, slot(s.Tree), s.Set, s.Clear, s.SetAll, s.ClrAll,
-		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1|b2u(s.Keep)<<2, b2u(s.NoLinks)|b2u(s.Tell)<<1|b2u(s.Private)<<2)
+	r.set(kMountTree, slot(s.Tree), s.Set, s.Clear|s.Implied<<32, s.SetAll, s.ClrAll,
+		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1|b2u(s.Keep)<<2, b2u(s.NoLinks)|b2u(s.Tell)<<1|b2u(s.Private)<<2|s.Back<<32)
 	r.str(s.Target, s.Source)
 }
 

@@ -293,9 +293,11 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 	recursive := f.rbind
 	step := nsenter.MountTree{
 		Tree:   b.source(Input{Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
-		Target: target, Source: source, Set: f.set, Clear: f.clear, SetAll: f.setAll, ClrAll: f.clrAll,
+		Target: target, Source: source, SetAll: f.setAll, ClrAll: f.clrAll,
 		Place: b.place(), Recursive: recursive,
 	}
+	step.Set, step.Clear, step.Implied = f.ofBind()
+	step.Back = f.back
 	if b.hostSys(path.Clean(source), f, recursive) {
 		step.SetAll |= unix.MOUNT_ATTR_RDONLY
 	}

@@ -45,8 +45,13 @@ func TestParseOptions(t *testing.T) {
 		{"noatime", noatime, atimes, 0, 0},
 		{"strictatime", strict, atimes, 0, 0},
 		{"relatime", 0, atimes, 0, 0},
-		{"atime", 0, atimes, 0, 0},
-		{"nostrictatime", 0, atimes, 0, 0},
+		{"atime", 0, 0, 0, 0}, // takes noatime back, and nothing else
+		{"noatime atime", 0, 0, 0, 0},
+		{"strictatime atime", strict, atimes, 0, 0},
+		{"nostrictatime", 0, 0, 0, 0},
+		{"strictatime nostrictatime", 0, 0, 0, 0},
+		{"relatime norelatime", 0, 0, 0, 0},
+		{"noatime norelatime", noatime, atimes, 0, 0},
 		{"noatime strictatime", strict, atimes, 0, 0},
 		{"strictatime relatime", 0, atimes, 0, 0},
 		{"norelatime", 0, 0, 0, 0},
@@ -72,6 +77,30 @@ func TestParseOptions(t *testing.T) {
 		}
 		if both := f.set & f.clear &^ atimes; both != 0 {
 			t.Errorf("%q sets and clears %#x", c.options, both)
+		}
+	}
+}
+
+// TestAttributesOfBind: what names no flag keeps those of the source, anything else sets exactly what it names.
+func TestAttributesOfBind(t *testing.T) {
+	const each = rdonly | nosuid | nodev | noexec | nolink
+	for _, c := range []struct {
+		options             string
+		set, clear, implied uint64
+	}{
+		{"bind rprivate defaults rro", 0, 0, 0},
+		{"ro", rdonly, 0, each &^ rdonly},
+		{"rw", 0, rdonly, each &^ rdonly},
+		{"nosuid dev symfollow", nosuid, nodev | nolink, rdonly | noexec},
+		{"noatime", noatime, atimes | nodir, each},
+		{"nodiratime", nodir, atimes, each},
+		{"relatime nodiratime", nodir, atimes, each},
+		{"strictatime", strict, atimes | nodir, each},
+		{"atime", 0, 0, each}, {"norelatime", 0, 0, each}, {"diratime", 0, 0, each}, {"silent", 0, 0, each}, {"sync", 0, 0, each},
+	} {
+		f := parseOptions(strings.Fields(c.options))
+		if set, clear, implied := f.ofBind(); set != c.set || clear != c.clear || implied != c.implied {
+			t.Errorf("%q: set %#x clear %#x implied %#x, want %#x %#x %#x", c.options, set, clear, implied, c.set, c.clear, c.implied)
 		}
 	}
 }

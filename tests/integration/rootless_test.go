@@ -412,10 +412,10 @@ func TestRootlessLockedFlags(t *testing.T) {
 		}
 	}
 	c.delete("--force").ok()
-	for _, option := range []string{"suid", "dev", "exec", "rw"} {
+	for option, flag := range map[string]string{"suid": "nosuid", "dev": "nodev", "exec": "noexec", "rw": "ro"} {
 		c.spec.Mounts[len(c.spec.Mounts)-1].Options = []string{"bind", option}
 		c.write()
-		c.run().fails().rtError("bind "+source+" at /var: mount_setattr: operation not permitted (/mounts/8)", "hint: ")
+		c.run().fails("cannot clear locked flags").rtError("bind "+source+" at /var: cannot clear locked flags "+flag+": operation not permitted (/mounts/8)", "hint: ")
 	}
 }
 

@@ -171,7 +171,7 @@ func TestUserNamespaceLocks(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Unmount(dir+"/below", unix.MNT_DETACH) })
 	for option, want := range map[string][]string{
 		dir + " bind":         {"open " + dir + ": open_tree: invalid argument (/mounts/", "hint: ", "rbind"},
-		dir + "/below suid":   {"bind " + dir + "/below at /mnt: mount_setattr: operation not permitted (/mounts/", "hint: ", "nosuid"},
+		dir + "/below suid":   {"bind " + dir + "/below at /mnt: cannot clear locked flags nosuid: operation not permitted (/mounts/", "hint: "},
 		dir + "/none rbind":   {"open " + dir + "/none: open_tree: no such file or directory (/mounts/"},
 		dir + "/below rbind":  nil,
 		dir + " rbind":        nil,
