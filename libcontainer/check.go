@@ -216,6 +216,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 	if facts.Inside, err = insideRootfs(b.Spec, b.Dir, filepath.Clean(rootfs), "/mounts"); err != nil {
 		return nil, err
 	}
+	facts.Nodes = hostNodes(b.Spec)
 	facts.Links = linkedSources(b.Spec, b.Dir, filepath.Clean(rootfs), facts.Inside)
 	if o.NoPivot {
 		if facts.HostAPI, facts.RootAPI, err = hostAPI(filepath.Clean(rootfs)); err != nil {

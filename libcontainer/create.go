@@ -374,7 +374,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Moved: c.transfer, Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, Nested: !k.priv.first, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
 		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Inside: inside,
-		Links: linkedSources(k.spec, c.Bundle, c.Rootfs, inside),
+		Links: linkedSources(k.spec, c.Bundle, c.Rootfs, inside), Nodes: hostNodes(k.spec),
 	}
 	facts.DropGroups = !facts.OriginalGroups && k.priv.mayDropGroups()
 	if facts.Raised, err = k.priv.raisedLimits(k.spec); err != nil {

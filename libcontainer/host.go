@@ -181,6 +181,23 @@ func listenFds() int {
 	return n
 }
 
+// hostNodes are the host's nodes of a configuration's devices, which are bound in a user namespace. What cannot be looked at has no
+// warning, and its error is that of the step that binds it.
+func hostNodes(spec *specs.Spec) map[string]plan.Node {
+	nodes := map[string]plan.Node{}
+	if spec.Linux == nil || !slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace }) {
+		return nodes
+	}
+	for _, d := range spec.Linux.Devices {
+		var st unix.Stat_t
+		at := filepath.Join("/", d.Path)
+		if err := sys.Retry(func() error { return unix.Stat(at, &st) }); err == nil {
+			nodes[at] = plan.Node{Mode: st.Mode, UID: st.Uid, GID: st.Gid}
+		}
+	}
+	return nodes
+}
+
 // linkedSources are those sources of bind mounts with the option copy-symlink that are symbolic links, and what they say. Below the
 // rootfs a link is the image's, and so are those that may lead to it: it is followed.
 func linkedSources(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) map[string]string {

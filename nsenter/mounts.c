@@ -22,14 +22,20 @@ static int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_
 
 /*
  * Opens a source below the container's root. A link of an image or a volume must not lead to it: it would show elsewhere what is
- * masked (/proc), or the root itself.
+ * masked (/proc), or the root itself. One that led an earlier mount to its place is no such link: the source is walked to from that.
  */
 static int find_source(struct ctx *c, const char *want)
 {
-	char path[MAX_PATH];
-	int base = c->base, at = path_walk(c, want, path, O_PATH);
+	char path[MAX_PATH], name[MAX_PATH];
+	c->what = "open source";
+	if (snprintf(name, sizeof name, "%s", want) >= (int)sizeof name)
+		return -ENAMETOOLONG;
+	int r = 1, base = c->base;
+	for (int i = 0; i < 300 && r > 0; i++)
+		r = made_rename(c, name);
+	int at = r < 0 ? r : path_walk(c, name, path, O_PATH);
 	c->base = base;
-	if (at < 0 || strcmp(path, want) == 0)
+	if (at < 0 || strcmp(path, name) == 0)
 		return at;
 	close(at);
 	c->what = "open source without links";

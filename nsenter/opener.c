@@ -105,6 +105,13 @@ static int enter_copy(int sock)
 	return tell(sock, covered < 0 ? COVER : a.call < CALLS ? a.call : CLONE3, 1, -1);
 }
 
+/* Has a detached tree show its ids as a user namespace maps them. */
+static int map_ids(int tree, int map, uint64_t recursive)
+{
+	struct k_mount_attr attr = {.attr_set = K_ATTR_IDMAP, .userns_fd = (uint64_t)map};
+	return k_mount_setattr(tree, recursive ? K_RECURSIVE : 0, &attr);
+}
+
 /* Opens the tree of a step request_tree, and maps its ids by the user namespace that comes with the request. */
 static int serve_tree(int sock, const struct step *s)
 {
@@ -116,11 +123,24 @@ static int serve_tree(int sock, const struct step *s)
 	if ((tree = clone_source(s, K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))) < 0)
 		return tell(sock, OPEN_TREE, 1, -1);
 	if (n == 1) {
-		struct k_mount_attr attr = {.attr_set = K_ATTR_IDMAP, .userns_fd = (uint64_t)fds[0]};
-		failed = k_mount_setattr(tree, s->a[3] ? K_RECURSIVE : 0, &attr) < 0;
+		failed = map_ids(tree, fds[0], s->a[3]) < 0;
 		close(fds[0]);
 	}
 	return tell(sock, SETATTR, failed, tree);
+}
+
+/* Maps the ids of a tree of a step map_tree, which the stub has opened, by the user namespace that comes with it. */
+static int serve_map(int sock, const struct step *s)
+{
+	int fds[FDS];
+	uint32_t word;
+	if (recv_fds(sock, &word, sizeof word, fds, FDS) != 2)
+		return -1;
+	int failed = map_ids(fds[0], fds[1], s->a[2]) < 0, err = errno;
+	close(fds[0]);
+	close(fds[1]);
+	errno = err;
+	return tell(sock, SETATTR, failed, -1);
 }
 
 /* The opener's life. It keeps no descriptor but the socket, and has nothing that anyone could look at. */
@@ -135,6 +155,8 @@ static __attribute__((noreturn)) void serve(struct ctx *c, const struct step *s,
 		s = plan_next(s);
 		if (s->kind == K_request_tree)
 			r = serve_tree(sock, s);
+		else if (s->kind == K_map_tree)
+			r = serve_map(sock, s);
 		else if (s->kind == K_opener_end)
 			break;
 	}
@@ -195,6 +217,26 @@ STEP(request_tree)
 	close(c->fd[s->a[0]]); /* it holds the number */
 	c->fd[s->a[0]] = tree;
 	return 0;
+}
+
+/*
+ * a: slot of a tree that the stub has opened, slot of a user namespace that maps its ids, 1 if recursive. It takes the host's rights:
+ * those of the opener if there is one, else this process has them.
+ */
+STEP(map_tree)
+{
+	uint32_t word = PLAN_MAGIC;
+	int fds[FDS] = {slot(c, s->a[0]), slot(c, s->a[1])};
+	c->what = "ask the opener";
+	if (fds[0] < 0 || fds[1] < 0)
+		return -EBADMSG;
+	if (c->opener < 0) {
+		TRY(c, "mount_setattr", map_ids(fds[0], fds[1], s->a[2]));
+		return 0;
+	}
+	if (send_fds(c->opener, &word, sizeof word, fds, 2, 0) < 0)
+		return -EPIPE;
+	return await_answer(c, NULL);
 }
 
 /* Waits until the opener has ended: what comes next may be a hook or the container's. */

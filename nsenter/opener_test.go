@@ -72,6 +72,9 @@ func TestOpener(t *testing.T) {
 	}
 	b = opened(request(1, host, true), bind(1, "/one"), below("/one"), bind(2, "/all"), nsenter.OpenerEnd{}, stop).sync(nsenter.SyncReady)
 	b.hasMount(root+"/all/covered", "nosuid")
+	opened(request(1, host, true), bind(1, "/one"), below("/one"), nsenter.MapTree{Tree: 2, Map: 0}).fails(first+4, unix.EBADF, "mount_setattr") // no user namespace
+	opened(request(1, host, true), nsenter.MapTree{Tree: 1, Map: nsenter.NoSlot}).fails(first+2, unix.EBADMSG, "ask the opener")
+	opened(nsenter.OpenerEnd{}, nsenter.MapTree{Tree: 0, Map: 0}).fails(first+2, unix.EBADF, "mount_setattr") // by the stub itself
 	must(t, os.Symlink(closed, root+"/out"))
 	opened(below("/out/below")).fails(first+1, unix.ENOENT, "open source") // a link leads nowhere out of the root
 	opened(nsenter.OpenTree{Tree: nsenter.NoSlot, Path: "/one", Below: true}).fails(first+1, unix.EBADMSG, "open source")

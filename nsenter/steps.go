@@ -95,6 +95,12 @@ type (
 		Map       Slot // a user namespace by which the ids of the tree are mapped
 		MapAll    bool // of every mount of the tree
 	}
+	// MapTree has a tree that OpenTree has opened show its ids as the user namespace Map has them, every mount of it with All.
+	MapTree struct {
+		Tree, Map Slot
+		All       bool `json:",omitempty"`
+		Path      string
+	}
 	// OpenerEnd waits until the opener has ended.
 	OpenerEnd struct{}
 	// SetIDs makes the process uid and gid of the user namespace it has entered, and lets nobody look into it, or with Dumpable who
@@ -378,6 +384,7 @@ func (Dumpable) Name() string      { return "dumpable" }
 func (OpenTree) Name() string      { return "open-tree" }
 func (Opener) Name() string        { return "opener" }
 func (RequestTree) Name() string   { return "request-tree" }
+func (MapTree) Name() string       { return "map-tree" }
 func (OpenerEnd) Name() string     { return "opener-end" }
 func (SetIDs) Name() string        { return "set-ids" }
 func (CgroupJoin) Name() string    { return "join-cgroup" }
@@ -466,6 +473,7 @@ func (s Opener) String() string {
 	return "start a process that opens trees of mounts in a copy of the host's"
 }
 func (s RequestTree) String() string { return openBelow(s.Path, s.Root) }
+func (s MapTree) String() string     { return "map the ids of " + s.Path }
 func (OpenerEnd) String() string     { return "wait for the end of the opener" }
 func (s SetIDs) String() string {
 	return fmt.Sprintf("become uid %d gid %d of the user namespace", s.UID, s.GID)

@@ -31,7 +31,7 @@
 	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
 	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 1, 0) \
 	X(opener, 0, 0) X(request_tree, 3, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0) \
-	X(no_new_privs, 0, 0) X(hand_out, 0, 1) X(staging_root, 0, 0) X(clone_root, 0, 0)
+	X(no_new_privs, 0, 0) X(hand_out, 0, 1) X(staging_root, 0, 0) X(clone_root, 0, 0) X(map_tree, 0, 3)
 #define KIND(name, strings, slots) K_##name,
 enum kind { K_none, KINDS(KIND) K_END };
 

@@ -69,6 +69,7 @@ const (
 	kHandOut
 	kStagingRoot
 	kCloneRoot
+	kMapTree
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
@@ -322,6 +323,7 @@ func (s Unmount) encode(r *record) {
 	r.set(kUnmount, b2u(s.Check), s.ID)
 	r.str(s.Target)
 }
+func (s MapTree) encode(r *record)   { r.set(kMapTree, slot(s.Tree), slot(s.Map), b2u(s.All)) }
 func (s CloneRoot) encode(r *record) { r.set(kCloneRoot); r.str(s.HostAPI...) }
 func (s HandOut) encode(r *record)   { r.set(kHandOut, slot(s.Listener)) }
 func (s Gate) encode(r *record)      { r.set(kGate, slot(s.FIFO)) }

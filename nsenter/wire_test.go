@@ -32,10 +32,10 @@ func samples() []Step {
 		AttachRoot{Tree: NoSlot, Propagation: 1 << 18, Path: "/rootfs", Staged: true, HostAPI: []string{"/r/proc"}},
 		MountFS{Type: "tmpfs", Target: "/t", Source: "s", Options: []Option{{"a", ptr("b")}, {"c", nil}, {"d", ptr("")}},
 			Attrs: 6, Propagation: 7, Recursive: true, NoLinks: true, Keep: true, Tell: true, CopyUp: CopyMode, ByMount: true, Data: "d", Label: "l"},
-		MountTree{Tree: 1, Target: "/t", Source: "/s", Set: 1, Clear: 2, SetAll: 3, ClrAll: 4, Place: 5, Propagation: 6,
+		MountTree{Tree: 1, Target: "/t", Source: "/s", Set: 1, Clear: 2, Implied: 8, Back: 16, SetAll: 3, ClrAll: 4, Place: 5, Propagation: 6,
 			PropagateAll: true, Recursive: true, NoLinks: true, Keep: true, Tell: true},
 		Remount{Target: "/t", Set: 1, Clear: 2, Propagation: 3, Recursive: true, Superblock: true, Own: true, Options: []Option{{"a", nil}}},
-		RootAttr{Set: 1, Propagation: 2, Recursive: true},
+		RootAttr{Set: 1, Propagation: 2, Recursive: true}, ReadonlyMount{Target: "/t"},
 		Mkdir{Path: "/d", Mode: 0o755},
 		Symlink{Path: "/l", Target: "t"},
 		Mknod{Path: "/n", Mode: 0o20666, Dev: 0x103, UID: 4, GID: 5, HostNode: 2, Bind: true, HostPath: "/dev/null"},
@@ -80,7 +80,7 @@ func samples() []Step {
 		NoNewPrivs{},
 		HandOut{Listener: 1},
 		StagingRoot{Sysfs: true},
-		CloneRoot{HostAPI: []string{"/proc", "/sys"}},
+		CloneRoot{HostAPI: []string{"/proc", "/sys"}}, MapTree{Tree: 1, Map: 2, All: true, Path: "/t"},
 	}
 }
 
@@ -186,8 +186,8 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
 		}
 	}
-	if last != kCloneRoot {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kCloneRoot)
+	if last != kMapTree {
+		t.Errorf("%d kinds of steps were tried, there are %d", last, kMapTree)
 	}
 }
 
@@ -199,6 +199,9 @@ func TestArguments(t *testing.T) {
 	}{
 		{MountTree{Tree: NoSlot, Place: 5, Propagation: 6, PropagateAll: true}, []uint64{noSlot, 0, 0, 0, 0, 5<<32 | 6, 2, 0}},
 		{MountTree{Recursive: true, NoLinks: true}, []uint64{0, 0, 0, 0, 0, 0, 1, 1}},
+		{MountTree{Clear: 2, Implied: 5, Back: 16, Tell: true}, []uint64{0, 0, 5<<32 | 2, 0, 0, 0, 0, 16<<32 | 2}},
+		{ReadonlyMount{Target: "/t"}, []uint64{unix.MOUNT_ATTR_RDONLY, 0, 0, 0, 0, 2}},
+		{MapTree{Tree: 3, Map: 4, All: true}, []uint64{3, 4, 1}},
 		{Opener{Inside: true}, []uint64{1}},
 		{OpenTree{Tree: 3, Below: true}, []uint64{3, 0, 1}},
 		{RequestTree{Tree: 3, Map: NoSlot, Recursive: true}, []uint64{3, 1, noSlot, 0}},
@@ -224,7 +227,7 @@ func TestArguments(t *testing.T) {
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
 	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kCloneRoot+1,
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kMapTree+1,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
@@ -253,8 +256,8 @@ func names(t *testing.T, file, begin, end, one string) []string {
 // The kinds are numbered by their place in two lists.
 func TestKindsAreInTheSameOrder(t *testing.T) {
 	header := names(t, "stub.h", "#define KINDS(X)", "#define KIND(", `\bX\((\w+),`)
-	if len(header) != kCloneRoot {
-		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kCloneRoot)
+	if len(header) != kMapTree {
+		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kMapTree)
 	}
 	if got := names(t, "wire.go", "const (", "= iota + 1", `\bk(\w+)`); len(got) == 0 || got[len(got)-1] != header[0] {
 		t.Errorf("wire.go begins with %v, stub.h with %s", got, header[0])
@@ -316,7 +319,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"no steps":                   damaged(12, 0),
 		"1001 descriptors":           damaged(16, 1001),
 		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kCloneRoot+1),
+		"kind past the end":          damaged(first, kMapTree+1),
 		"size 0":                     damaged(first+4, 0),
 		"size not aligned":           damaged(first+4, recordSize+12),
 		"size past the end":          damaged(first+4, 1<<30),
@@ -336,6 +339,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 		"console slot":               encode(t, []Step{Mknod{HostNode: 7, HostPath: "x", Path: "y"}}, 7),
 		"tree past the end":          encode(t, []Step{RequestTree{Tree: 2, Map: NoSlot}}, 2),
 		"id map past the end":        encode(t, []Step{RequestTree{Map: 2}}, 2),
+		"map of no slot":             encode(t, []Step{MapTree{Tree: 1, Map: 2}}, 2),
 		"tree without a path":        damagedTree(t),
 		"no candidate":               encode(t, []Step{FindExec{Arg: "x"}}, 0),
 		"groups without their bytes": func() []byte {

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"rt/nsenter"
@@ -98,7 +99,26 @@ func (b *builder) device(d *specs.LinuxDevice, pointer string) error {
 		}
 	}
 	b.node(n, host, pointer)
+	if node, ok := b.facts.Nodes[host]; ok && host != "" {
+		b.keepsOwner(d, node, pointer)
+	}
 	return nil
+}
+
+// keepsOwner warns where a device that is bound is to have another mode or owner: the node is the host's, and a change would be the host's,
+// too. An owner that is the node's outside counts as the same: engines copy it from there.
+func (b *builder) keepsOwner(d *specs.LinuxDevice, node Node, pointer string) {
+	other := func(id *uint32, own uint32, maps []specs.LinuxIDMapping) bool {
+		return id != nil && *id != own && !slices.ContainsFunc(maps, func(m specs.LinuxIDMapping) bool {
+			return *id >= m.ContainerID && *id-m.ContainerID < m.Size && m.HostID+(*id-m.ContainerID) == own
+		})
+	}
+	if d.FileMode != nil && uint32(*d.FileMode)&0o7777 != node.Mode&0o7777 {
+		b.warn("%s/fileMode: %s is the host's node, and keeps its mode %#o", pointer, d.Path, node.Mode&0o7777)
+	}
+	if other(d.UID, node.UID, b.spec.Linux.UIDMappings) || other(d.GID, node.GID, b.spec.Linux.GIDMappings) {
+		b.warn("%s: %s is the host's node, and keeps its owner %d:%d", pointer, d.Path, node.UID, node.GID)
+	}
 }
 
 // node makes a device; in a user namespace, where nobody may, the host's node of the same path is bound.

@@ -124,12 +124,16 @@ func TestHotplugRefused(t *testing.T) {
 	}
 }
 
-// TestSourceInEarlierMount: with a user namespace a source below the rootfs is the container's own where an earlier mount is there
-// or above it, and the host's else. Nothing of the first kind is id-mapped.
+// TestSourceInEarlierMount: a source below the rootfs is the container's own where an earlier mount is there, above it or, of a recursive
+// bind, below it, and the image's else. One of the first kind is not id-mapped where others may be in the user namespace.
 func TestSourceInEarlierMount(t *testing.T) {
+	join := ""
 	opens := func(source string, options ...string) (string, error) {
 		spec := hotplugSpec(specs.Mount{Destination: "/a/b/", Type: "tmpfs", Source: "tmpfs"}, specs.Mount{Destination: "/d", Type: "bind", Source: source, Options: options},
 			specs.Mount{Destination: "/later", Type: "tmpfs", Source: "tmpfs"})
+		if spec.Linux.Namespaces[2].Path = join; join != "" {
+			spec.Linux.UIDMappings, spec.Linux.GIDMappings = nil, nil
+		}
 		p, err := Create(spec, Options{Bundle: "/bundle", Rootfs: "/bundle/rootfs"}, Facts{})
 		if err != nil {
 			return "", err
@@ -155,14 +159,21 @@ func TestSourceInEarlierMount(t *testing.T) {
 	}
 	for source, want := range map[string]string{
 		"/bundle/rootfs/a/b": "the container's /a/b", "rootfs/x/../a//b/c/": "the container's /a/b/c",
-		"/bundle/rootfs/a": "the image's /bundle/rootfs/a", "/bundle/rootfs/a/bc": "the image's /bundle/rootfs/a/bc", "/bundle/rootfs": "the host's /bundle/rootfs",
-		"/bundle/rootfs/later": "the image's /bundle/rootfs/later", "/a/b": "the host's /a/b", "/bundle/rootfs/../a/b": "the host's /bundle/a/b", "/bundle/rootfs/../rootfs/a": "the image's /bundle/rootfs/a", "/c/../a/b": "the host's /c/../a/b",
+		"/bundle/rootfs/a": "the container's /a", "/bundle/rootfs/a/bc": "the image's /bundle/rootfs/a/bc", "/bundle/rootfs": "the host's /bundle/rootfs",
+		"/bundle/rootfs/later": "the image's /bundle/rootfs/later", "/a/b": "the host's /a/b", "/bundle/rootfs/../a/b": "the host's /bundle/a/b", "/bundle/rootfs/../rootfs/a": "the container's /a", "/c/../a/b": "the host's /c/../a/b",
 	} {
 		if got, err := opens(source, "rbind"); got != want {
 			t.Errorf("%s: %s, %v, wanted %s", source, got, err, want)
 		}
 	}
+	if got, err := opens("/bundle/rootfs/a", "bind"); got != "the image's /bundle/rootfs/a" {
+		t.Errorf("not recursive: %s, %v", got, err)
+	}
+	if got, err := opens("/bundle/rootfs/a/b/c", "rbind", "idmap"); got != "the container's /a/b/c" {
+		t.Errorf("id-mapped: %s, %v", got, err)
+	}
+	join = "/proc/5/ns/user"
 	if _, err := opens("/bundle/rootfs/a/b/c", "rbind", "idmap"); err == nil || !strings.Contains(err.Error(), "/mounts/1: mount /d cannot be id-mapped: its source") {
-		t.Errorf("id-mapped: %v", err)
+		t.Errorf("id-mapped, in a user namespace that is joined: %v", err)
 	}
 }

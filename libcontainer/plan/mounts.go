@@ -287,10 +287,10 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 	if place, ok := b.inside(source); ok {
 		at = place.Path
 	}
-	if ids != nil && b.mountedBelow(at) != "" {
+	recursive := f.rbind
+	if ids != nil && b.mountedBelow(at, recursive) != "" && (b.hot || b.joinedUser()) { // where others may choose what that is
 		return fmt.Errorf("%s: mount %s cannot be id-mapped: its source %s lies in another mount of the configuration", pointer, target, source)
 	}
-	recursive := f.rbind
 	step := nsenter.MountTree{
 		Tree:   b.source(Input{Path: source, Recursive: recursive, IDMap: ids, Pointer: pointer + "/source"}),
 		Target: target, Source: source, SetAll: f.setAll, ClrAll: f.clrAll,

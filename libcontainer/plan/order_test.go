@@ -101,10 +101,11 @@ func slotViolations(p *Plan, complain func(string, ...any)) {
 		}
 	}
 	for i, n := range used {
-		// Nothing survives its step, but a tree that the stub opens is filled in by one step and used by another.
+		// Nothing survives its step, but a tree that the stub opens is filled in by one step and used by another, and
+		// its ids may be mapped by a third.
 		most := 1
 		if p.Inputs[i].Inside {
-			most = 2
+			most = 3
 		}
 		if n > most || n == 0 {
 			complain("input %d, %s %s: used %d times", i, p.Inputs[i].Kind, p.Inputs[i].Path, n)
@@ -217,7 +218,7 @@ var before = [...][2]string{
 	{"opener", "join-namespace"}, {"opener", "unshare"}, {"opener", "clone"},
 	// Where the host's tree is left out, that is before there is a user namespace, in which it would be locked.
 	{"opener", "staging-root"}, {"staging-root", "join-namespace"}, {"staging-root", "unshare"}, {"staging-root", "clone"},
-	{"opener", "request-tree"}, {"request-tree", "opener-end"}, {"opener", "clone-root"}, {"clone-root", "clone"}, // locked by the copy
+	{"opener", "request-tree"}, {"request-tree", "opener-end"}, {"map-tree", "opener-end"}, {"opener", "clone-root"}, {"clone-root", "clone"}, // locked by the copy
 	{"opener-end", "pivot-root"}, {"opener-end", "move-root"}, {"opener-end", "find-executable"},
 	{"clone", "join-cgroup"}, {"set-ids", "mount"}, {"set-ids", "keyring"}, {"keyring", "set-user"},
 	{"drop-groups", "join-namespace"}, {"drop-groups", "unshare"}, {"drop-groups", "clone"},

@@ -110,6 +110,8 @@ type Facts struct {
 
 	Links map[string]string // sources of bind mounts that are symbolic links, and what they say, for copy-symlink
 
+	Nodes map[string]Node // the host's nodes that devices of the configuration may be bound to
+
 	Inside map[string]Inside // those of HostPaths that lead into the rootfs under another name than its own
 
 	MountIDs map[string][]uint64 // mounts remove: the mounts that were made at a destination, in that order
@@ -124,6 +126,9 @@ type Facts struct {
 
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
+
+// A Node is what a device of the host has.
+type Node struct{ Mode, UID, GID uint32 }
 
 // A Limit is one of getrlimit(2).
 type Limit struct{ Soft, Hard uint64 }

@@ -118,13 +118,18 @@ func (b *builder) source(in Input) nsenter.Slot {
 	if place, ok := b.inside(in.Path); ok {
 		in.Path, in.Root = place.Path, place.Root
 	}
-	below := b.mountedBelow(in.Path)
+	below := b.mountedBelow(in.Path, in.Recursive)
 	if below == "" {
 		return b.tree(in)
 	}
-	in.Kind, in.Inside, in.Root = Tree, true, ""
+	ids := in.IDMap
+	in.Kind, in.Inside, in.Root, in.IDMap = Tree, true, "", nil
 	tree := b.input(in)
 	b.add(in.Pointer, nsenter.OpenTree{Tree: tree, Path: below, Recursive: in.Recursive, Below: true})
+	if ids != nil {
+		m := b.input(Input{Kind: MapOfIDs, Path: in.Path, IDMap: ids, Pointer: in.Pointer})
+		b.add(in.Pointer, nsenter.MapTree{Tree: tree, Map: m, All: ids.Recursive, Path: below})
+	}
 	return tree
 }
 
@@ -162,11 +167,15 @@ func (b *builder) belowRootfs(source string) bool {
 	return strings.HasPrefix(source, path.Clean(b.opts.Rootfs)+"/")
 }
 
-// mountedBelow is a source's path in the container if a mount that was made before is there, or above it: "" if not.
-func (b *builder) mountedBelow(source string) string {
+// mountedBelow is a source's path in the container if a mount that was made before is there, or above it, or of a recursive bind below
+// it: "" if not. All other trees are opened before anything is mounted.
+func (b *builder) mountedBelow(source string, recursive bool) string {
 	inside, ok := strings.CutPrefix(path.Clean(source), path.Clean(b.opts.Rootfs)+"/")
-	if !ok || !b.opener { // else all trees are opened before anything is mounted
+	if !ok {
 		return ""
+	}
+	if recursive && slices.ContainsFunc(b.mounted, func(dir string) bool { return strings.HasPrefix(dir, "/"+inside+"/") }) {
+		return "/" + inside
 	}
 	for dir := "/" + inside; dir != "/"; dir = path.Dir(dir) {
 		if slices.Contains(b.mounted, dir) {
@@ -184,7 +193,7 @@ func (b *builder) openInside() {
 	}
 	var opens []Item
 	for i := range b.Inputs {
-		if in := &b.Inputs[i]; in.Kind == Tree {
+		if in := &b.Inputs[i]; in.Kind == Tree && !in.Inside {
 			in.Inside = true
 			opens = append(opens, Item{nsenter.OpenTree{Tree: nsenter.Slot(i), Path: in.Path, Root: in.Root, Recursive: in.Recursive}, in.Pointer})
 		}

@@ -325,23 +325,37 @@ func TestOtherDevice(t *testing.T) {
 // TestSourceThroughLink: a source below the rootfs, in a volume of an earlier mount, is found without links. One that the
 // volume's owner makes would show the container's /proc or root elsewhere, without masks and read-only paths.
 func TestSourceThroughLink(t *testing.T) {
-	for _, target := range []string{"/proc", "/", "../proc", "/vol/other", "/proc/self/root"} {
-		v := newVictim(t, mapped, args("sh", "-c", "ls /data"))
-		v.file("volume/other/inside", "", 0o644)
-		must(t, os.Mkdir(v.rootfs+"/vol", 0o755))
-		must(t, os.Mkdir(v.rootfs+"/data", 0o755))
-		must(t, os.Symlink(target, v.dir+"/volume/link"))
-		mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
-		mounted(specs.Mount{Destination: "/data", Type: "bind", Source: v.rootfs + "/vol/link", Options: []string{"rbind"}})(v)
-		v.write()
-		if r := v.run(); r.code == 0 || !strings.Contains(r.stderr, "open "+v.rootfs+"/vol/link") && !strings.Contains(r.stderr, "open /vol/link") {
-			t.Errorf("link to %s: %s", target, r)
-		}
-		v.spec.Mounts[len(v.spec.Mounts)-1].Source = v.rootfs + "/vol/other"
-		v.write()
-		if r := v.run().ok(t); r.stdout != "inside\n" {
-			t.Errorf("without a link: %s", r)
-		}
+	for name, edits := range map[string][]func(*victim){"plain": nil, "user namespace": {mapped}} {
+		t.Run(name, func(t *testing.T) {
+			for _, target := range []string{"/proc", "/", "../proc", "/vol/other", "/proc/self/root", "HOST/dir", "../../../../../../../../../..HOST/dir", "/proc/1/rootHOST/dir", "/proc/self/cwd/../../../../../../../..HOST/dir"} {
+				v := newVictim(t, append(slices.Clone(edits), args("sh", "-c", "ls /data"))...)
+				v.file("volume/other/inside", "", 0o644)
+				must(t, os.Chmod(v.outside+"/dir", 0o755))
+				v.before = v.picture()
+				target := strings.ReplaceAll(target, "HOST", v.outside)
+				must(t, os.Mkdir(v.rootfs+"/vol", 0o755))
+				must(t, os.Mkdir(v.rootfs+"/data", 0o755))
+				must(t, os.Symlink(target, v.dir+"/volume/link"))
+				mounted(specs.Mount{Destination: "/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+				for _, below := range []string{"", "/.", "/../link"} {
+					if below == "" {
+						mounted(specs.Mount{Destination: "/data", Type: "bind"})(v)
+					}
+					last := &v.spec.Mounts[len(v.spec.Mounts)-1]
+					last.Source, last.Options = v.rootfs+"/vol/link"+below, []string{"rbind"}
+					v.write()
+					if r := v.run(); r.code == 0 || !strings.Contains(r.stderr, "open "+v.rootfs+"/vol/link") && !strings.Contains(r.stderr, "open /vol/link") {
+						t.Errorf("link to %s%s: %s", target, below, r)
+					}
+					v.remove()
+				}
+				v.spec.Mounts[len(v.spec.Mounts)-1].Source = v.rootfs + "/vol/other"
+				v.write()
+				if r := v.run().ok(t); r.stdout != "inside\n" {
+					t.Errorf("without a link: %s", r)
+				}
+			}
+		})
 	}
 }
 
