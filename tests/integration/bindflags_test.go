@@ -86,7 +86,7 @@ func bindFlags(t *testing.T, c *container, source string, options []string) []st
 func TestBindFlags(t *testing.T) {
 	t.Parallel()
 	needRoot(t, "sources with flags are mounted")
-	want, write := map[string][2]string{}, *updateDoc && machine.name != "rt"
+	want, write := map[string][2]string{}, *updateDoc && !machine.peer.isRt()
 	if !write {
 		data, err := os.ReadFile(bindFlagsTable)
 		if err != nil {

@@ -19,9 +19,7 @@ func withoutMounts(s *specs.Spec) {
 // mount namespace of the test's own.
 func TestNoMountNamespace(t *testing.T) {
 	t.Parallel()
-	if strings.HasPrefix(machine.name, "runc-1.5") || machine.name == "runc" {
-		t.Skip("before 1.6 runc makes the host's root read-only")
-	}
+	rtOnly(t, "no mount namespace: a read-only root")
 	h := hold(t, "--mount", "--propagation", "private")
 	readonly := []string{"ro"}
 	for name, c := range map[string]struct {
@@ -54,7 +52,7 @@ func TestMountsOfHost(t *testing.T) {
 	c.prefix = h.enter()
 	before := procFile(t, h.pid, "mountinfo")
 	r := c.create()
-	if machine.name != "rt" {
+	if differs(t, "no mount namespace: mounts") {
 		r.ok()
 		c.delete("--force").ok()
 		if left := procFile(t, h.pid, "mountinfo"); !strings.Contains(left, c.rootfs+"/tmp ") {
@@ -75,8 +73,8 @@ func TestRslaveUnmount(t *testing.T) {
 		for _, pivot := range []string{"", "--no-pivot"} {
 			t.Run("mode "+mode+pivot, func(t *testing.T) {
 				t.Parallel()
-				if mode != "rslave" && machine.name != "rt" {
-					t.Skip("runc 1.5.3 does so with rslave only") // by default a parent that is private hides the host's events
+				if mode == "" {
+					rtOnly(t, "no rootfsPropagation")
 				}
 				h := hold(t, "--mount", "--propagation", "private")
 				h.run(t, "mount", "--make-rshared", "/")

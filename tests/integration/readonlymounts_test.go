@@ -96,7 +96,7 @@ func TestReadonlyMounts(t *testing.T) {
 	if got := c.sh("cat /filled/file /filled/dir/in/it/file /by-link/file; stat -c %a /filled; touch /filled/x /by-link/x 2>/dev/null || echo read-only"); got != "texttexttext711\nread-only" {
 		t.Errorf("got %q", got)
 	}
-	if machine.name == "rt" { // runc changes what is on top of /covered, twice
+	if !differs(t, "a tmpfs, or /dev, with `ro`") { // runc changes what is on top of /covered, twice
 		checkOptions(t, c.mountAt("/covered"), "rw", "")
 	}
 }
@@ -104,9 +104,7 @@ func TestReadonlyMounts(t *testing.T) {
 // TestReadonlyKinds: what runc has not: file systems other than tmpfs, and a remount that takes read-only back.
 func TestReadonlyKinds(t *testing.T) {
 	t.Parallel()
-	if machine.name != "rt" {
-		t.Skip("runc defers read-only of tmpfs only")
-	}
+	rtOnly(t, "a tmpfs, or /dev, with `ro`")
 	c := newContainer(t, writable)
 	file := c.file("src/file", "text", 0o644)
 	ids := maps(0, 0, 65536)
