@@ -45,8 +45,19 @@ func (p *program) setUp(c *cli.Context) error {
 			return err
 		}
 	}
-	p.log.debugf("rt version %s, commit %s: %s", version, commit, c.Args().First())
+	if c.Args().First() == "delete" { // which opens the log itself: with --force nothing of others may hold it up
+		return nil
+	}
+	if err := p.log.open(); err != nil {
+		return err
+	}
+	p.begins(c.Args().First())
 	return nil
+}
+
+// begins is the first message of a command.
+func (p *program) begins(command string) {
+	p.log.debugf("rt version %s, commit %s: %s", version, commit, command)
 }
 
 func checkRootless(s string) error {

@@ -58,7 +58,6 @@ func TestBadUsage(t *testing.T) {
 		{"--log-format x list", "rt: invalid log-format: x\n"},
 		{"--log-level x list", "rt: invalid log-level: x\n"},
 		{"--rootless x list", "rt: invalid rootless: x\n"},
-		{"bogus c", "rt: unknown command \"bogus\"\nhint: rt --help lists the commands\n"},
 		{"create", "rt: \"create\" requires exactly 1 argument(s)\n"},
 		{"create a b", "rt: \"create\" requires exactly 1 argument(s)\n"},
 		{"create a --c x", "rt: \"create\" requires exactly 1 argument(s)\nhint: create has no flag --c\n"},

@@ -33,17 +33,14 @@ const (
 	sigRTMax = 64
 )
 
-// parseSignal takes a number, or a name in any case with or without SIG, or RTMIN+n and RTMAX-n. 0 asks
+// parseSignal takes any number, or a name in any case with or without SIG, or RTMIN+n and RTMAX-n. 0 asks
 // whether the process is there. An empty string is SIGTERM.
 func parseSignal(s string) (unix.Signal, error) {
 	if s == "" {
 		return unix.SIGTERM, nil
 	}
 	if n, err := strconv.Atoi(s); err == nil {
-		if n < 0 || n > sigRTMax {
-			return 0, fmt.Errorf("unknown signal %q", s)
-		}
-		return unix.Signal(n), nil
+		return unix.Signal(n), nil // whether there is such a one is for the container's state to come before
 	}
 	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
 	if sig := unix.SignalNum("SIG" + name); sig != 0 {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"rt/internal/bug"
 	"rt/internal/sys"
 )
 
@@ -39,9 +40,10 @@ type logger struct {
 	stderr io.Writer
 	path   string // absolute; "" is none
 	json   bool
-	max    level    // what is above is dropped
-	file   *os.File // opened by the first record: most calls have none
-	holds  bool     // messages wait for release
+	max    level // what is above is dropped
+	file   *os.File
+	slow   chan error // the answer of an open that takes long: then it has file
+	holds  bool       // messages wait for release
 	held   []held
 	now    func() time.Time
 }
@@ -80,6 +82,51 @@ func (l *logger) configure(path, format, max string, debug bool) (err error) {
 		}
 	}
 	l.path, l.json = path, format == "json"
+	return nil
+}
+
+// open makes the file, or finds it. A file that cannot be used is an error before anything is done, as with runc: what rt says later
+// would be lost.
+func (l *logger) open() (err error) {
+	if l.path == "" || l.file != nil {
+		return nil
+	}
+	if l.file, err = sys.AppendFile(l.path, 0o644); err != nil {
+		return l.unusable(err)
+	}
+	return nil
+}
+
+// unusable leaves standard error for what is to be said.
+func (l *logger) unusable(err error) error {
+	l.path = ""
+	return fmt.Errorf("option --log: %w", err)
+}
+
+// openWait is how long a verb that must not wait for others waits for its log.
+const openWait = 2 * time.Second
+
+// openSoon is open for such a verb: if the file system of the log hangs, or the log is a FIFO that is not read, the file is awaited by
+// the first message.
+func (l *logger) openSoon() error {
+	if l.path == "" {
+		return nil
+	}
+	answer := make(chan error, 1)
+	l.slow = answer
+	go func() {
+		var err error
+		defer func() { answer <- err }()
+		defer bug.Catch(&err)
+		l.file, err = sys.AppendFile(l.path, 0o644)
+	}()
+	select {
+	case err := <-answer:
+		if l.slow = nil; err != nil {
+			return l.unusable(err)
+		}
+	case <-time.After(openWait):
+	}
 	return nil
 }
 
@@ -133,7 +180,11 @@ func (l *logger) failure(err error) {
 // append writes one record with one write call, so that records of processes that share the file stay whole.
 func (l *logger) append(at level, text string) {
 	var err error
-	if l.file == nil {
+	switch {
+	case l.slow != nil:
+		err = <-l.slow
+		l.slow = nil
+	case l.file == nil:
 		l.file, err = sys.AppendFile(l.path, 0o644)
 	}
 	if err == nil {

@@ -46,22 +46,36 @@ func TestJSONWithoutFile(t *testing.T) {
 	}
 }
 
-func TestNoLogFileWithoutMessages(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	if r := rt(&fake{}, "--log", path, "start", "c"); r.code != 0 {
-		t.Fatalf("%+v", r)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%v", err)
+func TestLogFileWithoutMessages(t *testing.T) {
+	for _, verb := range [][]string{{"start", "c"}, {"delete", "c"}, {"delete", "--force", "c"}} {
+		path := filepath.Join(t.TempDir(), "log")
+		if r := rt(&fake{}, append([]string{"--log", path}, verb...)...); r.code != 0 || r.stderr != "" {
+			t.Fatalf("%v: %+v", verb, r)
+		}
+		if st, err := os.Stat(path); err != nil || st.Size() != 0 {
+			t.Errorf("%v: %v, %v", verb, st, err)
+		}
 	}
 }
 
-// The error itself must not be lost with the log.
+// TestUnusableLog: a log that cannot be made is the one error, and nothing is done, whatever the command.
 func TestUnusableLog(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "missing", "log")
-	r := rt(&fake{err: errors.New("boom")}, "--log", path, "start", "c")
-	want := "rt: warning: log: open " + path + ": no such file or directory\nrt: boom\n"
-	if r.code != 1 || r.stderr != want {
+	for _, verb := range [][]string{{"start", "c"}, {"delete", "c"}, {"delete", "--force", "c"}, {"exec", "c", "true"}, {"frobnicate"}, {}} {
+		dir := t.TempDir()
+		for path, reason := range map[string]string{dir + "/missing/log": "no such file or directory", dir: "is a directory"} {
+			f := &fake{err: errors.New("boom")}
+			r := rt(f, append([]string{"--log", path}, verb...)...)
+			if want := "rt: option --log: open " + path + ": " + reason + "\n"; r.code != 1 || r.stderr != want || f.calls != nil {
+				t.Errorf("%v: %+v, calls %v", verb, r, f.calls)
+			}
+		}
+	}
+}
+
+// TestFullLog: what cannot be written later is a warning, and the error is at standard error.
+func TestFullLog(t *testing.T) {
+	r := rt(&fake{err: errors.New("boom")}, "--log", "/dev/full", "start", "c")
+	if want := "rt: warning: log: write /dev/full: no space left on device\nrt: boom\n"; r.code != 1 || r.stderr != want {
 		t.Errorf("%+v", r)
 	}
 }

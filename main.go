@@ -68,6 +68,7 @@ type program struct {
 	dryRun         func(bundleDir string, o libcontainer.CreateOptions) (*plan.Plan, error)
 	dryRunExec     func(bundleDir, processJSON string) (*plan.Plan, error)
 	ps             func(args []string, row func(text string) error) error // the host's ps
+	noHelp         string                                                 // the name of no command of which help was asked for
 	keepCollecting func()                                                 // turns garbage collection on again
 }
 
@@ -106,7 +107,11 @@ func (p *program) run(args []string) int {
 func (p *program) call(args []string) (err error) {
 	defer bug.Catch(&err)
 	app := p.app(args)
-	return app.Run(flagsFirst(app, args))
+	err = app.Run(flagsFirst(app, args))
+	if p.noHelp != "" {
+		err = newUnknownCommand(p.noHelp)
+	}
+	return err
 }
 
 // app is the command line.
@@ -122,6 +127,8 @@ func (p *program) app(args []string) *cli.App {
 		Flags:     named(globalFlags()),
 		Before:    p.setUp,
 		Action:    unknownCommand,
+		// Of `rt help NAME`.
+		CommandNotFound: func(_ *cli.Context, name string) { p.noHelp = name },
 		// The library's own handler exits for every error that has an ExitCode method, which a wrapped
 		// *exec.ExitError has: the error would never reach the log.
 		ExitErrHandler: func(*cli.Context, error) {},
@@ -132,17 +139,7 @@ func (p *program) app(args []string) *cli.App {
 // commands are those whose name occurs in the command line: to make a command costs 10 to 20 µs. Where the library may
 // want to list them, for help or because none is named, it has them all.
 func (p *program) commands(args []string) []*cli.Command {
-	all := []struct {
-		name    string
-		command func() *cli.Command
-	}{
-		{"create", p.createCommand}, {"run", p.runCommand}, {"start", p.startCommand}, {"exec", p.execCommand},
-		{"kill", p.killCommand}, {"delete", p.deleteCommand}, {"state", p.stateCommand}, {"list", p.listCommand},
-		{"ps", p.psCommand}, {"pause", p.pauseCommand}, {"resume", p.resumeCommand}, {"spec", p.specCommand},
-		{"features", p.featuresCommand}, {"check", p.checkCommand}, {"plan", p.planCommand}, {"update", p.updateCommand},
-		{"events", p.eventsCommand}, {"stats", p.statsCommand}, {"top", p.topCommand}, {"doctor", p.doctorCommand}, {"mounts", p.mountsCommand},
-		{"checkpoint", p.checkpointCommand}, {"restore", p.restoreCommand},
-	}
+	all := p.allCommands()
 	var some, every []*cli.Command
 	for _, c := range all {
 		if slices.Contains(args, c.name) {
@@ -156,6 +153,23 @@ func (p *program) commands(args []string) []*cli.Command {
 		every = append(every, c.command())
 	}
 	return every
+}
+
+// A namedCommand is a command that is made when it is needed.
+type namedCommand struct {
+	name    string
+	command func() *cli.Command
+}
+
+func (p *program) allCommands() []namedCommand {
+	return []namedCommand{
+		{"create", p.createCommand}, {"run", p.runCommand}, {"start", p.startCommand}, {"exec", p.execCommand},
+		{"kill", p.killCommand}, {"delete", p.deleteCommand}, {"state", p.stateCommand}, {"list", p.listCommand},
+		{"ps", p.psCommand}, {"pause", p.pauseCommand}, {"resume", p.resumeCommand}, {"spec", p.specCommand},
+		{"features", p.featuresCommand}, {"check", p.checkCommand}, {"plan", p.planCommand}, {"update", p.updateCommand},
+		{"events", p.eventsCommand}, {"stats", p.statsCommand}, {"top", p.topCommand}, {"doctor", p.doctorCommand}, {"mounts", p.mountsCommand},
+		{"checkpoint", p.checkpointCommand}, {"restore", p.restoreCommand},
+	}
 }
 
 func asksForHelp(arg string) bool {

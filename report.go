@@ -17,8 +17,8 @@ type exitStatus int
 
 func (s exitStatus) Error() string { return "exit status " + strconv.Itoa(int(s)) }
 
-// An execError is a failure of exec that is not the process's own. It has an exit code that programs seldom
-// use, so that callers can tell the two apart.
+// An execError is a failure of exec that is not the process's own, or of a startContainer hook of run. It has an exit code that programs
+// seldom use, so that callers can tell the two apart.
 type execError struct{ error }
 
 func (e execError) Unwrap() error { return e.error }
@@ -45,8 +45,11 @@ func (p *program) report(err error) int {
 			p.log.debugf("%s", strings.TrimRight(line, "\n"))
 		}
 	}
-	if errors.As(err, new(execError)) {
+	switch {
+	case errors.As(err, new(execError)):
 		return 255
+	case errors.As(err, new(*unknownCommandError)):
+		return 3
 	}
 	return 1
 }
@@ -59,12 +62,66 @@ func exited(status int) error {
 	return exitStatus(status)
 }
 
+// An unknownCommandError has an exit code of its own, as with runc.
+type unknownCommandError struct{ usageError }
+
 // unknownCommand runs when the first argument is no command. With no argument at all it shows the help.
 func unknownCommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowAppHelp(c)
 	}
-	return &usageError{fmt.Sprintf("unknown command %q", c.Args().First()), "rt --help lists the commands"}
+	return newUnknownCommand(c.Args().First())
+}
+
+func newUnknownCommand(name string) error {
+	text := "rt --help lists the commands"
+	if near := nearCommands(name); len(near) > 0 {
+		text = "did you mean " + strings.Join(near, " or ") + "? " + text
+	}
+	return &unknownCommandError{usageError{fmt.Sprintf("unknown command %.64q", name), text}}
+}
+
+// nearCommands are the commands with a name that is a slip of the keyboard or two away, the nearest only.
+func nearCommands(name string) (near []string) {
+	const longest, most = 16, 2
+	if len(name) > longest {
+		return nil
+	}
+	best := min(most, (len(name)+1)/3)
+	for _, c := range new(program).allCommands() {
+		switch d := distance(strings.ToLower(name), c.name); {
+		case d < best:
+			near, best = []string{c.name}, d
+		case d == best:
+			near, best = append(near, c.name), d
+		}
+	}
+	return near
+}
+
+// distance counts the letters to add, to leave out, to change, and the pairs of neighbours to swap, that make b of a.
+func distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := range len(a) {
+		for j := range len(b) {
+			change := rows[i][j]
+			if a[i] != b[j] {
+				change++
+			}
+			rows[i+1][j+1] = min(change, rows[i][j+1]+1, rows[i+1][j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				rows[i+1][j+1] = min(rows[i+1][j+1], rows[i-1][j-1]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
 }
 
 // command fills in what all commands have in common: between low and high arguments (-1: any number), and

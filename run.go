@@ -28,6 +28,9 @@ func (p *program) runCommand() *cli.Command {
 			p.keepCollecting()
 		}
 		status, err := p.runtime(c).Run(c.Args().First(), o)
+		if err != nil && !o.Detach && libcontainer.IsStartHook(err) {
+			return execError{err} // as with runc, where the hook is the work of the container's process, which exits with 255
+		}
 		if err != nil {
 			return err
 		}

@@ -1,15 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/names"
 	"rt/libcontainer/bundle"
 )
 
@@ -22,7 +23,7 @@ type limitFlag struct {
 func limitFlags() []limitFlag {
 	return []limitFlag{
 		{"blkio-weight", "`WEIGHT` of block I/O among others, 10 to 1000", func(r *specs.LinuxResources, v string) error {
-			n, err := strconv.ParseUint(v, 0, 16) // in runc it is a flag of type int, too, which takes 0x10
+			n, err := names.AnyUnsigned(v, 16) // in runc it is a flag of type int, too, which takes 0x10
 			weight := uint16(n)
 			r.BlockIO.Weight = &weight
 			return err
@@ -40,7 +41,7 @@ func limitFlags() []limitFlag {
 		{"memory-reservation", "`BYTES` that are kept when memory is short", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Reservation })},
 		{"memory-swap", "limit of memory and swap together in `BYTES`; -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Swap })},
 		{"pids-limit", "`NUMBER` of processes and threads, 0 is 1; -1: no limit", func(r *specs.LinuxResources, v string) error {
-			n, err := strconv.ParseInt(v, 0, 64)
+			n, err := names.AnySigned(v, 64)
 			r.Pids.Limit = &n
 			return err
 		}},
@@ -52,7 +53,7 @@ func limitFlags() []limitFlag {
 
 func unsigned(field func(*specs.LinuxResources) **uint64) func(*specs.LinuxResources, string) error {
 	return func(r *specs.LinuxResources, v string) error {
-		n, err := strconv.ParseUint(v, 10, 64)
+		n, err := names.Unsigned(v, 64)
 		*field(r) = &n
 		return err
 	}
@@ -60,7 +61,7 @@ func unsigned(field func(*specs.LinuxResources) **uint64) func(*specs.LinuxResou
 
 func signed(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResources, string) error {
 	return func(r *specs.LinuxResources, v string) error {
-		n, err := strconv.ParseInt(v, 10, 64)
+		n, err := names.Signed(v, 64)
 		*field(r) = &n
 		return err
 	}
@@ -80,10 +81,10 @@ func size(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResources,
 		if v != "-1" {
 			var err error
 			if n, err = units.RAMInBytes(v); err != nil {
-				return err
+				return fmt.Errorf("invalid size: '%.64s'", v) // the library's words are the same or those of strconv
 			}
 			if n < 0 || n == math.MaxInt64 { // what the library makes of more than fits depends on the processor
-				return strconv.ErrRange
+				return errors.New("value out of range")
 			}
 		}
 		*field(r) = &n

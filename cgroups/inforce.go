@@ -4,8 +4,9 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
+
+	"rt/internal/names"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -85,10 +86,10 @@ func (c *Cgroup) Bandwidth() (quota int64, period uint64, err error) {
 	if words[0] == "max" {
 		words[0] = "-1"
 	}
-	if quota, err = strconv.ParseInt(words[0], 10, 64); err != nil {
+	if quota, err = names.Signed(words[0], 64); err != nil {
 		return 0, 0, err
 	}
-	period, err = strconv.ParseUint(words[1], 10, 64)
+	period, err = names.Unsigned(words[1], 64)
 	return quota, period, err
 }
 

@@ -107,7 +107,7 @@ func (w *OOMWatch) count() (uint64, error) {
 		}
 		for line := range strings.SplitSeq(string(buf[:n]), "\n") {
 			if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
-				return strconv.ParseUint(value, 10, 64)
+				return parseNumber(value)
 			}
 		}
 		return 0, nil

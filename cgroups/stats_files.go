@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/names"
 	"rt/internal/sys"
 )
 
@@ -66,7 +67,7 @@ func (r *reading) cpuset(s *CPUSetStats) {
 		*f.into = r.number("cpuset." + f.name)
 	}
 	if text, ok := r.text("cpuset.sched_relax_domain_level"); ok {
-		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		n, err := names.Signed(strings.TrimSpace(text), 64)
 		if err != nil {
 			r.fail(err)
 		}

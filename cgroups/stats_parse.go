@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/names"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -91,10 +93,10 @@ func parseNumber(text string) (uint64, error) {
 		return 1<<64 - 1, nil
 	}
 	if digits, negative := strings.CutPrefix(text, "-"); negative {
-		_, err := strconv.ParseUint(digits, 10, 64)
+		_, err := names.Unsigned(digits, 64)
 		return 0, err
 	}
-	return strconv.ParseUint(text, 10, 64)
+	return names.Unsigned(text, 64)
 }
 
 // keyed is a file with a key and a number in each line. Lines of another form, which a newer kernel may
@@ -163,7 +165,7 @@ func parsePressure(text string) (p Pressure, err error) {
 		case "avg300":
 			p.Avg300, err = parsePercent(value)
 		case "total":
-			p.Total, err = strconv.ParseUint(value, 10, 64)
+			p.Total, err = names.Unsigned(value, 64)
 		}
 		if err != nil {
 			return Pressure{}, err
@@ -174,10 +176,11 @@ func parsePressure(text string) (p Pressure, err error) {
 
 // parsePercent takes what JSON can express only.
 func parsePercent(text string) (float64, error) {
-	if strings.Trim(text, "0123456789.") != "" {
-		return 0, fmt.Errorf("%q is not a percentage", text)
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || strings.Trim(text, "0123456789.") != "" {
+		return 0, fmt.Errorf("%.64q is not a percentage", text)
 	}
-	return strconv.ParseFloat(text, 64)
+	return f, nil
 }
 
 // blockIO is a v1 table: "8:0 Read 4096" or, where operations are not told apart, "8:0 42". The line with

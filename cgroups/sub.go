@@ -42,7 +42,7 @@ func Sub(h *Host, c *Cgroup, specs []string) (*Cgroup, error) {
 		}
 		dir := path.Join(base, inner)
 		if dir != base && below(dir, base) == "" {
-			return nil, hint.With(fmt.Errorf("%s is not a sub cgroup path", inner), "--cgroup is relative to the container's own cgroup and must not lead out of it")
+			return nil, hint.With(fmt.Errorf("bad sub cgroup path: %s", inner), "--cgroup is relative to the container's own cgroup and must not lead out of it")
 		}
 		if err := isCgroup(dir); err != nil {
 			if name == "" && c.v1Count() > 0 && errors.Is(err, os.ErrNotExist) {

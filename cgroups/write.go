@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/names"
 
 	"golang.org/x/sys/unix"
 )
@@ -170,7 +170,7 @@ func (s *Setting) aboveUsed(dir string) error {
 	if err != nil {
 		return err
 	}
-	used, err := strconv.ParseInt(text, 10, 64)
+	used, err := names.Signed(text, 64)
 	switch {
 	case err != nil:
 		return err

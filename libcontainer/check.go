@@ -32,7 +32,7 @@ func hostProblems(b *bundle.Bundle) []bundle.Problem {
 	h := &hostCheck{}
 	s := b.Spec
 	if s.Root != nil && s.Root.Path != "" {
-		if _, err := rootfsOf(b); err != nil {
+		if _, _, err := rootfsOf(b); err != nil {
 			h.fail("/root/path", err)
 		}
 	}

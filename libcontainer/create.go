@@ -70,7 +70,7 @@ type making struct {
 	moved   *netdev.Moved  // or nil
 	warned  []string       // of the configuration
 	left    bool           // something could not be undone
-	hooked  bool           // hooks have been run, so that poststop hooks are owed
+	owes    bool           // poststop hooks, for there has been a process of the container
 
 	checked        bool              // restore: the processes have passed the checks before they resume
 	sources        *restoredMounts   // restore: what may be mounted, or nil
@@ -137,8 +137,8 @@ func (k *making) fail(err error) error {
 		k.undo = k.undo[:len(k.undo)-1]
 		last()
 	}
-	if k.hooked {
-		k.hooked = false
+	if k.owes && err != errKilledAtBirth {
+		k.owes = false
 		k.c.poststop(k.spec)
 	}
 	if k.c != nil {
@@ -185,7 +185,10 @@ func (k *making) prepare() error {
 		return err
 	}
 	k.c.Init = wantsInit(b.Spec, k.o)
-	if k.c.Rootfs, err = rootfsOf(b); err != nil {
+	if k.c.Rootfs, k.c.rootDir, err = rootfsOf(b); err != nil {
+		return err
+	}
+	if err := k.c.openHookDir(b.Spec); err != nil {
 		return err
 	}
 	return k.reserve()
@@ -197,21 +200,29 @@ func wantsInit(spec *specs.Spec, o CreateOptions) bool {
 
 // rootfsOf is root.path below the bundle. A rootfs that is, or lies behind, a symbolic link is refused: it could
 // point somewhere else by the time it is mounted.
-func rootfsOf(b *bundle.Bundle) (string, error) {
+func rootfsOf(b *bundle.Bundle) (string, plan.RootDir, error) {
 	path := b.Spec.Root.Path
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(b.Dir, path)
 	}
 	path = filepath.Clean(path)
+	var dir plan.RootDir
 	f, err := sys.OpenAt(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
 	if errors.Is(err, unix.ELOOP) {
-		return "", fmt.Errorf("open rootfs %s: it is, or lies behind, a symbolic link (/root/path)", path)
+		return "", dir, fmt.Errorf("open rootfs %s: it is, or lies behind, a symbolic link (/root/path)", path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("open rootfs: %w (/root/path)", err)
+		return "", dir, fmt.Errorf("open rootfs: %w (/root/path)", err)
 	}
-	f.Close()
-	return path, nil
+	defer f.Close()
+	if b.Spec.Hooks == nil || len(b.Spec.Hooks.CreateContainer) == 0 {
+		return path, dir, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "", dir, fmt.Errorf("look at rootfs %s: %w (/root/path)", path, err)
+	}
+	return path, plan.RootDir{Path: path, Dev: st.Dev, Ino: st.Ino}, nil
 }
 
 // makeProcess leads the stub through the plan up to the point where the container is created.
@@ -220,6 +231,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	if err := k.sendPlan(soon); err != nil {
 		return err
 	}
+	k.owes = true
 	if k.sure() { // the namespaces come to be meanwhile
 		if err := k.takeLimits(); err != nil {
 			k.in.abandon()
@@ -462,11 +474,14 @@ func extraFds(preserve int) (int, error) {
 	}
 	listen := listenFds()
 	for i := range listen + preserve {
-		var st unix.Stat_t
-		if err := unix.Fstat(3+i, &st); err != nil {
-			if i < listen {
-				return 0, fmt.Errorf("LISTEN_FDS=%d: unable to stat descriptor %d: %w", listen, 3+i, err)
-			}
+		flags, err := unix.FcntlInt(uintptr(3+i), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC != 0 { // rt's own, as its log: what a caller passes on has outlived an execve
+			err = unix.EBADF
+		}
+		if err != nil && i < listen {
+			return 0, fmt.Errorf("LISTEN_FDS=%d: unable to stat descriptor %d: %w", listen, 3+i, err)
+		}
+		if err != nil {
 			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", i-listen, preserve, err)
 		}
 	}
@@ -552,7 +567,6 @@ func (k *making) serve(point int) error {
 		return k.c.recordNamespaces()
 	case nsenter.SyncHooks:
 		k.endAnchor() // hooks see the container's processes alone
-		k.hooked = true
 		if err := k.c.recordNamespaces(); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"rt/libcontainer/hooks"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
 	"rt/nsenter"
@@ -19,9 +20,16 @@ var (
 	ErrNotRunning  = errors.New("container not running")
 	ErrPaused      = errors.New("container paused")
 	ErrNotPaused   = errors.New("container not paused")
+	errPausedTwice = errors.New("container not running: it is paused")
 	errExecStopped = errors.New("cannot exec in a stopped container")
 	errExecPaused  = errors.New("cannot exec in a paused container (use --ignore-paused to override)")
 )
+
+// IsStartHook says whether err is the failure of a startContainer hook.
+func IsStartHook(err error) bool {
+	var failed *hooks.Error
+	return errors.As(err, &failed) && failed.Kind == "startContainer"
+}
 
 // A StepError is a step of a plan that failed inside.
 type StepError struct {

@@ -148,7 +148,7 @@ func TestRootfsOf(t *testing.T) {
 		"link": "symbolic link", "up/rootfs": "symbolic link", "loop": "symbolic link",
 		"file": "not a directory", "missing": "no such file or directory",
 	} {
-		got, err := rootfsOf(&bundle.Bundle{Dir: dir, Spec: &specs.Spec{Root: &specs.Root{Path: path}}})
+		got, _, err := rootfsOf(&bundle.Bundle{Dir: dir, Spec: &specs.Spec{Root: &specs.Root{Path: path}}})
 		switch {
 		case want == "" && (err != nil || got != dir+"/real/rootfs"):
 			t.Errorf("%s: %s, %v", path, got, err)

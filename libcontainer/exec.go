@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rt/cgroups"
+	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
@@ -138,14 +139,14 @@ func execProcess(own *specs.Process, o ExecOptions) (*specs.Process, error) {
 // setUser reads UID[:GID]; anything else is an error, never somebody's id (CVE-2026-30892).
 func setUser(u *specs.User, text string) error {
 	uid, gid, both := strings.Cut(text, ":")
-	n, err := strconv.ParseUint(uid, 10, 32)
+	n, err := names.Unsigned(uid, 32)
 	if err != nil {
-		return fmt.Errorf("parse user %q: uid: %w", text, err)
+		return fmt.Errorf("bad uid: %w (--user)", err)
 	}
 	u.UID = uint32(n)
 	if both {
-		if n, err = strconv.ParseUint(gid, 10, 32); err != nil {
-			return fmt.Errorf("parse user %q: gid: %w", text, err)
+		if n, err = names.Unsigned(gid, 32); err != nil {
+			return fmt.Errorf("bad gid: %w (--user)", err)
 		}
 		u.GID = uint32(n)
 	}
@@ -231,7 +232,7 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions, fg
 			in.abandon()
 			return -1, errKilledAtBirth
 		}
-		err = in.postmortem(execError(c, err))
+		err = in.postmortem(execError(c, in.joinError(err)))
 		in.abandon()
 		return -1, err
 	}
@@ -302,8 +303,12 @@ func (c *container) beforePlan(stub int, p *specs.Process) error {
 func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (*inside, error) {
 	sub, err := c.subCgroup(o)
 	if err != nil {
-		soon.Abandon()
-		return nil, err
+		stub, stubErr := soon.Stub()
+		if stubErr != nil {
+			return nil, stubErr
+		}
+		stub.Abandon()
+		return nil, notAdded(stub.Pid, err)
 	}
 	p, init, err := c.execPlan(spec, o, sub)
 	if err != nil {
@@ -330,11 +335,32 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 		}
 		return affinityAfter(in.pid, spec.Process)
 	}
-	if in.join = c.joinCgroup; sub != nil {
-		in.join = sub.Join
+	join := c.joinCgroup
+	if sub != nil {
+		join = sub.Join
 	}
+	in.join = func(pid int) error { return notAdded(pid, join(pid)) }
 	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateRunning) }
 	return in, nil
+}
+
+// notAdded says in runc's words, which engines and scripts look for, that a process could not enter its cgroup.
+func notAdded(pid int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("error adding pid %d to cgroups: %w", pid, err)
+}
+
+// joinError is notAdded for a step of the plan that enters a cgroup.
+func (in *inside) joinError(err error) error {
+	var step *StepError
+	if errors.As(err, &step) {
+		if _, ok := step.Item.Step.(nsenter.CgroupJoin); ok {
+			return notAdded(in.pid, err)
+		}
+	}
+	return err
 }
 
 // subCgroup is the cgroup that --cgroup names, below the container's own; nil without the flag.

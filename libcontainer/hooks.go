@@ -14,6 +14,7 @@ import (
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // createHooks runs the three kinds that come before the root is switched, in the specification's order.
@@ -30,6 +31,7 @@ func (c *container) createHooks(spec *specs.Spec) error {
 		if err != nil {
 			return nil, nil, err
 		}
+		facts.HookDir = c.rootDir
 		return plan.CreateHook(spec, h, facts), init, nil
 	}
 	return c.insideHooks("createContainer", spec, spec.Hooks.CreateContainer, state, compile)
@@ -41,11 +43,10 @@ func (c *container) runtimeHooks(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	//nolint:staticcheck // prestart is deprecated and must still run
-	if err := hooks.RunAll(c.hookContext(), "prestart", spec.Hooks.Prestart, state); err != nil {
+	if err := hooks.RunAll(c.hookContext(), "prestart", prestart(spec.Hooks), state, c.hookDir); err != nil {
 		return err
 	}
-	return hooks.RunAll(c.hookContext(), "createRuntime", spec.Hooks.CreateRuntime, state)
+	return hooks.RunAll(c.hookContext(), "createRuntime", spec.Hooks.CreateRuntime, state, c.hookDir)
 }
 
 // startHooks runs startContainer hooks. Their programs are the image's: they have the process's rights, and its environment if they
@@ -76,6 +77,22 @@ func (c *container) startHooks(spec *specs.Spec) error {
 	return c.insideHooks("startContainer", spec, spec.Hooks.StartContainer, state, compile)
 }
 
+// openHookDir opens the bundle, which is the working directory of the hooks that create, run and restore execute in rt's namespaces, also
+// of those at the end of run. With start and delete it is the caller's own.
+func (c *container) openHookDir(spec *specs.Spec) (err error) {
+	if h := spec.Hooks; h == nil || len(h.CreateRuntime)+len(h.Poststart)+len(h.Poststop)+len(prestart(h)) == 0 {
+		return nil
+	}
+	if c.hookDir, err = sys.Open(c.Bundle, unix.O_PATH|unix.O_DIRECTORY); err != nil {
+		return fmt.Errorf("open working directory of hooks: %w", err)
+	}
+	return nil
+}
+
+func prestart(h *specs.Hooks) []specs.Hook {
+	return h.Prestart //nolint:staticcheck // prestart is deprecated and must still run
+}
+
 // hookContext has hooks written down that run under the container's lock.
 func (c *container) hookContext() context.Context {
 	return hooks.Observed(context.Background(), c.noteHelper)
@@ -89,7 +106,7 @@ func (c *container) poststart(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	return hooks.RunAll(c.hookContext(), "poststart", spec.Hooks.Poststart, state)
+	return hooks.RunAll(c.hookContext(), "poststart", spec.Hooks.Poststart, state, c.hookDir)
 }
 
 // poststop runs every hook; a failure is a warning (runtime.md, lifecycle, 13).
@@ -103,7 +120,7 @@ func (c *container) poststop(spec *specs.Spec) {
 		return
 	}
 	for i, h := range spec.Hooks.Poststop {
-		if err := hooks.Run(context.Background(), "poststop", i, h, state); err != nil {
+		if err := hooks.Run(context.Background(), "poststop", i, h, state, c.hookDir); err != nil {
 			c.rt.Warn("%v", err)
 		}
 	}

@@ -265,6 +265,20 @@ func TestExtraFds(t *testing.T) {
 	free := int(f.Fd())
 	for f.Close(); fdOpen(free); free++ {
 	}
+	// What is close-on-exec is the process's own, and not passed on by its caller.
+	if free > 3 {
+		if _, err := extraFds(1); err == nil {
+			t.Error("an own descriptor was taken for one of the caller's")
+		}
+	}
+	for fd := 3; fd < free; fd++ {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC != 0 {
+			t.Cleanup(func() { unix.CloseOnExec(fd) })
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	if n, err := extraFds(free - 3); err != nil || n != free-3 {
 		t.Errorf("%d open descriptors: %d, %v", free-3, n, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
@@ -56,7 +57,7 @@ func (c *container) mountIDs() (map[string][]uint64, error) {
 	ids := map[string][]uint64{}
 	for target, text := range c.Mounts {
 		for _, word := range strings.Fields(text) {
-			id, err := strconv.ParseUint(word, 10, 64)
+			id, err := names.Unsigned(word, 64)
 			if err != nil {
 				return nil, fmt.Errorf("read %s: mounts: %w", stateFile, err)
 			}

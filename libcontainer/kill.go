@@ -14,6 +14,9 @@ import (
 // killTimeout is how long the end of a killed process is awaited, in milliseconds.
 const killTimeout = 10_000
 
+// maxSignal is SIGRTMAX (signal(7)).
+const maxSignal = 64
+
 // Kill sends a signal to the container's init. SIGKILL to a container without a pid namespace of its own, and any
 // signal with all, goes to every process in its cgroup: there the end of init ends nothing else. What is left in the cgroup
 // after the end of init is killed, too.
@@ -21,6 +24,12 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	c, err := r.open(id, false)
 	if err != nil {
 		return err
+	}
+	if sig < 0 || sig > maxSignal { // the kernel would cut the number to 32 bits
+		if err := c.mustRun(); err != nil {
+			return err
+		}
+		return fmt.Errorf("unable to signal init: %w: there is no signal %d", unix.EINVAL, sig)
 	}
 	if !all && (sig != unix.SIGKILL || c.PrivatePid) {
 		return c.signal(sig)
@@ -99,7 +108,7 @@ func (c *container) signal(sig unix.Signal) error {
 		if errors.Is(err, unix.ESRCH) {
 			return ErrNotRunning
 		}
-		return fmt.Errorf("send %v to the container's process: %w", sig, err)
+		return fmt.Errorf("unable to signal init: %w (%v)", err, sig)
 	}
 	if sig != unix.SIGKILL {
 		return nil
@@ -132,7 +141,7 @@ func (r *Runtime) Pause(id string) error {
 		case specs.StateRunning, specs.StateCreated:
 			return nil
 		case statePaused:
-			return ErrPaused
+			return errPausedTwice
 		}
 		return ErrNotRunning
 	})

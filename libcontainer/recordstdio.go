@@ -227,11 +227,11 @@ func readFdInfo(pid int, fd string) (info fdInfo, err error) {
 		}
 	}
 	how, err := strconv.ParseUint(flags, 8, 32)
-	if err == nil {
-		info.mount, err = strconv.Atoi(mount)
-	}
 	if err != nil {
-		return info, fmt.Errorf("read fdinfo of descriptor %s: %w", fd, err)
+		return info, fmt.Errorf("read fdinfo of descriptor %s: flags %.64q are no octal number", fd, flags)
+	}
+	if info.mount, err = strconv.Atoi(mount); err != nil {
+		return info, fmt.Errorf("read fdinfo of descriptor %s: mnt_id %.64q is no number", fd, mount)
 	}
 	info.access = accessOf(int(how))
 	return info, nil

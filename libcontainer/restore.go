@@ -130,6 +130,7 @@ func (k *making) revive(o RestoreOptions) error {
 		return err
 	}
 	k.undo = append(k.undo, k.killAll)
+	k.owes = true
 	if err := k.startCriu(t, extra); err != nil {
 		return t.explain(err)
 	}
@@ -499,7 +500,6 @@ func (k *making) furnish(pid, criu int) error {
 		return err
 	}
 	if h := k.spec.Hooks; h != nil {
-		k.hooked = true
 		return k.c.runtimeHooks(k.spec)
 	}
 	return nil

@@ -56,7 +56,7 @@ func (r *restored) raiseOOMScore() error {
 		}
 		has, err := strconv.Atoi(strings.TrimSpace(string(text)))
 		if err != nil {
-			return fmt.Errorf("read oom_score_adj of process %d: %w", pid, err)
+			return fmt.Errorf("read oom_score_adj of process %d: %.64q is no number", pid, text)
 		}
 		if has < *want {
 			if err := setOOMScore(pid, r.spec.Process); err != nil {

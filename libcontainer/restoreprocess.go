@@ -125,7 +125,7 @@ func (r *restored) checkCapabilities() error {
 		for _, a := range allowed {
 			has, err := strconv.ParseUint(s[a.line], 16, 64)
 			if err != nil {
-				return fmt.Errorf("read %s of process %d: %w", a.line, r.init, err)
+				return fmt.Errorf("read %s of process %d: %.64q is no hexadecimal number", a.line, r.init, s[a.line])
 			}
 			if more := has &^ a.most; more != 0 {
 				return fmt.Errorf("init has %s, which is not configured (/process/capabilities/%s)", capNames(more), a.property)

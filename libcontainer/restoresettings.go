@@ -118,7 +118,7 @@ func (r *restored) setIOPriority() error {
 		for _, dir := range dirs {
 			tid, err := strconv.Atoi(path.Base(dir))
 			if err != nil {
-				return err
+				return fmt.Errorf("list threads of process %d: %.64q is no number", pid, path.Base(dir))
 			}
 			if _, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(tid), uintptr(step.Class<<classShift|step.Level)); errno != 0 {
 				return fmt.Errorf("set the io priority of process %d: %w (/process/ioPriority)", pid, errno)

@@ -144,6 +144,7 @@ func (r *Runtime) removeOwn(c *container) error {
 	if now.init() != c.init() {
 		return nil
 	}
+	now.hookDir = c.hookDir
 	return r.remove(now)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/libcontainer/hooks"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
@@ -40,10 +41,24 @@ func (r *Runtime) Start(id string) error {
 	defer in.stub.Close()
 	proxy, err := c.begin(spec, in)
 	if err != nil {
-		return err
+		return c.failedStart(err)
 	}
 	c.release() // the container may never say READY=1
 	return c.forward(proxy, nil)
+}
+
+// failedStart deletes the container whose poststart hook has failed, as the specification wants it (runtime.md, lifecycle); what the
+// removal fails with is a warning, for the container is there to be deleted then. After other failures it is left stopped: the callers
+// of start delete it.
+func (c *container) failedStart(err error) error {
+	var failed *hooks.Error
+	if !errors.As(err, &failed) || failed.Kind != "poststart" {
+		return err
+	}
+	if left := c.rt.remove(c); left != nil {
+		c.rt.Warn("%v", left)
+	}
+	return err
 }
 
 // forward tells the service manager when the container is ready. It needs no lock.

@@ -14,6 +14,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
+	"rt/libcontainer/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -90,6 +91,9 @@ type container struct {
 	note   *os.File // the holder's record, or nil
 	holder holder
 	killed []sys.Process // with the holder of the lock
+
+	hookDir *os.File     // working directory of hooks in rt's namespaces; nil: rt's own
+	rootDir plan.RootDir // the rootfs as create has found it, if there are createContainer hooks
 
 	transfer  bool        // rt moves processes into the cgroup: they are killed when they are made there (killedAtBirth)
 	gone      bool        // with an earlier boot of the machine

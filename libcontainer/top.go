@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rt/internal/names"
 	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
@@ -108,16 +109,16 @@ func parseProcess(stat string, now time.Duration) (p *Process, name string, err 
 	}
 	var n [4]uint64
 	for i, at := range []int{1, 11, 12, 19} { // ppid, utime, stime, starttime
-		if n[i], err = strconv.ParseUint(fields[at], 10, 63); err != nil {
+		if n[i], err = names.Unsigned(fields[at], 63); err != nil {
 			return nil, "", fmt.Errorf("read /proc/PID/stat: %w", err)
 		}
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(stat[:open]))
+	pid, err := names.Unsigned(strings.TrimSpace(stat[:open]), 31)
 	if err != nil {
 		return nil, "", fmt.Errorf("read /proc/PID/stat: %w", err)
 	}
 	return &Process{
-		Pid: pid, Parent: int(n[0]), CPUTime: time.Duration(n[1]+n[2]) * perTick,
+		Pid: int(pid), Parent: int(n[0]), CPUTime: time.Duration(n[1]+n[2]) * perTick,
 		Age: max(now-time.Duration(n[3])*perTick, 0),
 	}, stat[open+1 : end], nil
 }

@@ -146,15 +146,25 @@ static int inside(struct ctx *c)
 	return buf[0] == '/' ? 0 : -EXDEV;
 }
 
-/* a: 1 to leave it where the user alone may enter: the step comes again after credentials. str: path. */
+/*
+ * a: 1 to leave it where the user alone may enter: the step comes again after credentials; 1 if it must be reached without links and be
+ * the directory of this device and inode: others may lay out the way to a rootfs. str: path.
+ */
 STEP(chdir)
 {
+	struct stat st;
 	if (c->cwd_done)
 		return 0;
 	c->what = "open";
-	int fd = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, 0);
+	int fd = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, s->a[1] ? K_NO_SYMLINKS : 0);
 	if (fd < 0)
 		return s->a[0] && errno == EACCES ? 0 : -errno;
+	if (s->a[1]) {
+		TRY(c, "fstat", fstat(fd, &st));
+		c->what = "rootfs changed while it was opened";
+		if (st.st_dev != s->a[2] || st.st_ino != s->a[3])
+			return -ESTALE;
+	}
 	c->what = "chdir";
 	if (fchdir(fd) < 0)
 		return s->a[0] && errno == EACCES ? 0 : -errno;

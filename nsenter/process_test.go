@@ -174,6 +174,23 @@ func TestChdir(t *testing.T) {
 	start(t, inside(root, drop, retry, user, private)).fails(pivoted+3, unix.EACCES, "open")
 }
 
+// TestChdirRootfs: the one directory, and no link on the way to it.
+func TestChdirRootfs(t *testing.T) {
+	root := rootfs(t, "a/b/", "a/c/", "link -> a", "file")
+	b := stat(t, root+"/a/b")
+	in := func(path string) nsenter.ChdirRootfs { return nsenter.ChdirRootfs{Path: path, Dev: b.Dev, Ino: b.Ino} }
+	if have := link(t, start(t, inside(root, in("/a/b"), stop)).sync(nsenter.SyncReady).proc("cwd")); have != "/a/b" {
+		t.Errorf("in %s", have)
+	}
+	start(t, inside(root, in("/link/b"))).fails(pivoted, unix.ELOOP, "open")
+	start(t, inside(root, in("/a/c"))).fails(pivoted, unix.ESTALE, "rootfs changed while it was opened")
+	start(t, inside(root, in("/none"))).fails(pivoted, unix.ENOENT, "open")
+	start(t, inside(root, in("/file"))).fails(pivoted, unix.ENOTDIR, "open")
+	other := in("/a/b")
+	other.Dev++
+	start(t, inside(root, other)).fails(pivoted, unix.ESTALE, "rootfs changed while it was opened")
+}
+
 // CVE-2024-21626: a directory that no path of the container leads to.
 func TestChdirOutside(t *testing.T) {
 	root := rootfs(t)

@@ -276,6 +276,11 @@ type (
 		Path  string
 		Retry bool // EACCES is fine: Chdir comes again after Credentials
 	}
+	// ChdirRootfs enters the rootfs by its path in the mount namespace: no links lead there, and it is the directory with these numbers.
+	ChdirRootfs struct {
+		Path     string
+		Dev, Ino uint64
+	}
 	// FindExec chooses the program.
 	FindExec struct {
 		Arg        string // args[0]
@@ -420,6 +425,7 @@ func (Scheduler) Name() string     { return "scheduler" }
 func (IOPriority) Name() string    { return "io-priority" }
 func (ChownStdio) Name() string    { return "chown-stdio" }
 func (Chdir) Name() string         { return "chdir" }
+func (ChdirRootfs) Name() string   { return "chdir-rootfs" }
 func (FindExec) Name() string      { return "find-executable" }
 func (AwaitStart) Name() string    { return "await-start" }
 func (Rlimit) Name() string        { return "rlimit" }
@@ -519,11 +525,12 @@ func (s ChownStdio) String() string   { return "give stdio to uid " + strconv.It
 func (s Chdir) String() string {
 	return "chdir to cwd (" + strconv.Quote(s.Path) + ") set in config.json"
 }
-func (s FindExec) String() string { return "find executable " + s.Arg }
-func (AwaitStart) String() string { return "wait for start" }
-func (s Rlimit) String() string   { return fmt.Sprintf("set rlimit %s %d:%d", s.Type, s.Soft, s.Hard) }
-func (NoNewPrivs) String() string { return "set no_new_privs" }
-func (Seccomp) String() string    { return "load seccomp filter" }
+func (s ChdirRootfs) String() string { return "chdir to rootfs " + s.Path }
+func (s FindExec) String() string    { return "find executable " + s.Arg }
+func (AwaitStart) String() string    { return "wait for start" }
+func (s Rlimit) String() string      { return fmt.Sprintf("set rlimit %s %d:%d", s.Type, s.Soft, s.Hard) }
+func (NoNewPrivs) String() string    { return "set no_new_privs" }
+func (Seccomp) String() string       { return "load seccomp filter" }
 func (s Bounding) String() string {
 	return fmt.Sprintf("keep capabilities %#x in the bounding set", s.Keep)
 }

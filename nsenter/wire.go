@@ -268,8 +268,12 @@ func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath, b2u(s.Keep)); r.s
 func (s MaskPath) encode(r *record)     { r.set(kMaskPath); r.str(s.Path, s.Label) }
 func (s ChownStdio) encode(r *record)   { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
 func (s Chdir) encode(r *record)        { r.set(kChdir, b2u(s.Retry)); r.str(s.Path) }
-func (s FindExec) encode(r *record)     { r.set(kFindExec); r.str(s.Candidates...) }
-func (s AwaitStart) encode(r *record)   { r.set(kAwaitStart, slot(s.Listener)) }
+func (s ChdirRootfs) encode(r *record) {
+	r.set(kChdir, 0, 1, s.Dev, s.Ino)
+	r.str(s.Path)
+}
+func (s FindExec) encode(r *record)   { r.set(kFindExec); r.str(s.Candidates...) }
+func (s AwaitStart) encode(r *record) { r.set(kAwaitStart, slot(s.Listener)) }
 func (s Seccomp) encode(r *record) {
 	r.set(kSeccomp, uint64(len(s.Program)), uint64(s.Flags), b2u(s.Notify), b2u(s.Send))
 	r.blob = true

@@ -48,7 +48,7 @@ func samples() []Step {
 		ReadonlyPath{Path: "/p", Keep: true},
 		MaskPath{Path: "/m", Label: "l"},
 		ChownStdio{UID: 8, GID: 9},
-		Chdir{Path: "/c", Retry: true},
+		Chdir{Path: "/c", Retry: true}, ChdirRootfs{Path: "/r", Dev: 1 << 40, Ino: 1 << 50},
 		FindExec{Arg: "sh", Candidates: []string{"/a/sh", "/b/sh"}},
 		AwaitStart{Listener: 1},
 		Seccomp{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}, Flags: 8, Notify: true, Send: true},

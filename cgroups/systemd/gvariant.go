@@ -359,7 +359,7 @@ func width(of string) int {
 func unsigned(w, of string) (dbus.Value, error) {
 	n, err := strconv.ParseUint(w, 0, width(of))
 	if err != nil {
-		return nil, numberError(w, of, err)
+		return nil, numberError(w, of, errors.Is(err, strconv.ErrRange))
 	}
 	switch of {
 	case "y":
@@ -375,7 +375,7 @@ func unsigned(w, of string) (dbus.Value, error) {
 func signed(w, of string) (dbus.Value, error) {
 	n, err := strconv.ParseInt(w, 0, width(of))
 	if err != nil {
-		return nil, numberError(w, of, err)
+		return nil, numberError(w, of, errors.Is(err, strconv.ErrRange))
 	}
 	switch of {
 	case "n":
@@ -386,8 +386,8 @@ func signed(w, of string) (dbus.Value, error) {
 	return dbus.Int32(n), nil
 }
 
-func numberError(w, of string, err error) error {
-	if errors.Is(err, strconv.ErrRange) {
+func numberError(w, of string, tooLarge bool) error {
+	if tooLarge {
 		if of == "" {
 			return fmt.Errorf("%s does not fit into an int32; give its type, as in uint64 %s", w, w)
 		}

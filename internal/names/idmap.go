@@ -3,7 +3,6 @@ package names
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -44,7 +43,7 @@ func idRanges(text string) (list []IDRange, err error) {
 			return nil, fmt.Errorf("%q is not DISK-HOST-SIZE", part)
 		}
 		for i, to := range []*uint32{&r.OnDisk, &r.Host, &r.Size} {
-			n, err := strconv.ParseUint(fields[i], 10, 32)
+			n, err := Unsigned(fields[i], 32)
 			if err != nil {
 				return nil, fmt.Errorf("%q is not DISK-HOST-SIZE: %w", part, err)
 			}

@@ -185,7 +185,7 @@ func StartTime(pid int) (start uint64, dead bool, err error) {
 		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it", pid)
 	}
 	if start, err = strconv.ParseUint(fields[18], 10, 64); err != nil {
-		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it: %w", pid, err)
+		return 0, true, fmt.Errorf("read /proc/%d/stat: no start time in it", pid)
 	}
 	// A first thread that has ended before the others is shown as a zombie, and the process lives. One that is being reaped
 	// has no thread.
@@ -285,7 +285,7 @@ func parentOf(pid int) (state string, parent int, err error) {
 	}
 	first, _, _ := strings.Cut(rest, " ")
 	if parent, err = strconv.Atoi(first); err != nil {
-		return "", 0, fmt.Errorf("read /proc/%d/stat: %w", pid, err)
+		return "", 0, fmt.Errorf("read /proc/%d/stat: no parent in it", pid)
 	}
 	return state, parent, nil
 }

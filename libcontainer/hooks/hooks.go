@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -27,7 +28,8 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("run %s hook %d (%s): %v", e.Kind, e.Index, e.Path, e.Err)
+	// runc's words, by which scripts know the failure, and the program.
+	s := fmt.Sprintf("error running %s hook #%d: %v (%s)", e.Kind, e.Index, e.Err, e.Path)
 	if e.Output != "" {
 		s += ": " + e.Output
 	}
@@ -71,20 +73,21 @@ func (e TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 // that takes long gives up, leaves no process and returns any error.
 type Starter = func(ctx context.Context, stdin, stdout, stderr *os.File) (pid int, wait func() (exitErr error), err error)
 
-// Run runs one hook to its end, in rt's own namespaces and working directory (config.md, POSIX-platform Hooks).
-// The hook gets h.Args (args[0] is argv[0]; none means the path), exactly h.Env, and state on its stdin, which it
-// need not read. No other descriptor of rt is passed on: all are set close-on-exec, for good.
+// Run runs one hook to its end, in rt's own namespaces (config.md, POSIX-platform Hooks), in the working directory dir, or in
+// rt's own if dir is nil.
+// The hook gets h.Args (args[0] is argv[0]; none means the path), exactly h.Env, or rt's environment if config.json has no env (nil),
+// and state on its stdin, which it need not read. No other descriptor of rt is passed on: all are set close-on-exec, for good.
 // The error is an *Error.
-func Run(ctx context.Context, kind string, index int, h specs.Hook, state []byte) error {
+func Run(ctx context.Context, kind string, index int, h specs.Hook, state []byte, dir *os.File) error {
 	return Supervise(ctx, kind, index, h, state, func(_ context.Context, stdin, stdout, stderr *os.File) (int, func() error, error) {
-		return spawn(h, stdin, stdout, stderr)
+		return spawn(h, dir, stdin, stdout, stderr)
 	})
 }
 
 // RunAll runs hooks in their order and stops at the first error.
-func RunAll(ctx context.Context, kind string, hs []specs.Hook, state []byte) error {
+func RunAll(ctx context.Context, kind string, hs []specs.Hook, state []byte, dir *os.File) error {
 	for i, h := range hs {
-		if err := Run(ctx, kind, i, h, state); err != nil {
+		if err := Run(ctx, kind, i, h, state, dir); err != nil {
 			return err
 		}
 	}
@@ -165,7 +168,7 @@ func limitOf(h specs.Hook) (time.Duration, error) {
 }
 
 // spawn starts a hook in rt's namespaces, in a process group of its own, so that a timeout reaches its children too.
-func spawn(h specs.Hook, stdin, stdout, stderr *os.File) (pid int, wait func() error, err error) {
+func spawn(h specs.Hook, dir, stdin, stdout, stderr *os.File) (pid int, wait func() error, err error) {
 	// rt may have been started with descriptors that are not close-on-exec (--preserve-fds, careless callers).
 	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 0, nil, fmt.Errorf("close_range: %w", err)
@@ -174,10 +177,18 @@ func spawn(h specs.Hook, stdin, stdout, stderr *os.File) (pid int, wait func() e
 	if len(argv) == 0 {
 		argv = []string{h.Path}
 	}
-	// Not os.StartProcess: it gives rt's environment when Env is nil, and its first use forks once just to see
-	// what pidfds can do.
+	env := h.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	where := ""
+	if dir != nil { // by its descriptor, which the child has until execve: the directory may have no path any more
+		where = "/proc/self/fd/" + strconv.Itoa(int(dir.Fd()))
+	}
+	// Not os.StartProcess: its first use forks once just to see what pidfds can do.
 	pid, err = syscall.ForkExec(h.Path, argv, &syscall.ProcAttr{
-		Env:   h.Env,
+		Dir:   where,
+		Env:   env,
 		Files: []uintptr{stdin.Fd(), stdout.Fd(), stderr.Fd()},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})

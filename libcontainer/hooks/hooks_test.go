@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,7 +91,7 @@ func TestHookGetsStateArgumentsAndEnvironment(t *testing.T) {
 	h.Args = []string{"name", "one", "two words"}
 	h.Env = append(h.Env, "A=1")
 	state := bytes.Repeat([]byte("x"), 300<<10) // more than a pipe holds
-	if err := Run(t.Context(), "createRuntime", 0, h, state); err != nil {
+	if err := Run(t.Context(), "createRuntime", 0, h, state, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, dir+"/state"); got != string(state) {
@@ -109,7 +110,7 @@ func TestHookGetsStateArgumentsAndEnvironment(t *testing.T) {
 func output(t *testing.T, h specs.Hook) string {
 	t.Helper()
 	var out tail
-	err := supervise(t.Context(), h, nil, func(_ context.Context, i, o, e *os.File) (int, func() error, error) { return spawn(h, i, o, e) }, &out)
+	err := supervise(t.Context(), h, nil, func(_ context.Context, i, o, e *os.File) (int, func() error, error) { return spawn(h, nil, i, o, e) }, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,31 +127,74 @@ func TestArgumentZero(t *testing.T) {
 	}
 }
 
-func TestEnvironmentIsEmptyWithoutEnv(t *testing.T) {
-	if got := output(t, specs.Hook{Path: "/usr/bin/env"}); got != "" {
-		t.Errorf("environment = %q", got)
+// TestEnvironmentWithoutEnv: a hook without env has rt's environment, one with an empty list an empty one, as with runc.
+func TestEnvironmentWithoutEnv(t *testing.T) {
+	t.Setenv("OF_RT", "seen")
+	if got := output(t, specs.Hook{Path: "/usr/bin/env"}); !slices.Contains(strings.Split(got, "\n"), "OF_RT=seen") {
+		t.Errorf("environment without env = %q", got)
+	}
+	if got := output(t, specs.Hook{Path: "/usr/bin/env", Env: []string{}}); got != "" {
+		t.Errorf("environment with an empty env = %q", got)
+	}
+}
+
+// TestWorkingDirectory: also of a directory that has no path any more.
+func TestWorkingDirectory(t *testing.T) {
+	dir := t.TempDir() + "/d"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	where := func(dir *os.File) string {
+		var out tail
+		h := specs.Hook{Path: "/usr/bin/readlink", Args: []string{"readlink", "/proc/self/cwd"}}
+		err := supervise(t.Context(), h, nil, func(_ context.Context, i, o, e *os.File) (int, func() error, error) { return spawn(h, dir, i, o, e) }, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	own, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := where(nil); got != own {
+		t.Errorf("without a directory: %s, want %s", got, own)
+	}
+	if got := where(f); got != dir {
+		t.Errorf("working directory %s, want %s", got, dir)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := where(f); got != dir+" (deleted)" {
+		t.Errorf("working directory %s, want the removed %s", got, dir)
 	}
 }
 
 func TestUnreadStateIsNoError(t *testing.T) {
 	h := script(t, "exec <&-\nexit 0\n")
-	if err := Run(t.Context(), "prestart", 0, h, bytes.Repeat([]byte("x"), 1<<20)); err != nil {
+	if err := Run(t.Context(), "prestart", 0, h, bytes.Repeat([]byte("x"), 1<<20), nil); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestFailureNamesHookAndOutput(t *testing.T) {
 	h := script(t, "echo why >&2\nexit 3\n")
-	err := Run(t.Context(), "createRuntime", 2, h, nil)
-	if want := "run createRuntime hook 2 (" + h.Path + "): exit status 3: why"; err == nil || err.Error() != want {
+	err := Run(t.Context(), "createRuntime", 2, h, nil, nil)
+	if want := "error running createRuntime hook #2: exit status 3 (" + h.Path + "): why"; err == nil || err.Error() != want {
 		t.Errorf("error = %v, want %s", err, want)
 	}
 	var exit ExitError
 	if !errors.As(err, &exit) || exit.Status.ExitStatus() != 3 {
 		t.Errorf("no ExitError with status 3 in %#v", err)
 	}
-	err = Run(t.Context(), "poststop", 0, script(t, "kill -TERM $$\n"), nil)
-	if err == nil || !strings.HasSuffix(err.Error(), "): signal: terminated") {
+	err = Run(t.Context(), "poststop", 0, script(t, "kill -TERM $$\n"), nil, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "error running poststop hook #0: signal: terminated (") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -158,7 +202,7 @@ func TestFailureNamesHookAndOutput(t *testing.T) {
 func TestOutputIsBounded(t *testing.T) {
 	h := script(t, "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; printf '\\377the end' >&2; exit 1\n")
 	var e *Error
-	if !errors.As(Run(t.Context(), "poststart", 0, h, nil), &e) {
+	if !errors.As(Run(t.Context(), "poststart", 0, h, nil, nil), &e) {
 		t.Fatal("no *Error")
 	}
 	if len(e.Output) > tailSize+2 || len(e.Output) < tailSize-100 || !strings.HasSuffix(e.Output, "line 19999\n\uFFFDthe end") {
@@ -174,8 +218,8 @@ func TestTimeoutKillsTheProcessGroup(t *testing.T) {
 	for limit := 1; ; limit *= 2 {
 		h.Timeout = seconds(limit)
 		begin := time.Now()
-		err := Run(t.Context(), "createRuntime", 0, h, nil)
-		late := fmt.Sprintf("): hook ran past specified timeout of %d.0s", limit)
+		err := Run(t.Context(), "createRuntime", 0, h, nil, nil)
+		late := fmt.Sprintf(": hook ran past specified timeout of %d.0s (%s)", limit, h.Path)
 		if err == nil || !strings.HasSuffix(err.Error(), late+": started") && (limit == 64 || !strings.HasSuffix(err.Error(), late)) {
 			t.Errorf("error = %v", err)
 		}
@@ -199,7 +243,7 @@ func TestTimeoutKillsTheProcessGroup(t *testing.T) {
 func TestHookInTimeIsNotKilled(t *testing.T) {
 	h := script(t, "exit 0\n")
 	h.Timeout = seconds(math.MaxInt)
-	if err := Run(t.Context(), "createRuntime", 0, h, nil); err != nil {
+	if err := Run(t.Context(), "createRuntime", 0, h, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -207,7 +251,7 @@ func TestHookInTimeIsNotKilled(t *testing.T) {
 func TestTimeoutMustBePositive(t *testing.T) {
 	h := script(t, "exit 0\n")
 	h.Timeout = seconds(0)
-	if err := Run(t.Context(), "createRuntime", 0, h, nil); !errors.Is(err, unix.EINVAL) {
+	if err := Run(t.Context(), "createRuntime", 0, h, nil, nil); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -227,10 +271,10 @@ func TestCancelKillsTheHook(t *testing.T) {
 		}
 		cancel(cause)
 	}()
-	if err := Run(ctx, "createRuntime", 0, h, nil); !errors.Is(err, cause) {
+	if err := Run(ctx, "createRuntime", 0, h, nil, nil); !errors.Is(err, cause) {
 		t.Errorf("error = %v", err)
 	}
-	if err := Run(ctx, "createRuntime", 0, h, nil); !errors.Is(err, cause) {
+	if err := Run(ctx, "createRuntime", 0, h, nil, nil); !errors.Is(err, cause) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 }
@@ -240,7 +284,7 @@ func TestBackgroundProcessDoesNotHang(t *testing.T) {
 	dir := t.TempDir()
 	h := script(t, "sleep 1000 &\necho $! >"+dir+"/pid\nhead -c 60000 /dev/zero | tr '\\0' x >&2; echo last words >&2\nexit 4\n")
 	killAtEnd(t, dir+"/pid")
-	err := Run(t.Context(), "createRuntime", 0, h, bytes.Repeat([]byte("x"), 1<<20))
+	err := Run(t.Context(), "createRuntime", 0, h, bytes.Repeat([]byte("x"), 1<<20), nil)
 	if err == nil || !strings.HasSuffix(err.Error(), "xxx"+"last words") {
 		t.Errorf("error = %v", err)
 	}
@@ -250,7 +294,7 @@ func TestEndlessWriterLeftBehindDoesNotHang(t *testing.T) {
 	dir := t.TempDir()
 	h := script(t, "yes >&2 &\necho $! >"+dir+"/pid\nexit 0\n")
 	killAtEnd(t, dir+"/pid")
-	if err := Run(t.Context(), "createRuntime", 0, h, nil); err != nil {
+	if err := Run(t.Context(), "createRuntime", 0, h, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -274,8 +318,8 @@ func TestStartErrorsKeepTheErrno(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]unix.Errno{dir + "/none": unix.ENOENT, dir: unix.EACCES, text: unix.ENOEXEC} {
-		err := Run(t.Context(), "createRuntime", 0, specs.Hook{Path: path}, nil)
-		if !errors.Is(err, want) || !strings.HasPrefix(err.Error(), "run createRuntime hook 0 ("+path+"): "+want.Error()) {
+		err := Run(t.Context(), "createRuntime", 0, specs.Hook{Path: path}, nil, nil)
+		if !errors.Is(err, want) || !strings.HasPrefix(err.Error(), "error running createRuntime hook #0: "+want.Error()+" ("+path+")") {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
 		if hint := err.(*Error).Hint() != ""; hint != (want == unix.ENOEXEC) {
@@ -289,7 +333,7 @@ func TestRunAllStopsAtTheFirstError(t *testing.T) {
 	hs := []specs.Hook{
 		script(t, "echo 0 >>"+dir+"/ran\n"), script(t, "echo 1 >>"+dir+"/ran; exit 1\n"), script(t, "echo 2 >>"+dir+"/ran\n"),
 	}
-	err := RunAll(t.Context(), "poststart", hs, nil)
+	err := RunAll(t.Context(), "poststart", hs, nil, nil)
 	var e *Error
 	if !errors.As(err, &e) || e.Index != 1 || e.Kind != "poststart" {
 		t.Errorf("error = %v", err)
@@ -312,7 +356,7 @@ func TestSuperviseForeignProcess(t *testing.T) {
 	}
 	h := specs.Hook{Path: "/in/container"}
 	err := Supervise(t.Context(), "createContainer", 1, h, []byte("{}"), start("read x; echo got $x; exit 7"))
-	if want := "run createContainer hook 1 (/in/container): exit status 7: got {}"; err == nil || err.Error() != want {
+	if want := "error running createContainer hook #1: exit status 7 (/in/container): got {}"; err == nil || err.Error() != want {
 		t.Errorf("error = %v, want %s", err, want)
 	}
 	// It is in the test's own process group: killing that group would end the test.

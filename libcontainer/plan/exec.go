@@ -64,6 +64,7 @@ func (b *builder) join(ids func()) {
 	b.dropGroups()
 	b.joinInit(b.facts.Namespace &^ afterClone)
 	b.takeRoot()
+	b.enterRootfs()
 	b.setupIDs()
 	ids()
 	b.add("", nsenter.Undumpable{})
@@ -112,6 +113,14 @@ func (b *builder) takeRoot() {
 		return
 	}
 	b.add("", nsenter.Chroot{Dir: b.input(Input{Kind: InitRoot, Path: b.facts.Root}), Path: b.facts.Root})
+}
+
+// enterRootfs: a createContainer hook begins in the rootfs, which is not the root yet, as with runc. It is entered by its path in the
+// container's mount namespace, where it is a mount, and must be the very directory that create has opened.
+func (b *builder) enterRootfs() {
+	if d := b.facts.HookDir; d.Path != "" {
+		b.add("/root/path", nsenter.ChdirRootfs{Path: d.Path, Dev: d.Dev, Ino: d.Ino})
+	}
 }
 
 func (b *builder) setupIDs() {

@@ -122,13 +122,20 @@ type Facts struct {
 	Processes Limit // exec: RLIMIT_NPROC of rt's caller, if the process has one of its own
 
 	// Hard limits of the process above those of rt's caller, where only the host's root may raise them, with the caller's soft ones.
-	Raised []nsenter.Rlimit
+	Raised  []nsenter.Rlimit
+	HookDir RootDir // createContainer hook: the rootfs
 
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
 
 // A Node is what a device of the host has.
 type Node struct{ Mode, UID, GID uint32 }
+
+// A RootDir is the directory of a rootfs by its path, on the way to which there are no links, and its numbers.
+type RootDir struct {
+	Path     string
+	Dev, Ino uint64
+}
 
 // A Limit is one of getrlimit(2).
 type Limit struct{ Soft, Hard uint64 }

@@ -304,9 +304,9 @@ func (b *builder) arguments() []string {
 }
 
 // environment is the configured one without the earlier of duplicates, plus HOME, and what the caller's sockets need; or the
-// hook's own, as it is.
+// hook's own, as it is, unless that is empty, as with runc.
 func (b *builder) environment() []string {
-	if b.hook != nil && b.hook.Env != nil {
+	if b.hook != nil && len(b.hook.Env) > 0 {
 		return b.hook.Env
 	}
 	var env []string

@@ -98,7 +98,7 @@ type op struct {
 const (
 	absent  = "container does not exist"
 	ended   = "container not running"
-	startIt = `cannot start (a container that has stopped|an already running container)`
+	startIt = `cannot start (a container that has stopped|an already running container|a container in the paused state)`
 	// The container was killed under the hands of who was at work.
 	died = `the container's process died|container's process: (EOF|connection refused|no such file or directory)|container init`
 )
@@ -106,14 +106,14 @@ const (
 func ops() []op {
 	return []op{
 		{"create", bundle("create"), "container with given ID already exists|" + died},
-		{"start", id("start"), absent + "|" + startIt + "|container paused|" + died},
+		{"start", id("start"), absent + "|" + startIt + "|" + died},
 		{"run", bundle("run", "--detach"), "container with given ID already exists|" + died},
 		{"exec", func(l *lab) []string { return []string{"exec", l.id, "/bin/true"} },
 			absent + "|cannot exec in a (stopped|paused) container|" + died + "|exec failed"},
 		{"kill", func(l *lab) []string { return []string{"kill", l.id, "KILL"} }, absent + "|" + ended},
 		{"delete", id("delete"), absent + "|cannot delete container .* that is not stopped: (running|paused)"},
 		{"force", id("delete", "--force"), "^$"},
-		{"pause", id("pause"), absent + "|" + ended + "|container paused|somebody else has thawed it"},
+		{"pause", id("pause"), absent + "|" + ended + "|somebody else has thawed it"},
 		{"resume", id("resume"), absent + "|container not paused"},
 		{"update", id("update", "--pids-limit", "77"), absent + "|" + ended},
 		{"state", id("state"), absent},

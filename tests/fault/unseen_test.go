@@ -219,7 +219,7 @@ func TestHooksUnwatched(t *testing.T) {
 	})
 	for at := 2; ; at++ { // the first call is the Go runtime's for itself, which ends without it
 		r := l.inject(job{Who: inRt, Do: doFail, Only: unix.SYS_EPOLL_CTL, At: at, Errno: syscall.ENOSPC}, bundle("create")(l)...)
-		if r.Late || !strings.Contains(r.stderr, "run createRuntime hook 1 (/bin/busybox): hook ran past specified timeout of 1.0s") {
+		if r.Late || !strings.Contains(r.stderr, "error running createRuntime hook #1: hook ran past specified timeout of 1.0s (/bin/busybox)") {
 			t.Errorf("call %d: %s", at, r)
 		}
 		if !r.Hit {

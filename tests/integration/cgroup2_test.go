@@ -42,7 +42,7 @@ func TestExecWhereInitWent(t *testing.T) {
 	c.execWith([]string{"--cgroup", "other"}, "cat", "/proc/self/cgroup").ok().prints("0::" + path + "/other")
 	c.execWith([]string{"--cgroup", "/"}, "true").exits(255).says("join cgroup", "device or resource busy").oneError()
 	c.execWith([]string{"--cgroup", "none"}, "true").exits(255).says("no such file or directory").oneError()
-	c.execWith([]string{"--cgroup", "../x"}, "true").exits(255).says("is not a sub cgroup path").oneError()
+	c.execWith([]string{"--cgroup", "../x"}, "true").exits(255).says("bad sub cgroup path: ../x").oneError()
 	c.kill("KILL").ok()
 	c.awaitStatus("stopped")
 	c.delete().ok()

@@ -106,7 +106,7 @@ func TestUnknownCommand(t *testing.T) {
 	t.Parallel()
 	r := newContainer(t).rt("no-such-verb")
 	rtOnly(t, "a command that does not exist")
-	r.fails(`unknown command "no-such-verb"`).oneError().prints("")
+	r.exits(3).says("no-such-verb").rtError(`unknown command "no-such-verb"`).prints("")
 }
 
 // TestFlagSpellings: one or two dashes, an equals sign or a word of its own, the alias; -- ends the flags, and so does the first argument.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -261,8 +262,11 @@ func TestExecCgroup(t *testing.T) {
 			t.Errorf("want %q: %s", line, r)
 		}
 	}
-	c.execWith([]string{"--cgroup", prefix + "missing"}, "true").exits(255)
-	c.execWith([]string{"--cgroup", prefix + "../.."}, "true").exits(255)
+	r = c.execWith([]string{"--cgroup", prefix + "missing"}, "true").exits(255).says("/missing/cgroup.procs: no such file or directory").oneError()
+	if !regexp.MustCompile(`error adding pid [1-9][0-9]* to cgroups: `).MatchString(r.stderr) {
+		t.Errorf("exec into a cgroup that is not there: %s", r)
+	}
+	c.execWith([]string{"--cgroup", prefix + "../.."}, "true").exits(255).says("bad sub cgroup path: ../..").oneError()
 }
 
 // TestExecUserNamespace: an exec is the same user as init, inside and outside.

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // hook makes a hook that runs a shell script on the host, with the container's directory as $D.
@@ -95,6 +98,9 @@ func TestHookState(t *testing.T) {
 	c.stopped()
 	c.delete().ok()
 	poststart := "running"
+	if differs(t, "poststart hooks come after execve") {
+		poststart = "created"
+	}
 	for kind, status := range map[string]string{
 		"prestart": "creating", "createRuntime": "creating", "createContainer": "creating", "startContainer": "created", "poststart": poststart, "poststop": "stopped",
 	} {
@@ -200,6 +206,7 @@ func TestPoststopOfRun(t *testing.T) {
 // TestPoststartIsAfterExecve: the hook finds the user's program running (runc issue 4347).
 func TestPoststartIsAfterExecve(t *testing.T) {
 	t.Parallel()
+	rtOnly(t, "poststart hooks wait for startContainer hooks")
 	for range 5 {
 		c := newContainer(t)
 		c.hooks(specs.Hooks{Poststart: []specs.Hook{c.hook(`pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'); tr '\0' ' ' < /proc/$pid/cmdline > $D/cmdline`)}})
@@ -208,6 +215,129 @@ func TestPoststartIsAfterExecve(t *testing.T) {
 			t.Errorf("the hook saw %q", got)
 		}
 	}
+}
+
+// TestHookEnvironment: what a hook without env, and one with an empty list, has for an environment.
+func TestHookEnvironment(t *testing.T) {
+	t.Parallel()
+	for name, env := range map[string][]string{"no env": nil, "empty env": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newContainer(t, args("sleep", "1000"), func(s *specs.Spec) { s.Process.Env = []string{"PATH=/bin", "OF_PROCESS=1"} })
+			c.must(os.Chmod(c.dir, 0o777|os.ModeSticky))
+			mounted("/out", "bind", c.dir, "bind")(c.spec)
+			hook := func(kind, dir string) []specs.Hook {
+				process := "self" // which opens it before its execve
+				if kind == "startContainer" {
+					process = "$$"
+				}
+				script := "PATH=/bin:/usr/bin; cd " + dir + "; cat < /proc/" + process + "/environ > new; mv new env." + kind
+				return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: env}}
+			}
+			seen := func(kind string) []string {
+				return strings.Split(strings.TrimSuffix(c.read("env."+kind), "\x00"), "\x00")
+			}
+			all := specs.Hooks{CreateRuntime: hook("createRuntime", c.dir), CreateContainer: hook("createContainer", c.dir), StartContainer: hook("startContainer", "/out"),
+				Poststart: hook("poststart", c.dir), Poststop: hook("poststop", c.dir)}
+			setPrestart(&all, hook("prestart", c.dir))
+			c.hooks(all)
+			if env != nil { // omitempty would leave it out
+				c.emptyEnvs()
+			}
+			c.do(call{args: c.with("create"), env: []string{"OF=create"}}).ok()
+			c.do(call{args: []string{"start", c.id}, env: []string{"OF=start"}}).ok()
+			eventually(t, "the hook", func() bool { return unix.Access(c.dir+"/env.startContainer", unix.F_OK) == nil })
+			c.stopped()
+			c.do(call{args: []string{"delete", c.id}, env: []string{"OF=delete"}}).ok()
+			ofStart := "OF=start"
+			if differs(t, "poststart hooks come after execve") {
+				ofStart = "OF=create"
+			}
+			for kind, want := range map[string]string{"prestart": "OF=create", "createRuntime": "OF=create", "createContainer": "", "poststart": ofStart, "poststop": "OF=delete"} {
+				got := seen(kind)
+				if none := want == "" || env != nil; none && !slices.Equal(got, []string{""}) || !none && !slices.Contains(got, want) {
+					t.Errorf("%s: %q, want %q", kind, got, want)
+				}
+			}
+			if got := seen("startContainer"); !slices.Equal(got, []string{"PATH=/bin", "OF_PROCESS=1", "HOME=/root"}) {
+				t.Errorf("startContainer: %q", got)
+			}
+		})
+	}
+}
+
+// emptyEnvs gives each hook of config.json that has no env an empty one.
+func (c *container) emptyEnvs() {
+	c.t.Helper()
+	path := filepath.Join(c.bundle, "config.json")
+	data, err := os.ReadFile(path)
+	c.must(err)
+	var spec map[string]any
+	c.must(json.Unmarshal(data, &spec))
+	for _, list := range spec["hooks"].(map[string]any) {
+		for _, h := range list.([]any) {
+			if h := h.(map[string]any); h["env"] == nil {
+				h["env"] = []string{}
+			}
+		}
+	}
+	data, err = json.Marshal(spec)
+	c.must(err)
+	c.must(os.WriteFile(path, data, 0o644))
+}
+
+// TestHookDirectory: the working directory of each kind of hook, which a relative path is below.
+func TestHookDirectory(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, args("sleep", "1000"), writable, func(s *specs.Spec) { s.Process.Cwd = "/tmp" })
+	c.must(os.Chmod(c.dir, 0o777|os.ModeSticky))
+	mounted("/out", "bind", c.dir, "bind")(c.spec)
+	hook := func(kind, dir string) []specs.Hook {
+		script := "readlink /proc/self/cwd > " + dir + "/cwd." + kind + "; echo " + kind + " > of-" + kind
+		return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/bin:/usr/bin"}}}
+	}
+	all := specs.Hooks{CreateRuntime: hook("createRuntime", c.dir), CreateContainer: hook("createContainer", c.dir), StartContainer: hook("startContainer", "/out"),
+		Poststart: hook("poststart", c.dir), Poststop: hook("poststop", c.dir)}
+	setPrestart(&all, hook("prestart", c.dir))
+	c.hooks(all)
+	for _, d := range []string{"create", "start", "delete", "run"} {
+		c.must(os.Mkdir(filepath.Join(c.dir, d), 0o755))
+	}
+	early := differs(t, "the working directory of hooks")
+	in := func(dir string, args ...string) {
+		c.t.Helper()
+		c.do(call{dir: filepath.Join(c.dir, dir), args: args}).ok()
+	}
+	check := func(want map[string]string) {
+		t.Helper()
+		for kind, dir := range want {
+			if early && kind == "poststart" {
+				dir = c.bundle
+			}
+			file := filepath.Join(dir, "of-"+kind)
+			if kind == "startContainer" {
+				file = filepath.Join(c.rootfs, file)
+			}
+			if text, err := os.ReadFile(file); err != nil || string(text) != kind+"\n" {
+				t.Errorf("%s: %q, %v", kind, text, err)
+			}
+			_ = os.Remove(file)
+			if got := strings.TrimSpace(c.read("cwd." + kind)); got != dir {
+				t.Errorf("%s: in %s, want %s", kind, got, dir)
+			}
+		}
+	}
+	in("create", c.with("create")...)
+	in("start", "start", c.id)
+	eventually(t, "the hook", func() bool { return unix.Access(c.rootfs+"/tmp/of-startContainer", unix.F_OK) == nil })
+	c.stopped()
+	in("delete", "delete", c.id)
+	check(map[string]string{"prestart": c.bundle, "createRuntime": c.bundle, "createContainer": c.rootfs, "startContainer": "/tmp",
+		"poststart": filepath.Join(c.dir, "start"), "poststop": filepath.Join(c.dir, "delete")})
+	c.spec.Process.Args = []string{"true"}
+	c.write()
+	in("run", c.with("run")...)
+	check(map[string]string{"prestart": c.bundle, "createRuntime": c.bundle, "createContainer": c.rootfs, "startContainer": "/tmp", "poststart": c.bundle, "poststop": c.bundle})
 }
 
 // TestStartContainerEnv: a startContainer hook without an environment has the process's.

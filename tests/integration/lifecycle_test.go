@@ -209,7 +209,7 @@ func TestPauseResume(t *testing.T) {
 		t.Fatalf("after pause: %s", got)
 	}
 	frozen := size()
-	c.rt("pause", c.id).fails("container paused")
+	c.rt("pause", c.id).fails("container not running").oneError()
 	c.rt("state", c.id).ok()
 	c.exec("true").exits(255).says("cannot exec in a paused container (use --ignore-paused to override)")
 	if size() != frozen {

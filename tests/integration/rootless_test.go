@@ -389,7 +389,8 @@ func TestRootlessHooks(t *testing.T) {
 	c.up()
 	user := c.ns("user")
 	c.delete("--force").ok()
-	if got, want := strings.Join(strings.Fields(c.read("log")), " "), "createRuntime createContainer "+user+" startContainer "+user+" poststart poststop"; got != want {
+	got, want := strings.Join(strings.Fields(c.read("log")), " "), "createRuntime createContainer "+user+" startContainer "+user+" poststart poststop"
+	if got != want && !differs(t, "poststart hooks wait for startContainer hooks") {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }

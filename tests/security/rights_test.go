@@ -76,6 +76,31 @@ func TestHookReadsHost(t *testing.T) {
 	}
 }
 
+// TestHookDirectoryIsRootfs: a createContainer hook of an engine writes a file by a relative path, into the rootfs. Whose directory the
+// rootfs lies in puts another one in its place meanwhile, or a link to one of the host's.
+func TestHookDirectoryIsRootfs(t *testing.T) {
+	for name, place := range map[string]string{
+		"a link":      "ln -s $OUTSIDE/dir $BUNDLE/rootfs",
+		"a directory": "mkdir $BUNDLE/rootfs",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("sleep", "1000"))
+			env := []string{"PATH=/bin:/usr/bin", "OUTSIDE=" + v.outside, "BUNDLE=" + filepath.Dir(v.rootfs)}
+			hook := func(script string) []specs.Hook {
+				return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: env}}
+			}
+			v.spec.Hooks = &specs.Hooks{CreateRuntime: hook("mv $BUNDLE/rootfs $BUNDLE/away && " + place), CreateContainer: hook("echo hook > of-hook")}
+			v.write()
+			v.do(call{args: v.with("create")})
+			for _, dir := range []string{v.outside + "/dir", v.rootfs} {
+				if _, err := os.Stat(dir + "/of-hook"); err == nil {
+					t.Errorf("the hook has written to %s, which is not the rootfs", dir)
+				}
+			}
+		})
+	}
+}
+
 // TestHookRights: a startContainer hook has all that the process has, and its environment where it brings none.
 func TestHookRights(t *testing.T) {
 	for _, filter := range []string{"no_new_privs", "privileges"} {
