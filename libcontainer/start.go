@@ -154,13 +154,24 @@ func (c *container) become(spec *specs.Spec, in *inside) error {
 		err = in.executed()
 	}
 	if err != nil {
-		return startError(c, err)
+		return c.withSignal(startError(c, err))
 	}
 	return c.poststart(spec)
 }
 
 // errDied: between the word and its program.
 var errDied = errors.New("unable to start container process: the container's process died before it became the program")
+
+// withSignal adds to errDied which signal it was that ended the container's process, if it can still be known.
+func (c *container) withSignal(err error) error {
+	if !errors.Is(err, errDied) {
+		return err
+	}
+	if ws, known := c.init().EndOf(birthLimit); known && ws.Signaled() {
+		return fmt.Errorf("%w: %v", err, ws.Signal())
+	}
+	return err
+}
 
 func startError(c *container, err error) error {
 	if err == io.EOF {

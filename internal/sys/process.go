@@ -192,6 +192,26 @@ func StartTime(pid int) (start uint64, dead bool, err error) {
 	return start, state == "X" || state == "Z" && (fields[16] == "1" || fields[16] == "0"), nil
 }
 
+// EndOf is how a process that another one has to reap has ended; 0 where this process may not know, and false if it has not ended within
+// ms milliseconds, or has been reaped.
+func (p Process) EndOf(ms int) (unix.WaitStatus, bool) {
+	pidfd, err := p.Open()
+	if err != nil {
+		return 0, false
+	}
+	defer pidfd.Close()
+	if ended, err := AwaitExit(pidfd, ms); err != nil || !ended {
+		return 0, false
+	}
+	_, rest, err := stat(p.Pid)
+	fields := strings.Fields(rest) // from the 4th on, and the 52nd is the status
+	if err != nil || len(fields) < 49 {
+		return 0, false
+	}
+	status, err := strconv.ParseUint(fields[48], 10, 32)
+	return unix.WaitStatus(status), err == nil
+}
+
 // EndedAs says whether a process has ended, or is ending, under a name. It has no memory then; and execve gives it other memory
 // before its descriptors are closed, and another name before it can end.
 func EndedAs(pid int, name string) (bool, error) {

@@ -342,3 +342,32 @@ func TestEndedAs(t *testing.T) {
 		t.Errorf("it has been reaped: %v", err)
 	}
 }
+
+// TestEndOf: how a process has ended is known until it is reaped.
+func TestEndOf(t *testing.T) {
+	for script, want := range map[string]unix.WaitStatus{"kill -SEGV $$": unix.WaitStatus(unix.SIGSEGV), "exit 3": 3 << 8} {
+		cmd := exec.Command("sh", "-c", "read go; "+script)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p, err := Identify(cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ws, known := p.EndOf(0); known {
+			t.Errorf("%s: it runs, and has ended with %v", script, ws)
+		}
+		in.Close()
+		if ws, known := p.EndOf(120_000); !known || ws&^0x80 != want { // 0x80: with a core
+			t.Errorf("%s: %v, %v", script, ws, known)
+		}
+		_ = cmd.Wait()
+		if ws, known := p.EndOf(0); known {
+			t.Errorf("%s: it has been reaped, and has ended with %v", script, ws)
+		}
+	}
+}
