@@ -73,7 +73,7 @@ func TestFirstThread(t *testing.T) {
 		v := newVictim(t, args("true"))
 		h := newFakeHost(v)
 		h.tells("ip", "link", "add", "left", "type", "veth", "peer", "name", "right")
-		v.file("hook", "#!/bin/sh\nreadlink /proc/self/ns/net /proc/$PPID/ns/net /proc/$PPID/task/*/ns/net | uniq | wc -l >"+v.dir+"/namespaces\n", 0o755)
+		v.file("hook", "#!/bin/sh\nfor ns in /proc/self/ns/net /proc/$PPID/ns/net /proc/$PPID/task/*/ns/net; do readlink $ns; done | uniq | wc -l >"+v.dir+"/namespaces\n", 0o755)
 		v.spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: v.dir + "/hook", Env: os.Environ()}}}
 		v.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"left": {}}
 		v.write()

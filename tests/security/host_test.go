@@ -17,7 +17,7 @@ func TestOtherUsers(t *testing.T) {
 	for _, script := range []string{
 		"cat " + dir + "/state.json", "cat " + dir + "/config.json", "cat " + dir + "/journal", "ls " + dir, "touch " + dir + "/x", "rm -f " + dir + "/start.sock && ! test -e " + dir + "/start.sock",
 		"echo > " + dir + "/start.sock", "mv " + dir + " " + dir + ".x",
-		`perl -MSocket -e 'socket(S, PF_UNIX, SOCK_SEQPACKET, 0); connect(S, sockaddr_un("` + dir + `/start.sock")) or exit 1; send(S, "rlpn", 0)'`,
+		host.attack + " say seqpacket " + dir + "/start.sock rlpn",
 	} {
 		cmd := exec.Command("sh", "-c", script)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -24,6 +24,7 @@ type suite struct {
 var packages = []suite{
 	{path: "tests/integration", skip: "^Test(Conformance|RuncCompat)$"}, {path: "tests/fault", root: true}, {path: "cgroups"}, {path: "libcontainer"},
 	{path: "nsenter", skip: "^Test(BothSides|KindsAreInTheSameOrder|Corpus|FuzzTargetBuilds)$"},
+	{path: "tests/security", root: true, skip: "^Test(FlawsAreInTheSource|Weakened)$"},
 }
 
 // ownRuntime is the one of this source.
@@ -77,9 +78,10 @@ func build(ctx context.Context, work string, o options) error {
 		return err
 	}
 	// musl, because the library of the guest is not the host's.
-	err := command(ctx, "musl-gcc", "-static", "-Os", "-o", filepath.Join(dir, "probe"), "tests/integration/testdata/probe.c")
-	if err != nil {
-		return err
+	for program, source := range map[string]string{"probe": "tests/integration/testdata/probe.c", "attack": "tests/security/testdata/attack.c"} {
+		if err := command(ctx, "musl-gcc", "-static", "-Os", "-o", filepath.Join(dir, program), source); err != nil {
+			return err
+		}
 	}
 	if err := copyCriu(ctx, filepath.Join(dir, "criu")); err != nil {
 		fmt.Fprintf(os.Stderr, "vm: the guests have Debian 12's CRIU only: %v\n", err)
@@ -131,7 +133,8 @@ func copyCriu(ctx context.Context, to string) error {
 
 // testScript is what the guest's shell does with what build has made.
 func testScript(g guest, runtime, regexp, skip string) string {
-	env := append([]string{"RT=/run/rt-test/" + filepath.Base(runtime), "RT_PROBE=/run/rt-test/probe", fmt.Sprintf("RT_SLOW=%d", slow),
+	env := append([]string{"RT=/run/rt-test/" + filepath.Base(runtime), "RT_PROBE=/run/rt-test/probe", "RT_ATTACK=/run/rt-test/attack", fmt.Sprintf("RT_SLOW=%d", slow),
+		fmt.Sprintf("RT_SECURITY_PATIENCE=%dm", 2*slow),
 		"RT_DEBIAN=" + pick(g.disk, "/srv/debian", "none")}, g.env...)
 	var s strings.Builder
 	fmt.Fprintf(&s, "export %s\nstatus=0\n", strings.Join(env, " "))

@@ -334,6 +334,17 @@ static int datagrams(const char *path)
 	return 0;
 }
 
+/* say KIND SOCKET TEXT: sends text to a socket of kind dgram or seqpacket, or says why it cannot. */
+static int say(const char *kind, const char *path, const char *text)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, (strcmp(kind, "dgram") == 0 ? SOCK_DGRAM : SOCK_SEQPACKET) | SOCK_CLOEXEC, 0);
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0 || send(fd, text, strlen(text), 0) < 0)
+		return printf("%s\n", strerror(errno)), 1;
+	return 0;
+}
+
 /* master: take control of the container's init, with which one could make the calls that one's own filter denies. */
 static int master(void)
 {
@@ -603,6 +614,8 @@ int main(int argc, char **argv)
 		return traceme();
 	if (strcmp(verb, "flood") == 0 && argc == 3)
 		return flood(getenv("NOTIFY_SOCKET"), atoi(argv[2]));
+	if (strcmp(verb, "say") == 0 && argc == 5)
+		return say(argv[2], argv[3], argv[4]);
 	if (strcmp(verb, "datagrams") == 0)
 		return datagrams(getenv("NOTIFY_SOCKET"));
 	if (access("/rt-marker", F_OK) == 0 || strcmp(verb, "where") == 0) {
