@@ -68,7 +68,7 @@ func TestReadonlyMounts(t *testing.T) {
 	file := c.file("src/file", "text", 0o644)
 	c.must(os.MkdirAll(filepath.Join(c.rootfs, "links"), 0o755))
 	c.must(os.Symlink("/by-link", filepath.Join(c.rootfs, "links/link")))
-	for _, m := range []specs.Mount{
+	c.spec.Mounts = append(c.spec.Mounts, []specs.Mount{
 		{Destination: "/filled", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "mode=711"}},
 		{Destination: "/filled/file", Type: "bind", Source: file, Options: []string{"bind"}},
 		{Destination: "/filled/dir/in/it", Type: "bind", Source: filepath.Dir(file), Options: []string{"bind", "ro"}},
@@ -82,9 +82,7 @@ func TestReadonlyMounts(t *testing.T) {
 		{Destination: "/later", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid"}},
 		{Destination: "/later", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "ro", "nosuid"}},
 		{Destination: "/later/sub", Type: "tmpfs", Source: "tmpfs"},
-	} {
-		c.spec.Mounts = append(c.spec.Mounts, m)
-	}
+	}...)
 	c.write()
 	c.up()
 	for point, want := range map[string]string{

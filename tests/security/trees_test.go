@@ -496,6 +496,9 @@ func TestOverlayBelowRootfs(t *testing.T) {
 // appears on the host, as it asks for; what rt mounts there itself does not: the terminal, masks, read-only paths. Succeeds against
 // rt 4a850c2 and runc 1.1.5.
 func TestOwnMountsOfShared(t *testing.T) {
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Skipf("no terminal for the foreground: %v (bsdutils)", err)
+	}
 	v := newVictim(t, args("sh", "-c", `cat /vol/masked/secret /vol/file; touch /vol/readonly/written; mount | grep -c " /dev/console "; echo done`))
 	v.spec.Process.Terminal = true
 	v.spec.Linux.RootfsPropagation = "shared"
