@@ -36,6 +36,24 @@ int made_rename(const struct ctx *c, char path[MAX_PATH])
 	return 0;
 }
 
+/*
+ * Whether a source, want in the plan and name without links, is in the mount that the plan has put there, and has no others below it if it
+ * is recursive. A link of the image may have led one over that, or into it: the container would get another volume, with other flags.
+ */
+int made_as_planned(const struct ctx *c, const char *want, const char *name, int recursive)
+{
+	int inner = 0;
+	for (unsigned i = c->made->n; i-- > 0;) {
+		const struct mount_made *m = &c->made->mount[i];
+		size_t at = below(name, m->at), planned = below(want, m->want);
+		if (at && !inner++ && (!planned || strcmp(name + at, want + planned) != 0))
+			return 0;
+		if (!at && recursive && below(m->at, name) && !below(m->want, want))
+			return 0;
+	}
+	return 1;
+}
+
 /* Where to walk path from: the mount at it or above it, the last one made, else the root. *skip: the bytes that lead there. */
 int made_above(const struct ctx *c, const char *path, size_t *skip)
 {

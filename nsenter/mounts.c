@@ -24,7 +24,7 @@ static int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_
  * Opens a source below the container's root. A link of an image or a volume must not lead to it: it would show elsewhere what is
  * masked (/proc), or the root itself. One that led an earlier mount to its place is no such link: the source is walked to from that.
  */
-static int find_source(struct ctx *c, const char *want)
+static int find_source(struct ctx *c, const char *want, int recursive)
 {
 	char path[MAX_PATH], name[MAX_PATH];
 	c->what = "open source";
@@ -33,6 +33,10 @@ static int find_source(struct ctx *c, const char *want)
 	int r = 1, base = c->base;
 	for (int i = 0; i < 300 && r > 0; i++)
 		r = made_rename(c, name);
+	if (r == 0 && !made_as_planned(c, want, name, recursive)) {
+		c->what = "open source: a link has led another mount there";
+		return -ELOOP;
+	}
 	int at = r < 0 ? r : path_walk(c, name, path, O_PATH);
 	c->base = base;
 	if (at < 0 || strcmp(path, name) == 0)
@@ -74,7 +78,7 @@ STEP(open_tree)
 	c->what = "open source";
 	if (s->a[0] >= c->nfds)
 		return -EBADMSG;
-	if (s->a[2] && (at = find_source(c, s->str[0])) < 0)
+	if (s->a[2] && (at = find_source(c, s->str[0], rec != 0)) < 0)
 		return at;
 	if (at >= 0)
 		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));

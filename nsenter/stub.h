@@ -165,6 +165,7 @@ int path_parent(struct ctx *c, const char *path, const char **base);
 
 /* made.c */
 int made_rename(const struct ctx *c, char path[MAX_PATH]);
+int made_as_planned(const struct ctx *c, const char *want, const char *name, int recursive);
 int made_above(const struct ctx *c, const char *path, size_t *skip);
 int made_at(const struct ctx *c, const char *want);
 int made_behind_link(const struct ctx *c, const char *want, const char *dir);

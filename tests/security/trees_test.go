@@ -359,6 +359,57 @@ func TestSourceThroughLink(t *testing.T) {
 	}
 }
 
+// TestSourceOfAnotherMount: a source in an earlier mount is looked for in that one, also where a link of the image has led a later mount
+// over it, or into it. The container would get another volume than the configuration says: writable although it is read-only, or with
+// the ids of its user namespace.
+func TestSourceOfAnotherMount(t *testing.T) {
+	for name, c := range map[string]struct {
+		link, volume, source string
+		options              []string
+	}{
+		"over it":          {"/vol", "/vol", "/vol", []string{"bind", "rw"}},
+		"over it, below":   {"/vol", "/vol", "/vol/sub", []string{"bind", "rw"}},
+		"into it":          {"/vol/sub", "/vol", "/vol/sub", []string{"bind", "rw"}},
+		"into it, whole":   {"/vol/sub", "/vol", "/vol", []string{"rbind", "rrw"}},
+		"beside it, whole": {"/around/sub", "/around/vol", "/around", []string{"rbind", "rrw"}},
+		"over its parent":  {"/around", "/around/vol", "/around/vol", []string{"bind", "rw"}},
+		"ids":              {"/vol", "/vol", "/vol", []string{"bind", "idmap"}},
+		"ids of all":       {"/vol/sub", "/vol", "/vol", []string{"rbind", "ridmap"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("sh", "-c", "for f in $(find /data -name secret); do cat $f; echo planted > $f; done; true"))
+			other := []string{"bind", "ro"}
+			if strings.HasPrefix(name, "ids") {
+				mapped(v)
+				other = []string{"bind"} // its files are for the host's root alone
+			}
+			for _, dir := range []string{"vol", "around/vol", "around/sub", "data"} {
+				must(t, os.MkdirAll(v.rootfs+"/"+dir, 0o755))
+			}
+			v.file("own/sub/sub/vol/own", "", 0o644)
+			v.file("other/sub/secret", "the host's\n", 0o600)
+			v.file("other/vol/secret", "the host's\n", 0o600)
+			v.link(c.link, "other")
+			v.before = v.picture()
+			mounted(specs.Mount{Destination: c.volume, Type: "bind", Source: v.dir + "/own", Options: []string{"bind"}})(v)
+			mounted(specs.Mount{Destination: "/other", Type: "bind", Source: v.dir + "/other", Options: other})(v)
+			mounted(specs.Mount{Destination: "/data", Type: "bind", Source: v.rootfs + c.source, Options: c.options})(v)
+			v.write()
+			r := v.run()
+			for _, file := range []string{"/other/sub/secret", "/other/vol/secret"} {
+				text, err := os.ReadFile(v.dir + file)
+				must(t, err)
+				if string(text) != "the host's\n" || strings.Contains(r.stdout, "the host's") {
+					t.Errorf("the container has got the other volume, where %s says %q: %s", file, text, r)
+				}
+			}
+			if !strings.Contains(r.stderr, "a link has led another mount there") {
+				t.Error(r)
+			}
+		})
+	}
+}
+
 // binds gives a function that binds a source at a destination, when the container is created or by mounts add. If that is done, it
 // runs look in the container. Its result is that of the last step. The container is removed each time.
 func (v *victim) binds(look ...string) func(destination, source string, add bool) result {
