@@ -297,6 +297,9 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 		Place: b.place(), Recursive: recursive,
 	}
 	step.Set, step.Clear, step.Implied = f.ofBind()
+	if !f.named && b.willBeReadonly(at) {
+		step.Set = unix.MOUNT_ATTR_RDONLY
+	}
 	step.Back = f.back
 	if b.hostSys(path.Clean(source), f, recursive) {
 		step.SetAll |= unix.MOUNT_ATTR_RDONLY

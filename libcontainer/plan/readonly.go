@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -56,6 +57,28 @@ func (b *builder) covering(target string) {
 		}
 		return covered
 	})
+}
+
+// cloning comes before the tree at a path in the container is cloned with all below it: the mounts of late there get no more, for those of
+// the clone are to be read-only as they are.
+func (b *builder) cloning(dir string) {
+	b.lateMounts = slices.DeleteFunc(b.lateMounts, func(l lateMount) bool {
+		below := l.readonly && strings.HasPrefix(l.target, dir+"/")
+		if below {
+			b.makeReadonly(l)
+		}
+		return below
+	})
+}
+
+// willBeReadonly says whether a source lies in a mount of late that is read-only in the end: a clone of it is so from the beginning.
+func (b *builder) willBeReadonly(source string) bool {
+	inside, ok := strings.CutPrefix(path.Clean(source), path.Clean(b.opts.Rootfs)+"/")
+	if !ok {
+		return false
+	}
+	l := b.lateAt(b.mountAbove("/" + inside))
+	return l != nil && l.readonly
 }
 
 // readonlyMounts comes when all mounts, devices, links and directories are there.

@@ -125,6 +125,9 @@ func (b *builder) source(in Input) nsenter.Slot {
 	ids := in.IDMap
 	in.Kind, in.Inside, in.Root, in.IDMap = Tree, true, "", nil
 	tree := b.input(in)
+	if in.Recursive {
+		b.cloning(below)
+	}
 	b.add(in.Pointer, nsenter.OpenTree{Tree: tree, Path: below, Recursive: in.Recursive, Below: true})
 	if ids != nil {
 		m := b.input(Input{Kind: MapOfIDs, Path: in.Path, IDMap: ids, Pointer: in.Pointer})
@@ -177,9 +180,17 @@ func (b *builder) mountedBelow(source string, recursive bool) string {
 	if recursive && slices.ContainsFunc(b.mounted, func(dir string) bool { return strings.HasPrefix(dir, "/"+inside+"/") }) {
 		return "/" + inside
 	}
-	for dir := "/" + inside; dir != "/"; dir = path.Dir(dir) {
+	if b.mountAbove("/"+inside) != "" {
+		return "/" + inside
+	}
+	return ""
+}
+
+// mountAbove is the target of an earlier mount that is at a path in the container or above it, the innermost; "" if there is none.
+func (b *builder) mountAbove(dir string) string {
+	for ; dir != "/"; dir = path.Dir(dir) {
 		if slices.Contains(b.mounted, dir) {
-			return "/" + inside
+			return dir
 		}
 	}
 	return ""

@@ -410,6 +410,32 @@ func TestSourceOfAnotherMount(t *testing.T) {
 	}
 }
 
+// TestReadonlyClones: a mount that becomes read-only when everything below it is there has been cloned before, where it is the source of a
+// later bind mount: the clone is read-only, too.
+func TestReadonlyClones(t *testing.T) {
+	for kind, edits := range map[string][]func(*victim){"plain": nil, "user namespace": {mapped}} {
+		for name, source := range map[string]specs.Mount{
+			"below": {Source: "/around", Options: []string{"rbind"}}, "itself": {Source: "/around/tmpfs", Options: []string{"bind"}},
+			"in it": {Source: "/around/tmpfs/dir", Options: []string{"rbind", "rprivate"}},
+		} {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				v := newVictim(t, append(slices.Clone(edits), args("sh", "-c", "for d in /around/tmpfs /data /data/tmpfs; do echo planted >$d/planted; done; find /around/tmpfs -type f"))...)
+				must(t, os.MkdirAll(v.rootfs+"/around/tmpfs", 0o755))
+				must(t, os.MkdirAll(v.rootfs+"/data", 0o755))
+				v.file("tree/own", "", 0o644)
+				mounted(specs.Mount{Destination: "/around/tmpfs", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}})(v)
+				mounted(specs.Mount{Destination: "/around/tmpfs/dir/tree", Type: "bind", Source: v.dir + "/tree", Options: []string{"bind"}})(v)
+				mounted(specs.Mount{Destination: "/data", Type: "bind", Source: v.rootfs + source.Source, Options: source.Options})(v)
+				v.write()
+				v.before = v.picture()
+				if r := v.run().ok(t); r.stdout != "/around/tmpfs/dir/tree/own\n" {
+					t.Errorf("a read-only tmpfs was written to: %s", r)
+				}
+			})
+		}
+	}
+}
+
 // binds gives a function that binds a source at a destination, when the container is created or by mounts add. If that is done, it
 // runs look in the container. Its result is that of the last step. The container is removed each time.
 func (v *victim) binds(look ...string) func(destination, source string, add bool) result {

@@ -66,6 +66,8 @@ var flaws = []flaw{
 	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
 	{"a link leads to a source", "nsenter/mounts.c", "if (at < 0 || strcmp(path, name) == 0)", "if (1)", "TestSourceThroughLink"},
 	{"a source in another mount", "nsenter/mounts.c", "if (r == 0 && !made_as_planned", "if (0 && !made_as_planned", "TestSourceOfAnotherMount"},
+	{"a clone of what becomes read-only is writable", "libcontainer/plan/mounts.go", "if !f.named && b.willBeReadonly(at) {", "if false && b.willBeReadonly(at) {", "TestReadonlyClones/plain_itself"},
+	{"a clone has below it what becomes read-only", "libcontainer/plan/userns.go", "if in.Recursive {\n\t\tb.cloning(below)", "if false {\n\t\tb.cloning(below)", "TestReadonlyClones/plain_below"},
 	{"a source in an earlier mount is opened by its name", "nsenter/mounts.c", "if (s->a[2] && (at = find_source(c, s->str[0], rec != 0)) < 0)", "if (s->a[2] && (at = openat(c->root, s->str[0] + 1, O_PATH | O_CLOEXEC)) < 0)", "TestSourceThroughLink/plain"},
 	{"links of the image lead the host to a source", "libcontainer/inside.go", `if in.Root != "" {`, "if false {", "TestSourceBelowRootfs/root$"},
 	{"links of the image lead the opener to a source", "nsenter/mounts.c", "if (!*s->str[1])", "if (1)", "TestSourceBelowRootfs/root_with"},
