@@ -39,7 +39,6 @@ func AddMounts(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 			return nil, err
 		}
 	}
-	_ = b.readonlyMounts() // never fails
 	made := 0
 	for _, it := range b.Items[before:] {
 		if _, ok := it.Step.(nsenter.RequestTree); !ok {

@@ -21,8 +21,9 @@ type lateMount struct {
 }
 
 // late takes read-only out of the attributes of a mount that the next step makes, and notes it. /dev is filled whatever is mounted there.
+// A container that runs would write to it meanwhile: there it is read-only from the beginning.
 func (b *builder) late(fstype, target, pointer string, attrs uint64) uint64 {
-	if !fillable[fstype] && target != "/dev" {
+	if b.hot || !fillable[fstype] && target != "/dev" {
 		return attrs
 	}
 	b.lateMounts = append(b.lateMounts, lateMount{target, pointer, len(b.Items), attrs&unix.MOUNT_ATTR_RDONLY != 0})

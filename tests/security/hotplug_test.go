@@ -255,3 +255,29 @@ func TestHotplugSwapped(t *testing.T) {
 		}
 	}
 }
+
+// TestHotplugReadonly: a read-only file system that mounts add makes is so from the beginning, also with other mounts in it: a container
+// that runs would write to it meanwhile, and what it has open for that keeps the mount from becoming read-only.
+func TestHotplugReadonly(t *testing.T) {
+	v := newVictim(t, args("sh", "-c", "for i in 1 2 3; do (while :; do echo >/target/planted$i; done 2>/dev/null) & done; wait"))
+	must(t, os.Mkdir(v.rootfs+"/target", 0o755))
+	v.file("tree/own", "", 0o644)
+	v.before = v.picture()
+	v.spec.Root.Readonly = true
+	v.write()
+	v.up()
+	list := []specs.Mount{{Destination: "/target", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}}}
+	alone := list[:1:1]
+	for _, name := range strings.Fields("a b c d e") {
+		list = append(list, specs.Mount{Destination: "/target/" + name, Type: "bind", Source: v.dir + "/tree", Options: []string{"bind"}})
+	}
+	for range 30 {
+		if r := v.mounts("add", list...); r.code == 0 || !strings.Contains(r.stderr, "make target: read-only file system") {
+			t.Fatalf("mounts below a read-only one: %s%s", r, v.exec("ls", "/target"))
+		}
+	}
+	v.mounts("add", alone...).ok(t)
+	if r := v.exec("ls", "/target").ok(t); r.stdout != "" {
+		t.Errorf("written to a read-only tmpfs: %s", r)
+	}
+}
