@@ -12,16 +12,11 @@ func (p *program) deleteCommand() *cli.Command {
 			regexFlag(),
 		},
 	}, 1, 1, func(c *cli.Context) error {
-		open := p.log.open
 		if c.Bool("force") {
-			open = p.log.openSoon
-		}
-		if err := open(); err != nil {
-			return err
-		}
-		if c.Bool("force") {
-			p.log.hold() // what is said of a process that is killed must not wait for a log that hangs
+			p.log.hold() // neither to open the log nor to write to it: it may be one that hangs
 			defer p.log.release()
+		} else if err := p.log.open(); err != nil {
+			return err
 		}
 		p.begins("delete")
 		return p.eachMatch(c, func(id string) error { return p.runtime(c).Delete(id, c.Bool("force")) })

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"rt/internal/bug"
 	"rt/internal/sys"
 )
 
@@ -42,8 +41,7 @@ type logger struct {
 	json   bool
 	max    level // what is above is dropped
 	file   *os.File
-	slow   chan error // the answer of an open that takes long: then it has file
-	holds  bool       // messages wait for release
+	holds  bool // messages wait for release
 	held   []held
 	now    func() time.Time
 }
@@ -103,33 +101,6 @@ func (l *logger) unusable(err error) error {
 	return fmt.Errorf("option --log: %w", err)
 }
 
-// openWait is how long a verb that must not wait for others waits for its log.
-const openWait = 2 * time.Second
-
-// openSoon is open for such a verb: if the file system of the log hangs, or the log is a FIFO that is not read, the file is awaited by
-// the first message.
-func (l *logger) openSoon() error {
-	if l.path == "" {
-		return nil
-	}
-	answer := make(chan error, 1)
-	l.slow = answer
-	go func() {
-		var err error
-		defer func() { answer <- err }()
-		defer bug.Catch(&err)
-		l.file, err = sys.AppendFile(l.path, 0o644)
-	}()
-	select {
-	case err := <-answer:
-		if l.slow = nil; err != nil {
-			return l.unusable(err)
-		}
-	case <-time.After(openWait):
-	}
-	return nil
-}
-
 func (l *logger) warnf(format string, args ...any) { l.message(levelWarning, format, args) }
 
 func (l *logger) debugf(format string, args ...any) { l.message(levelDebug, format, args) }
@@ -180,11 +151,7 @@ func (l *logger) failure(err error) {
 // append writes one record with one write call, so that records of processes that share the file stay whole.
 func (l *logger) append(at level, text string) {
 	var err error
-	switch {
-	case l.slow != nil:
-		err = <-l.slow
-		l.slow = nil
-	case l.file == nil:
+	if l.file == nil {
 		l.file, err = sys.AppendFile(l.path, 0o644)
 	}
 	if err == nil {

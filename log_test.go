@@ -47,7 +47,7 @@ func TestJSONWithoutFile(t *testing.T) {
 }
 
 func TestLogFileWithoutMessages(t *testing.T) {
-	for _, verb := range [][]string{{"start", "c"}, {"delete", "c"}, {"delete", "--force", "c"}} {
+	for _, verb := range [][]string{{"start", "c"}, {"delete", "c"}} {
 		path := filepath.Join(t.TempDir(), "log")
 		if r := rt(&fake{}, append([]string{"--log", path}, verb...)...); r.code != 0 || r.stderr != "" {
 			t.Fatalf("%v: %+v", verb, r)
@@ -58,9 +58,19 @@ func TestLogFileWithoutMessages(t *testing.T) {
 	}
 }
 
-// TestUnusableLog: a log that cannot be made is the one error, and nothing is done, whatever the command.
+// TestForceOpensLogLater: delete --force does its work first, and a log that cannot be made is a warning.
+func TestForceOpensLogLater(t *testing.T) {
+	path := t.TempDir() + "/missing/log"
+	f := &fake{err: errors.New("boom")}
+	r := rt(f, "--log", path, "delete", "--force", "c")
+	if want := "rt: warning: log: open " + path + ": no such file or directory\nrt: boom\n"; r.code != 1 || r.stderr != want || f.calls == nil {
+		t.Errorf("%+v, calls %v", r, f.calls)
+	}
+}
+
+// TestUnusableLog: a log that cannot be made is the one error, and nothing is done, whatever the command but for delete --force.
 func TestUnusableLog(t *testing.T) {
-	for _, verb := range [][]string{{"start", "c"}, {"delete", "c"}, {"delete", "--force", "c"}, {"exec", "c", "true"}, {"frobnicate"}, {}} {
+	for _, verb := range [][]string{{"start", "c"}, {"delete", "c"}, {"exec", "c", "true"}, {"frobnicate"}, {}} {
 		dir := t.TempDir()
 		for path, reason := range map[string]string{dir + "/missing/log": "no such file or directory", dir: "is a directory"} {
 			f := &fake{err: errors.New("boom")}

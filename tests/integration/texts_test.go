@@ -63,11 +63,14 @@ func TestLogThatCannotBeMade(t *testing.T) {
 	}
 	c.up()
 	log := c.dir + "/none/log"
-	for _, args := range [][]string{{"kill", c.id, "KILL"}, {"delete", "--force", c.id}, {"delete", c.id}, {"exec", c.id, "true"}, {"pause", c.id}} {
+	for _, args := range [][]string{{"kill", c.id, "KILL"}, {"delete", c.id}, {"exec", c.id, "true"}, {"pause", c.id}} {
 		c.do(call{global: []string{"--log", log}, args: args}).fails("open " + log + ": no such file or directory").oneError()
 		if got := c.status(); got != "running" {
 			t.Fatalf("after %v: %s", args, got)
 		}
+	}
+	if !differs(t, "global --log: delete --force") {
+		c.do(call{global: []string{"--log", log}, args: []string{"delete", "--force", c.id}}).ok()
 	}
 	if err := unix.Access(c.dir+"/none", unix.F_OK); err != unix.ENOENT {
 		t.Errorf("the log's directory: %v", err)

@@ -542,9 +542,11 @@ func wedgedParties() (list []wedgedParty) {
 		w.flag("checkpoint, restore", "--image-path", w.hung())
 	})
 	fuse("FUSE FIFO of exec", "exec", "exec", func(w *world) { w.flag("exec", "--exec-wait-fifo", w.hung()) })
-	fuse("FUSE log", "exec", "exec", func(w *world) {
-		w.global = []string{"--log", w.hung()}
-		w.prog = []string{"/nonexistent"}
-	})
+	var all []string
+	for _, verb := range wedgedVerbs {
+		all = append(all, verb.name)
+	}
+	every := strings.Join(all, ", ") // opens its log before anything else, but for delete --force
+	fuse("FUSE log", every, every, func(w *world) { w.global = []string{"--log", w.hung()} })
 	return slices.Concat(list, cgroupParties(), peerParties(), busParties())
 }
