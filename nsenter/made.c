@@ -23,6 +23,8 @@ int made_rename(const struct ctx *c, char path[MAX_PATH])
 	for (unsigned i = c->made->n; i-- > 0;) {
 		const struct mount_made *m = &c->made->mount[i];
 		size_t from = below(path, m->want), to = strlen(m->at), rest = strlen(path + from) + 1;
+		if (m->hidden)
+			continue;
 		if (below(path, m->at))
 			return 0;
 		if (!from)
@@ -46,6 +48,8 @@ int made_as_planned(const struct ctx *c, const char *want, const char *name, int
 	for (unsigned i = c->made->n; i-- > 0;) {
 		const struct mount_made *m = &c->made->mount[i];
 		size_t at = below(name, m->at), planned = below(want, m->want);
+		if (m->hidden)
+			continue;
 		if (at && !inner++ && (!planned || strcmp(name + at, want + planned) != 0))
 			return 0;
 		if (!at && recursive && below(m->at, name) && !below(m->want, want))
@@ -59,18 +63,25 @@ int made_above(const struct ctx *c, const char *path, size_t *skip)
 {
 	for (unsigned i = c->made->n; i-- > 0;) {
 		const struct mount_made *m = &c->made->mount[i];
-		if ((*skip = below(path, m->at)) || (*skip = below(path, m->want)))
+		if (!m->hidden && ((*skip = below(path, m->at)) || (*skip = below(path, m->want))))
 			return m->fd;
 	}
 	*skip = 0;
 	return c->root;
 }
 
-/* The descriptor of the mount that was made at the target want, -1 if none is known. */
-int made_at(const struct ctx *c, const char *want)
+/* Where to walk path from in the mount i, if that is hidden and path led into it; else -1. */
+int made_hidden(const struct ctx *c, unsigned i, const char *path, size_t *skip)
+{
+	const struct mount_made *m = &c->made->mount[i];
+	return m->hidden && ((*skip = below(path, m->at)) || (*skip = below(path, m->want))) ? m->fd : -1;
+}
+
+/* The descriptor of the mount that was made at the target want, be it hidden by now, or not; -1 if none is known. */
+int made_at(const struct ctx *c, const char *want, int hidden)
 {
 	for (unsigned i = c->made->n; i-- > 0;)
-		if (strcmp(c->made->mount[i].want, want) == 0)
+		if (strcmp(c->made->mount[i].want, want) == 0 && (hidden || !c->made->mount[i].hidden))
 			return c->made->mount[i].fd;
 	return -1;
 }
@@ -88,12 +99,17 @@ void made_close(struct ctx *c)
 		close(c->made->mount[--c->made->n].fd);
 }
 
-/* A mount at the target in hand hides those that are there or below it. */
+/*
+ * A mount at the target in hand covers what is there, and hides what is below it. That may come to light again: a neighbour who shares the
+ * rootfs can rename the directories between.
+ */
 static void hide(struct made *t)
 {
 	unsigned kept = 0;
 	for (unsigned i = 0; i < t->n; i++) {
-		if (!below(t->mount[i].at, t->target))
+		size_t at = below(t->mount[i].at, t->target);
+		t->mount[i].hidden |= at != 0;
+		if (!at || t->mount[i].at[at])
 			t->mount[kept++] = t->mount[i];
 		else if (!t->borrowed)
 			close(t->mount[i].fd);
@@ -135,6 +151,6 @@ int made_note(struct ctx *c, int tree)
 		at = memcpy(t->text + t->used, t->target, n);
 		t->used += n;
 	}
-	t->mount[t->n++] = (struct mount_made){want, at, tree};
+	t->mount[t->n++] = (struct mount_made){want, at, tree, 0};
 	return 1;
 }

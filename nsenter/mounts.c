@@ -574,7 +574,7 @@ STEP(mount_tree)
  * mount, says the kernel of every change (mount_setattr(2), fspick(2)). */
 static int open_changed(struct ctx *c, const char *target, int own)
 {
-	int at = made_at(c, target);
+	int at = made_at(c, target, own == 2);
 	if (at < 0)
 		return own ? -ESTALE : path_find(c, target, O_PATH);
 	at = fcntl(at, F_DUPFD_CLOEXEC, 3);
@@ -587,7 +587,7 @@ STEP(remount)
 {
 	int at, fs, r = 0;
 	c->what = "open target";
-	if (s->a[5] == 2 && made_at(c, s->str[0]) < 0)
+	if (s->a[5] == 2 && made_at(c, s->str[0], 1) < 0)
 		return 0;
 	if ((at = open_changed(c, s->str[0], (int)s->a[5])) < 0)
 		return at;
@@ -662,11 +662,31 @@ STEP(chroot)
 	return 0;
 }
 
-/* a: 1 if later steps refer to the mount. str: path. It becomes read-only by a bind mount of itself, the root by a change of its
- * own mount; what is not there needs no protection. */
-STEP(readonly_path)
+/*
+ * Does f with what a path leads to, at a descriptor or -errno: where it is now, and in mounts that a later one hides, which a neighbour
+ * brings to light by renaming their directory.
+ */
+static int protect(struct ctx *c, const struct step *s, int (*f)(struct ctx *, const struct step *, int))
 {
-	int at = open_protected(c, s->str[0]), tree, r;
+	char path[MAX_PATH];
+	size_t skip;
+	int base, at = open_protected(c, s->str[0]);
+	memcpy(path, c->made->target, MAX_PATH);
+	int r = f(c, s, at);
+	for (unsigned i = 0; i < c->made->n && r >= 0; i++) {
+		if ((base = made_hidden(c, i, path, &skip)) < 0)
+			continue;
+		c->base = base;
+		c->made->target[0] = 0;
+		at = path_open(base, path + skip, O_PATH, 0);
+		r = f(c, s, at < 0 ? -errno : at);
+	}
+	return r;
+}
+
+static int make_readonly(struct ctx *c, const struct step *s, int at)
+{
+	int tree, r;
 	if (at < 0)
 		return at == -ENOENT || at == -ENOTDIR ? 0 : at;
 	if (is_root(c, at)) {
@@ -676,10 +696,17 @@ STEP(readonly_path)
 	}
 	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
 	r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
-	c->want = s->str[0];
+	c->want = *c->made->target ? s->str[0] : NULL;
 	c->keep = (int)s->a[0];
 	/* What is mounted later where its source gets it appears below it; nothing goes the other way. */
 	return r < 0 ? r : attach_own(c, state(c, tree, MS_SLAVE), at);
+}
+
+/* a: 1 if later steps refer to the mount. str: path. It becomes read-only by a bind mount of itself, the root by a change of its
+ * own mount; what is not there needs no protection. */
+STEP(readonly_path)
+{
+	return protect(c, s, make_readonly);
 }
 
 /* The container's /dev/null, if it is one: a forged one would unmask what it is mounted over (CVE-2025-31133). */
@@ -712,11 +739,10 @@ static int clone_mask(struct ctx *c, char *label)
 	return tree;
 }
 
-/* str: path, label ("": none). It is covered: a directory by an empty one, anything else by the null device. */
-STEP(mask_path)
+static int mask(struct ctx *c, const struct step *s, int at)
 {
 	struct stat st;
-	int at = open_protected(c, s->str[0]), tree, r;
+	int tree, r;
 	if (at < 0)
 		return at == -ENOENT || at == -ENOTDIR ? 0 : at;
 	if ((r = not_on_root(c, at)) < 0)
@@ -731,4 +757,10 @@ STEP(mask_path)
 		TRY(c, "open_tree", tree = k_open_tree(c->null, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	}
 	return tree < 0 ? tree : attach_own(c, state(c, tree, MS_PRIVATE), at);
+}
+
+/* str: path, label ("": none). It is covered: a directory by an empty one, anything else by the null device. */
+STEP(mask_path)
+{
+	return protect(c, s, mask);
 }

@@ -152,6 +152,50 @@ func TestRacedVolumes(t *testing.T) {
 	}
 }
 
+// TestRacedHidden: a link of the image leads a mount to the directory in which two others are, and the neighbour renames that before. What
+// is masked and protected in a volume, and read-only, is so where the neighbour has taken it. The same without a link, where the
+// configuration hides the volume.
+func TestRacedHidden(t *testing.T) {
+	for _, late := range []string{"/late", "/top"} {
+		t.Run(late, func(t *testing.T) {
+			v := newVictim(t, capable(nil), args("sh", "-c", `for d in /top /top.fake; do cd $d/vol || continue; cat masked; echo WRITTEN >>readonly/file; done 2>/dev/null; grep top /proc/self/mountinfo`))
+			v.file("volume/masked", "SECRET\n", 0o644)
+			v.file("volume/readonly/file", "", 0o644)
+			v.before = v.picture()
+			for _, dir := range []string{"top/vol", "top.fake/vol", "top/tmpfs", "top.fake/tmpfs"} {
+				must(t, os.MkdirAll(v.rootfs+"/"+dir, 0o755))
+			}
+			v.link("/top", "late")
+			mounted(specs.Mount{Destination: "/top/vol", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind"}})(v)
+			if late != "/top" { // where the plan knows that it is hidden, it is made read-only before
+				mounted(specs.Mount{Destination: "/top/tmpfs", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}})(v)
+			}
+			mounted(specs.Mount{Destination: late, Type: "tmpfs", Source: "tmpfs"})(v)
+			v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/top/vol/masked")
+			v.spec.Linux.ReadonlyPaths = append(v.spec.Linux.ReadonlyPaths, "/top/vol/readonly")
+			v.write()
+			program(t, host.attack, "exchange", v.rootfs+"/top", v.rootfs+"/top.fake")
+			seen, evaded := 0, 0
+			for range runs(40, 200) {
+				r := v.run()
+				if strings.Contains(r.stdout, "/null /top") {
+					seen++
+				}
+				text, err := os.ReadFile(v.dir + "/volume/readonly/file")
+				must(t, err)
+				if strings.Contains(r.stdout, "SECRET") || len(text) > 0 || strings.Contains(r.stdout, "/tmpfs rw,") {
+					if evaded++; evaded == 1 {
+						t.Errorf("the mounts are not protected: %s%s", r, text)
+					}
+				}
+				v.remove()
+				must(t, os.WriteFile(v.dir+"/volume/readonly/file", nil, 0o644))
+			}
+			t.Logf("%d times masked where it is hidden, or brought to light, %d times without protection", seen, evaded)
+		})
+	}
+}
+
 // TestFileVolume: a volume that is a file is masked, and made read-only, as others are. rt before this had a file's mount, of
 // which it kept the descriptor, for something that is not there.
 func TestFileVolume(t *testing.T) {

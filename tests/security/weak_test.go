@@ -18,11 +18,11 @@ type flaw struct {
 }
 
 // walkedFromMount is where a path that leads into a mount of the plan is walked from that mount.
-const walkedFromMount = "if ((*skip = below(path, m->at)) || (*skip = below(path, m->want)))"
+const walkedFromMount = "if (!m->hidden && ((*skip = below(path, m->at)) || (*skip = below(path, m->want))))"
 
 // byPath changes mounts by their paths.
 var byPath = []flaw{
-	{"mounts are changed by path", "nsenter/mounts.c", "int at = made_at(c, target);", "int at = -1;\n\town = 0;", ""},
+	{"mounts are changed by path", "nsenter/mounts.c", "int at = made_at(c, target, own == 2);", "int at = -1;\n\town = 0;", ""},
 	{"mounts are changed by path", "nsenter/made.c", walkedFromMount, "if (0)", ""},
 }
 
@@ -66,6 +66,7 @@ var flaws = []flaw{
 	{"proc and sysfs behind links", "nsenter/mounts.c", "if (no_links &&", "if (0 && no_links &&", "TestForgedProc"},
 	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
 	{"a link leads to a source", "nsenter/mounts.c", "if (at < 0 || strcmp(path, name) == 0)", "if (1)", "TestSourceThroughLink"},
+	{"what is hidden is not protected", "nsenter/mounts.c", "if ((base = made_hidden(c, i, path, &skip)) < 0)", "if ((base = made_hidden(c, i, path, &skip)) < 0 || 1)", "TestRacedHidden"},
 	{"a source in another mount", "nsenter/mounts.c", "if (r == 0 && !made_as_planned", "if (0 && !made_as_planned", "TestSourceOfAnotherMount"},
 	{"a clone of what becomes read-only is writable", "libcontainer/plan/mounts.go", "if !f.named && b.willBeReadonly(at) {", "if false && b.willBeReadonly(at) {", "TestReadonlyClones/plain_itself"},
 	{"a clone has below it what becomes read-only", "libcontainer/plan/userns.go", "if in.Recursive {\n\t\tb.cloning(below)", "if false {\n\t\tb.cloning(below)", "TestReadonlyClones/plain_below"},
