@@ -10,6 +10,7 @@ import (
 // TestFlagsWithoutStrconv: no value of any flag is answered with the words of a number's parser. What libcontainer makes of a value is
 // for tests/arch TestNoStrconvInErrors.
 func TestFlagsWithoutStrconv(t *testing.T) {
+	t.Chdir(t.TempDir()) // a value of --log is a file
 	values := []string{"abc", "", "-5", "1.2.3", "1.2.3M", "0x", "99999999999999999999999", "99999999999999999999999G", "1:abc", "1:99999999"}
 	flags := 0
 	try := func(before []string, verb []string, list []cli.Flag) {
