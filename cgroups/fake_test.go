@@ -3,6 +3,7 @@ package cgroups
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -182,6 +183,7 @@ func TestReleaseBesideNewcomer(t *testing.T) {
 			writeTestFile(t, dir+"/"+name+"/cpu.max", limit)
 		}
 		c.claim.Other = func(string, bool, uint64) (string, bool) { return "newcomer", true }
+		takes(t, c)
 		c.guarded, c.given = true, new(int)
 		c.turn = func(*member) error {
 			if turns++; turns == 2 && comes { // the look at who is below is over
@@ -205,5 +207,49 @@ func TestReleaseBesideNewcomer(t *testing.T) {
 				t.Errorf("comes %v: %s: %q, want %q", comes, file, got, text)
 			}
 		}
+	}
+}
+
+// takes records that the cgroup is the container's.
+func takes(t *testing.T, c *Cgroup) {
+	t.Helper()
+	own, err := inode(c.BornDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.claim.Taken = map[string]string{c.members[0].names()[0]: strconv.FormatUint(own, 10)}
+}
+
+// TestReleaseBesideSuccessor: a container that takes the path itself while the lock is given away keeps its own limits.
+func TestReleaseBesideSuccessor(t *testing.T) {
+	c := fakeV2(t, map[string]string{"cgroup.freeze": "1", "cpu.max": "200 1000"})
+	dir, turns := c.BornDir(), 0
+	fill := func(limit string) {
+		if err := os.MkdirAll(dir+"/a", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeTestFile(t, dir+"/cpu.max", limit)
+	}
+	fill("200 1000")
+	takes(t, c)
+	c.claim.Other = func(string, bool, uint64) (string, bool) { return "successor", true }
+	c.guarded, c.given = true, new(int)
+	c.turn = func(*member) error {
+		if turns++; turns < 2 { // the look at who is below
+			return nil
+		}
+		if *c.given++; *c.given == 1 {
+			if err := os.Rename(dir, dir+".old"); err != nil { // so that the inode is not used again
+				t.Fatal(err)
+			}
+			fill("300 1000")
+		}
+		return errLost
+	}
+	if err := c.ReleaseAll(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, dir+"/cpu.max"); got != "300 1000" || *c.given < 2 {
+		t.Errorf("limit of the successor, after %d turns: %q, want 300 1000", *c.given, got)
 	}
 }

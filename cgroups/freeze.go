@@ -76,13 +76,30 @@ func (c *Cgroup) ReleaseAll() error {
 	taken := limits{}
 	err := c.release(taken)
 	if c.given != nil && *c.given > 0 && len(taken) > 0 && c.shared(c.next) {
-		for file, text := range taken {
-			if e := notGone(writeFile(file, text)); err == nil {
-				err = e
-			}
+		if e := c.putBack(taken); err == nil {
+			err = e
 		}
 	}
 	return err
+}
+
+// putBack writes limits again that were taken away. Where a directory is another container's by now, the limits are that one's.
+func (c *Cgroup) putBack(taken limits) (first error) {
+	for i := range c.members {
+		m := &c.members[i]
+		if has, err := c.hold(m); err != nil || has != full {
+			continue
+		}
+		for file, text := range taken {
+			if below(file, m.dir) == "" {
+				continue
+			}
+			if err := notGone(writeFile(file, text)); first == nil {
+				first = err
+			}
+		}
+	}
+	return first
 }
 
 // limits are those of CPU time that were taken away, by their files.
@@ -90,7 +107,7 @@ type limits map[string]string
 
 // take takes a limit away, if there is one.
 func (l limits) take(file, none string) {
-	text, err := (*Root)(nil).readShort(file)
+	text, err := readShort(file)
 	if err == nil && text != none && !strings.HasPrefix(text, none+" ") && writeFile(file, none) == nil {
 		l[file] = text
 	}
