@@ -104,9 +104,7 @@ func TestArgumentCounts(t *testing.T) {
 // TestUnknownCommand: an error, and not the help.
 func TestUnknownCommand(t *testing.T) {
 	t.Parallel()
-	r := newContainer(t).rt("no-such-verb")
-	rtOnly(t, "a command that does not exist")
-	r.exits(3).says("no-such-verb").rtError(`unknown command "no-such-verb"`).prints("")
+	newContainer(t).rt("no-such-verb").exits(3).says("no-such-verb").prints("").rtError(`unknown command "no-such-verb"`)
 }
 
 // TestFlagSpellings: one or two dashes, an equals sign or a word of its own, the alias; -- ends the flags, and so does the first argument.

@@ -81,7 +81,7 @@ func TestLogThatCannotBeMade(t *testing.T) {
 func TestLogIsNoDescriptorOfTheCaller(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t, args("ls", "/proc/self/fd"))
-	if differs(t, "--preserve-fds counts what the caller has open") {
+	if differs(t, "create --preserve-fds N") {
 		return
 	}
 	r := c.do(call{global: []string{"--log", c.dir + "/log"}, args: c.with("run", "--preserve-fds", "1")})
