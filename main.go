@@ -68,7 +68,7 @@ type program struct {
 	dryRun         func(bundleDir string, o libcontainer.CreateOptions) (*plan.Plan, error)
 	dryRunExec     func(bundleDir, processJSON string) (*plan.Plan, error)
 	ps             func(args []string, row func(text string) error) error // the host's ps
-	noHelp         string                                                 // the name of no command of which help was asked for
+	unknownHelp    string                                                 // NAME of `rt help NAME`, if that is no command
 	keepCollecting func()                                                 // turns garbage collection on again
 }
 
@@ -108,8 +108,8 @@ func (p *program) call(args []string) (err error) {
 	defer bug.Catch(&err)
 	app := p.app(args)
 	err = app.Run(flagsFirst(app, args))
-	if p.noHelp != "" {
-		err = newUnknownCommand(p.noHelp)
+	if p.unknownHelp != "" {
+		err = newUnknownCommand(p.unknownHelp)
 	}
 	return err
 }
@@ -128,7 +128,7 @@ func (p *program) app(args []string) *cli.App {
 		Before:    p.setUp,
 		Action:    unknownCommand,
 		// Of `rt help NAME`.
-		CommandNotFound: func(_ *cli.Context, name string) { p.noHelp = name },
+		CommandNotFound: func(_ *cli.Context, name string) { p.unknownHelp = name },
 		// The library's own handler exits for every error that has an ExitCode method, which a wrapped
 		// *exec.ExitError has: the error would never reach the log.
 		ExitErrHandler: func(*cli.Context, error) {},

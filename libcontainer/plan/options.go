@@ -35,8 +35,8 @@ func change(set, clear *uint64, o names.Option) {
 	*clear = *clear&^o.Set | o.Clear
 }
 
-// change applies an option of the mount itself. One that takes an access time back leaves the one that there is without it.
-func (f *flags) change(o names.Option) {
+// apply changes flags by an option of the mount itself. One that takes an access time back leaves the one that there is without it.
+func (f *flags) apply(o names.Option) {
 	given := map[string]uint64{"noatime": unix.MOUNT_ATTR_NOATIME, "relatime": nsenter.Relatime, "strictatime": unix.MOUNT_ATTR_STRICTATIME, "nodiratime": unix.MOUNT_ATTR_NODIRATIME}
 	taken := map[string]uint64{"atime": unix.MOUNT_ATTR_NOATIME, "norelatime": nsenter.Relatime, "nostrictatime": unix.MOUNT_ATTR_STRICTATIME, "diratime": unix.MOUNT_ATTR_NODIRATIME}
 	back := taken[o.Name]
@@ -78,7 +78,7 @@ func parseOptions(options []string) flags {
 			f.data = append(f.data, ownOption(word))
 		case o.Kind == names.Attr || o.Kind == names.Nothing:
 			f.named = f.named || word != "defaults"
-			f.change(o)
+			f.apply(o)
 		case o.Kind == names.Recursive:
 			change(&f.setAll, &f.clrAll, o)
 		case o.Kind == names.Superblock:
