@@ -84,10 +84,9 @@ func TestLogIsNoDescriptorOfTheCaller(t *testing.T) {
 	if differs(t, "create --preserve-fds N") {
 		return
 	}
-	r := c.do(call{global: []string{"--log", c.dir + "/log"}, args: c.with("run", "--preserve-fds", "1")})
-	if len(strings.Fields(r.stdout)) > 4 { // 0, 1, 2 and the directory that ls reads
-		t.Errorf("the container has a descriptor of rt's: %s", r)
-	}
+	// The test may have been given descriptors by its own caller.
+	c.prefix = []string{"/bin/busybox", "sh", "-c", `exec 3>&- 4>&- "$@"`, "sh"}
+	c.do(call{global: []string{"--log", c.dir + "/log"}, args: c.with("run", "--preserve-fds", "1")}).fails("unable to stat preserved-fd").oneError()
 }
 
 // TestUnknownCommandCode: exit code 3, and what may have been meant.
