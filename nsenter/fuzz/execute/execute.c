@@ -457,11 +457,11 @@ static int hear(int conv, pid_t *last, struct outcome *o)
 		return 0;
 	if (n != sizeof r || r.type < R_PID || r.type > R_NO_PROGRAM || r.len > sizeof r.text)
 		o->bad_message = 1;
-	else if (r.type == R_ERROR && (r.value <= 0 || r.value > 4095))
+	else if ((r.type == R_ERROR || r.type == R_NO_PROGRAM) && (r.value <= 0 || r.value > 4095))
 		o->bad_message = 1;
 	else if (r.type == R_PID)
 		*last = r.value, o->pids++;
-	else if (r.type == R_ERROR)
+	else if (r.type == R_ERROR || r.type == R_NO_PROGRAM)
 		o->errors++;
 	else if (r.type == R_SYNC || r.type == R_LISTENER) {
 		if (r.type == R_SYNC && r.value == 1)
