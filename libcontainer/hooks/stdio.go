@@ -29,12 +29,32 @@ func openPipes() (*pipes, error) {
 		unix.Close(in[1])
 		return nil, fmt.Errorf("pipe2: %w", err)
 	}
+	if err := roomForPoller(in[0]); err != nil {
+		for _, fd := range append(in[:], out[:]...) {
+			unix.Close(fd)
+		}
+		return nil, err
+	}
 	return &pipes{
 		childIn:  os.NewFile(uintptr(in[0]), "stdin"),
 		childOut: os.NewFile(uintptr(out[1]), "stdout"),
 		in:       pollable(in[1]),
 		out:      pollable(out[0]),
 	}, nil
+}
+
+// roomForPoller is an error where Go's poller would not find the two descriptors that it begins with, an epoll and an eventfd: that
+// ends the process, in many lines. fd is any that is open.
+func roomForPoller(fd int) error {
+	var copies [2]int
+	for i := range copies {
+		var err error
+		if copies[i], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("start the poller: %w", err)
+		}
+		defer unix.Close(copies[i])
+	}
+	return nil
 }
 
 // pollable makes only this end non-blocking: the two ends of a pipe have separate file status flags.

@@ -573,7 +573,7 @@ func TestFakeSystemd(t *testing.T) {
 	other.prefix = c.prefix
 	other.spec.Linux.CgroupsPath = c.spec.Linux.CgroupsPath
 	other.write()
-	other.systemd(other.with("create")...).fails("the unit exists already").oneError()
+	other.systemd(other.with("create")...).fails("container's cgroup is not empty").oneError()
 	c.stopped().delete().ok()
 	if exists(f.dir) {
 		t.Error("the scope was not stopped")

@@ -21,7 +21,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: peers PAGE NAME=FILE ...")
+		return fmt.Errorf("usage: peers PAGE NAME=FILE, of which there may be more")
 	}
 	var all []outcome
 	for _, arg := range args[1:] {

@@ -2,6 +2,7 @@ package security
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,15 +129,24 @@ func TestUnitOfOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := newVictim(t)
 			f, env := withSystemd(t, v)
-			must(t, os.MkdirAll(f.dir, 0o755))
-			pid := hostProcess(t, []string{f.dir})
-			f.slow, f.start = true, start
+			other := exec.Command("sleep", "1000")
+			must(t, other.Start())
+			t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
+			pid, placed := other.Process.Pid, errors.New("the other unit was not started")
+			f.slow = true
+			f.start = func(started []dbustest.Answer, removed dbustest.Answer) []dbustest.Answer {
+				if placed = os.MkdirAll(f.dir, 0o755); placed == nil {
+					placed = os.WriteFile(f.dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0)
+				}
+				return start(started, removed)
+			}
 			f.stop = func() []dbustest.Answer { return []dbustest.Answer{{Hangup: true}} }
 			for _, args := range [][]string{v.with("create"), {"delete", "--force", v.id}} {
 				if r := v.do(v.systemdCall(env, args...)); r.code == 0 && args[0] == "create" {
 					t.Errorf("%s\nwant an error", r)
 				}
 			}
+			must(t, placed)
 			if members := f.Members(); strings.Contains(members, "StopUnit") || !strings.Contains(members, "StartTransientUnit") {
 				t.Errorf("systemd was asked for %s\nwant StartTransientUnit and no StopUnit", members)
 			}
