@@ -236,7 +236,7 @@ func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
 
 func dryFacts(spec *specs.Spec, id string) (plan.Facts, error) {
 	p := ownPrivileges()
-	facts := plan.Facts{Bounding: p.caps, Home: "/", Unprivileged: !p.admin(), OpenInside: !p.mounts, Nested: !p.first}
+	facts := plan.Facts{Bounding: p.caps, NoAmbient: forbidsAmbient(spec.Process), Home: "/", Unprivileged: !p.admin(), OpenInside: !p.mounts, Nested: !p.first}
 	if spec.Linux != nil {
 		facts.KeepGroups = p.deniesSetgroups(spec.Linux)
 	}

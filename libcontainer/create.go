@@ -383,7 +383,7 @@ func (k *making) compile() (*plan.Plan, error) {
 		return nil, err
 	}
 	facts := plan.Facts{
-		Bounding: k.priv.caps, BornDir: c.cg.BornDir(), Moved: c.transfer, Tasks: c.cg.TaskFiles(), Home: "/",
+		Bounding: k.priv.caps, NoAmbient: forbidsAmbient(k.spec.Process), BornDir: c.cg.BornDir(), Moved: c.transfer, Tasks: c.cg.TaskFiles(), Home: "/",
 		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, Nested: !k.priv.first, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
 		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Inside: inside,
 		Links: linkedSources(k.spec, c.Bundle, c.Rootfs, inside), Nodes: hostNodes(k.spec),
@@ -414,7 +414,7 @@ func (k *making) compile() (*plan.Plan, error) {
 }
 
 func compileFilter(spec *specs.Spec) (*seccomp.Program, error) {
-	if spec.Linux == nil || spec.Linux.Seccomp == nil {
+	if !hasFilter(spec) {
 		return nil, nil
 	}
 	f, err := seccomp.Compile(spec.Linux.Seccomp)

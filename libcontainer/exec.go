@@ -197,7 +197,7 @@ func has(set []string, name string) bool {
 
 // factsIn are the namespaces of the container that a process is to join, and its cgroup or one below it.
 func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, *initFiles, error) {
-	facts := plan.Facts{Bounding: ownCapabilities(), BornDir: cg.BornDir(), Moved: c.transfer, Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
+	facts := plan.Facts{Bounding: ownCapabilities(), NoAmbient: forbidsAmbient(spec.Process), BornDir: cg.BornDir(), Moved: c.transfer, Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
 	init, err := c.openInit(spec)
 	if err != nil {
 		return facts, nil, err

@@ -31,6 +31,18 @@ func ownCapabilities() uint64 {
 	return uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32
 }
 
+// secbitNoAmbient is SECBIT_NO_CAP_AMBIENT_RAISE of capabilities(7).
+const secbitNoAmbient = 1 << 6
+
+// forbidsAmbient says that no process of this caller can raise an ambient capability, if the process is to have any.
+func forbidsAmbient(p *specs.Process) bool {
+	if p == nil || p.Capabilities == nil || len(p.Capabilities.Ambient) == 0 {
+		return false
+	}
+	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	return err == nil && bits&secbitNoAmbient != 0
+}
+
 // passwdOf finds the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own; nil if there
 // is none that could be read.
 func passwdOf(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) (*os.File, error) {

@@ -488,8 +488,12 @@ func (in *inside) denied(err error) error {
 	return fmt.Errorf("unable to start container process: %v: "+deniesExec, err, action)
 }
 
+// hasFilter says whether a filter is configured. A profile with neither a default action nor a system call is none, as for runc.
 func hasFilter(spec *specs.Spec) bool {
-	return spec != nil && spec.Linux != nil && spec.Linux.Seccomp != nil
+	if spec == nil || spec.Linux == nil || spec.Linux.Seccomp == nil {
+		return false
+	}
+	return spec.Linux.Seccomp.DefaultAction != "" || len(spec.Linux.Seccomp.Syscalls) > 0
 }
 
 // denies is what the filter does with a call, if that does not happen.

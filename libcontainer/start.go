@@ -109,13 +109,13 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
 	opts := plan.Options{Init: c.Init}
-	if spec.Linux != nil && spec.Linux.Seccomp != nil {
+	if hasFilter(spec) {
 		opts.Filter = &seccomp.Program{} // that there is one is all that counts here, and what may be too new for the kernel
 		if slices.Contains(spec.Linux.Seccomp.Flags, specs.LinuxSeccompFlagWaitKillableRecv) {
 			opts.Filter.Flags = seccomp.FlagWaitKillableRecv
 		}
 	}
-	p, err := plan.AfterStart(spec, opts, plan.Facts{Bounding: ownCapabilities()})
+	p, err := plan.AfterStart(spec, opts, plan.Facts{Bounding: ownCapabilities(), NoAmbient: forbidsAmbient(spec.Process)})
 	if err != nil {
 		conn.Close()
 		return nil, err

@@ -100,7 +100,8 @@ func (c *checker) user(u *specs.User, ptr string) {
 		c.fail(ptr+"/additionalGids", "%d groups are more than the kernel's limit of %d", n, maxGroups)
 	}
 	if u.Umask != nil && *u.Umask > maxUmask {
-		c.failHint("umask is decimal in JSON: octal 022 is 18", ptr+"/umask", "%d is larger than 511, octal 0777", *u.Umask)
+		c.warn(ptr+"/umask", "%d is larger than 511, octal 0777: the kernel takes octal %04o (umask is decimal in JSON: octal 022 is 18)",
+			*u.Umask, *u.Umask&maxUmask)
 	}
 	if u.Username != "" {
 		c.warn(ptr+"/username", "is for another platform, and ignored")

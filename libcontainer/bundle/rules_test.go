@@ -54,7 +54,7 @@ var processRules = []rule{
 	{`{"process":{"user":{"gid":4294967295}}}`, "/process/user/gid", "not a group id", `{"process":{"user":{"gid":4294967294}}}`},
 	{`{"process":{"user":{"additionalGids":[1,4294967295]}}}`, "/process/user/additionalGids/1", "not a group id", `{"process":{"user":{"additionalGids":[1,1]}}}`},
 	{`{"process":{"user":{"additionalGids":[1` + strings.Repeat(",1", 65536) + `]}}}`, "/process/user/additionalGids", "65537 groups", `{"process":{"user":{"additionalGids":[1` + strings.Repeat(",1", 65535) + `]}}}`},
-	{`{"process":{"user":{"umask":512}}}`, "/process/user/umask", "larger than 511", `{"process":{"user":{"umask":511}}}`},
+	{`{"process":{"user":{"umask":512}}}`, "/process/user/umask", "warning: larger than 511", `{"process":{"user":{"umask":511}}}`},
 	{`{"process":{"user":{"username":"x"}}}`, "/process/user/username", "warning: another platform", `{}`},
 	{`{"process":{"commandLine":"x"}}`, "/process/commandLine", "warning: another platform", `{}`},
 	{`{"process":{"oomScoreAdj":1001}}`, "/process/oomScoreAdj", "from -1000 to 1000", `{"process":{"oomScoreAdj":1000}}`},
@@ -273,7 +273,8 @@ func seccompCall(s string) string {
 }
 
 var seccompRules = []rule{
-	{seccomp(`{}`), "/linux/seccomp/defaultAction", "unknown seccomp action", seccomp(`{"defaultAction":"SCMP_ACT_KILL"}`)},
+	{seccomp(`{"flags":["x"]}`), "/linux/seccomp", "warning: no filter is installed", seccomp(`{"defaultAction":"SCMP_ACT_ALLOW"}`)},
+	{seccomp(`{"syscalls":[{"names":["read"],"action":"SCMP_ACT_LOG"}]}`), "/linux/seccomp/defaultAction", "unknown seccomp action", seccomp(`{"defaultAction":"SCMP_ACT_KILL"}`)},
 	{seccomp(`{"defaultAction":"SCMP_ACT_NOTIFY"}`), "/linux/seccomp/defaultAction", "cannot be used as default", seccomp(`{"defaultAction":"SCMP_ACT_KILL_PROCESS"}`)},
 	{seccomp(`{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}`), "/linux/seccomp/defaultErrnoRet", "warning: ignored, for action SCMP_ACT_ALLOW has no errno", seccomp(`{"defaultAction":"SCMP_ACT_TRACE","defaultErrnoRet":1}`)},
 	{seccomp(`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4096}`), "/linux/seccomp/defaultErrnoRet", "larger than 4095", seccomp(`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4095}`)},

@@ -14,6 +14,10 @@ func (c *checker) seccomp(s *specs.LinuxSeccomp) {
 		return
 	}
 	const ptr = "/linux/seccomp"
+	if s.DefaultAction == "" && len(s.Syscalls) == 0 { // engines write {} for unconfined, and runc installs no filter
+		c.warn(ptr, "neither defaultAction nor syscalls: no filter is installed")
+		return
+	}
 	c.seccompAction(s.DefaultAction, s.DefaultErrnoRet, ptr, "defaultAction", "defaultErrnoRet")
 	if s.DefaultAction == specs.ActNotify {
 		// the runtime itself could make no call any more, not even to pass on the listener

@@ -33,7 +33,20 @@ func (b *builder) capabilities() *capSets {
 	sets.Effective &= sets.Permitted
 	sets.Inheritable &= sets.bounding
 	sets.Ambient &= sets.Permitted & sets.Inheritable
+	if b.facts.NoAmbient && !b.has("user") { // a process that enters a user namespace begins with the default securebits
+		sets.Ambient = b.noAmbient(sets.Ambient, c.Ambient)
+	}
 	return sets
+}
+
+// noAmbient warns, in runc's words, of each ambient capability that the caller's securebits forbid.
+func (b *builder) noAmbient(mask uint64, list []string) uint64 {
+	for i, name := range list {
+		if n := names.Capability(name); n >= 0 && mask>>n&1 == 1 {
+			b.warn("/process/capabilities/ambient/%d: can't raise ambient capability %s: the caller's securebits forbid it (SECBIT_NO_CAP_AMBIENT_RAISE)", i, name)
+		}
+	}
+	return 0
 }
 
 // grantable is what rt can give: what it has, or all, as the first process of a user namespace has.

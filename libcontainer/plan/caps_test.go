@@ -54,6 +54,22 @@ func compileCaps(caps *specs.LinuxCapabilities, granted uint64) (capSets, []stri
 	return *sets, b.Warnings
 }
 
+// TestNoAmbient: securebits of the caller that forbid ambient capabilities are a warning for each, but in a user namespace.
+func TestNoAmbient(t *testing.T) {
+	list := []string{"CAP_KILL", "CAP_CHOWN"}
+	b := &builder{facts: Facts{Bounding: ^uint64(0), NoAmbient: true}, spec: &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{
+		Bounding: list, Permitted: list, Inheritable: list, Ambient: append(list, "CAP_FOWNER")}}}}
+	sets := b.capabilities()
+	if sets.Ambient != 0 || sets.Inheritable != 1<<unix.CAP_KILL|1<<unix.CAP_CHOWN || len(b.Warnings) != 2 ||
+		!strings.Contains(b.Warnings[1], "/process/capabilities/ambient/1: can't raise ambient capability CAP_CHOWN: ") {
+		t.Errorf("%+v %q", sets, b.Warnings)
+	}
+	b.Warnings, b.spec.Linux = nil, &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}}
+	if sets := b.capabilities(); sets.Ambient != sets.Inheritable || b.Warnings != nil {
+		t.Errorf("in a user namespace: %+v %q", sets, b.Warnings)
+	}
+}
+
 // TestCapabilitiesInUserNamespace: there its first process has them all, whatever rt has.
 func TestCapabilitiesInUserNamespace(t *testing.T) {
 	b := &builder{spec: &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Permitted: []string{"CAP_SYS_ADMIN"}}},

@@ -93,6 +93,7 @@ func (p *Plan) Early() int {
 // Facts are what a plan depends on besides the configuration.
 type Facts struct {
 	Bounding  uint64   // capabilities that rt itself may have
+	NoAmbient bool     // the securebits of rt's caller forbid ambient capabilities
 	BornDir   string   // cgroup v2 directory to be born in, "" for none
 	Moved     bool     // rt moves the process into BornDir
 	Tasks     []string // cgroup v1 tasks files to join

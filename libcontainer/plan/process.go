@@ -46,7 +46,7 @@ func (b *builder) beforeStart() error {
 		b.add("", nsenter.ChownStdio{UID: p.User.UID, GID: p.User.GID})
 	}
 	if p.User.Umask != nil {
-		b.add("/process/user/umask", nsenter.Umask{Mask: *p.User.Umask})
+		b.add("/process/user/umask", nsenter.Umask{Mask: *p.User.Umask & 0o777}) // umask(2)
 	} else {
 		b.add("", nsenter.Umask{Mask: defaultUmask})
 	}

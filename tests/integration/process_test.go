@@ -156,6 +156,10 @@ func TestUmask(t *testing.T) {
 	if got := c.sh("umask"); got != "0027" {
 		t.Errorf("umask of exec: %s", got)
 	}
+	r := newContainer(t, mask(0o1027), script("umask")).run().ok().prints("0027") // umask(2) takes the lowest nine bits
+	if !differs(t, "process.user.umask beyond 0777") {
+		r.says("/process/user/umask: 535 is larger than 511")
+	}
 }
 
 func TestUser(t *testing.T) {

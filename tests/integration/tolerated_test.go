@@ -1,9 +1,12 @@
 package integration
 
 import (
+	"runtime"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // TestSeccompTolerated: a rule without names, and an errno beside an action that has none, are ignored, as runc does and engines
@@ -23,6 +26,28 @@ func TestSeccompTolerated(t *testing.T) {
 		"/linux/seccomp/syscalls/1/errnoRet: ignored")
 	bad := newContainer(t, profile(specs.LinuxSyscall{Action: "SCMP_ACT_NOTHING"}))
 	bad.create().fails("SCMP_ACT_NOTHING").rtSays("/linux/seccomp/syscalls/0/action")
+}
+
+// TestNoProfile: a profile with neither a default action nor a system call is no filter, whatever else it has, for create and exec. With
+// a system call it needs the default action.
+func TestNoProfile(t *testing.T) {
+	t.Parallel()
+	profile := func(p specs.LinuxSeccomp) func(*specs.Spec) { return func(s *specs.Spec) { s.Linux.Seccomp = &p } }
+	c := newContainer(t, profile(specs.LinuxSeccomp{}))
+	if r := c.create().ok(); differs(t, "seccomp: a profile with neither") {
+		c.start().ok()
+	} else {
+		r.says("/linux/seccomp: neither defaultAction nor syscalls: no filter is installed")
+		c.start().ok()
+	}
+	if got := value(c.proc("status"), "Seccomp"); got != "0" {
+		t.Errorf("mode %s", got)
+	}
+	c.exec("grep", "Seccomp:", "/proc/self/status").ok().prints("Seccomp:\t0")
+	newContainer(t, args("grep", "Seccomp:", "/proc/self/status"), profile(specs.LinuxSeccomp{ListenerPath: "/nowhere", Flags: []specs.LinuxSeccompFlag{"x"}})).
+		run().ok().prints("Seccomp:\t0")
+	newContainer(t, profile(specs.LinuxSeccomp{Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActErrno}}})).create().
+		fails("action").rtSays("/linux/seccomp/defaultAction: unknown seccomp action")
 }
 
 // TestNumbersBeyondTheKernels: CPUs and memory nodes above what a kernel has are taken, and have no effect.
@@ -55,4 +80,27 @@ func TestAmbientWarning(t *testing.T) {
 			Ambient: []string{"CAP_CHOWN", "CAP_KILL"}}
 	})
 	c.run().ok().prints("CapAmb:\t0000000000000020").says("can't raise ambient capability CAP_CHOWN")
+}
+
+// TestAmbientBySecurebits: as is one that the securebits of the caller forbid, in create and in exec. A process in a user namespace of its
+// own has other securebits.
+func TestAmbientBySecurebits(t *testing.T) {
+	t.Parallel()
+	ambient := func(s *specs.Spec) {
+		kill := []string{"CAP_KILL"}
+		s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: kill, Permitted: kill, Effective: kill, Inheritable: kill, Ambient: kill}
+	}
+	const none, both, warning = "CapAmb:\t0000000000000000", "CapAmb:\t0000000000000020", "can't raise ambient capability CAP_KILL"
+	read := args("grep", "CapAmb", "/proc/self/status")
+	other, inside := newContainer(t, ambient).up(), newContainer(t, read, ambient, mapped)
+	c := newContainer(t, read, ambient)
+	runtime.LockOSThread()                                                    // never unlocked: the thread ends with the test, and its securebits with it
+	if err := unix.Prctl(unix.PR_SET_SECUREBITS, 1<<6, 0, 0, 0); err != nil { // SECBIT_NO_CAP_AMBIENT_RAISE
+		t.Fatal(err)
+	}
+	c.run().ok().prints(none).says(warning)
+	other.exec("grep", "CapAmb", "/proc/self/status").ok().prints(none).says(warning)
+	if r := inside.run().ok().prints(both); strings.Contains(r.stderr, warning) {
+		t.Error(r)
+	}
 }
