@@ -7,9 +7,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// flagsFirst is a command line whose flags all stand where the library looks for them, before the arguments: runc and crun
-// take them behind as well (update ID --memory 1G). Behind the container of exec and ps everything is somebody else's, and so is
-// what follows --. What is no flag of the command stays where it is.
+// flagsFirst is a command line whose flags all stand where the library looks for them: those of a command before its arguments, and
+// global ones before its name. runc and crun take the former behind the arguments as well (update ID --memory 1G), and runc 1.6 the latter
+// behind the name. Behind the container of exec and ps everything belongs to another program, and so does what follows --. What is no
+// flag of either stays where it is.
 func flagsFirst(app *cli.App, args []string) []string {
 	at := 1
 	for ; at < len(args) && len(args[at]) > 1 && args[at][0] == '-'; at++ {
@@ -25,34 +26,50 @@ func flagsFirst(app *cli.App, args []string) []string {
 		return args
 	}
 	i := slices.IndexFunc(app.Commands, func(c *cli.Command) bool { return c.Name == args[at] })
-	if i < 0 || args[at] == "exec" || args[at] == "ps" {
+	if i < 0 {
 		return args
 	}
-	flags, rest := permute(app.Commands[i].Flags, args[at+1:])
-	return slices.Concat(args[:at+1], flags, rest)
+	p := permutation{own: app.Commands[i].Flags, all: app.Flags, leading: args[at] == "exec" || args[at] == "ps"}
+	p.part(args[at+1:])
+	before := args[:at]
+	if len(p.global) > 0 && before[at-1] == "--" { // the library would take them for commands
+		before = before[:at-1]
+	}
+	return slices.Concat(before, p.global, args[at:at+1], p.flags, p.rest)
 }
 
-// permute parts the flags, with their values, from the rest.
-func permute(known []cli.Flag, args []string) (flags, rest []string) {
+// A permutation parts what follows a command's name.
+type permutation struct {
+	own, all            []cli.Flag // the flags of the command, and the global ones
+	leading             bool       // flags end at the first argument
+	flags, global, rest []string   // the command's flags and the global ones, with their values, and all else
+}
+
+func (p *permutation) part(args []string) {
 	for i := 0; i < len(args); i++ {
-		f := flagOf(known, args[i])
+		to, f := &p.flags, flagOf(p.own, args[i])
+		if f == nil {
+			to, f = &p.global, flagOf(p.all, args[i])
+		}
 		switch {
-		case args[i] == "--":
-			return flags, append(rest, args[i:]...)
-		case f == nil && len(rest) == 0 && strings.HasPrefix(args[i], "-"): // a mistake that the library tells
-			return flags, append(rest, args[i:]...)
+		case args[i] == "--" && !p.leading: // the library wants it before the first argument
+			p.rest = slices.Concat([]string{"--"}, p.rest, args[i+1:])
+			return
+		case f == nil && (p.leading || len(p.rest) == 0 && strings.HasPrefix(args[i], "-")): // for exec the container; else a mistake that the library tells
+			p.rest = append(p.rest, args[i:]...)
+			return
 		case f == nil:
-			rest = append(rest, args[i])
+			p.rest = append(p.rest, args[i])
 		case takesNext(f, args[i]) && i+1 == len(args): // the library finds nothing behind it, and says so
-			return append(flags, args[i]), nil
+			p.flags, p.rest = append(p.flags, args[i]), nil
+			return
 		case takesNext(f, args[i]):
-			flags = append(flags, args[i], args[i+1])
+			*to = append(*to, args[i], args[i+1])
 			i++
 		default:
-			flags = append(flags, args[i])
+			*to = append(*to, args[i])
 		}
 	}
-	return flags, rest
 }
 
 // flagOf finds the flag that an argument names, with one dash or two, or nil.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -22,9 +24,37 @@ func (l *stringList) Set(s string) error {
 
 func (l *stringList) String() string { return strings.Join(*l, " ") }
 
-// flags are the long and the short name of one list; two flags, because the library refuses a command line
+// A groupList collects the numbers of --additional-gids. What is no number is an error of the command line, as with runc.
+type groupList []int64
+
+func (l *groupList) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return errors.New("not a group id")
+	}
+	*l = append(*l, n)
+	return nil
+}
+
+func (l *groupList) String() string { return "" }
+
+// ids are those that a group can have. 4294967295 is (gid_t)-1, "no change" to the kernel.
+func (l groupList) ids() (gids []uint32, err error) {
+	for _, n := range l {
+		if n < 0 {
+			return nil, fmt.Errorf("exec failed: additional-gids must be a positive number %d", n) // runc's words
+		}
+		if n >= math.MaxUint32 {
+			return nil, fmt.Errorf("exec failed: invalid group id %d in --additional-gids", n)
+		}
+		gids = append(gids, uint32(n))
+	}
+	return gids, nil
+}
+
+// listFlags are the long and the short name of one list; two flags, because the library refuses a command line
 // that has both names of a single one.
-func (l *stringList) flags(long, short, usage string) []cli.Flag {
+func listFlags(l cli.Generic, long, short, usage string) []cli.Flag {
 	return []cli.Flag{
 		&cli.GenericFlag{Name: long, Value: l, Usage: usage + "; short: -" + short},
 		&cli.GenericFlag{Name: short, Value: l, Hidden: true},
@@ -32,7 +62,8 @@ func (l *stringList) flags(long, short, usage string) []cli.Flag {
 }
 
 func (p *program) execCommand() *cli.Command {
-	var env, groups, caps, cgroups stringList
+	var env, caps, cgroups stringList
+	var groups groupList
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "process.json `file` instead of a command and the flags below"},
 		&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the command runs"},
@@ -50,16 +81,16 @@ func (p *program) execCommand() *cli.Command {
 		&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs"},
 		&cli.GenericFlag{Name: "cgroup", Value: &cgroups, Usage: "`[CONTROLLER[,CONTROLLER]:]PATH` of a sub-cgroup to run in; can be repeated"},
 	}
-	flags = append(flags, env.flags("env", "e", "set the variable `NAME=VALUE`; can be repeated")...)
-	flags = append(flags, groups.flags("additional-gids", "g", "add a supplementary `GID`; can be repeated")...)
-	flags = append(flags, caps.flags("cap", "c", "add a `CAPABILITY`; can be repeated")...)
+	flags = append(flags, listFlags(&env, "env", "e", "set the variable `NAME=VALUE`; can be repeated")...)
+	flags = append(flags, listFlags(&groups, "additional-gids", "g", "add a supplementary `GID`; can be repeated")...)
+	flags = append(flags, listFlags(&caps, "cap", "c", "add a `CAPABILITY`; can be repeated")...)
 	return command(&cli.Command{
 		Name:      "exec",
 		Usage:     "run a command in a running container",
 		ArgsUsage: "<container-id> <command> [argument...]  |  --process process.json <container-id>",
 		Flags:     flags,
 	}, 1, -1, func(c *cli.Context) error {
-		gids, err := parseGroups(groups)
+		gids, err := groups.ids()
 		if err != nil {
 			return execError{err}
 		}
@@ -94,17 +125,4 @@ func execOptions(c *cli.Context) libcontainer.ExecOptions {
 		IgnorePaused:  c.Bool("ignore-paused"),
 		WaitFIFO:      c.String("exec-wait-fifo"),
 	}
-}
-
-func parseGroups(list []string) ([]uint32, error) {
-	var gids []uint32
-	for _, s := range list {
-		// 4294967295 is (gid_t)-1, "no change" to the kernel, and never a group.
-		n, err := strconv.ParseUint(s, 10, 32)
-		if err != nil || n == 1<<32-1 {
-			return nil, &usageError{text: fmt.Sprintf("invalid group id %q in --additional-gids", s)}
-		}
-		gids = append(gids, uint32(n))
-	}
-	return gids, nil
 }

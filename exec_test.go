@@ -23,7 +23,7 @@ func TestExecOptions(t *testing.T) {
 			[]any{"exec", "c", libcontainer.ExecOptions{
 				Cwd: "/w", User: "1:2", ProcessLabel: "l", AppArmor: "a", NoNewPrivs: true, PreserveFds: 3,
 				IgnorePaused: true, PidfdSocket: "q", Args: []string{"sh"}}}},
-		{"exec --user 7 -g 1 --additional-gids 4294967294 -g 0 -c CAP_KILL --cap net_raw --cgroup cpu,memory:/a --cgroup b c sh",
+		{"exec --user 7 -g +1 --additional-gids 4294967294 -g 0 -c CAP_KILL --cap net_raw --cgroup cpu,memory:/a --cgroup b c sh",
 			[]any{"exec", "c", libcontainer.ExecOptions{
 				User: "7", Groups: []uint32{1, 4294967294, 0}, Caps: []string{"CAP_KILL", "net_raw"},
 				Cgroups: []string{"cpu,memory:/a", "b"}, Args: []string{"sh"}}}},
@@ -60,9 +60,9 @@ func TestExecExitCodes(t *testing.T) {
 		{fake{status: 143}, []string{"exec", "c", "sh"}, 143, ""},
 		{fake{err: errors.New("boom")}, []string{"exec", "c", "sh"}, 255, "rt: boom\n"},
 		{fake{err: hinted}, []string{"exec", "c", "sh"}, 255, "rt: cannot exec in a stopped container\nhint: start it\n"},
-		{fake{}, []string{"exec", "-g", "4294967295", "c", "sh"}, 255, "rt: invalid group id \"4294967295\" in --additional-gids\n"},
-		{fake{}, []string{"exec", "-g", "-1", "c", "sh"}, 255, "rt: invalid group id \"-1\" in --additional-gids\n"},
-		{fake{}, []string{"exec", "-g", "1,2", "c", "sh"}, 255, "rt: invalid group id \"1,2\" in --additional-gids\n"},
+		{fake{}, []string{"exec", "-g", "4294967295", "c", "sh"}, 255, "rt: exec failed: invalid group id 4294967295 in --additional-gids\n"},
+		{fake{}, []string{"exec", "-g", "-1", "c", "sh"}, 255, "rt: exec failed: additional-gids must be a positive number -1\n"},
+		{fake{}, []string{"exec", "-g", "1,2", "c", "sh"}, 1, "rt: invalid value \"1,2\" for flag -g: not a group id\n"},
 		{fake{}, []string{"exec"}, 1, "rt: \"exec\" requires a minimum of 1 argument(s)\n"},
 	} {
 		r := rt(&c.f, c.args...)

@@ -139,18 +139,26 @@ func execProcess(own *specs.Process, o ExecOptions) (*specs.Process, error) {
 // setUser reads UID[:GID]; anything else is an error, never somebody's id (CVE-2026-30892).
 func setUser(u *specs.User, text string) error {
 	uid, gid, both := strings.Cut(text, ":")
-	n, err := names.Unsigned(uid, 32)
+	n, err := number(uid)
 	if err != nil {
 		return fmt.Errorf("bad uid: %w (--user)", err)
 	}
 	u.UID = uint32(n)
 	if both {
-		if n, err = names.Unsigned(gid, 32); err != nil {
+		if n, err = number(gid); err != nil {
 			return fmt.Errorf("bad gid: %w (--user)", err)
 		}
 		u.GID = uint32(n)
 	}
 	return nil
+}
+
+// number reads an id, before which a + may stand, as for runc.
+func number(text string) (uint64, error) {
+	if digits, ok := strings.CutPrefix(text, "+"); ok && digits != "" && digits[0] != '+' {
+		text = digits
+	}
+	return names.Unsigned(text, 32)
 }
 
 // withCapabilities adds capabilities to the sets that grant them now; never to the inheritable one, which would pass

@@ -18,13 +18,13 @@ func TestSetUser(t *testing.T) {
 	for _, c := range []struct {
 		text     string
 		uid, gid uint32
-	}{{"0", 0, 7}, {"1000", 1000, 7}, {"1000:1001", 1000, 1001}, {"0:0", 0, 0}, {"4294967295:4294967294", 4294967295, 4294967294}, {"007:010", 7, 10}} {
+	}{{"0", 0, 7}, {"1000", 1000, 7}, {"1000:1001", 1000, 1001}, {"0:0", 0, 0}, {"4294967295:4294967294", 4294967295, 4294967294}, {"007:010", 7, 10}, {"+1:+2", 1, 2}} {
 		u := specs.User{UID: 5, GID: 7}
 		if err := setUser(&u, c.text); err != nil || u.UID != c.uid || u.GID != c.gid {
 			t.Errorf("%q: %d:%d, %v", c.text, u.UID, u.GID, err)
 		}
 	}
-	for _, text := range []string{"", ":", "1:", ":1", "root", "root:root", "-1", "+1", " 1", "1 ", "1:2:3", "0x10", "1e3", "1_000", "1.0",
+	for _, text := range []string{"", ":", "1:", ":1", "root", "root:root", "-1", "+", "++1", "+-1", " 1", "1 ", "1:2:3", "0x10", "1e3", "1_000", "1.0",
 		"4294967296", "1:4294967296", "99999999999999999999", "1\n", "1:-0", "\u0661"} {
 		u := specs.User{UID: 5, GID: 7}
 		if err := setUser(&u, text); err == nil || !strings.HasPrefix(err.Error(), "bad uid: ") && !strings.HasPrefix(err.Error(), "bad gid: ") || strings.Contains(err.Error(), "strconv") {

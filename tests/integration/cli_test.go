@@ -127,11 +127,20 @@ func TestFlagSpellings(t *testing.T) {
 	c.rt("run", c.id, "--nothing", "x").fails().rtSays(`"run" requires exactly 1 argument(s)`, "hint: run has no flag --nothing")
 	c.do(call{bare: true, global: []string{"-root", c.root, "-log-format", "text", "-debug=false"}, args: []string{"run", "-bundle", c.bundle, c.id}}).exits(4)
 
-	if r := c.do(call{bare: true, args: []string{"list", "--root", c.root}}); r.code != 0 || !differs(t, "any command: global flags behind") {
-		r.fails("flag provided but not defined: -root")
-	}
-
 	c = newContainer(t).up()
+	if behind := (call{bare: true, args: []string{"list", "--root", c.root, "-q"}}); differs(t, "any command: global flags behind") {
+		c.do(behind).fails("flag provided but not defined: -root")
+	} else {
+		c.do(behind).ok().prints(c.id)
+		c.do(call{bare: true, global: []string{"--root", "/nothing"}, args: []string{"state", "--root=" + c.root, c.id, "--debug=false"}}).ok()
+		c.do(call{bare: true, args: []string{"exec", "--root", c.root, "--cwd", "/tmp", c.id, "echo", "--root", "/"}}).ok().prints("--root /")
+		c.do(call{bare: true, args: []string{"ps", "--root", c.root, "--format", "json", c.id}}).ok()
+		c.do(call{bare: true, args: []string{"list", "--root", "/nothing"}}).fails("/nothing: no such file or directory")
+	}
+	// -- behind the container ends the flags, and is no argument itself.
+	c.rt("kill", c.id, "--", "0").ok()
+	c.rt("kill", c.id, "--", "-5").fails("unable to signal init: invalid argument")
+	c.rt("kill", c.id, "--", "-KILL").fails(`unknown signal "-KILL"`)
 	// What follows the id of exec is the command's, a -- included; one before the id ends the flags.
 	c.exec("echo", "-t", "--user", "x", "--", "-d").ok().prints("-t --user x -- -d")
 	c.rt("exec", "--", c.id, "echo", "-t").ok().prints("-t")

@@ -74,6 +74,7 @@ func TestExec(t *testing.T) {
 		c.execWith([]string{"--user", "1000"}, "sh", "-c", "id -u; id -g; echo $HOME").ok().prints("1000\n0\n/home/alice")
 		c.execWith([]string{"-u", "1000:2000"}, "sh", "-c", "id -u; id -g").ok().prints("1000\n2000")
 		c.execWith([]string{"-u", "1000:2000", "-g", "77", "-g", "78"}, "sh", "-c", "grep Groups /proc/self/status").ok().prints("Groups:\t77 78")
+		c.execWith([]string{"-u", "+1000:+2000", "-g", "+77", "-g", "+78"}, "sh", "-c", "id -u; id -g; grep Groups /proc/self/status").ok().prints("1000\n2000\nGroups:\t77 78")
 	})
 	// crun ran "1000x" as another user (CVE-2026-30892): a number that is none is an error.
 	t.Run("bad user", func(t *testing.T) {
@@ -83,6 +84,17 @@ func TestExec(t *testing.T) {
 				continue
 			}
 			c.execWith([]string{"--user=" + user}, "id").exits(255).oneError()
+		}
+	})
+	t.Run("bad groups", func(t *testing.T) {
+		c := c.in(t)
+		for group, text := range map[string]string{"x": `invalid value "x" for flag -g: `, "": `invalid value "" for flag -g: `, "1,2": `invalid value "1,2" for flag -g: `} {
+			c.execWith([]string{"-g", group}, "id").fails(text)
+		}
+		c.execWith([]string{"-g", "-1"}, "id").exits(255).says("exec failed: additional-gids must be a positive number -1")
+		c.execWith([]string{"-g", "4294967295"}, "id").exits(255).says("exec failed: ")
+		if !differs(t, "exec --additional-gids -g: a number beyond 32 bits") {
+			c.execWith([]string{"-g", "4294967296"}, "id").exits(255).says("exec failed: invalid group id 4294967296 in --additional-gids").oneError()
 		}
 	})
 	t.Run("no new privileges", func(t *testing.T) {

@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -53,6 +56,24 @@ func TestKillStoppedAll(t *testing.T) {
 	c.kill("KILL").fails("container not running")
 	c.kill("0").fails("container not running")
 	c.kill("--all", "KILL").ok()
+}
+
+// TestKillAllSignal: with --all a signal other than SIGKILL reaches the processes that init has made, too.
+func TestKillAllSignal(t *testing.T) {
+	t.Parallel()
+	const traps = `trap 'echo %s >>/log' USR1; touch /%s; while :; do usleep 10000; done`
+	c := newContainer(t, writable, script("("+fmt.Sprintf(traps, "child", "child")+") & "+fmt.Sprintf(traps, "init", "ready"))).up()
+	c.awaitPath("b/rootfs/ready")
+	c.awaitPath("b/rootfs/child")
+	c.kill("--all", "USR1").ok()
+	want := []string{"init", "child"}
+	if differs(t, "kill --all SIGNAL") {
+		want = want[:1]
+	}
+	eventually(t, "the signal at each process", func() bool {
+		log := strings.Fields(c.awaitFile("b/rootfs/log"))
+		return !slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(log, name) })
+	})
 }
 
 // TestKillPaused: SIGKILL reaches a frozen container (on cgroup v1 it has to be thawed for it).

@@ -100,6 +100,29 @@ func TestEveryMountOption(t *testing.T) {
 	c.delete("--force").ok()
 }
 
+// TestDefaultsOnBind: `defaults` names no flag, so that a bind mount keeps what its source has.
+func TestDefaultsOnBind(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "a source with flags is mounted")
+	c := newContainer(t)
+	src := filepath.Join(c.dir, "src")
+	c.must(os.Mkdir(src, 0o755))
+	c.must(unix.Mount("tmpfs", src, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=64k"))
+	defer func() { c.must(unix.Unmount(src, unix.MNT_DETACH)) }()
+	c.spec.Mounts = append(c.spec.Mounts, specs.Mount{Destination: "/mnt", Type: "bind", Source: src, Options: []string{"bind", "defaults"}})
+	c.write()
+	if r := c.create(); r.code != 0 && differs(t, "mount option defaults") {
+		r.fails("bind mounts cannot have any filesystem-specific options applied")
+		return
+	} else {
+		r.ok()
+	}
+	if mounts := parseMountinfo(c.proc("mountinfo")); !hasMountWord(mounts, "/mnt", "nosuid") || !hasMountWord(mounts, "/mnt", "nodev") {
+		t.Errorf("%+v", c.mountAt("/mnt"))
+	}
+	c.delete("--force").ok()
+}
+
 // hasMountWord looks for an option, or a propagation as "shared:", of the topmost mount at a point.
 func hasMountWord(mounts []mount, point, word string) bool {
 	if below, ok := strings.CutPrefix(word, "below:"); ok {
