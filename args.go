@@ -55,6 +55,9 @@ func (p *permutation) part(args []string) {
 		case args[i] == "--" && !p.leading: // the library wants it before the first argument
 			p.rest = slices.Concat([]string{"--"}, p.rest, args[i+1:])
 			return
+		case f == nil && p.leading && args[i] != "--" && i+1 < len(args) && args[i+1] == "--": // exec ID -- COMMAND
+			p.rest = slices.Concat(args[i:i+1], args[i+2:])
+			return
 		case f == nil && (p.leading || len(p.rest) == 0 && strings.HasPrefix(args[i], "-")): // for exec the container; else a mistake that the library tells
 			p.rest = append(p.rest, args[i:]...)
 			return

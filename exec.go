@@ -78,7 +78,7 @@ func (p *program) execCommand() *cli.Command {
 		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`UID[:GID]`"},
 		&cli.StringFlag{Name: "process-label", Usage: "SELinux `label`"},
 		&cli.StringFlag{Name: "apparmor", Usage: "AppArmor `profile`"},
-		&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs"},
+		&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs; =false takes it away"},
 		&cli.GenericFlag{Name: "cgroup", Value: &cgroups, Usage: "`[CONTROLLER[,CONTROLLER]:]PATH` of a sub-cgroup to run in; can be repeated"},
 	}
 	flags = append(flags, listFlags(&env, "env", "e", "set the variable `NAME=VALUE`; can be repeated")...)
@@ -114,7 +114,7 @@ func execOptions(c *cli.Context) libcontainer.ExecOptions {
 		Cwd:           c.String("cwd"),
 		Tty:           c.Bool("tty"),
 		User:          c.String("user"),
-		NoNewPrivs:    c.Bool("no-new-privs"),
+		NoNewPrivs:    givenBool(c, "no-new-privs"),
 		ProcessLabel:  c.String("process-label"),
 		AppArmor:      c.String("apparmor"),
 		Detach:        c.Bool("detach"),
@@ -125,4 +125,13 @@ func execOptions(c *cli.Context) libcontainer.ExecOptions {
 		IgnorePaused:  c.Bool("ignore-paused"),
 		WaitFIFO:      c.String("exec-wait-fifo"),
 	}
+}
+
+// givenBool is the value of a flag, or nil if it is not given.
+func givenBool(c *cli.Context, name string) *bool {
+	if !c.IsSet(name) {
+		return nil
+	}
+	value := c.Bool(name)
+	return &value
 }

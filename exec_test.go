@@ -9,11 +9,17 @@ import (
 )
 
 func TestExecOptions(t *testing.T) {
+	yes, no := true, false
 	testLines(t, []line{
 		{"exec c ls -l", []any{"exec", "c", libcontainer.ExecOptions{Args: []string{"ls", "-l"}}}},
 		{"exec c ls --help", []any{"exec", "c", libcontainer.ExecOptions{Args: []string{"ls", "--help"}}}},
 		{"exec c -t", []any{"exec", "c", libcontainer.ExecOptions{Args: []string{"-t"}}}},
 		{"exec -- c ls -- -l", []any{"exec", "c", libcontainer.ExecOptions{Args: []string{"ls", "--", "-l"}}}},
+		{"exec c -- ls -- -l", []any{"exec", "c", libcontainer.ExecOptions{Args: []string{"ls", "--", "-l"}}}},
+		{"exec -d --user 1 c -- -- ls", []any{"exec", "c", libcontainer.ExecOptions{Detach: true, User: "1", Args: []string{"--", "ls"}}}},
+		{"exec -- c -- ls", []any{"exec", "c", libcontainer.ExecOptions{Args: []string{"--", "ls"}}}},
+		{"exec --user -- c -- ls", []any{"exec", "c", libcontainer.ExecOptions{User: "--", Args: []string{"ls"}}}},
+		{"exec --no-new-privs=false c ls", []any{"exec", "c", libcontainer.ExecOptions{NoNewPrivs: &no, Args: []string{"ls"}}}},
 		{"exec h help", []any{"exec", "h", libcontainer.ExecOptions{Args: []string{"help"}}}},
 		{"exec --process p.json --detach --pid-file f --console-socket s -tty c",
 			[]any{"exec", "c", libcontainer.ExecOptions{
@@ -21,7 +27,7 @@ func TestExecOptions(t *testing.T) {
 		{"exec -p p.json -d -t c", []any{"exec", "c", libcontainer.ExecOptions{Process: "p.json", Detach: true, Tty: true, Args: []string{}}}},
 		{"exec --cwd /w -u 1:2 --process-label l --apparmor a --no-new-privs --preserve-fds 3 --ignore-paused --pidfd-socket q c sh",
 			[]any{"exec", "c", libcontainer.ExecOptions{
-				Cwd: "/w", User: "1:2", ProcessLabel: "l", AppArmor: "a", NoNewPrivs: true, PreserveFds: 3,
+				Cwd: "/w", User: "1:2", ProcessLabel: "l", AppArmor: "a", NoNewPrivs: &yes, PreserveFds: 3,
 				IgnorePaused: true, PidfdSocket: "q", Args: []string{"sh"}}}},
 		{"exec --user 7 -g +1 --additional-gids 4294967294 -g 0 -c CAP_KILL --cap net_raw --cgroup cpu,memory:/a --cgroup b c sh",
 			[]any{"exec", "c", libcontainer.ExecOptions{

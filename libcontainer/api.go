@@ -75,7 +75,7 @@ type ExecOptions struct {
 	User          string // UID[:GID]
 	Groups        []uint32
 	Caps          []string
-	NoNewPrivs    bool
+	NoNewPrivs    *bool
 	ProcessLabel  string
 	AppArmor      string
 	Detach        bool

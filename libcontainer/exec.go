@@ -119,7 +119,9 @@ func execProcess(own *specs.Process, o ExecOptions) (*specs.Process, error) {
 		p.Cwd = o.Cwd
 	}
 	p.Env = append(append([]string(nil), p.Env...), o.Env...)
-	p.NoNewPrivileges = p.NoNewPrivileges || o.NoNewPrivs
+	if o.NoNewPrivs != nil {
+		p.NoNewPrivileges = *o.NoNewPrivs
+	}
 	if o.AppArmor != "" {
 		p.ApparmorProfile = o.AppArmor
 	}

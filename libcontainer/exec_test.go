@@ -98,9 +98,11 @@ func TestExecProcess(t *testing.T) {
 	if !reflect.DeepEqual(own, ownProcess()) {
 		t.Errorf("the container's own process changed: %+v", own)
 	}
-	own.NoNewPrivileges = false
-	if p, err = execProcess(own, ExecOptions{NoNewPrivs: true}); err != nil || !p.NoNewPrivileges {
-		t.Errorf("no new privileges: %+v, %v", p, err)
+	for _, flag := range []bool{true, false} {
+		own.NoNewPrivileges = !flag
+		if p, err = execProcess(own, ExecOptions{NoNewPrivs: &flag}); err != nil || p.NoNewPrivileges != flag {
+			t.Errorf("no new privileges %t: %+v, %v", flag, p, err)
+		}
 	}
 	if _, err = execProcess(own, ExecOptions{User: "root"}); err == nil {
 		t.Error("a user by name")

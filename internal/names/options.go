@@ -81,7 +81,7 @@ var mountOptions = [...]Option{
 	{"rnodev", Recursive, unix.MOUNT_ATTR_NODEV, 0},
 	{"rnodiratime", Recursive, unix.MOUNT_ATTR_NODIRATIME, 0},
 	{"rnoexec", Recursive, unix.MOUNT_ATTR_NOEXEC, 0},
-	{"rnorelatime", Recursive, unix.MOUNT_ATTR_STRICTATIME, attrAtime},
+	{"rnorelatime", Recursive, unix.MOUNT_ATTR_RELATIME, attrAtime}, // the kernel has no flag to turn off,
 	{"rnostrictatime", Recursive, unix.MOUNT_ATTR_RELATIME, attrAtime},
 	{"rnosuid", Recursive, unix.MOUNT_ATTR_NOSUID, 0},
 	{"rnosymfollow", Recursive, attrNoSymfollow, 0},

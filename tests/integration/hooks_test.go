@@ -87,7 +87,7 @@ func TestHookState(t *testing.T) {
 	c.spec.Annotations = map[string]string{"a.b": "c"}
 	all := specs.Hooks{
 		CreateRuntime: save("createRuntime"), CreateContainer: save("createContainer"),
-		StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat > /out/state.startContainer"}}},
+		StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat > /out/new && mv /out/new /out/state.startContainer"}}},
 		Poststart:      save("poststart"), Poststop: save("poststop"),
 	}
 	setPrestart(&all, save("prestart"))
@@ -95,6 +95,7 @@ func TestHookState(t *testing.T) {
 	c.create().ok()
 	pid := c.pid()
 	c.start().ok()
+	eventually(t, "the startContainer hook", func() bool { return exists(filepath.Join(c.dir, "state.startContainer")) })
 	c.stopped()
 	c.delete().ok()
 	poststart := "running"
@@ -231,7 +232,7 @@ func TestHookEnvironment(t *testing.T) {
 				if kind == "startContainer" {
 					process = "$$"
 				}
-				script := "PATH=/bin:/usr/bin; cd " + dir + "; cat < /proc/" + process + "/environ > new; mv new env." + kind
+				script := "PATH=/bin:/usr/bin; cd " + dir + "; cat < /proc/" + process + "/environ > new." + kind + "; mv new." + kind + " env." + kind
 				return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: env}}
 			}
 			seen := func(kind string) []string {

@@ -50,7 +50,7 @@ var optionEffects = []optionEffect{
 	{"rnoexec", "rbind", "noexec below:noexec", ""}, {"rexec", "rbind noexec", "below:rw", "noexec below:noexec"},
 	{"rnosymfollow", "rbind", "nosymfollow below:nosymfollow", ""}, {"rsymfollow", "rbind nosymfollow", "below:rw", "nosymfollow below:nosymfollow"},
 	{"rnoatime", "rbind", "noatime below:noatime", ""}, {"ratime", "rbind noatime", "relatime below:relatime", "noatime"},
-	{"rrelatime", "rbind noatime", "relatime below:relatime", "noatime"}, {"rnorelatime", "rbind", "below:rw", "relatime below:relatime"},
+	{"rrelatime", "rbind noatime", "relatime below:relatime", "noatime"}, {"rnorelatime", "rbind noatime", "relatime below:relatime", "noatime"},
 	{"rstrictatime", "rbind", "below:rw", "relatime below:relatime"}, {"rnostrictatime", "rbind strictatime", "relatime below:relatime", ""},
 	{"rnodiratime", "rbind", "nodiratime below:nodiratime", ""}, {"rdiratime", "rbind nodiratime", "below:rw", "nodiratime below:nodiratime"},
 	{"copy-symlink", "bind", "rw", ""}, // of what is no link; TestCopySymlink
@@ -68,6 +68,9 @@ func TestEveryMountOption(t *testing.T) {
 	effects := slices.DeleteFunc(slices.Clone(optionEffects), func(o optionEffect) bool { return o.word == "ridmap" && noMappedTmpfs() })
 	if differs(t, "mount option copy-symlink") && differs(t, "mount option defaults") {
 		effects = slices.DeleteFunc(effects, func(o optionEffect) bool { return o.word == "copy-symlink" || o.word == "defaults" })
+	}
+	if differs(t, "mount options noatime and relatime") {
+		effects = slices.DeleteFunc(effects, func(o optionEffect) bool { return o.word == "relatime" })
 	}
 	for _, o := range effects {
 		m := specs.Mount{Destination: "/m/" + o.word, Type: "tmpfs", Source: "tmpfs", Options: append(strings.Fields(o.before), o.word)}
