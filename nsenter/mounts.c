@@ -450,7 +450,7 @@ static int mount_by_name(struct ctx *c, const struct step *s)
 	TRY(c, "move_mount", k_move_mount(own, top)); /* mount(2) wants a place in the namespace; what is on top of / is in no path */
 	TRY(c, "fchdir", fchdir(own));
 	c->what = "mount";
-	tree = mount(s->str[2], "m", s->str[0], 0, s->str[3]);
+	tree = mount(s->str[2], "m", s->str[0], s->a[5] & 2 ? MS_RDONLY : 0, s->str[3]);
 	if (tree == 0) {
 		c->what = "open_tree";
 		tree = k_open_tree(own, "m", K_OPEN_TREE_CLONE);
@@ -465,15 +465,15 @@ static int mount_by_name(struct ctx *c, const struct step *s)
 }
 
 /*
- * a: MOUNT_ATTR_*, 1 if no link may lead to the target, propagation, 1 if that is recursive, COPY_*, 1 if by mount(2), 1 if
- * later steps refer to the mount.
+ * a: MOUNT_ATTR_*, 1 if no link may lead to the target, propagation, 1 if that is recursive, COPY_*, 1 if by mount(2) and 2 if the
+ * file system is read-only, 1 if later steps refer to the mount.
  * str: type, target, source, all options as mount(2) takes them, "" or a label for the root, key, value ...
  */
 STEP(mount_fs)
 {
 	int mnt, at, r, fill = s->a[4] || *s->str[4];
 	unsigned attr = (unsigned)s->a[0], late = 0;
-	if (s->a[5]) {
+	if (s->a[5] & 1) {
 		late = attr;
 		mnt = mount_by_name(c, s);
 	} else {

@@ -145,6 +145,7 @@ type (
 		Type, Target, Source string
 		Options              []Option
 		Attrs                uint64 // MOUNT_ATTR_*
+		ReadonlyFS           bool   `json:",omitempty"` // the file system is read-only, not this mount of it alone
 		Propagation          uint64
 		Recursive            bool   // of Propagation
 		NoLinks              bool   // no symbolic link may lead to Target

@@ -217,8 +217,11 @@ func (s AttachRoot) encode(r *record) {
 }
 
 func (s MountFS) encode(r *record) {
-	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp), b2u(s.ByMount), b2u(s.Keep), b2u(s.Tell))
+	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp), b2u(s.ByMount)|b2u(s.ReadonlyFS)<<1, b2u(s.Keep), b2u(s.Tell))
 	r.str(s.Type, s.Target, s.Source, s.Data, s.Label)
+	if s.ReadonlyFS && !s.ByMount {
+		r.options([]Option{{Key: "ro"}})
+	}
 	if s.Source != "" {
 		r.str("source", s.Source)
 	}

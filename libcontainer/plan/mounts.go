@@ -207,6 +207,7 @@ func (b *builder) fsMount(m *specs.Mount, f *flags, target, pointer string) erro
 	b.label(&step)
 	step.CopyUp = copyUp(m.Type, f)
 	step.Attrs = b.late(m.Type, target, pointer, step.Attrs)
+	step.ReadonlyFS = readonlyFS(m.Type, f.set&step.Attrs)
 	step.Propagation, step.Recursive = f.firstPropagation()
 	if hasLong(step.Options) || len(m.Source) > maxOption {
 		if step.Data = mountData(step.Options); len(step.Data) > maxData {
@@ -374,6 +375,9 @@ func (b *builder) idMappedFS(m *specs.Mount, f *flags, ids *IDMap, target, point
 	if m.Source != "" {
 		fs.Options = append(fs.Options, nsenter.Option{Key: "source", Value: &m.Source})
 	}
+	if readonlyFS(m.Type, f.set&fs.Attrs) {
+		fs.Options = append(fs.Options, nsenter.Option{Key: "ro"})
+	}
 	like := nsenter.MountFS{Type: m.Type, Options: append(append(fs.Options, f.superblock...), f.data...)}
 	b.label(&like)
 	fs.Options = like.Options
@@ -389,6 +393,9 @@ func (b *builder) idMappedFS(m *specs.Mount, f *flags, ids *IDMap, target, point
 
 func (b *builder) remount(m *specs.Mount, f *flags, target, pointer string) {
 	options := append(f.superblock, f.data...)
+	if f.clear&unix.MOUNT_ATTR_RDONLY != 0 {
+		b.writableFS(target)
+	}
 	// A step of its own for each: what is recursive in one of them is not in the others.
 	b.add(pointer, nsenter.Remount{
 		Target: target, Set: b.remountLate(target, f.set, f.clear), Clear: f.clear, Options: options, Superblock: !f.bind && len(options) > 0,

@@ -13,6 +13,24 @@ import (
 // fillable are the file systems in which a container has nothing but what the plan puts there: mount points, devices and links.
 var fillable = map[string]bool{"tmpfs": true, "ramfs": true, "hugetlbfs": true}
 
+// readonlyFS says whether a new file system is read-only itself, as with mount(2): it writes nothing to its device, which may be read-only,
+// and no other mount of it can be written to. attrs is what is left for its mount. sysfs and mqueue are there already, once for each
+// network and IPC namespace: the other containers there would have it read-only, too.
+func readonlyFS(fstype string, attrs uint64) bool {
+	return attrs&unix.MOUNT_ATTR_RDONLY != 0 && !fillable[fstype] && fstype != "sysfs" && fstype != "mqueue"
+}
+
+// writableFS comes before a remount with rw: as with mount(2), that is for the file system, too.
+func (b *builder) writableFS(target string) {
+	for i := range slices.Backward(b.Items) {
+		if s, ok := b.Items[i].Step.(nsenter.MountFS); ok && s.Target == target {
+			s.ReadonlyFS = false
+			b.Items[i].Step = s
+			return
+		}
+	}
+}
+
 // A lateMount is a mount of such a file system. If it is to be read-only, it becomes so when everything below it is there.
 type lateMount struct {
 	target, pointer string

@@ -215,7 +215,18 @@ func loopDisk(t *testing.T, dir string) (path, major, minor string) {
 	if err := os.WriteFile(image, make([]byte, 8<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := hostCommand("losetup", "-f", "--show", image)
+	path = attachLoop(t, image)
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return path, strconv.Itoa(int(unix.Major(st.Rdev))), strconv.Itoa(int(unix.Minor(st.Rdev)))
+}
+
+// attachLoop makes a file a block device until the test ends. args are losetup's, the file the last of them.
+func attachLoop(t *testing.T, args ...string) (path string) {
+	t.Helper()
+	out, err := hostCommand("losetup", append([]string{"-f", "--show"}, args...)...)
 	if err != nil {
 		t.Skipf("no loop device on this host: %v: %s", err, out)
 	}
@@ -225,11 +236,7 @@ func loopDisk(t *testing.T, dir string) (path, major, minor string) {
 			t.Errorf("losetup -d %s: %v: %s", path, err, out)
 		}
 	})
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		t.Fatal(err)
-	}
-	return path, strconv.Itoa(int(unix.Major(st.Rdev))), strconv.Itoa(int(unix.Minor(st.Rdev)))
+	return path
 }
 
 // TestThrottle: the limit is in the kernel's file, and writing 4 MiB past the page cache takes at least as long as 2 MiB a second

@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -143,5 +145,61 @@ func TestReadonlyVolume(t *testing.T) {
 	c.create().fails("read-only file system").oneError()
 	if entries, err := os.ReadDir(volume); err != nil || len(entries) != 1 {
 		t.Errorf("the volume has %v, %v", entries, err)
+	}
+}
+
+// TestReadonlyFileSystem: with ro a new file system is read-only itself, not this mount of it alone: nothing is written to its device, which
+// may be read-only, and no other mount of it is writable. A tmpfs, which is filled first, is writable as such.
+func TestReadonlyFileSystem(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, writable)
+	dir := t.TempDir()
+	c.must(os.WriteFile(filepath.Join(dir, "disk"), make([]byte, 8<<20), 0o600))
+	if out, err := hostCommand("mkfs.ext4", "-q", filepath.Join(dir, "disk")); err != nil {
+		t.Fatalf("mkfs.ext4: %v: %s", err, out)
+	}
+	disk := attachLoop(t, "-r", filepath.Join(dir, "disk"))
+	before, err := os.ReadFile(filepath.Join(dir, "disk"))
+	c.must(err)
+	for _, d := range []string{"lower", "upper", "work"} {
+		c.must(os.MkdirAll(filepath.Join(dir, d), 0o755))
+	}
+	overlay := "lowerdir=" + dir + "/lower,upperdir=" + dir + "/upper,workdir=" + dir + "/work"
+	long := "lowerdir=" + dir + strings.Repeat("/lower/..", 30) + "/lower:" + dir + "/upper" // fsconfig(2) takes 255 bytes
+	c.spec.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}}
+	for i := range c.spec.Mounts {
+		if c.spec.Mounts[i].Destination == "/proc" {
+			c.spec.Mounts[i].Options = []string{"ro"}
+		}
+	}
+	c.spec.Mounts = append(c.spec.Mounts, []specs.Mount{
+		{Destination: "/disk", Type: "ext4", Source: disk, Options: []string{"ro"}},
+		{Destination: "/overlay", Type: "overlay", Source: "overlay", Options: append(strings.Split(overlay, ","), "ro")},
+		{Destination: "/long", Type: "overlay", Source: "overlay", Options: []string{"ro", long}},
+		{Destination: "/tmpfs", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro"}},
+		{Destination: "/pts", Type: "devpts", Source: "devpts", Options: []string{"ro", "newinstance"}},
+		{Destination: "/again", Type: "devpts", Source: "devpts", Options: []string{"ro", "newinstance"}},
+		{Destination: "/again", Type: "devpts", Source: "devpts", Options: []string{"remount", "rw"}},
+		{Destination: "/sysfs", Type: "sysfs", Source: "sysfs", Options: []string{"ro"}},
+	}...)
+	c.write()
+	c.up()
+	want := map[string]string{"/proc": "ro", "/disk": "ro", "/overlay": "ro", "/long": "ro", "/tmpfs": "rw", "/pts": "ro", "/again": "rw", "/sysfs": "rw"}
+	if differs(t, "a new file system with `ro`") {
+		want["/sysfs"] = "ro"
+	}
+	for point, fs := range want {
+		m := c.mountAt(point)
+		if mine, _, _ := strings.Cut(m.options, ","); mine != "ro" && point != "/again" {
+			t.Errorf("%s: %+v", point, m)
+		}
+		if got, _, _ := strings.Cut(m.super, ","); got != fs {
+			t.Errorf("%s: the file system is %s, want %s", point, got, fs)
+		}
+	}
+	after, err := os.ReadFile(filepath.Join(dir, "disk"))
+	c.must(err)
+	if !bytes.Equal(before, after) {
+		t.Error("a read-only file system was written to")
 	}
 }

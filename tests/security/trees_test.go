@@ -616,3 +616,19 @@ cut -d" " -f5 /proc/self/mountinfo >mounts
 		t.Errorf("the host has mounts at %q, want %q", got, want)
 	}
 }
+
+// TestReadonlyElsewhere: a new file system with ro is read-only wherever it is mounted. Succeeds against an rt in which only the mount was,
+// for a container that may mount, whatever else it is kept from.
+func TestReadonlyElsewhere(t *testing.T) {
+	v := newVictim(t, capable([]string{"CAP_SYS_ADMIN"}), args("sh", "-c", `mount --bind /shown /other && mount -o remount,bind,rw /other && touch /other/written`))
+	for _, d := range []string{"lower", "work", "bundle/rootfs/other"} {
+		must(t, os.MkdirAll(v.dir+"/"+d, 0o755))
+	}
+	mounted(specs.Mount{Destination: "/shown", Type: "overlay", Source: "overlay",
+		Options: []string{"ro", "lowerdir=" + v.dir + "/lower", "upperdir=" + v.outside, "workdir=" + v.dir + "/work"}})(v)
+	v.write()
+	if r := v.run(); !strings.Contains(r.stderr, "/other/written: Read-only file system") {
+		t.Error(r)
+	}
+	v.untouched()
+}

@@ -59,6 +59,7 @@ var flaws = []flaw{
 	{"locked procfs of the host", "nsenter/mounts.c", "*covered = 1;", "return close(at);", ""},
 	{"the host's tree is not cloned for a user namespace", "libcontainer/plan/mounts.go", "return b.opts.NoPivot && b.has(specs.UserNamespace)", "return false && b.has(specs.UserNamespace)", "TestNoPivotRoot"},
 	{"procfs of the host below the clone of its tree", "nsenter/mounts.c", "if ((r = remove_apis(c, s, 0)) < 0) /*", "if (0) /*", "TestNoPivotProc/user_namespace"},
+	{"ro is for the mount alone", "libcontainer/plan/readonly.go", "return attrs&unix.MOUNT_ATTR_RDONLY != 0 && !fillable", "return attrs&unix.MOUNT_ATTR_RDONLY == 1<<20 && !fillable", "TestReadonlyElsewhere"},
 	{"mounts add makes read-only last", "libcontainer/plan/readonly.go", "if b.hot || !fillable[fstype]", "if !fillable[fstype]", "TestHotplugReadonly"},
 	{"any mount may be removed", "nsenter/mounts.c", "if (s->a[1] != st.mnt_id)", "if (0)", "TestHotplugSwapped"},
 	{"rbind is a type", "libcontainer/plan/plan.go", `f.bind || m.Type == "bind"`, `f.bind || m.Type == "bind" || m.Type == "rbind"`, "TestBindTypes"},
