@@ -58,6 +58,21 @@ int made_as_planned(const struct ctx *c, const char *want, const char *name, int
 	return 1;
 }
 
+/*
+ * Keeps the mounts that the plan has put neither at or below path nor above it out of a clone of what is there (unbindable), or lets them
+ * in again (private): a neighbour may have renamed their directories to below it.
+ */
+int made_apart(const struct ctx *c, const char *path, uint64_t propagation)
+{
+	const struct k_mount_attr attr = {.propagation = propagation};
+	for (unsigned i = 0; i < c->made->n; i++) {
+		const struct mount_made *m = &c->made->mount[i];
+		if (!below(m->want, path) && !below(path, m->want) && k_mount_setattr(m->fd, 0, &attr) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 /* Where to walk path from: the mount at it or above it, the last one made, else the root. *skip: the bytes that lead there. */
 int made_above(const struct ctx *c, const char *path, size_t *skip)
 {
@@ -77,6 +92,14 @@ int made_hidden(const struct ctx *c, unsigned i, const char *path, size_t *skip)
 	return m->hidden && ((*skip = below(path, m->at)) || (*skip = below(path, m->want))) ? m->fd : -1;
 }
 
+/* The descriptor of the mount i if it is below path, which has no links, be it hidden or not; else -1. */
+int made_below(const struct ctx *c, unsigned i, const char *path)
+{
+	const struct mount_made *m = &c->made->mount[i];
+	size_t n = below(m->at, path);
+	return n > 0 && m->at[n] ? m->fd : -1;
+}
+
 /* The descriptor of the mount that was made at the target want, be it hidden by now, or not; -1 if none is known. */
 int made_at(const struct ctx *c, const char *want, int hidden)
 {
@@ -84,6 +107,39 @@ int made_at(const struct ctx *c, const char *want, int hidden)
 		if (strcmp(c->made->mount[i].want, want) == 0 && (hidden || !c->made->mount[i].hidden))
 			return c->made->mount[i].fd;
 	return -1;
+}
+
+static int made_id(const struct ctx *c, uint64_t id)
+{
+	struct k_statx st;
+	for (unsigned i = 0; i < c->made->n; i++)
+		if (k_statx(c->made->mount[i].fd, &st) < 0 || st.mnt_id == id) /* also what cannot be looked at */
+			return 1;
+	return 0;
+}
+
+/*
+ * Whether a descriptor is in a mount of the plan, or one below such a mount, where path does not lead by its names. The mounts above one stay
+ * the same, wherever their directories are renamed to.
+ */
+int made_elsewhere(const struct ctx *c, const char *path, int at)
+{
+	struct k_statx top, st;
+	int fd = -1, base = c->root, is = 1;
+	for (unsigned i = 0; i < c->made->n; i++)
+		if (!c->made->mount[i].hidden && below(path, c->made->mount[i].want))
+			base = c->made->mount[i].fd;
+	for (int i = 0; i < MAX_PATH && k_statx(base, &top) == 0 && k_statx(at, &st) == 0; i++) {
+		is = st.mnt_id != top.mnt_id;
+		if (!is || made_id(c, st.mnt_id))
+			break;
+		int up = k_openat2(at, "..", O_PATH | O_CLOEXEC, 0, 0);
+		close(fd);
+		if ((at = fd = up) < 0)
+			break;
+	}
+	close(fd);
+	return is;
 }
 
 /* Whether the target of the mount in hand lies in dir although it is not called so: a link leads there. */

@@ -39,11 +39,26 @@ static int find_source(struct ctx *c, const char *want, int recursive)
 	}
 	int at = r < 0 ? r : path_walk(c, name, path, O_PATH);
 	c->base = base;
-	if (at < 0 || strcmp(path, name) == 0)
+	if (at < 0)
+		return at;
+	if (strcmp(path, name) == 0 && !made_elsewhere(c, want, at))
 		return at;
 	close(at);
-	c->what = "open source without links";
+	c->what = strcmp(path, name) ? "open source without links" : "open source: another mount of the configuration is there";
 	return -ELOOP;
+}
+
+/* Clones a source below the container's root, with those mounts below it only that are there in the plan. */
+static int clone_found(struct ctx *c, const char *want, int at, unsigned rec)
+{
+	int tree, r = rec ? made_apart(c, want, MS_UNBINDABLE) : 0;
+	c->what = "mount_setattr";
+	if (r < 0)
+		return r;
+	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));
+	c->what = "mount_setattr";
+	r = rec ? made_apart(c, want, MS_PRIVATE) : 0;
+	return r < 0 ? r : tree;
 }
 
 /*
@@ -80,10 +95,10 @@ STEP(open_tree)
 		return -EBADMSG;
 	if (s->a[2] && (at = find_source(c, s->str[0], rec != 0)) < 0)
 		return at;
-	if (at >= 0)
-		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));
-	else
+	if (at < 0)
 		TRY(c, "open_tree", tree = clone_source(s, K_OPEN_TREE_CLONE | rec));
+	else if ((tree = clone_found(c, s->str[0], at, rec)) < 0)
+		return tree;
 	close(at);
 	close(slot(c, s->a[0])); /* it holds the number */
 	c->fd[s->a[0]] = tree;
@@ -570,13 +585,24 @@ STEP(mount_tree)
 	return s->a[7] & 4 ? attach_own(c, t, at) : attach(c, t, at, s->a[6] & 2, s->a[5] & 0xffffffff);
 }
 
-/* The mount that a step changes: with own the one that the plan has made at the target, else what is there. That must be a
- * mount, says the kernel of every change (mount_setattr(2), fspick(2)). */
+/*
+ * The mount that a step changes: with own the one that the plan has made at the target, else what is there. That must be a
+ * mount, says the kernel of every change (mount_setattr(2), fspick(2)). It is none that the plan has made elsewhere, to which a link of the
+ * image leads, or whose directory a neighbour has renamed.
+ */
 static int open_changed(struct ctx *c, const char *target, int own)
 {
 	int at = made_at(c, target, own == 2);
-	if (at < 0)
-		return own ? -ESTALE : path_find(c, target, O_PATH);
+	if (at < 0) {
+		if (own)
+			return -ESTALE;
+		at = path_find(c, target, O_PATH);
+		if (at < 0 || !made_elsewhere(c, target, at))
+			return at;
+		c->what = "open target: another mount of the configuration is there";
+		close(at);
+		return -ESTALE;
+	}
 	at = fcntl(at, F_DUPFD_CLOEXEC, 3);
 	return at < 0 ? -errno : at;
 }
@@ -664,15 +690,24 @@ STEP(chroot)
 
 /*
  * Does f with what a path leads to, at a descriptor or -errno: where it is now, and in mounts that a later one hides, which a neighbour
- * brings to light by renaming their directory.
+ * brings to light by renaming their directory. With below, each mount below the path is in hand, too: f hides it, and the neighbour could
+ * rename its directory to where it is not hidden.
  */
-static int protect(struct ctx *c, const struct step *s, int (*f)(struct ctx *, const struct step *, int))
+static int protect(struct ctx *c, const struct step *s, int (*f)(struct ctx *, const struct step *, int), int below)
 {
 	char path[MAX_PATH];
 	size_t skip;
 	int base, at = open_protected(c, s->str[0]);
 	memcpy(path, c->made->target, MAX_PATH);
 	int r = f(c, s, at);
+	for (unsigned i = 0; i < c->made->n && r >= 0 && below; i++) {
+		if ((base = made_below(c, i, path)) < 0)
+			continue;
+		c->base = base;
+		c->made->target[0] = 0;
+		at = fcntl(base, F_DUPFD_CLOEXEC, 3);
+		r = f(c, s, at < 0 ? -errno : at);
+	}
 	for (unsigned i = 0; i < c->made->n && r >= 0; i++) {
 		if ((base = made_hidden(c, i, path, &skip)) < 0)
 			continue;
@@ -706,7 +741,7 @@ static int make_readonly(struct ctx *c, const struct step *s, int at)
  * own mount; what is not there needs no protection. */
 STEP(readonly_path)
 {
-	return protect(c, s, make_readonly);
+	return protect(c, s, make_readonly, 0);
 }
 
 /* The container's /dev/null, if it is one: a forged one would unmask what it is mounted over (CVE-2025-31133). */
@@ -762,5 +797,5 @@ static int mask(struct ctx *c, const struct step *s, int at)
 /* str: path, label ("": none). It is covered: a directory by an empty one, anything else by the null device. */
 STEP(mask_path)
 {
-	return protect(c, s, mask);
+	return protect(c, s, mask, 1);
 }

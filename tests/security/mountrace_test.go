@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // Mounts that are made in several steps, while a neighbour who shares the rootfs swaps what their paths lead to.
@@ -275,5 +276,121 @@ func TestBindTypes(t *testing.T) {
 		if r := v.run(); r.code != 1 || !strings.Contains(r.stderr, "a bind mount needs a source") {
 			t.Errorf("%+v: %s", m, r)
 		}
+	}
+}
+
+// TestRemountOfAnother: a remount changes no mount that the configuration has put elsewhere, to which a link of the image leads, or whose
+// directory a neighbour renames: a read-only volume of the host stays so, and what is mounted in it. Succeeds against an rt that opened the
+// target by its path, and against runc 1.6.
+func TestRemountOfAnother(t *testing.T) {
+	for name, target := range map[string]string{"link": "/x", "link to what is below": "/x/sub", "renamed": "/d", "renamed above": "/d/sub"} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("sh", "-c", `for d in /ro /d /ro/sub /d/sub; do echo x 2>/dev/null >$d/written; done; true`))
+			for _, dir := range []string{"outside/sub", "bundle/rootfs/ro", "bundle/rootfs/d", "sub"} {
+				must(t, os.MkdirAll(v.dir+"/"+dir, 0o777))
+			}
+			v.link("/ro", "x")
+			below := v.outside + "/sub" // a mount of the host's in the volume
+			must(t, unix.Mount(v.outside, v.outside, "", unix.MS_BIND, ""))
+			t.Cleanup(func() { _ = unix.Unmount(v.outside, unix.MNT_DETACH) })
+			must(t, unix.Mount(below, below, "", unix.MS_BIND, ""))
+			t.Cleanup(func() { _ = unix.Unmount(below, unix.MNT_DETACH) })
+			mounted(specs.Mount{Destination: "/ro", Type: "bind", Source: v.outside, Options: []string{"rbind", "rro"}})(v)
+			rounds := 1
+			if strings.HasPrefix(target, "/d") {
+				rounds = runs(25, 200)
+				for i := range perContainer {
+					mounted(specs.Mount{Destination: "/tmp/t" + strconv.Itoa(i), Type: "tmpfs", Source: "tmpfs"})(v)
+				}
+				program(t, host.attack, "exchange", v.rootfs+"/ro", v.rootfs+"/d")
+			}
+			mounted(specs.Mount{Destination: target, Type: "none", Source: "none", Options: []string{"remount", "bind", "rw"}})(v)
+			v.write()
+			v.before = v.picture()
+			refused := 0
+			for range rounds {
+				r := v.run()
+				if strings.Contains(r.stderr, "another mount of the configuration is there") {
+					refused++
+				}
+				v.remove()
+				if !v.untouched() {
+					return
+				}
+			}
+			t.Logf("%d rounds, refused %d times", rounds, refused)
+			if rounds == 1 && refused == 0 {
+				t.Errorf("the remount was not refused: %s", v.run())
+			}
+		})
+	}
+}
+
+// TestMountUnderMask: a masked directory has a volume below it. A neighbour who renames the volume's directory to where nothing is masked
+// does not bring it to light. Succeeds against an rt that masked the directory alone, and against runc 1.6.
+func TestMountUnderMask(t *testing.T) {
+	for name, c := range map[string]struct {
+		point, moved string
+	}{
+		"volume":      {"data/vol", "data/vol"},
+		"deep volume": {"data/deep/vol", "data/deep"},
+		"file":        {"data/file", "data/file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVictim(t, args("sleep", "1000"))
+			v.file("volume/secret", "SECRET\n", 0o644)
+			point, source := v.rootfs+"/"+c.point, v.dir+"/volume"
+			must(t, os.MkdirAll(filepath.Dir(point), 0o755))
+			if name == "file" {
+				source += "/secret"
+				v.file("bundle/rootfs/"+c.point, "", 0o644)
+			} else {
+				must(t, os.MkdirAll(point, 0o755))
+			}
+			mounted(specs.Mount{Destination: "/" + c.point, Type: "bind", Source: source, Options: []string{"rbind"}})(v)
+			v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/data")
+			v.write()
+			v.up()
+			must(t, os.Rename(v.rootfs+"/"+c.moved, v.rootfs+"/public"))
+			if r := v.exec("sh", "-c", "cat /public /public/secret /public/*/secret; grep /public /proc/self/mountinfo"); strings.Contains(r.stdout, "SECRET") {
+				t.Error(r)
+			}
+		})
+	}
+}
+
+// TestRacedSource: a neighbour moves the directory of a masked volume below the source of a recursive bind mount, which has a mount of the
+// configuration in it and is cloned in the container: the clone does not show the volume without its mask.
+func TestRacedSource(t *testing.T) {
+	v := newVictim(t, args("sh", "-c", `i=0; while test $i -lt 300; do i=$((i + 1)); for d in /hidden /out/hidden /pub/hidden; do read x 2>/dev/null <$d/masked && echo $d $x && exit; done; done; true`))
+	v.file("volume/masked", "SECRET\n", 0o644)
+	for _, d := range []string{"hidden", "pub/hidden"} {
+		must(t, os.MkdirAll(v.rootfs+"/"+d, 0o755))
+	}
+	mounted(specs.Mount{Destination: "/hidden", Type: "bind", Source: v.dir + "/volume", Options: []string{"rbind", "rprivate"}})(v)
+	mounted(specs.Mount{Destination: "/pub/vol", Type: "tmpfs", Source: "tmpfs"})(v)
+	for i := range perContainer {
+		mounted(specs.Mount{Destination: "/tmp/t" + strconv.Itoa(i), Type: "tmpfs", Source: "tmpfs"})(v)
+	}
+	mounted(specs.Mount{Destination: "/out", Type: "bind", Source: v.rootfs + "/pub", Options: []string{"rbind"}})(v)
+	v.spec.Linux.MaskedPaths = append(v.spec.Linux.MaskedPaths, "/hidden/masked")
+	v.write()
+	program(t, host.attack, "exchange", v.rootfs+"/hidden", v.rootfs+"/pub/hidden")
+	made, evaded := 0, 0
+	for range runs(40, 200) {
+		r := v.run()
+		if r.code == 0 {
+			made++
+		}
+		if strings.Contains(r.stdout, "SECRET") {
+			if evaded++; evaded == 1 {
+				t.Errorf("the volume is shown without its mask: %s", r)
+			}
+		}
+		v.remove()
+	}
+	t.Logf("%d containers made, %d show the volume without its mask", made, evaded)
+	if made == 0 {
+		t.Error("no container was made")
 	}
 }

@@ -24,6 +24,7 @@ const walkedFromMount = "if (!m->hidden && ((*skip = below(path, m->at)) || (*sk
 var byPath = []flaw{
 	{"mounts are changed by path", "nsenter/mounts.c", "int at = made_at(c, target, own == 2);", "int at = -1;\n\town = 0;", ""},
 	{"mounts are changed by path", "nsenter/made.c", walkedFromMount, "if (0)", ""},
+	{"mounts are changed by path", "nsenter/mounts.c", "if (at < 0 || !made_elsewhere(c, target, at))", "if (1)", ""},
 }
 
 // pathOpen opens a path below the root. Links are kept in twice: by RESOLVE_IN_ROOT, and by RESOLVE_NO_SYMLINKS of the walk, which
@@ -66,7 +67,11 @@ var flaws = []flaw{
 	{"links lead into /proc", "nsenter/mounts.c", "if (smuggled(c, fd, path)) {", "if (0 && smuggled(c, fd, path)) {", "TestIntoProc"},
 	{"proc and sysfs behind links", "nsenter/mounts.c", "if (no_links &&", "if (0 && no_links &&", "TestForgedProc"},
 	{"the stub runs from rt's own file", "nsenter/image.go", "func Image() (*os.File, error) {", "func Image() (*os.File, error) {\n\tif f, err := os.Open(\"/proc/self/exe\"); err == nil {\n\t\treturn f, nil\n\t}", "TestRuinBinary"},
-	{"a link leads to a source", "nsenter/mounts.c", "if (at < 0 || strcmp(path, name) == 0)", "if (1)", "TestSourceThroughLink"},
+	{"a link leads to a source", "nsenter/mounts.c", "if (strcmp(path, name) == 0 && !made_elsewhere(c, want, at))", "if (1)", "TestSourceThroughLink"},
+	{"a source has mounts below it that a neighbour puts there", "nsenter/mounts.c", "rec ? made_apart(c, want, MS_UNBINDABLE) : 0", "0", "TestRacedSource"},
+	{"what is below a mask is not masked", "nsenter/mounts.c", "return protect(c, s, mask, 1);", "return protect(c, s, mask, 0);", "TestMountUnderMask"},
+	{"a remount changes what is at its path", "nsenter/mounts.c", "if (at < 0 || !made_elsewhere(c, target, at))", "if (1)", "TestRemountOfAnother/link"},
+	{"a remount changes what a neighbour puts at its path", "nsenter/mounts.c", "if (at < 0 || !made_elsewhere(c, target, at))", "if (1)", "TestRemountOfAnother/renamed"},
 	{"what is hidden is not protected", "nsenter/mounts.c", "if ((base = made_hidden(c, i, path, &skip)) < 0)", "if ((base = made_hidden(c, i, path, &skip)) < 0 || 1)", "TestRacedHidden"},
 	{"a source in another mount", "nsenter/mounts.c", "if (r == 0 && !made_as_planned", "if (0 && !made_as_planned", "TestSourceOfAnotherMount"},
 	{"a clone of what becomes read-only is writable", "libcontainer/plan/mounts.go", "if !f.named && b.willBeReadonly(at) {", "if false && b.willBeReadonly(at) {", "TestReadonlyClones/plain_itself"},
