@@ -41,6 +41,9 @@ type restoredMounts struct {
 
 // checkImages refuses what CRIU must not even try to mount.
 func (r *restoredMounts) checkImages(images *criu.Directory) error {
+	if err := images.CheckNames(); err != nil {
+		return err
+	}
 	saved, err := images.ReadMounts()
 	if err != nil {
 		return err

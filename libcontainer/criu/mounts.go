@@ -185,5 +185,8 @@ func decodeMount(data []byte) (m Mount, err error) {
 	if !known {
 		return m, errBadMessage
 	}
+	if leadsUp(m.Mountpoint) {
+		return m, fmt.Errorf("the mount point %.256q leads out of the container's root", m.Mountpoint)
+	}
 	return m, nil
 }

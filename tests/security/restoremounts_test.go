@@ -1,6 +1,7 @@
 package security
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -286,6 +287,31 @@ func TestRestoreDeletedBehindLink(t *testing.T) {
 		dir := freeCgroup(t)
 		newVictim(t, capable(nil)).madeAtRestore(deletedOnes["directory"], dir, dir)
 	})
+}
+
+// TestRestoreForgedNames: in the images a deleted file has the name of one outside of the container's root, in a directory that CRIU may write
+// to. rt does not start CRIU, which would make it there, set-user-ID.
+func TestRestoreForgedNames(t *testing.T) {
+	needsRealCriu(t)
+	v := newVictim(t, capable(nil))
+	forged := "/" + strings.Repeat("../", 12) + strings.TrimPrefix(v.dir, "/") + "/images/gone"
+	own := "/w/" + strings.Repeat("a", len(forged)-len("/w//gone")) + "/gone"
+	v.spec.Root.Readonly = false
+	must(t, os.MkdirAll(v.rootfs+"/w", 0o755))
+	script("mkdir " + filepath.Dir(own) + "; echo evil >" + own + "; chmod 4755 " + own + "; exec 7<>" + own + "; rm " + own)(v)
+	v.write()
+	v.ready()
+	v.checkpoint("").ok(t)
+	data, err := os.ReadFile(v.dir + "/images/files.img")
+	must(t, err)
+	if !bytes.Contains(data, []byte(own)) {
+		t.Fatalf("files.img has no name %s", own)
+	}
+	must(t, os.WriteFile(v.dir+"/images/files.img", bytes.ReplaceAll(data, []byte(own), []byte(forged)), 0o600))
+	var r result
+	if made := v.made(v.dir+"/images", func() { r = v.restore("") }); strings.Contains(made, "gone") || !strings.Contains(r.stderr, "leads out of the container's root") {
+		t.Errorf("made %q: %s", made, r)
+	}
 }
 
 // TestRestoreDeletedInReplacedBind: the container has bound a directory of its own and has a deleted file open there. The directory is a link
