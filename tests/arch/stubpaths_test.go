@@ -59,6 +59,9 @@ var reviewed = map[string]map[string]string{
 		`open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC)`:  "before the root is switched; what is opened is seen to be a procfs",
 		`openat(dir, names[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: "a name of a procfs; rt compares what it is given with what it has recorded",
 	},
+	"made.c": {
+		`k_openat2(at, "..", O_PATH | O_CLOEXEC, 0, 0)`: "up from a descriptor: of what is there the mount alone is looked at, and the mounts above one stay the same",
+	},
 	"mounts.c": {
 		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec)`:                                                                  noPath,
 		`k_open_tree(AT_FDCWD, s->str[0], flags)`:                                                                                      ofTheHost,
@@ -73,7 +76,7 @@ var reviewed = map[string]map[string]string{
 		`k_openat2(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH | K_NO_XDEV)`: "the directory of a descriptor itself",
 		`mkdirat(own, "m", 0700)`:                                                      "a tmpfs of the stub's own, which nobody else can reach",
 		`open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)`:                                  ownRoot,
-		`mount(s->str[2], "m", s->str[0], 0, s->str[3])`:                               "a tmpfs of the stub's own, which nobody else can reach",
+		`mount(s->str[2], "m", s->str[0], s->a[5] & 2 ? MS_RDONLY : 0, s->str[3])`:     "a tmpfs of the stub's own, which nobody else can reach",
 		`k_open_tree(own, "m", K_OPEN_TREE_CLONE)`:                                     "a tmpfs of the stub's own, which nobody else can reach",
 		`umount2(".", MNT_DETACH)`:                                                     itself,
 		`k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE | rec)`:                    ofTheHost,
