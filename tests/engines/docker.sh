@@ -283,6 +283,50 @@ test_privileged() {
 	is "$(docker exec --privileged one grep CapEff /proc/self/status | cut -f2)" "$(printf %016x $got)"
 }
 
+# Docker in Docker: a privileged container, with the host's cgroup namespace or one of its own, has the machine's programs and a daemon
+# with a disk of its own; the cgroups of its containers are below its own, where their limits hold.
+test_docker_in_docker() {
+	local mode inner outer dir docker=(docker exec outer docker --host unix:///run/inner.sock)
+	for mode in host private; do
+		mkdir -p "$SCRATCH/dind-$mode"
+		# shellcheck disable=SC2046 # a command with its arguments
+		up outer --privileged --cgroupns "$mode" --tmpfs /run --tmpfs /tmp -v /usr:/usr:ro -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro \
+			-v /usr/bin:/bin:ro -v /usr/sbin:/sbin:ro -v "$SCRATCH/box.tar:/box.tar:ro" -v "$SCRATCH/dind-$mode:/var/lib/docker" \
+			-e PATH=/usr/local/bin:/usr/bin:/usr/sbin box sh -c 'own=/sys/fs/cgroup
+				if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+					own=$own$(sed s/0::// /proc/self/cgroup)
+					mkdir $own/init && echo 1 >$own/init/cgroup.procs
+				fi
+				exec "$@" 2>&1' sh $(documented line dockerd) \
+			--host unix:///run/inner.sock --storage-driver overlay2 --bridge none --iptables=false
+		answers() { "${docker[@]}" version || ! status_is outer running; }
+		eventually answers
+		status_is outer running || { docker logs --tail 5 outer; fail "dockerd in a container has ended"; }
+		"${docker[@]}" load -i /box.tar
+		is "$("${docker[@]}" run --rm --net none box echo inside)" inside
+		exits 7 "${docker[@]}" run --rm --net none box sh -c 'exit 7'
+		outer=$(inspect outer '{{.Id}}')
+		inner=$("${docker[@]}" run -d --net none --pids-limit 20 --name inner box sleep 100)
+		is "$("${docker[@]}" exec inner hostname)" "${inner:0:12}"
+		if [[ -e /sys/fs/cgroup/pids/docker/$outer ]]; then
+			dir=/sys/fs/cgroup/pids/docker/$outer/docker/$inner
+			is "$(cat "$dir/pids.max")" 20
+			is "$(wc -l <"$dir/cgroup.procs")" 1
+			exits 2 "${docker[@]}" exec inner sh -c 'for i in $(seq 20); do sleep 100 >/dev/null 2>&1 & done; wait'
+			has "$output" "can't fork"
+			"${docker[@]}" update --pids-limit 30 inner
+			is "$(cat "$dir/pids.max")" 30
+			exits 137 "${docker[@]}" run --rm --net none -m 16m --memory-swap 16m box tail /dev/zero
+		fi
+		"${docker[@]}" pause inner
+		is "$("${docker[@]}" inspect -f '{{.State.Status}}' inner)" paused
+		"${docker[@]}" unpause inner
+		"${docker[@]}" rm -f inner
+		is "$("${docker[@]}" ps -aq)" ''
+		docker rm -f outer
+	done
+}
+
 test_users() {
 	is "$(run --user user box id)" 'uid=1000(user) gid=1000(user) groups=1000(user),2000(extra)'
 	is "$(run --user 1234:5678 --group-add 42 box sh -c 'echo $(id -u) $(id -g) $(id -G)')" '1234 5678 5678 42'
