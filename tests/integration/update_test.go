@@ -184,6 +184,7 @@ func TestUpdateAtOnce(t *testing.T) {
 		wait.Go(func() { results[i] = run.wait() })
 	}
 	wait.Wait()
+	rtOnly(t, "updates at the same time")
 	for _, r := range results {
 		r.ok()
 	}
