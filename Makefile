@@ -40,17 +40,25 @@ STUB_CFLAGS := -static -Os -std=gnu11 $(WARNINGS) $(HARDENING) -D_GNU_SOURCE -DR
 FUZZTIME ?= 60s
 export RT_TAGS := $(TAGS)
 
-all: rt ## build ./rt (static, musl)
+all: rt ## build ./rt (static, musl, patched Go runtime; STOCK=1: Go as it is)
 
-# Go's cache decides what is to be compiled again.
-rt: toolchain $(STUB)
-	scripts/gobuild -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o rt .
+# toolchain/README.md: the pinned Go with a small patch, or any Go as it is.
+STOCK ?=
+export STOCK
 
-$(STUB): $(STUB_SOURCES) $(wildcard nsenter/*.h) Makefile | toolchain
+# Go's cache decides what is to be compiled again, also when STOCK has changed.
+rt: tools $(STUB)
+	toolchain/build $(if $(STOCK),stock,patched) '$(LDFLAGS)' -tags '$(TAGS)' -trimpath -o $@ .
+
+# The other build, beside ./rt, for tests and benchmarks of both.
+build/rt-stock: tools $(STUB)
+	toolchain/build stock '$(LDFLAGS)' -tags '$(TAGS)' -trimpath -o $@ .
+
+$(STUB): $(STUB_SOURCES) $(wildcard nsenter/*.h) Makefile | tools
 	$(CC) $(STUB_CFLAGS) -o $@ $(STUB_SOURCES)
 
 # Only when something is missing; needs root then.
-toolchain:
+tools:
 	@scripts/deps build
 
 deps: ## install what the build and the tests need (apt-get, only what is missing)
@@ -66,7 +74,7 @@ test: ## everything: build, lint, unit and integration tests, fuzz smoke, nothin
 	@scripts/deps all
 	@scripts/test
 
-unit: toolchain $(STUB) ## unit tests only
+unit: tools $(STUB) ## unit tests only
 	$(GO) test -tags '$(TAGS)' -timeout 1h $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/') ./tests/arch ./tests/vm
 
 test-security: rt ## the attacks of tests/security at full length, and against weakened builds (root, some minutes)
@@ -136,7 +144,7 @@ test-vm: rt ## the tests in qemu guests (root): GUEST=v2,systemd,... RUN=regexp 
 	@scripts/deps vm
 	@$(GO) run ./tests/vm $(if $(RT),-rt '$(RT)') -guest "$$GUEST" -run "$$RUN" -skip "$$SKIP" -sh "$$CMD" $(if $(JOBS),-jobs $(JOBS)) $(if $(V),-v)
 
-bench: rt ## compare with runc and crun; writes bench/results/latest.{txt,svg} and docs/performance.md
+bench: rt build/rt-stock ## compare with runc and crun; writes bench/results/latest.{txt,svg} and docs/performance.md
 	@scripts/deps bench
 	@scripts/bench
 
@@ -145,15 +153,20 @@ RUNC ?= 1.5.3
 runc-peer: ## build runc RUNC (1.5.3) from its Go module into build/runc-RUNC, to compare rt with
 	@scripts/runc-peer '$(RUNC)'
 
-layout: rt ## write down which functions rt calls, which the build puts side by side (root); when much of rt or Go has changed
-	scripts/gobuild -tags '$(TAGS)' -trimpath -ldflags '$(filter-out -s -w,$(LDFLAGS))' -o build/rt-symbols .
-	$(GO) build -o build/bench ./bench
-	build/bench -mode layout -rt build/rt-symbols
+# Of any builds and peers: BUILDS='old:path rt:./rt stock:build/rt-stock crun:crun runc:runc', as many as wanted.
+bench-builds: rt build/rt-stock ## a table of both builds and of peers: time, page faults, clones (root; BUILDS='name:path ...' N=runs)
+	@scripts/deps bench
+	@mkdir -p build && $(GO) build -o build/bench ./bench
+	build/bench -mode builds $(if $(N),-n $(N)) -rt ./rt -peer rt-stock:build/rt-stock $(foreach b,$(BUILDS),-peer '$(b)')
 
-bench-counts: rt ## write down how many system calls rt makes, with which `make test` compares (root)
+bench-counts: rt build/rt-stock ## write down how many system calls both builds make, with which `make test` compares (root)
 	@scripts/deps all
 	@mkdir -p build && $(GO) build -o build/bench ./bench
 	build/bench -mode counts -update -rt ./rt
+	build/bench -mode counts -update -rt build/rt-stock
+
+test-toolchain: tools ## Go's own tests on the patched standard library, compared with those on Go as it is (an hour)
+	@toolchain/test
 
 install: rt ## install into PREFIX (/usr/local), below DESTDIR
 	install -D -m 0755 rt '$(DESTDIR)$(PREFIX)/bin/rt'
@@ -168,4 +181,4 @@ distclean: clean ## and the cached test root filesystems
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all rt toolchain deps demo test test-wedged test-security unit integration integration-peers test-many test-fault test-neighbours test-soak test-engines test-pods lint fuzz fuzz-configs check-clean check-clean-test bench bench-counts runc-peer layout install clean distclean help
+.PHONY: all rt build/rt-stock tools deps demo test test-wedged test-security unit integration integration-peers test-many test-fault test-neighbours test-soak test-engines test-pods lint fuzz fuzz-configs check-clean check-clean-test bench bench-builds bench-counts test-toolchain runc-peer install clean distclean help

@@ -58,6 +58,7 @@ func supported(checkpoints bool) *features.Features {
 			"org.opencontainers.runc.checkpoint.enabled": strconv.FormatBool(checkpoints),
 			"rt.version": version,
 			"rt.commit":  commit,
+			"rt.build":   build,
 		},
 		// The names that change what runtimes of this kind do: an engine that lets strangers set annotations
 		// has to filter them whether or not this build reads them already.

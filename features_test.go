@@ -35,6 +35,9 @@ func TestFeatures(t *testing.T) {
 	if c := got.Linux.Capabilities; len(c) < 41 || c[0] != "CAP_CHOWN" || c[21] != "CAP_SYS_ADMIN" || c[40] != "CAP_CHECKPOINT_RESTORE" {
 		t.Errorf("capabilities: %q", c)
 	}
+	if v := got.Annotations["rt.build"]; v != "stock" {
+		t.Errorf("rt.build is %q in a program that toolchain/build has not built", v)
+	}
 	for k, v := range got.Annotations {
 		if v != strings.TrimSpace(v) {
 			t.Errorf("annotation %s: %q", k, v)

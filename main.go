@@ -1,8 +1,8 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// The two settings above keep the Go runtime from watching cgroup limits: rt lives for milliseconds and needs no tuned
-// GOMAXPROCS. Go 1.26 still looks once at start, whatever they say, unless it is built with scripts/gobuild.
+// The two settings above keep the Go runtime from watching cgroup limits: rt runs for milliseconds and needs no tuned
+// GOMAXPROCS. Go 1.26 still looks once at start, whatever they say, unless it is patched (toolchain/README.md).
 
 // Command rt creates and runs containers from OCI bundles. Its files are its commands: flags become
 // options, options go to one call into libcontainer, and the result becomes an exit code.
@@ -27,10 +27,11 @@ import (
 	"rt/libcontainer/plan"
 )
 
-// The linker sets both (-X main.version=... -X main.commit=...); nothing else writes them.
+// The linker sets them (-X main.version=... -X main.commit=... -X main.build=...); nothing else writes them.
 var (
 	version = "0.0.0-dev"
 	commit  = "unknown"
+	build   = "stock" // toolchain/build sets "patched" when it has patched Go's runtime
 )
 
 // verbs is what the commands ask of a *libcontainer.Runtime.
@@ -76,7 +77,7 @@ type program struct {
 const collectedLimit = 32 << 20
 
 func main() {
-	runtime.Gosched() // its own goroutines, which our build does not wait for (scripts/goruntime)
+	runtime.Gosched() // runs the sweeper and the scavenger once: the patched runtime does not wait for them (toolchain/README.md)
 	// The process is gone before a collection would pay for itself. A configuration that is absurdly
 	// large still meets the collector, at the limit.
 	debug.SetGCPercent(-1)
@@ -119,7 +120,7 @@ func (p *program) app(args []string) *cli.App {
 	return &cli.App{
 		Name:    "rt",
 		Usage:   "run containers from OCI bundles",
-		Version: version + "\ncommit: " + commit + "\nspec: " + specs.Version + "\ngo: " + runtime.Version(),
+		Version: version + "\ncommit: " + commit + "\nspec: " + specs.Version + "\ngo: " + runtime.Version() + "\nbuild: " + build,
 		// Any set time will do: left empty, the library calls stat on the binary at every start.
 		Compiled:  time.Unix(1, 0),
 		Writer:    p.stdout,

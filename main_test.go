@@ -229,10 +229,10 @@ func TestVersion(t *testing.T) {
 	for _, flag := range []string{"--version", "-v", "-version"} {
 		r := rt(&fake{}, flag)
 		lines := strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")
-		if r.code != 0 || len(lines) != 4 {
+		if r.code != 0 || len(lines) != 5 {
 			t.Fatalf("%s: code %d, output %q", flag, r.code, r.stdout)
 		}
-		for i, prefix := range []string{"rt version ", "commit: ", "spec: 1.", "go: go1."} {
+		for i, prefix := range []string{"rt version ", "commit: ", "spec: 1.", "go: go1.", "build: stock"} {
 			if !strings.HasPrefix(lines[i], prefix) {
 				t.Errorf("%s: line %d is %q, want prefix %q", flag, i, lines[i], prefix)
 			}

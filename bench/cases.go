@@ -32,6 +32,7 @@ func cases(o options) []benchCase {
 		return func(ctx context.Context, l *lab) error { return l.crowd(ctx, n) }
 	}
 	return []benchCase{
+		{name: "version", title: "version: --version", commands: one("--version")},
 		{name: "run", title: "run: static true, default spec", commands: runs("run")},
 		{name: "seccomp", title: "seccomp: static true, default spec and Docker's default profile", commands: runs("seccomp")},
 		{name: "docker", title: "docker: static true, 25 mounts, masked paths, limits, Docker's default profile", commands: runs("docker")},

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// countsFile has a line "kind-of-host case calls" for each case that was counted.
+// countsFile has a line "kind-of-host build case calls" for each case that was counted.
 const countsFile = "bench/counts"
 
 // tolerated is by how much a count may grow, in percent. To allow more is a decision: `make bench-counts` writes it down.
@@ -30,13 +31,17 @@ func (l *lab) countCalls(ctx context.Context, w io.Writer, update bool) error {
 		return err
 	}
 	var failed []error
-	host := l.hostKind()
+	build, err := buildOf(l.targets[0].path)
+	if err != nil {
+		return err
+	}
+	host := l.hostKind() + " " + build
 	for _, name := range []string{"run", "docker", "engine", "exec", "state"} {
 		r, err := l.prepare(ctx, name, options{})
 		if err != nil {
 			return err
 		}
-		calls, err := l.callsOf(ctx, r.contenders[0].commands)
+		calls, err := l.callsOf(ctx, r.contenders[0].commands, decided)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -46,7 +51,7 @@ func (l *lab) countCalls(ctx context.Context, w io.Writer, update bool) error {
 			known[host+" "+name] = calls
 			fmt.Fprintf(w, "%-8s %4d system calls, written down\n", name, calls)
 		case !there:
-			fmt.Fprintf(w, "%-8s %4d system calls; nothing is known of hosts like this (%s)\n", name, calls, host)
+			fmt.Fprintf(w, "%-8s %4d system calls; nothing is known of hosts and builds like this (%s)\n", name, calls, host)
 		case calls*100 > was*(100+tolerated):
 			fmt.Fprintf(w, "%-8s %4d system calls, %d before: MORE THAN %d %% MORE\n", name, calls, was, tolerated)
 			failed = append(failed, fmt.Errorf("%s makes %d system calls, %d before; if that must be, `make bench-counts` writes it down", name, calls, was))
@@ -70,10 +75,32 @@ var scheduling = map[string]bool{
 	"exit": true, "prctl": true, "mprotect": true, "set_tid_address": true, "brk": true, "wait4": true, "waitid": true,
 }
 
+// buildOf is the build that an rt says it is, stock or patched: Go's runtime makes some of the calls.
+func buildOf(path string) (string, error) {
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --version: %w", path, err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if build, ok := strings.CutPrefix(line, "build: "); ok {
+			return strings.TrimSpace(build), nil
+		}
+	}
+	return "", fmt.Errorf("%s --version does not say which build it is", path)
+}
+
+// decided are the calls that neither the clock nor other threads decide.
+func decided(name string) bool { return !scheduling[name] }
+
+// clones are the processes and threads that were started.
+func clones(name string) bool {
+	return name == "clone" || name == "clone3" || name == "vfork" || name == "fork"
+}
+
 // callsOf is the least of five runs.
-func (l *lab) callsOf(ctx context.Context, commands [][]string) (least int, err error) {
+func (l *lab) callsOf(ctx context.Context, commands [][]string, which func(name string) bool) (least int, err error) {
 	for i := range 5 {
-		n, err := l.trace(ctx, commands)
+		n, err := l.trace(ctx, commands, which)
 		if err != nil {
 			return 0, err
 		}
@@ -85,7 +112,7 @@ func (l *lab) callsOf(ctx context.Context, commands [][]string) (least int, err 
 }
 
 // trace runs the commands under one strace, by a shell: it stays until the last process has ended, those that were detached as well.
-func (l *lab) trace(ctx context.Context, commands [][]string) (calls int, err error) {
+func (l *lab) trace(ctx context.Context, commands [][]string, which func(name string) bool) (calls int, err error) {
 	out := filepath.Join(l.dir, "strace")
 	text, err := newOutputPipe()
 	if err != nil {
@@ -107,7 +134,7 @@ func (l *lab) trace(ctx context.Context, commands [][]string) (calls int, err er
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if name := callName(lines.Text()); name != "" && !scheduling[name] {
+		if name := callName(lines.Text()); name != "" && which(name) {
 			calls++
 		}
 	}
@@ -132,10 +159,10 @@ func readCounts() (map[string]int, error) {
 	counts := map[string]int{}
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
-		if len(f) != 3 {
+		if len(f) != 4 {
 			return nil, fmt.Errorf("%s: bad line %q", countsFile, line)
 		}
-		if counts[f[0]+" "+f[1]], err = strconv.Atoi(f[2]); err != nil {
+		if counts[f[0]+" "+f[1]+" "+f[2]], err = strconv.Atoi(f[3]); err != nil {
 			return nil, fmt.Errorf("%s: %w", countsFile, err)
 		}
 	}

@@ -55,7 +55,7 @@ func main() {
 	flag.IntVar(&o.warmup, "warmup", 5, "runs before those, not counted")
 	flag.IntVar(&o.many, "many", 1000, "containers of each runtime in the cases many and run-many")
 	flag.IntVar(&o.probes, "probes", 30, "seconds of 100 execs each, 0: none")
-	flag.StringVar(&o.mode, "mode", "all", "speed, memory, binary, counts, layout, or all")
+	flag.StringVar(&o.mode, "mode", "all", "speed, memory, binary, counts, builds, or all")
 	flag.StringVar(&o.cases, "cases", "", "which of the speed cases (default: all)")
 	flag.BoolVar(&o.update, "update", false, "with -mode counts: write the counts down instead of comparing")
 	flag.StringVar(&o.rt, "rt", "./rt", "the rt binary; none for the peers only")
@@ -82,9 +82,9 @@ func bench(o options) (err error) {
 		o.cases = caseNames(o)
 	}
 	switch o.mode {
-	case "all", "speed", "memory", "counts", "layout":
+	case "all", "speed", "memory", "counts", "builds":
 	default:
-		return fmt.Errorf("mode %q: not speed, memory, binary, counts, layout or all", o.mode)
+		return fmt.Errorf("mode %q: not speed, memory, binary, counts, builds or all", o.mode)
 	}
 	if err := ownMounts(); err != nil {
 		return err
@@ -104,8 +104,8 @@ func bench(o options) (err error) {
 	if o.mode == "counts" {
 		return l.countCalls(ctx, os.Stdout, o.update)
 	}
-	if o.mode == "layout" {
-		return l.writeLayout(ctx)
+	if o.mode == "builds" {
+		return l.compareBuilds(ctx, os.Stdout, o)
 	}
 	return measureAll(ctx, o, l)
 }
@@ -161,20 +161,22 @@ func measureAll(ctx context.Context, o options, l *lab) error {
 	return errors.Join(limits, save(o, text.String(), results))
 }
 
-// findTargets is rt first, then crun, runc and the peers given by hand. All must be there: a comparison
-// that silently lacks one is not the comparison asked for.
+// findTargets is rt first, then the peers given by hand, crun and runc; of a comparison of builds rt and the peers given by hand.
+// All must be there: a comparison that silently lacks one is not the comparison asked for.
 func findTargets(o options) ([]target, error) {
 	var wanted []target
 	if o.rt != "none" {
 		wanted = append(wanted, target{"rt", o.rt})
 	}
 	if o.mode != "binary" && o.mode != "counts" {
+		wanted = append(wanted, o.peers...)
+	}
+	if o.mode == "all" || o.mode == "speed" || o.mode == "memory" {
 		for _, name := range []string{"crun", "runc"} {
 			if name != o.without {
 				wanted = append(wanted, target{name, name})
 			}
 		}
-		wanted = append(wanted, o.peers...)
 	}
 	var found []target
 	for _, t := range wanted {
