@@ -98,10 +98,14 @@ func TestInheritableCapabilities(t *testing.T) {
 }
 
 // TestCgroupOfTheHost: without a cgroup namespace, a writable mount of type cgroup shows the container's own cgroup of v1 and no
-// way to another (CVE-2023-25809).
+// way to another (CVE-2023-25809). On v2 root's container sees the host's hierarchy then, and writes to it only where the mount is
+// writable; with a namespace it sees its own.
 func TestCgroupOfTheHost(t *testing.T) {
-	v := newVictim(t, capable(engineCaps), mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"}),
-		args("sh", "-c", `for f in $(find /sys/fs/cgroup -name cgroup.procs); do cat $f; done; find /sys/fs/cgroup -name release_agent; find /sys/fs/cgroup -maxdepth 3 -name "rt-*"; mkdir /sys/fs/cgroup/memory/../../../escape; true`))
+	if hostOnV2() {
+		readonlyHierarchy(t)
+	}
+	v := newVictim(t, capable(engineCaps), writableCgroup, args("sh", "-c", `for f in $(find /sys/fs/cgroup -name cgroup.procs); do cat $f; done
+		find /sys/fs/cgroup -name release_agent; find /sys/fs/cgroup -maxdepth 3 -name "rt-*"; mkdir /sys/fs/cgroup/memory/../../../escape; true`))
 	r := v.run()
 	if r.code != 0 {
 		t.Fatal(r)
@@ -110,6 +114,31 @@ func TestCgroupOfTheHost(t *testing.T) {
 		if strings.Contains(line, "release_agent") || strings.Contains(line, "rt-") {
 			t.Errorf("the container sees %s", line)
 		}
+	}
+}
+
+// hostOnV2 says that the host's hierarchy is v2 alone.
+func hostOnV2() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err == nil
+}
+
+// writableCgroup lets the container write to its own cgroup. On v2 that takes a namespace.
+func writableCgroup(v *victim) {
+	mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"})(v)
+	if hostOnV2() {
+		v.spec.Linux.Namespaces = append(v.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
+}
+
+// readonlyHierarchy: what a container sees of the host's cgroups by a read-only mount, it cannot write to.
+func readonlyHierarchy(t *testing.T) {
+	t.Helper()
+	v := newVictim(t, capable(engineCaps), mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro"}}),
+		args("sh", "-c", `cd /sys/fs/cgroup && test -e cgroup.subtree_control || exit 9; mkdir escape && echo made; mount -o remount,rw /sys/fs/cgroup && echo remounted
+			for f in $(find . -name cgroup.procs); do echo 0 >$f && echo moved; done; echo ended`))
+	if r := v.run(); r.stdout != "ended\n" {
+		t.Errorf("by a read-only mount: %s", r)
 	}
 }
 
@@ -152,7 +181,7 @@ func TestCgroupTricks(t *testing.T) {
 		"moved":  `for h in /sys/fs/cgroup/pids /sys/fs/cgroup/memory /sys/fs/cgroup; do mkdir $h/in; echo 1 >$h/in/cgroup.procs; done; sleep 1000 & echo ready >/tmp/ready; sleep 1000`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newVictim(t, mounted(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"}), args("sh", "-c", script))
+			v := newVictim(t, writableCgroup, args("sh", "-c", script))
 			v.up()
 			eventually(t, "the trick", func() bool { _, err := os.Stat(v.rootfs + "/tmp/ready"); return err == nil })
 			v.rt("state", v.id).ok(t)
