@@ -232,7 +232,7 @@ func (k *making) openJoined() error {
 		if err == nil {
 			k.joined[ns.Type] = f
 			switch ns.Type {
-			case specs.CgroupNamespace, specs.TimeNamespace, specs.UserNamespace:
+			case specs.CgroupNamespace, specs.MountNamespace, specs.TimeNamespace, specs.UserNamespace:
 				err = fmt.Errorf("CRIU restores nothing into a %s namespace that is there already", ns.Type)
 			}
 		}

@@ -417,9 +417,12 @@ func TestRestoreJoins(t *testing.T) {
 		t.Errorf("descriptors %q, joined %q", a.Fds, a.Opts["39"])
 	}
 	c.delete("--force").ok()
-	namespace(specs.CgroupNamespace, ns("cgroup"))(c.spec)
-	c.write()
-	c.restore(scenario{}, "-d").fails("CRIU restores nothing into a cgroup namespace that is there already", "/path").oneError()
+	for kind, name := range map[specs.LinuxNamespaceType]string{specs.CgroupNamespace: "cgroup", specs.MountNamespace: "mnt"} {
+		namespace(kind, ns(name))(c.spec)
+		c.write()
+		c.restore(scenario{}, "-d").fails("CRIU restores nothing into a "+string(kind)+" namespace that is there already", "/path").oneError()
+		namespace(kind, "")(c.spec)
+	}
 }
 
 func readFile(t *testing.T, path string) string {
