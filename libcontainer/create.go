@@ -80,7 +80,8 @@ type making struct {
 	inherited      []inherited       // restore: what of rt's stdio stands for the image's
 	scope                            // with --systemd-cgroup
 	undo           []func()
-	cgroupsIgnored bool // restore: CRIU leaves cgroups and their namespaces as they are
+	yard           string // restore: the name of a directory that CRIU, which rt has killed, has left
+	cgroupsIgnored bool   // restore: CRIU leaves cgroups and their namespaces as they are
 }
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for

@@ -140,6 +140,7 @@ func (k *making) revive(o RestoreOptions) error {
 	}
 	pid, err := t.Do(criu.Restore, &t.opts, func(n criu.Notification) error { return k.serveCriu(n, t.Pid) })
 	if err != nil {
+		err = t.clear(k.yard, err)
 		return t.explain(err)
 	}
 	if k.c.Pid == 0 || pid != k.c.Pid {
@@ -150,6 +151,19 @@ func (k *making) revive(o RestoreOptions) error {
 		return errors.New("criu has resumed the processes and not asked before: they are killed")
 	}
 	return nil
+}
+
+// clear removes the directory that a CRIU which was killed for a reason has left among its files.
+func (t *talk) clear(yard string, reason error) error {
+	if yard == "" {
+		return reason
+	}
+	for _, dir := range []*criu.Directory{t.work, t.images} {
+		if err := dir.RemoveYard(yard); err != nil {
+			return fmt.Errorf("%w; and then %w", reason, err)
+		}
+	}
+	return reason
 }
 
 // protectRoot makes the root read-only, if it is to be: CRIU has to make directories in it, and leaves its attributes as they are.

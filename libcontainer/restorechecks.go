@@ -3,9 +3,12 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
+	"path"
+	"strconv"
 	"time"
 
 	"rt/internal/sys"
+	"rt/libcontainer/criu"
 
 	"golang.org/x/sys/unix"
 )
@@ -102,6 +105,20 @@ func (k *making) beforeResume(criu int) (err error) {
 	return nil
 }
 
+// yardOf is the name of the directory that CRIU leaves when it is killed, "" if it has none.
+func yardOf(pid int) string {
+	list, err := mountsOf("/proc/" + strconv.Itoa(pid))
+	if err != nil {
+		return "" // it has ended
+	}
+	for _, m := range list {
+		if name := path.Base(m.Mountpoint); criu.IsYard(name) {
+			return name
+		}
+	}
+	return ""
+}
+
 // refuse kills the restored processes and then CRIU, which would resume them. A frozen process dies when it is thawed.
 func (k *making) refuse(criu int, why error) error {
 	pids, err := sys.Descendants(k.c.Pid)
@@ -112,6 +129,7 @@ func (k *making) refuse(criu int, why error) error {
 		_ = unix.Kill(pid, unix.SIGKILL) // none is reaped before its tracer, CRIU, is dead
 	}
 	if sys.OwnChild(criu) {
+		k.yard = yardOf(criu)
 		_ = unix.Kill(criu, unix.SIGKILL)
 	}
 	cg, err := k.c.cgroup()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"rt/internal/hint"
 	"rt/internal/sys"
@@ -87,6 +88,7 @@ func judgeWay(path string, st *unix.Stat_t) error {
 const (
 	parentLink = "parent"            // to the directory of the pre-dump that these images add to
 	lazySocket = "lazy-pages.socket" // of the daemon that brings the memory of lazy pages
+	yardPrefix = ".criu.cgyard."     // a directory of CRIU's, which one that is killed leaves; the next one makes another
 )
 
 // maxParents bounds a chain of pre-dumps.
@@ -134,11 +136,24 @@ func (d *Directory) checkNames(lazy bool) (parent string, err error) {
 				parent = d.path + "/" + target
 			}
 		case e.Name() == lazySocket && kind == os.ModeSocket && lazy:
+		case IsYard(e.Name()) && kind.IsDir():
 		default:
 			return "", d.errNotRegular(e.Name())
 		}
 	}
 	return parent, nil
+}
+
+// IsYard says whether a name is that of a directory on which CRIU mounts cgroups.
+func IsYard(name string) bool { return strings.HasPrefix(name, yardPrefix) }
+
+// RemoveYard removes such a directory, if it is in this one.
+func (d *Directory) RemoveYard(name string) error {
+	err := unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
+	if err == nil || err == unix.ENOENT {
+		return nil
+	}
+	return fmt.Errorf("remove %s: %w", d.Within(name), err)
 }
 
 // CheckParent judges the directory that is to become the parent, by its path from this one on.

@@ -73,8 +73,8 @@ func TestCheckpointPageServer(t *testing.T) {
 	c.goesOn(n)
 }
 
-// TestCheckpointCgroupModes: with full, limits are as the images have them, with what update has changed; else as the configuration has
-// them. Device rules are the configuration's. With strict CRIU refuses the cgroup that rt has made, and nothing is left.
+// TestCheckpointCgroupModes: with full, limits of v1 cgroups are as the images have them, with what update has changed; else, and on v2, of
+// which CRIU keeps none of these, as the configuration has them. Device rules are the configuration's. With strict CRIU refuses the cgroup that rt has made, and nothing is left.
 func TestCheckpointCgroupModes(t *testing.T) {
 	needsCriu(t)
 	c := newContainer(t, counting, networked(t), func(s *specs.Spec) {
@@ -82,7 +82,11 @@ func TestCheckpointCgroupModes(t *testing.T) {
 		s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit}
 	}).up()
 	n := c.counts(1)
-	for _, mode := range []struct{ name, limit string }{{"soft", "50"}, {"full", "77"}} {
+	saved := "77"
+	if pureV2() {
+		saved = "50"
+	}
+	for _, mode := range []struct{ name, limit string }{{"soft", "50"}, {"full", saved}} {
 		c.rt("update", "--pids-limit", "77", c.id).ok()
 		c.save("--manage-cgroups-mode", mode.name).ok()
 		c.back("--manage-cgroups-mode", mode.name).ok()
@@ -155,4 +159,28 @@ func TestCheckpointAppArmor(t *testing.T) {
 	c.back("--lsm-profile", "apparmor:rt-test-other").ok()
 	c.goesOn(n)
 	shows("rt-test-other (enforce)\npasswd")
+}
+
+// TestRestoreRefusedLeavesImages: the images of a restore that rt has refused can be used again. CRIU, which rt kills then, leaves a
+// directory among them, and so does one that is killed otherwise.
+func TestRestoreRefusedLeavesImages(t *testing.T) {
+	needsCriu(t)
+	c := newContainer(t, counting, networked(t)).up()
+	n := c.counts(1)
+	c.save().ok()
+	c.spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"personality"}, Action: specs.ActErrno}}}
+	c.write()
+	for _, flags := range [][]string{nil, {"--work-path", filepath.Join(c.dir, "work")}} {
+		c.back(flags...).fails("has no seccomp filter").oneError()
+		for _, pattern := range []string{"images/.criu*", "work/.criu*"} {
+			if left, _ := filepath.Glob(filepath.Join(c.dir, pattern)); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		}
+	}
+	c.must(os.Mkdir(filepath.Join(c.images(), ".criu.cgyard.killed"), 0o700))
+	c.spec.Linux.Seccomp = nil
+	c.write()
+	c.back().ok()
+	c.goesOn(n)
 }
