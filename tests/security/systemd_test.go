@@ -1,7 +1,6 @@
 package security
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -204,7 +203,9 @@ func TestBusFlood(t *testing.T) {
 	}
 	cmd := exec.Command(host.rt, append([]string{"--root", v.dir + "/root", "--systemd-cgroup"}, v.with("create")...)...)
 	cmd.Env = append(os.Environ(), env...)
-	stderr := new(bytes.Buffer)
+	stderr, err := os.Create(v.dir + "/stderr")
+	must(t, err)
+	defer stderr.Close()
 	cmd.Stderr = stderr
 	must(t, cmd.Start())
 	killed := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
@@ -216,7 +217,8 @@ func TestBusFlood(t *testing.T) {
 		select {
 		case err := <-ended:
 			if waiting = false; err != nil {
-				t.Errorf("%v: %s", err, stderr)
+				said, _ := os.ReadFile(stderr.Name())
+				t.Errorf("%v: %s", err, said)
 			}
 		case <-time.After(time.Millisecond):
 			most = max(most, peak(cmd.Process.Pid))

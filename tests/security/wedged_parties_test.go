@@ -60,6 +60,9 @@ func cgroupParties() (list []wedgedParty) {
 		w.spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}
 	}})
 	add(wedgedParty{name: "no more memory", either: "exec, mounts add, mounts remove, update", edit: func(w *world) {
+		if hostOnV2() {
+			w.t.Skip("only cgroup v1 can have its processes wait for memory (memory.oom_control)")
+		}
 		limit, disabled := int64(8<<20), true
 		w.spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, DisableOOMKiller: &disabled}}
 		w.spec.Process.Args = []string{"sh", "-c", "head -c 30000000 /dev/zero >/dev/full-memory & exec sleep 1000"}
