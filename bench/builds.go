@@ -32,7 +32,9 @@ func (l *lab) compareBuilds(ctx context.Context, w io.Writer, o options) error {
 			started, err := "", error(nil)
 			if i < len(l.targets) {
 				var n int
-				if n, err = l.callsOf(ctx, c.commands, clones); err != nil {
+				// In place of the shell, whose fork would be counted.
+				command := append([]string{"exec"}, c.commands[0]...)
+				if n, err = l.callsOf(ctx, [][]string{command}, clones); err != nil {
 					return fmt.Errorf("%s, %s: %w", r.name, c.name, err)
 				}
 				started = fmt.Sprint(n)
