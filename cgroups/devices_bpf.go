@@ -40,7 +40,7 @@ func loadDevices(rules []specs.LinuxDeviceCgroup) (f *deviceFilter, warning stri
 	}
 	if !DeniesDevices(rules) && unprivileged() {
 		if len(rules) > 0 {
-			warning = at + ": not enforced: device programs need CAP_BPF and CAP_NET_ADMIN on the host, file permissions apply"
+			warning = notEnforced + "device programs need CAP_BPF and CAP_NET_ADMIN on the host, file permissions apply"
 		}
 		return nil, warning, nil
 	}
@@ -58,6 +58,8 @@ func loadHint(err error) string {
 	}
 	return ""
 }
+
+const notEnforced = resources + "/devices: not enforced: "
 
 // DeniesDevices says that rules take away more than file permissions do: without privileges a process cannot make
 // device nodes and opens those that file permissions give it. "Deny all", as engines write it first, and what is

@@ -3,6 +3,8 @@ package cgroups
 import (
 	"slices"
 
+	"rt/internal/sys"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -55,6 +57,12 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 			t.warnings = append(t.warnings, warning)
 		}
 		return t, err
+	}
+	if !DeniesDevices(r.Devices) && !sys.InFirstUserNamespace() { // the kernel takes device rules from the first one only
+		if len(r.Devices) > 0 {
+			t.warnings = append(t.warnings, notEnforced+"a devices cgroup needs CAP_SYS_ADMIN on the host, file permissions apply")
+		}
+		return t, nil
 	}
 	// A v1 host without the devices controller gets its error when these are written: a container that
 	// could open any device is not made.

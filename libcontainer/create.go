@@ -245,8 +245,11 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 		return err
 	}
 	own := func(in plan.Input) (*os.File, error) {
-		if in.Kind == plan.Asked {
+		switch in.Kind {
+		case plan.Asked:
 			return c.bindSocket(askSocket, unix.SOCK_NONBLOCK)
+		case plan.CgroupDir: // it is gone, and there is no other
+			return nil, unix.ENOENT
 		}
 		return listener, nil
 	}

@@ -242,10 +242,11 @@ func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions, fg
 			in.abandon()
 			return -1, errKilledAtBirth
 		}
-		err = in.postmortem(execError(c, in.joinError(err)))
+		err = unsaid(in.postmortem(execError(c, in.joinError(err))), spec)
 		in.abandon()
 		return -1, err
 	}
+	c.warnUnwritten(in)
 	if err := c.execOwners(in, spec, o, fg); err != nil {
 		in.abandon()
 		return -1, err

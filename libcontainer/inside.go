@@ -32,6 +32,7 @@ type inside struct {
 	heard    bool     // another process than that one has said something
 	announce bool     // the program comes next
 	failed   bool     // it could not be executed, and that is its end: see nsenter.Failure
+	failure  unix.Errno
 	master   *os.File // of the terminal
 	mounts   []uint64 // ids of the mounts that the plan has made and told
 	maps     idMaps   // for what is still to be opened
@@ -131,8 +132,9 @@ func openInput(in plan.Input, own opener, maps *idMaps) (*os.File, error) {
 		case plan.CgroupDir:
 			f, err := openCgroup(in.Path)
 			if errors.Is(err, fs.ErrNotExist) {
-				if other, ownErr := own(in); ownErr == nil {
-					return other, nil
+				other, ownErr := own(in)
+				if ownErr == nil || !errors.Is(ownErr, fs.ErrNotExist) {
+					return other, ownErr
 				}
 			}
 			return f, err
@@ -248,7 +250,7 @@ func (in *inside) until(point int, serve func(point int) error) error {
 			return in.stepError(r)
 		case nsenter.ReplyNoProgram:
 			in.reapCloner()
-			in.failed = true
+			in.failed, in.failure = true, unix.Errno(r.Value)
 			return io.EOF
 		case nsenter.ReplySync:
 			if r.Value == nsenter.SyncExec {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -37,6 +38,26 @@ func TestBorn(t *testing.T) {
 	}
 	if err := in.born(child.Process.Pid); err == nil {
 		t.Error("a second pid is taken")
+	}
+}
+
+// TestOpenCgroupInPlace: where the container's cgroup is gone, the error is why the other one could not be opened, unless there is none.
+func TestOpenCgroupInPlace(t *testing.T) {
+	gone := plan.Input{Kind: plan.CgroupDir, Path: t.TempDir() + "/gone"}
+	for _, reason := range []error{unix.EMFILE, unix.EIO, unix.EACCES, unix.ENOENT} {
+		_, err := openInput(gone, func(plan.Input) (*os.File, error) { return nil, reason }, &idMaps{})
+		if !errors.Is(err, reason) || reason == unix.ENOENT && !strings.Contains(err.Error(), gone.Path) {
+			t.Errorf("%v: got %v", reason, err)
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if f, err := openInput(gone, func(plan.Input) (*os.File, error) { return r, nil }, &idMaps{}); err != nil || f != r {
+		t.Errorf("the other one: %v, %v", f, err)
 	}
 }
 

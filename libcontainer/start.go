@@ -154,13 +154,30 @@ func (c *container) become(spec *specs.Spec, in *inside) error {
 		err = in.executed()
 	}
 	if err != nil {
-		return c.withSignal(startError(c, err))
+		return unsaid(c.withSignal(startError(c, err)), spec)
 	}
+	c.warnUnwritten(in)
 	return c.poststart(spec)
 }
 
 // errDied: between the word and its program.
 var errDied = errors.New("unable to start container process: the container's process died before it became the program")
+
+// unsaid adds to errDied that the process could not say why: it says so by sendmsg(2) or write(2), under the filter.
+func unsaid(err error, spec *specs.Spec) error {
+	if !errors.Is(err, errDied) || denies(spec, "sendmsg") == "" || denies(spec, "write") == "" {
+		return err
+	}
+	return hint.With(err, "the seccomp filter denies sendmsg and write (/linux/seccomp), by which the process says why: allow one of them, and see whether the program can be executed")
+}
+
+// warnUnwritten says why the program could not be executed, where the filter kept the process from writing it to its stderr.
+func (c *container) warnUnwritten(in *inside) {
+	if action := denies(in.spec, "write"); in.failed && action != "" {
+		c.rt.Warn("exec %s: %v; the container's stderr lacks this, for the seccomp filter denies write (%s, /linux/seccomp)",
+			short(in.spec.Process.Args[0]), in.failure, action)
+	}
+}
 
 // withSignal adds to errDied which signal it was that ended the container's process, if it can still be known.
 func (c *container) withSignal(err error) error {

@@ -271,6 +271,29 @@ func TestRestoreDetached(t *testing.T) {
 	}
 }
 
+// TestPoststopOfFailedRestore: poststop hooks run, once, also if CRIU has restored no process; no other hook does.
+func TestPoststopOfFailedRestore(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE")
+	c := newContainer(t)
+	said, images := filepath.Join(c.dir, "hooks"), filepath.Join(c.dir, "images")
+	hook := func(name string) []specs.Hook {
+		return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo " + name + " >>" + said}}}
+	}
+	c.spec.Hooks = &specs.Hooks{Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), Poststop: hook("poststop")}
+	c.write()
+	c.must(os.Mkdir(images, 0o700))
+	c.file("images/inventory.img", "", 0o600)
+	c.file("images/descriptors.json", `["null","null","null"]`, 0o600)
+	c.must(os.Mkdir(filepath.Join(c.dir, "path"), 0o755))
+	c.file("path/criu", "#!/bin/sh\nexit 1\n", 0o755)
+	c.do(call{args: c.with("restore", "--image-path", images), env: []string{"PATH=" + filepath.Join(c.dir, "path") + ":" + callerPath}}).fails()
+	if got := readFile(t, said); got != "poststop\n" {
+		t.Errorf("hooks: %q", got)
+	}
+	c.rt("state", c.id).fails("does not exist")
+}
+
 // inNetwork is what ip says of lo in a process's network namespace.
 func (c *container) inNetwork(pid int) string {
 	c.t.Helper()

@@ -289,7 +289,7 @@ func TestRootlessErrors(t *testing.T) {
 			t.Parallel()
 			c := newRootless(t, e.edit)
 			if name == "a denied device" {
-				rtOnly(t, "rootless: a device rule")
+				rtOnly(t, "rootless, or root of a user namespace: a rule")
 			}
 			c.run().fails().rtError(e.says...)
 			if left := c.leftovers(false); len(left) > 0 {

@@ -28,6 +28,38 @@ func TestSeccompTolerated(t *testing.T) {
 	bad.create().fails("SCMP_ACT_NOTHING").rtSays("/linux/seccomp/syscalls/0/action")
 }
 
+// TestNoProgramAndNoWrite: where the filter keeps a process from writing why its program cannot be executed, the runtime says so, or, where
+// it has not heard of it, which calls the filter denies.
+func TestNoProgramAndNoWrite(t *testing.T) {
+	t.Parallel()
+	denied := func(calls ...string) func(*specs.Spec) {
+		return func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: calls, Action: specs.ActErrno}}}
+		}
+	}
+	for _, k := range []struct {
+		calls []string
+		code  int
+		text  string
+	}{
+		{[]string{"write"}, 255, "exec /bin/garbage: exec format error; the container's stderr lacks this, for the seccomp filter denies write (SCMP_ACT_ERRNO, /linux/seccomp)"},
+		{[]string{"write", "sendmsg"}, 1, "hint: the seccomp filter denies sendmsg and write (/linux/seccomp)"},
+	} {
+		c := newContainer(t, denied(k.calls...), args("/bin/garbage"))
+		c.file("b/rootfs/bin/garbage", "garbage", 0o755)
+		if r := c.run(); differs(t, "seccomp: what a filter has to allow") { // which runc's start wants
+			r.fails()
+			continue
+		} else {
+			r.exits(k.code).says(k.text)
+		}
+		d := newContainer(t, denied(k.calls...))
+		d.file("b/rootfs/bin/garbage", "garbage", 0o755)
+		d.up()
+		d.exec("/bin/garbage").exits(255).says(k.text)
+	}
+}
+
 // TestNoProfile: a profile with neither a default action nor a system call is no filter, whatever else it has, for create and exec. With
 // a system call it needs the default action.
 func TestNoProfile(t *testing.T) {
