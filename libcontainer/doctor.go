@@ -292,7 +292,7 @@ func (r *Runtime) oldMounts(DoctorOptions) (found []Finding, err error) {
 		mounts, err = mountinfo.GetMounts(mountinfo.PrefixFilter(root))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at the mounts: %w", err)
+		return nil, fmt.Errorf("look at the mounts below %s: %w", r.Root, err)
 	}
 	for _, m := range mounts {
 		rest := strings.TrimPrefix(m.Mountpoint, root+"/")

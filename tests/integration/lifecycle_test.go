@@ -174,6 +174,30 @@ func TestPidFile(t *testing.T) {
 	}
 }
 
+// TestPidFileOnLink: a pid file takes the place of a link, in /dev as elsewhere; nothing is written through it.
+func TestPidFileOnLink(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t)
+	c.file("target", "kept", 0o644)
+	shared, err := os.MkdirTemp("/dev/shm", "rt-it-")
+	c.must(err)
+	defer os.RemoveAll(shared)
+	for link, to := range map[string]string{filepath.Join(c.dir, "file"): filepath.Join(c.dir, "target"), filepath.Join(c.dir, "null"): os.DevNull,
+		filepath.Join(shared, "null"): os.DevNull, filepath.Join(shared, "nothing"): "/nothing/there"} {
+		c.must(os.Symlink(to, link))
+		c.create("--pid-file", link).ok()
+		st, err := os.Lstat(link)
+		c.must(err)
+		if got := readFile(t, link); !st.Mode().IsRegular() || got != pidText(c.pid()) {
+			t.Errorf("%s -> %s: %v, %q", link, to, st.Mode(), got)
+		}
+		c.delete("--force").ok()
+	}
+	if got := c.read("target"); got != "kept" {
+		t.Errorf("the link's target was written: %q", got)
+	}
+}
+
 func TestConfigIsCopied(t *testing.T) {
 	t.Parallel()
 	c := newContainer(t)

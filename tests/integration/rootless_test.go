@@ -50,6 +50,26 @@ func newRootless(t *testing.T, edits ...func(*specs.Spec)) *container {
 	return c
 }
 
+// TestRuntimeDirIsFIFO: a user's $XDG_RUNTIME_DIR that is a FIFO is no directory, and nothing waits for a writer.
+func TestRuntimeDirIsFIFO(t *testing.T) {
+	t.Parallel()
+	c := newRootless(t)
+	fifo := filepath.Join(c.dir, "fifo")
+	c.must(unix.Mkfifo(fifo, 0o600))
+	c.must(os.Lchown(fifo, ordinary, ordinary))
+	for _, args := range [][]string{{"state", c.id}, c.with("create"), {"delete", c.id}, {"doctor"}} {
+		if args[0] == "doctor" && differs(t, "doctor --fix") {
+			continue
+		}
+		c.do(call{bare: true, args: args, env: []string{"XDG_RUNTIME_DIR=" + fifo}}).fails(fifo)
+	}
+	st, err := os.Lstat(fifo)
+	c.must(err)
+	if st.Mode().Type() != os.ModeNamedPipe || st.Mode().Perm() != 0o600 {
+		t.Errorf("the FIFO is %v", st.Mode())
+	}
+}
+
 // give makes everything below the container's directory somebody's.
 func (c *container) give(id int) {
 	c.t.Helper()
