@@ -215,21 +215,15 @@ func (p Process) EndOf(ms int) (unix.WaitStatus, bool) {
 // EndedAs says whether a process has ended, or is ending, under a name. It has no memory then; and execve gives it other memory
 // before its descriptors are closed, and another name before it can end.
 func EndedAs(pid int, name string) (bool, error) {
-	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
+	own, _, rest, err := named(pid)
 	if err != nil {
 		return false, err
 	}
-	// PID (NAME) and the third field on, of which the 23rd is the size of the memory.
-	text := string(data)
-	first, last := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
-	if first < 0 || last < first {
-		return false, fmt.Errorf("read /proc/%d/stat: no name in it", pid)
-	}
-	fields := strings.Fields(text[last+1:])
-	if len(fields) < 21 {
+	fields := strings.Fields(rest) // from the 4th on, and the 23rd is the size of the memory
+	if len(fields) < 20 {
 		return false, fmt.Errorf("read /proc/%d/stat: no size in it", pid)
 	}
-	return text[first+1:last] == name && fields[20] == "0", nil
+	return own == name && fields[19] == "0", nil
 }
 
 // Uninterruptible says whether a thread of a process is in an uninterruptible sleep (state D): it ends only when that does.
@@ -342,14 +336,24 @@ func Halted(pid int) bool {
 
 // stat reads /proc/PID/stat from the third field on, the state.
 func stat(pid int) (state, rest string, err error) {
+	_, state, rest, err = named(pid)
+	return state, rest, err
+}
+
+// named is stat with the process's name.
+func named(pid int) (name, state, rest string, err error) {
 	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
 	if err != nil {
-		return "", "", err
+		return "", "", "", err
 	}
-	// The second field is the command in parentheses, and may hold anything.
+	// The second field is the name in parentheses, and may hold anything.
 	text := string(data)
-	state, rest, _ = strings.Cut(strings.TrimPrefix(text[strings.LastIndexByte(text, ')')+1:], " "), " ")
-	return state, rest, nil
+	first, last := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if first < 0 || last < first {
+		return "", "", "", fmt.Errorf("read /proc/%d/stat: no name in it", pid)
+	}
+	state, rest, _ = strings.Cut(strings.TrimPrefix(text[last+1:], " "), " ")
+	return text[first+1 : last], state, rest, nil
 }
 
 // Signal sends a signal to a pidfd's process.

@@ -114,25 +114,32 @@ func (r compatRow) flagsOf() (verb string, flags []string) {
 // shownFlag is a flag in a line of a help page.
 var shownFlag = regexp.MustCompile(`(?m)^   (--?[a-z0-9-]+)[^,\n]*?(?:, (--?[a-z0-9]+))?(?:  | [a-zA-Z\[])`)
 
-func compatFlags(t *testing.T, rows []compatRow) {
-	c := newContainer(t)
+// tabledFlags are the commands and flags that the rows have, by has, and those of every help page; check is called for each flag of a row.
+func tabledFlags(rows []compatRow, has func(compatRow) bool, check func(r compatRow, verb, flag string)) map[string]bool {
 	tabled := map[string]bool{"global --help": true, "global --version": true}
 	for _, r := range rows {
 		verb, flags := r.flagsOf()
 		if r.part != "global" && r.part != "verbs" || verb == "any" || verb == "the" {
 			continue
 		}
-		tabled[verb] = tabled[verb] || r.verdict != "absent"
+		tabled[verb] = tabled[verb] || has(r)
 		for _, flag := range flags {
-			if r.verdict != "absent" {
-				tabled[verb+" "+flag] = true
-			}
-			if got := c.accepts(verb, flag); got != (r.verdict != "absent") {
-				t.Errorf("row %q: %s %s is accepted: %v", r.what, verb, flag, got)
-			}
+			tabled[verb+" "+flag] = tabled[verb+" "+flag] || has(r)
+			check(r, verb, flag)
 		}
 	}
-	c.shownFlags(tabled)
+	return tabled
+}
+
+// compatFlags: what the table says of a flag is so with rt.
+func compatFlags(t *testing.T, rows []compatRow) {
+	c := newContainer(t)
+	there := func(r compatRow) bool { return r.verdict != "absent" }
+	c.shownFlags(tabledFlags(rows, there, func(r compatRow, verb, flag string) {
+		if got := c.accepts(verb, flag); got != there(r) {
+			t.Errorf("row %q: %s %s is accepted: %v", r.what, verb, flag, got)
+		}
+	}))
 }
 
 // shownFlags: every command and flag that the help of the runtime shows has a row.
@@ -168,24 +175,14 @@ func (c *container) shownFlags(tabled map[string]bool) {
 // peerFlags: what the table says of a flag of runc's is so with the runc under test.
 func peerFlags(t *testing.T, rows []compatRow) {
 	c := newContainer(t)
-	tabled := map[string]bool{"global --help": true, "global --version": true}
-	for _, r := range rows {
-		verb, flags := r.flagsOf()
-		if r.part != "global" && r.part != "verbs" || verb == "any" || verb == "the" {
-			continue
+	c.shownFlags(tabledFlags(rows, func(compatRow) bool { return true }, func(r compatRow, verb, flag string) {
+		if r.verdict == "absent" {
+			return
 		}
-		tabled[verb] = true
-		for _, flag := range flags {
-			tabled[verb+" "+flag] = true
-			if r.verdict == "absent" {
-				continue
-			}
-			if got, want := c.accepts(verb, flag), !r.holdsFor(machine.peer) || r.verdict == "differs"; got != want {
-				t.Errorf("row %q: %s %s is accepted by %s: %v", r.what, verb, flag, machine.name, got)
-			}
+		if got, want := c.accepts(verb, flag), !r.holdsFor(machine.peer) || r.verdict == "differs"; got != want {
+			t.Errorf("row %q: %s %s is accepted by %s: %v", r.what, verb, flag, machine.name, got)
 		}
-	}
-	c.shownFlags(tabled)
+	}))
 }
 
 // accepts says whether a command knows a flag, without doing anything.
