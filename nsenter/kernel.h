@@ -59,6 +59,7 @@ struct k_clone_args {
 #define K_RECURSIVE 0x8000u
 #define K_MOVE_F_EMPTY 0x4u
 #define K_MOVE_T_EMPTY 0x40u
+#define K_MOVE_SET_GROUP 0x100u /* Linux 5.15 */
 #define K_FSOPEN_CLOEXEC 1u
 #define K_FSPICK_CLOEXEC 1u
 #define K_FSPICK_EMPTY_PATH 8u
@@ -96,6 +97,12 @@ static inline int k_open_tree(int dir, const char *path, unsigned flags)
 static inline int k_move_mount(int from, int to)
 {
 	return (int)syscall(NR_move_mount, from, "", to, "", K_MOVE_F_EMPTY | K_MOVE_T_EMPTY);
+}
+
+/* Makes the private mount to a peer, and a slave of the same master, as from is. */
+static inline int k_join_group(int to, int from)
+{
+	return (int)syscall(NR_move_mount, from, "", to, "", K_MOVE_F_EMPTY | K_MOVE_T_EMPTY | K_MOVE_SET_GROUP);
 }
 
 static inline int k_mount_setattr(int fd, unsigned flags, const struct k_mount_attr *attr)

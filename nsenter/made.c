@@ -4,6 +4,7 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 
 #include "stub.h"
 
@@ -59,16 +60,39 @@ int made_as_planned(const struct ctx *c, const char *want, const char *name, int
 }
 
 /*
- * Keeps the mounts that the plan has put neither at or below path nor above it out of a clone of what is there (unbindable), or lets them
- * in again (private): a neighbour may have renamed their directories to below it.
+ * Keeps the mounts that the plan has put neither at or below path nor above it out of a clone of what is there, until made_back: a neighbour
+ * may have renamed their directories to below it. An unbindable mount leaves its peer group, and is no slave any more: a clone of it stays
+ * in its place. What cannot be cloned is unbindable already.
  */
-int made_apart(const struct ctx *c, const char *path, uint64_t propagation)
+int made_apart(const struct ctx *c, const char *path)
 {
-	const struct k_mount_attr attr = {.propagation = propagation};
+	const struct k_mount_attr unbindable = {.propagation = MS_UNBINDABLE};
 	for (unsigned i = 0; i < c->made->n; i++) {
-		const struct mount_made *m = &c->made->mount[i];
-		if (!below(m->want, path) && !below(path, m->want) && k_mount_setattr(m->fd, 0, &attr) < 0)
+		struct mount_made *m = &c->made->mount[i];
+		if (below(m->want, path) || below(path, m->want))
+			continue;
+		m->group = k_open_tree(m->fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | AT_RECURSIVE);
+		if ((m->group < 0 && errno != EINVAL) || k_mount_setattr(m->fd, 0, &unbindable) < 0)
 			return -errno;
+	}
+	return 0;
+}
+
+/*
+ * Lets these mounts in again, and gives them the peers and the master that they had. A mount without either stays private (EINVAL), and so do all
+ * on Linux 5.14, and in a user namespace those with mounts of the host's below them, which the kernel has locked.
+ */
+int made_back(const struct ctx *c)
+{
+	const struct k_mount_attr private = {.propagation = MS_PRIVATE};
+	for (unsigned i = 0; i < c->made->n; i++) {
+		struct mount_made *m = &c->made->mount[i];
+		if (m->group < 0)
+			continue;
+		if (k_mount_setattr(m->fd, 0, &private) < 0 || (k_join_group(m->fd, m->group) < 0 && errno != EINVAL))
+			return -errno;
+		close(m->group);
+		m->group = -1;
 	}
 	return 0;
 }
@@ -207,6 +231,6 @@ int made_note(struct ctx *c, int tree)
 		at = memcpy(t->text + t->used, t->target, n);
 		t->used += n;
 	}
-	t->mount[t->n++] = (struct mount_made){want, at, tree, 0};
+	t->mount[t->n++] = (struct mount_made){want, at, tree, -1, 0};
 	return 1;
 }

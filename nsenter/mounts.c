@@ -51,13 +51,13 @@ static int find_source(struct ctx *c, const char *want, int recursive)
 /* Clones a source below the container's root, with those mounts below it only that are there in the plan. */
 static int clone_found(struct ctx *c, const char *want, int at, unsigned rec)
 {
-	int tree, r = rec ? made_apart(c, want, MS_UNBINDABLE) : 0;
-	c->what = "mount_setattr";
+	int tree, r = rec ? made_apart(c, want) : 0;
+	c->what = "keep other mounts out of the source";
 	if (r < 0)
 		return r;
 	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));
-	c->what = "mount_setattr";
-	r = rec ? made_apart(c, want, MS_PRIVATE) : 0;
+	c->what = "restore propagation";
+	r = rec ? made_back(c) : 0;
 	return r < 0 ? r : tree;
 }
 

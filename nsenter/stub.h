@@ -67,6 +67,7 @@ enum { MAX_MADE = MAX_FDS, MADE_TEXT = MAX_MADE * MAX_PATH }; /* MaxMade in step
 struct mount_made {
 	const char *want, *at; /* the target, and its path without links */
 	int fd;
+	int group;  /* a clone with its propagation, from made_apart to made_back; else -1 */
 	int hidden; /* a mount has come above it */
 };
 enum { MAX_IDS = 28 }; /* of mounts in one message */
@@ -168,7 +169,8 @@ int path_parent(struct ctx *c, const char *path, const char **base);
 int made_rename(const struct ctx *c, char path[MAX_PATH]);
 int made_as_planned(const struct ctx *c, const char *want, const char *name, int recursive);
 int made_above(const struct ctx *c, const char *path, size_t *skip);
-int made_apart(const struct ctx *c, const char *path, uint64_t propagation);
+int made_apart(const struct ctx *c, const char *path);
+int made_back(const struct ctx *c);
 int made_below(const struct ctx *c, unsigned i, const char *path);
 int made_at(const struct ctx *c, const char *want, int hidden);
 int made_elsewhere(const struct ctx *c, const char *path, int at);

@@ -60,7 +60,8 @@ var reviewed = map[string]map[string]string{
 		`openat(dir, names[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: "a name of a procfs; rt compares what it is given with what it has recorded",
 	},
 	"made.c": {
-		`k_openat2(at, "..", O_PATH | O_CLOEXEC, 0, 0)`: "up from a descriptor: of what is there the mount alone is looked at, and the mounts above one stay the same",
+		`k_open_tree(m->fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | AT_RECURSIVE)`: noPath,
+		`k_openat2(at, "..", O_PATH | O_CLOEXEC, 0, 0)`:                           "up from a descriptor: of what is there the mount alone is looked at, and the mounts above one stay the same",
 	},
 	"mounts.c": {
 		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec)`:                                                                  noPath,
@@ -131,6 +132,7 @@ var reviewed = map[string]map[string]string{
 		`syscall(SYS_statx, fd, "", K_EMPTY_PATH, 7 | K_STATX_INO | K_STATX_MNT_ID | K_STATX_MNT_ID_UNIQUE, st)`: noPath,
 		`syscall(NR_open_tree, dir, path, flags | (unsigned)O_CLOEXEC)`:                                          "a wrapper, whose calls are looked at",
 		`syscall(NR_move_mount, from, "", to, "", K_MOVE_F_EMPTY | K_MOVE_T_EMPTY)`:                              noPath,
+		`syscall(NR_move_mount, from, "", to, "", K_MOVE_F_EMPTY | K_MOVE_T_EMPTY | K_MOVE_SET_GROUP)`:           noPath,
 		`syscall(NR_mount_setattr, fd, "", flags | K_EMPTY_PATH, attr, sizeof *attr)`:                            noPath,
 	},
 }

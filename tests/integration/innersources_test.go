@@ -131,3 +131,46 @@ func TestBoundDeviceKeepsItsOwner(t *testing.T) {
 		}
 	}
 }
+
+// TestInnerSourceKeepsPropagation: a recursive source that an earlier mount lies in changes nothing about other volumes: what the host mounts in
+// them is seen, and what the container mounts in a shared one reaches its peers.
+func TestInnerSourceKeepsPropagation(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func(*testing.T, ...func(*specs.Spec)) *container{"plain": newContainer, "user namespace": newMapped} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := hold(t, "--mount", "--propagation", "private")
+			c := make(t, func(s *specs.Spec) { s.Linux.RootfsPropagation = "shared" })
+			c.prefix = h.enter()
+			src := filepath.Join(c.dir, "src")
+			for _, d := range []string{src + "/host", c.rootfs + "/tree/below"} {
+				c.must(os.MkdirAll(d, 0o755))
+			}
+			h.run(t, "mount", "--bind", src, src)
+			h.run(t, "mount", "--make-shared", src)
+			want := map[string]string{"rslave": "master:", "rshared": "shared:", "rprivate": "", "unbindable": "unbindable"}
+			for option := range want {
+				c.must(os.MkdirAll(c.rootfs+"/"+option, 0o755))
+				mounted("/"+option, "bind", src, "rbind", option)(c.spec)
+			}
+			mounted("/tree/below", "tmpfs", "tmpfs")(c.spec)
+			mounted("/tmp", "bind", c.rootfs+"/tree", "rbind")(c.spec)
+			c.write()
+			c.up()
+			for option, tag := range want {
+				if tags := c.mountAt("/" + option).tags; !strings.Contains(tags, tag) || tag == "" && tags != "" {
+					t.Errorf("%s is tagged %q, want %q", option, tags, tag)
+				}
+			}
+			if !c.isMounted("/tmp/below") {
+				t.Error("the source has lost the mount below it")
+			}
+			h.run(t, "mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", src+"/host")
+			for option, seen := range map[string]bool{"rslave": true, "rshared": true, "rprivate": false, "unbindable": false} {
+				if got := c.isMounted("/" + option + "/host"); got != seen {
+					t.Errorf("%s: a later mount of the host is seen: %v, want %v", option, got, seen)
+				}
+			}
+		})
+	}
+}
