@@ -12,10 +12,10 @@ import (
 // behind the name. Behind the container of exec and ps everything belongs to another program, and so does what follows --. What is no
 // flag of either stays where it is.
 func flagsFirst(app *cli.App, args []string) []string {
-	at := 1
+	at, dashes := 1, false
 	for ; at < len(args) && len(args[at]) > 1 && args[at][0] == '-'; at++ {
 		if args[at] == "--" {
-			at++
+			at, dashes = at+1, true
 			break
 		}
 		if f := flagOf(app.Flags, args[at]); takesNext(f, args[at]) {
@@ -32,7 +32,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 	p := permutation{own: app.Commands[i].Flags, all: app.Flags, leading: args[at] == "exec" || args[at] == "ps"}
 	p.part(args[at+1:])
 	before := args[:at]
-	if len(p.global) > 0 && before[at-1] == "--" { // the library would take them for commands
+	if len(p.global) > 0 && dashes { // the library would take them for commands
 		before = before[:at-1]
 	}
 	return slices.Concat(before, p.global, args[at:at+1], p.flags, p.rest)

@@ -27,6 +27,7 @@ func TestFlagsFirst(t *testing.T) {
 		"list --root x -q":                  "--root x list -q",
 		"--root y list -root=x":             "--root y -root=x list",
 		"-- list --debug":                   "--debug list",
+		"--log -- list --debug":             "--log -- --debug list",
 		"state c --debug --root x":          "--debug --root x state c",
 		"exec --root x -d c ls --debug":     "--root x exec -d c ls --debug",
 		"exec -d -- c --debug":              "exec -d -- c --debug",

@@ -13,11 +13,18 @@ import (
 // fillable are the file systems in which a container has nothing but what the plan puts there: mount points, devices and links.
 var fillable = map[string]bool{"tmpfs": true, "ramfs": true, "hugetlbfs": true}
 
+// single are the file systems of which the host, or a network, IPC or user namespace, has one. To mount one again is to have the same: read-only
+// itself, it would be so for all others, too. The kernel changes devtmpfs, and before 6.10 debugfs, when it is mounted again, and the others
+// have the flags of who has mounted them first.
+var single = map[string]bool{
+	"binfmt_misc": true, "configfs": true, "debugfs": true, "devtmpfs": true, "efivarfs": true, "fusectl": true, "mqueue": true, "nfsd": true,
+	"pstore": true, "rpc_pipefs": true, "securityfs": true, "selinuxfs": true, "sysfs": true, "tracefs": true,
+}
+
 // readonlyFS says whether a new file system is read-only itself, as with mount(2): it writes nothing to its device, which may be read-only,
-// and no other mount of it can be written to. attrs is what is left for its mount. sysfs and mqueue are there already, once for each
-// network and IPC namespace: the other containers there would have it read-only, too.
+// and no other mount of it can be written to. attrs is what is left for its mount.
 func readonlyFS(fstype string, attrs uint64) bool {
-	return attrs&unix.MOUNT_ATTR_RDONLY != 0 && !fillable[fstype] && fstype != "sysfs" && fstype != "mqueue"
+	return attrs&unix.MOUNT_ATTR_RDONLY != 0 && !fillable[fstype] && !single[fstype]
 }
 
 // writableFS comes before a remount with rw: as with mount(2), that is for the file system, too.
