@@ -8,9 +8,12 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience is how long one call of the runtime, or one wait, may take; only a hang reaches it. A peer that hangs where rt does not
@@ -51,6 +54,10 @@ type running struct {
 	stdout, stderr *os.File
 	timer          *time.Timer
 	ended          chan error
+
+	mu   sync.Mutex
+	over bool // its pid may be that of another process by now
+	late bool // it was killed after patience
 }
 
 // invoke runs the runtime and waits for its end.
@@ -84,8 +91,8 @@ func begin(t *testing.T, dir, root string, c call) *running {
 	if err := orphans.Start(cmd); err != nil {
 		t.Fatalf("start %s: %v", machine.rt, err)
 	}
-	r.timer = time.AfterFunc(patience, r.kill)
-	go func() { r.ended <- orphans.Wait(cmd) }()
+	r.timer = time.AfterFunc(patience, r.timeout)
+	go func() { r.ended <- r.await() }()
 	t.Cleanup(func() {
 		if cmd.ProcessState == nil { // the test has failed before it waited
 			r.kill()
@@ -95,14 +102,39 @@ func begin(t *testing.T, dir, root string, c call) *running {
 	return r
 }
 
-// kill ends the runtime and what it has in its process group.
-func (r *running) kill() { _ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL) }
+// kill ends the runtime and what it has in its process group, unless the runtime has ended.
+func (r *running) kill() { r.killAs(false) }
+
+// timeout is a kill for want of patience.
+func (r *running) timeout() { r.killAs(true) }
+
+func (r *running) killAs(late bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
+	r.late = late
+	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+}
+
+// await reaps the runtime when it has ended. Before, while its pid is still its own, it sees to it that nothing is killed by that pid
+// any more: no kill by a test that does not call wait, none by the timer.
+func (r *running) await() error {
+	var info unix.Siginfo
+	for unix.Waitid(unix.P_PID, r.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	r.timer.Stop()
+	r.mu.Lock()
+	r.over = true
+	r.mu.Unlock()
+	return orphans.Wait(r.cmd)
+}
 
 // wait waits for the end of the runtime; one that takes too long is killed and fails the test.
 func (r *running) wait() result {
 	r.t.Helper()
 	err := <-r.ended
-	late := !r.timer.Stop()
 	defer r.stdout.Close()
 	defer r.stderr.Close()
 	got := result{t: r.t, args: r.args, stdout: readAll(r.t, r.stdout), stderr: readAll(r.t, r.stderr), code: exitCode(r.cmd.ProcessState)}
@@ -110,7 +142,7 @@ func (r *running) wait() result {
 	if err != nil && !errors.As(err, &exit) {
 		r.t.Fatalf("%s: %v", got, err)
 	}
-	if late {
+	if r.late {
 		r.t.Fatalf("killed after %v: %s", patience, got)
 	}
 	return got

@@ -14,6 +14,7 @@ var orphans = reaper.New()
 func reap(t *testing.T, pid int) int {
 	t.Helper()
 	var ws syscall.WaitStatus
+	orphans.Expect(pid)
 	eventually(t, "end of process "+pidText(pid), func() (ended bool) {
 		ws, ended = orphans.Take(pid)
 		return ended
@@ -39,4 +40,19 @@ func host(t *testing.T, argv ...string) string {
 		t.Fatalf("%v: %v\n%s", argv, err, readAll(t, out))
 	}
 	return readAll(t, out)
+}
+
+// TestNothingIsKilledByAnOldPid: a call that has ended is not killed, waited for or not, for its pid may be another process's by then.
+func TestNothingIsKilledByAnOldPid(t *testing.T) {
+	t.Parallel()
+	r := begin(t, t.TempDir(), t.TempDir(), call{args: []string{"--version"}})
+	r.ended <- <-r.ended
+	r.mu.Lock()
+	over := r.over
+	r.mu.Unlock()
+	if !over || r.timer.Stop() {
+		t.Errorf("after its end: over is %v, or its timer still runs", over)
+	}
+	r.timeout()
+	r.wait().ok()
 }

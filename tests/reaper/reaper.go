@@ -53,6 +53,16 @@ func (r *Reaper) Wait(cmd *exec.Cmd) error {
 	return err
 }
 
+// Expect says that the end of a process will be asked for. While that process is there, what is known of its pid is of an earlier
+// orphan, whose end was never asked for: it is dropped.
+func (r *Reaper) Expect(pid int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if unix.Kill(pid, 0) != unix.ESRCH {
+		delete(r.status, pid)
+	}
+}
+
 // Take gives the exit status of an orphan, once, when it has ended.
 func (r *Reaper) Take(pid int) (ws syscall.WaitStatus, ended bool) {
 	r.mu.Lock()
