@@ -35,6 +35,9 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if len(p.global) > 0 && dashes { // the library would take them for commands
 		before = before[:at-1]
 	}
+	if p.lacking {
+		return slices.Concat(before, p.global)
+	}
 	return slices.Concat(before, p.global, args[at:at+1], p.flags, p.rest)
 }
 
@@ -43,6 +46,7 @@ type permutation struct {
 	own, all            []cli.Flag // the flags of the command, and the global ones
 	leading             bool       // flags end at the first argument
 	flags, global, rest []string   // the command's flags and the global ones, with their values, and all else
+	lacking             bool       // the last of global has no value
 }
 
 func (p *permutation) part(args []string) {
@@ -64,7 +68,8 @@ func (p *permutation) part(args []string) {
 		case f == nil:
 			p.rest = append(p.rest, args[i])
 		case takesNext(f, args[i]) && i+1 == len(args): // the library finds nothing behind it, and says so
-			p.flags, p.rest = append(p.flags, args[i]), nil
+			*to, p.rest = append(*to, args[i]), nil
+			p.lacking = to == &p.global
 			return
 		case takesNext(f, args[i]):
 			*to = append(*to, args[i], args[i+1])

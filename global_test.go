@@ -62,6 +62,7 @@ func TestBadUsage(t *testing.T) {
 		{"create a b", "rt: \"create\" requires exactly 1 argument(s)\n"},
 		{"create a --c x", "rt: \"create\" requires exactly 1 argument(s)\nhint: create has no flag --c\n"},
 		{"create a --bundle", "rt: flag needs an argument: -bundle\n"},
+		{"list --root", "rt: flag needs an argument: -root\n"},
 		{"update a --memory 1G -r", "rt: flag needs an argument: -r\n"},
 		{"kill a -- -9 x", "rt: \"kill\" requires a maximum of 2 argument(s)\nhint: kill has no flag -9\n"},
 		{"kill a - --", "rt: unknown signal \"-\"\n"},

@@ -136,6 +136,7 @@ func TestFlagSpellings(t *testing.T) {
 		c.do(call{bare: true, args: []string{"exec", "--root", c.root, "--cwd", "/tmp", c.id, "echo", "--root", "/"}}).ok().prints("--root /")
 		c.do(call{bare: true, args: []string{"ps", "--root", c.root, "--format", "json", c.id}}).ok()
 		c.do(call{bare: true, args: []string{"list", "--root", "/nothing"}}).fails("/nothing: no such file or directory")
+		c.do(call{bare: true, args: []string{"list", "--root"}}).fails("flag needs an argument: ")
 	}
 	// -- behind the container ends the flags, and is no argument itself.
 	c.rt("kill", c.id, "--", "0").ok()
