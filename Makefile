@@ -12,7 +12,7 @@ VERSION := $(shell cat VERSION)
 COMMIT := $(or $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null),unknown)
 PREFIX ?= /usr/local
 DESTDIR ?=
-GO ?= go
+export GO ?= go
 TAGS := urfave_cli_no_docs netgo osusergo
 
 # musl, because a static glibc costs every start 0.3 ms more. Its headers lack the kernel's, which are
