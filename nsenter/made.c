@@ -60,19 +60,20 @@ int made_as_planned(const struct ctx *c, const char *want, const char *name, int
 }
 
 /*
- * Keeps the mounts that the plan has put neither at or below path nor above it out of a clone of what is there, until made_back: a neighbour
- * may have renamed their directories to below it. An unbindable mount leaves its peer group, and is no slave any more: a clone of it stays
- * in its place. What cannot be cloned is unbindable already.
+ * Keeps the mounts that the plan has put neither at or below a path nor above it out of a clone of what is there, until made_back: a neighbour
+ * may have renamed their directories to below it. The same for hidden ones, which would be hidden in the clone. want is the plan's name for
+ * the path, at the one without links. An unbindable mount leaves its peer group, and is no slave any more: a clone of it stays in its place.
+ * What cannot be cloned is unbindable already.
  */
-int made_apart(const struct ctx *c, const char *path)
+int made_apart(const struct ctx *c, const char *want, const char *at)
 {
 	const struct k_mount_attr unbindable = {.propagation = MS_UNBINDABLE};
 	for (unsigned i = 0; i < c->made->n; i++) {
 		struct mount_made *m = &c->made->mount[i];
-		if (below(m->want, path) || below(path, m->want))
+		if (!m->hidden && (below(m->want, want) || below(want, m->want) || below(m->at, at) || below(at, m->at)))
 			continue;
-		m->group = k_open_tree(m->fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | AT_RECURSIVE);
-		if ((m->group < 0 && errno != EINVAL) || k_mount_setattr(m->fd, 0, &unbindable) < 0)
+		m->group = k_open_tree(m->fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE);
+		if (m->group < 0 ? errno != EINVAL : k_mount_setattr(m->fd, 0, &unbindable) < 0)
 			return -errno;
 	}
 	return 0;
@@ -97,6 +98,55 @@ int made_back(const struct ctx *c)
 	return 0;
 }
 
+/* Whether the mount i, or one of the plan above it and below path, is in no clone. */
+static int is_unbindable(const struct ctx *c, unsigned i, const char *path)
+{
+	const struct mount_made *m = c->made->mount;
+	for (unsigned j = 0; j < c->made->n; j++) {
+		size_t n = below(m[j].at, path);
+		if (!n || !m[j].at[n] || !below(m[i].at, m[j].at))
+			continue;
+		int fd = k_open_tree(m[j].fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE), err = errno;
+		close(fd);
+		if (fd < 0 && err == EINVAL)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Opens those mounts of a clone of all that is at path which are clones of the plan's. made_note takes note of them when the clone gets its
+ * place: they are protected and masked as their originals are, and a neighbour can rename their directories as well.
+ */
+int made_parts(struct ctx *c, const char *path, int tree)
+{
+	struct made *t = c->made;
+	for (unsigned i = 0; i < t->n; i++) {
+		const struct mount_made *m = &t->mount[i];
+		struct k_statx is, want;
+		size_t n = below(m->at, path);
+		if (!n || !m->at[n] || m->hidden)
+			continue;
+		c->what = "too many mounts that others depend on";
+		if (t->n + t->parts + 1 >= MAX_MADE)
+			return -E2BIG;
+		c->what = "open a mount in a clone";
+		int fd = path_open(tree, m->at + n, O_PATH, K_NO_SYMLINKS);
+		if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+			return -errno;
+		if (fd >= 0 && (k_statx(fd, &is) < 0 || k_statx(m->fd, &want) < 0))
+			return -errno;
+		if (fd >= 0 && is.attributes & K_STATX_ATTR_MOUNT_ROOT && is.ino == want.ino && is.dev_major == want.dev_major && is.dev_minor == want.dev_minor) {
+			t->mount[MAX_MADE - ++t->parts] = (struct mount_made){NULL, m->at + n, fd, -1, 0};
+			continue;
+		}
+		close(fd);
+		if (!is_unbindable(c, i, path))
+			return -ESTALE; /* its directory is being renamed */
+	}
+	return 0;
+}
+
 /* Where to walk path from: the mount at it or above it, the last one made, else the root. *skip: the bytes that lead there. */
 int made_above(const struct ctx *c, const char *path, size_t *skip)
 {
@@ -116,12 +166,15 @@ int made_hidden(const struct ctx *c, unsigned i, const char *path, size_t *skip)
 	return m->hidden && ((*skip = below(path, m->at)) || (*skip = below(path, m->want))) ? m->fd : -1;
 }
 
-/* The descriptor of the mount i if it is below path, which has no links, be it hidden or not; else -1. */
-int made_below(const struct ctx *c, unsigned i, const char *path)
+/*
+ * The descriptor of the mount i if it is below a path, be it hidden or not; else -1. want is the plan's name for the path, at the one without
+ * links: a link may lead elsewhere than when the mount was made.
+ */
+int made_below(const struct ctx *c, unsigned i, const char *want, const char *at)
 {
 	const struct mount_made *m = &c->made->mount[i];
-	size_t n = below(m->at, path);
-	return n > 0 && m->at[n] ? m->fd : -1;
+	size_t n = below(m->at, at), planned = below(m->want, want);
+	return (n && m->at[n]) || (planned && m->want[planned]) ? m->fd : -1;
 }
 
 /* The descriptor of the mount that was made at the target want, be it hidden by now, or not; -1 if none is known. */
@@ -142,11 +195,34 @@ static int made_id(const struct ctx *c, uint64_t id)
 	return 0;
 }
 
+/* Opens the directory that has the mount of a file, from which ".." does not lead, in it. path leads to that. */
+static int file_above(struct ctx *c, const char *path, int file)
+{
+	char at[MAX_PATH];
+	struct k_statx is, want;
+	int base = c->base, fd = path_walk(c, path, at, O_PATH), dir = -1;
+	char *name = fd < 0 ? NULL : strrchr(at, '/');
+	c->base = base;
+	close(fd);
+	if (!name)
+		return -1;
+	*name++ = 0;
+	if ((dir = path_find(c, at, O_PATH | O_DIRECTORY)) < 0)
+		return -1;
+	fd = path_open(dir, name, O_PATH, K_NO_SYMLINKS);
+	int same = fd >= 0 && k_statx(fd, &is) == 0 && k_statx(file, &want) == 0 && is.mnt_id == want.mnt_id;
+	close(fd);
+	if (same)
+		return dir;
+	close(dir);
+	return -1;
+}
+
 /*
  * Whether a descriptor is in a mount of the plan, or one below such a mount, where path does not lead by its names. The mounts above one stay
  * the same, wherever their directories are renamed to.
  */
-int made_elsewhere(const struct ctx *c, const char *path, int at)
+int made_elsewhere(struct ctx *c, const char *path, int at)
 {
 	struct k_statx top, st;
 	int fd = -1, base = c->root, is = 1;
@@ -158,6 +234,8 @@ int made_elsewhere(const struct ctx *c, const char *path, int at)
 		if (!is || made_id(c, st.mnt_id))
 			break;
 		int up = k_openat2(at, "..", O_PATH | O_CLOEXEC, 0, 0);
+		if (up < 0 && errno == ENOTDIR)
+			up = file_above(c, path, at);
 		close(fd);
 		if ((at = fd = up) < 0)
 			break;
@@ -208,6 +286,36 @@ static int make_room(struct ctx *c)
 	return 0;
 }
 
+/* Keeps a path that is in no plan; NULL if there is no room. */
+static const char *keep_text(struct made *t, const char *dir, const char *rest)
+{
+	size_t n = strlen(dir), m = strlen(rest) + 1;
+	char *text = t->text + t->used;
+	if (n + m > MADE_TEXT - t->used)
+		return NULL;
+	memcpy(text, dir, n);
+	memcpy(text + n, rest, m);
+	t->used += n + m;
+	return text;
+}
+
+/* Takes note of the mounts of a clone, which now are below the target in hand, or lets them be. */
+static int note_parts(struct made *t, const char *want, const char *at)
+{
+	for (; t->parts > 0; t->parts--) {
+		const struct mount_made *p = &t->mount[MAX_MADE - t->parts];
+		if (!want) {
+			close(p->fd);
+			continue;
+		}
+		const char *in = keep_text(t, at, p->at), *named = want == at ? in : keep_text(t, want, p->at);
+		if (!in || !named)
+			return -E2BIG;
+		t->mount[t->n++] = (struct mount_made){named, in, p->fd, -1, 0};
+	}
+	return 0;
+}
+
 /* Takes note of a mount that now is at the target in hand, and keeps its descriptor if the plan says so (c->keep), or if a
  * link led there, so that the plan cannot know. Returns 1 if the descriptor is kept. */
 int made_note(struct ctx *c, int tree)
@@ -217,20 +325,14 @@ int made_note(struct ctx *c, int tree)
 	int moved = want && strcmp(want, t->target) != 0;
 	hide(t);
 	if (!want || !(c->keep || moved))
-		return 0;
+		return note_parts(t, NULL, NULL);
 	int r = t->mount ? 0 : make_room(c);
 	if (r < 0)
 		return r;
 	c->what = "too many mounts that others depend on";
-	if (t->n == MAX_MADE)
+	if (t->n + t->parts >= MAX_MADE || (moved && !(at = keep_text(t, t->target, ""))))
 		return -E2BIG;
-	if (moved) {
-		size_t n = strlen(t->target) + 1;
-		if (n > MADE_TEXT - t->used)
-			return -E2BIG;
-		at = memcpy(t->text + t->used, t->target, n);
-		t->used += n;
-	}
 	t->mount[t->n++] = (struct mount_made){want, at, tree, -1, 0};
-	return 1;
+	r = note_parts(t, want, at);
+	return r < 0 ? r : 1;
 }

@@ -21,16 +21,33 @@ static int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_
 }
 
 /*
- * Opens a source below the container's root. A link of an image or a volume must not lead to it: it would show elsewhere what is
+ * Clones all that is at a path, with those mounts of the plan only that it has put there. want is the plan's name for the path, name the one
+ * without links.
+ */
+static int clone_apart(struct ctx *c, const char *want, const char *name, int at)
+{
+	int tree, r = made_apart(c, want, name);
+	c->what = "keep other mounts out of the source";
+	if (r < 0)
+		return r;
+	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	c->what = "restore propagation";
+	if ((r = made_back(c)) < 0 || (r = made_parts(c, name, tree)) < 0)
+		return r;
+	return tree;
+}
+
+/*
+ * Clones a source below the container's root. A link of an image or a volume must not lead to it: it would show elsewhere what is
  * masked (/proc), or the root itself. One that led an earlier mount to its place is no such link: the source is walked to from that.
  */
-static int find_source(struct ctx *c, const char *want, int recursive)
+static int clone_found(struct ctx *c, const char *want, int recursive)
 {
 	char path[MAX_PATH], name[MAX_PATH];
 	c->what = "open source";
 	if (snprintf(name, sizeof name, "%s", want) >= (int)sizeof name)
 		return -ENAMETOOLONG;
-	int r = 1, base = c->base;
+	int tree, r = 1, base = c->base;
 	for (int i = 0; i < 300 && r > 0; i++)
 		r = made_rename(c, name);
 	if (r == 0 && !made_as_planned(c, want, name, recursive)) {
@@ -41,24 +58,17 @@ static int find_source(struct ctx *c, const char *want, int recursive)
 	c->base = base;
 	if (at < 0)
 		return at;
-	if (strcmp(path, name) == 0 && !made_elsewhere(c, want, at))
-		return at;
+	if (strcmp(path, name) != 0 || made_elsewhere(c, want, at)) {
+		close(at);
+		c->what = strcmp(path, name) ? "open source without links" : "open source: another mount of the configuration is there";
+		return -ELOOP;
+	}
+	if (recursive)
+		tree = clone_apart(c, want, name, at);
+	else
+		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE));
 	close(at);
-	c->what = strcmp(path, name) ? "open source without links" : "open source: another mount of the configuration is there";
-	return -ELOOP;
-}
-
-/* Clones a source below the container's root, with those mounts below it only that are there in the plan. */
-static int clone_found(struct ctx *c, const char *want, int at, unsigned rec)
-{
-	int tree, r = rec ? made_apart(c, want) : 0;
-	c->what = "keep other mounts out of the source";
-	if (r < 0)
-		return r;
-	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec));
-	c->what = "restore propagation";
-	r = rec ? made_back(c) : 0;
-	return r < 0 ? r : tree;
+	return tree;
 }
 
 /*
@@ -88,18 +98,14 @@ int clone_source(const struct step *s, unsigned flags)
  */
 STEP(open_tree)
 {
-	int tree, at = -1;
-	unsigned rec = s->a[1] ? K_RECURSIVE : 0;
+	int tree;
 	c->what = "open source";
 	if (s->a[0] >= c->nfds)
 		return -EBADMSG;
-	if (s->a[2] && (at = find_source(c, s->str[0], rec != 0)) < 0)
-		return at;
-	if (at < 0)
-		TRY(c, "open_tree", tree = clone_source(s, K_OPEN_TREE_CLONE | rec));
-	else if ((tree = clone_found(c, s->str[0], at, rec)) < 0)
+	if (!s->a[2])
+		TRY(c, "open_tree", tree = clone_source(s, K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0)));
+	else if ((tree = clone_found(c, s->str[0], s->a[1] != 0)) < 0)
 		return tree;
-	close(at);
 	close(slot(c, s->a[0])); /* it holds the number */
 	c->fd[s->a[0]] = tree;
 	return 0;
@@ -701,7 +707,7 @@ static int protect(struct ctx *c, const struct step *s, int (*f)(struct ctx *, c
 	memcpy(path, c->made->target, MAX_PATH);
 	int r = f(c, s, at);
 	for (unsigned i = 0; i < c->made->n && r >= 0 && below; i++) {
-		if ((base = made_below(c, i, path)) < 0)
+		if ((base = made_below(c, i, s->str[0], path)) < 0)
 			continue;
 		c->base = base;
 		c->made->target[0] = 0;
@@ -729,7 +735,11 @@ static int make_readonly(struct ctx *c, const struct step *s, int at)
 		close(at);
 		return r;
 	}
-	TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	const char *path = c->made->target;
+	if (!*path || strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/sys/", 5) == 0) /* where nothing can be renamed */
+		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	else if ((tree = clone_apart(c, s->str[0], path, at)) < 0)
+		return tree;
 	r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
 	c->want = *c->made->target ? s->str[0] : NULL;
 	c->keep = (int)s->a[0];

@@ -235,7 +235,7 @@ void stub_main(int sock)
 {
 	struct made made; /* made.target is not cleared: it would cost a page */
 	struct ctx c = {.sock = sock, .root = -1, .made = &made, .proc = -1, .null = -1, .mask = -1, .opener = -1, .gate = -1, .undo = -1, .handout = -1, .detail_fd = -1};
-	made.n = 0, made.used = 0, made.borrowed = 0, made.mount = NULL;
+	made.n = 0, made.parts = 0, made.used = 0, made.borrowed = 0, made.mount = NULL;
 	prctl(PR_SET_NAME, "rt:[stub]", 0, 0, 0);
 	reset_signals();
 	umask(0); /* modes in the plan are meant as they are */

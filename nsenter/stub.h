@@ -73,6 +73,7 @@ struct mount_made {
 enum { MAX_IDS = 28 }; /* of mounts in one message */
 struct made {
 	unsigned n;
+	unsigned parts; /* at the end of mount[], backwards: mounts below the root of a clone in hand; at is from there */
 	int borrowed;		/* the descriptors are those of placed[] */
 	size_t used;
 	char target[MAX_PATH];	/* of the mount in hand, without links */
@@ -169,11 +170,12 @@ int path_parent(struct ctx *c, const char *path, const char **base);
 int made_rename(const struct ctx *c, char path[MAX_PATH]);
 int made_as_planned(const struct ctx *c, const char *want, const char *name, int recursive);
 int made_above(const struct ctx *c, const char *path, size_t *skip);
-int made_apart(const struct ctx *c, const char *path);
+int made_apart(const struct ctx *c, const char *want, const char *at);
+int made_parts(struct ctx *c, const char *at, int tree);
 int made_back(const struct ctx *c);
-int made_below(const struct ctx *c, unsigned i, const char *path);
+int made_below(const struct ctx *c, unsigned i, const char *want, const char *at);
 int made_at(const struct ctx *c, const char *want, int hidden);
-int made_elsewhere(const struct ctx *c, const char *path, int at);
+int made_elsewhere(struct ctx *c, const char *path, int at);
 int made_hidden(const struct ctx *c, unsigned i, const char *path, size_t *skip);
 int made_behind_link(const struct ctx *c, const char *want, const char *dir);
 int made_note(struct ctx *c, int tree);

@@ -86,7 +86,9 @@ func checkRegular(entry []byte) error {
 	})
 }
 
-// leadsUp says whether a path has a name "..", also where its first character is left out, which CRIU takes for the slash.
+// leadsUp says whether a path has a name "..", also where its first character is left out, which CRIU takes for the slash. To CRIU a path ends
+// at a NUL.
 func leadsUp(path string) bool {
+	path, _, _ = strings.Cut(path, "\x00")
 	return slices.Contains(strings.Split(path, "/"), "..") || path != "" && slices.Contains(strings.Split(path[1:], "/"), "..")
 }

@@ -43,6 +43,7 @@ func TestCheckNames(t *testing.T) {
 		{"files.img", files(other, file("/a"), file("/../etc/cron.d/x")), `"/../etc/cron.d/x"`},
 		{"files.img", files(file("/a/..")), "leads out"},
 		{"files.img", files(file("x../etc/x")), "leads out"},
+		{"files.img", files(file("/a/..\x00b")), "leads out"},
 		{"files.img", files(file("/fine", "/a/../../b")), "leads out"},
 		{"files.img", files(file("/a/../../b", "/fine")), "leads out"},
 		{"files.img", files(file(long)), "file too large"},

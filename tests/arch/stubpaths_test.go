@@ -60,11 +60,12 @@ var reviewed = map[string]map[string]string{
 		`openat(dir, names[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC)`: "a name of a procfs; rt compares what it is given with what it has recorded",
 	},
 	"made.c": {
-		`k_open_tree(m->fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | AT_RECURSIVE)`: noPath,
-		`k_openat2(at, "..", O_PATH | O_CLOEXEC, 0, 0)`:                           "up from a descriptor: of what is there the mount alone is looked at, and the mounts above one stay the same",
+		`k_open_tree(m->fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE)`:   noPath,
+		`k_open_tree(m[j].fd, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE)`: noPath,
+		`k_openat2(at, "..", O_PATH | O_CLOEXEC, 0, 0)`:                            "up from a descriptor: of what is there the mount alone is looked at, and the mounts above one stay the same",
 	},
 	"mounts.c": {
-		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | rec)`:                                                                  noPath,
+		`k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE)`:                                                                        noPath,
 		`k_open_tree(AT_FDCWD, s->str[0], flags)`:                                                                                      ofTheHost,
 		`k_openat2(AT_FDCWD, s->str[1], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS)`:                                           "the rootfs, by a path of the host without links",
 		`k_open_tree(at, "", K_EMPTY_PATH | flags)`:                                                                                    noPath,
