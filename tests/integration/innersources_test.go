@@ -132,29 +132,41 @@ func TestBoundDeviceKeepsItsOwner(t *testing.T) {
 	}
 }
 
-// TestInnerSourceKeepsPropagation: a recursive source that an earlier mount lies in changes nothing about other volumes: what the host mounts in
-// them is seen, and what the container mounts in a shared one reaches its peers.
+// TestInnerSourceKeepsPropagation: a recursive source that an earlier mount lies in, and a read-only path, change nothing about the propagation of other
+// volumes: what the host mounts in them later is seen.
 func TestInnerSourceKeepsPropagation(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func(*testing.T, ...func(*specs.Spec)) *container{"plain": newContainer, "user namespace": newMapped} {
-		t.Run(name, func(t *testing.T) {
+	for _, k := range []struct {
+		name string
+		make func(*testing.T, ...func(*specs.Spec)) *container
+		full bool // the volumes have a mount of the host's in them
+	}{{"plain", newContainer, true}, {"user namespace", newMapped, false}, {"user namespace and mounts below", newMapped, true}} {
+		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
+			kept := !k.full || k.name == "plain" || differs(t, "a recursive bind mount whose source")
 			h := hold(t, "--mount", "--propagation", "private")
-			c := make(t, func(s *specs.Spec) { s.Linux.RootfsPropagation = "shared" })
+			c := k.make(t, func(s *specs.Spec) { s.Linux.RootfsPropagation = "shared" })
 			c.prefix = h.enter()
 			src := filepath.Join(c.dir, "src")
-			for _, d := range []string{src + "/host", c.rootfs + "/tree/below"} {
+			for _, d := range []string{src + "/host", src + "/before", c.rootfs + "/tree/below"} {
 				c.must(os.MkdirAll(d, 0o755))
 			}
 			h.run(t, "mount", "--bind", src, src)
 			h.run(t, "mount", "--make-shared", src)
+			if k.full {
+				h.run(t, "mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", src+"/before")
+			}
 			want := map[string]string{"rslave": "master:", "rshared": "shared:", "rprivate": "", "unbindable": "unbindable"}
+			if !kept {
+				want["rslave"], want["rshared"] = "", ""
+			}
 			for option := range want {
 				c.must(os.MkdirAll(c.rootfs+"/"+option, 0o755))
 				mounted("/"+option, "bind", src, "rbind", option)(c.spec)
 			}
 			mounted("/tree/below", "tmpfs", "tmpfs")(c.spec)
 			mounted("/tmp", "bind", c.rootfs+"/tree", "rbind")(c.spec)
+			c.spec.Linux.ReadonlyPaths = append(c.spec.Linux.ReadonlyPaths, "/tree")
 			c.write()
 			c.up()
 			for option, tag := range want {
@@ -166,7 +178,7 @@ func TestInnerSourceKeepsPropagation(t *testing.T) {
 				t.Error("the source has lost the mount below it")
 			}
 			h.run(t, "mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", src+"/host")
-			for option, seen := range map[string]bool{"rslave": true, "rshared": true, "rprivate": false, "unbindable": false} {
+			for option, seen := range map[string]bool{"rslave": kept, "rshared": kept, "rprivate": false, "unbindable": false} {
 				if got := c.isMounted("/" + option + "/host"); got != seen {
 					t.Errorf("%s: a later mount of the host is seen: %v, want %v", option, got, seen)
 				}
