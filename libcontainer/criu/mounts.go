@@ -62,7 +62,8 @@ const (
 	mountsPrefix = "mountpoints-"
 	mountsMagic  = 0x55563928
 	imageMagic   = 0x54564319 // of all images of CRIU 1.5 and later
-	maxMounts    = 64 << 20   // bytes
+	maxMounts    = 64 << 20   // bytes of all images
+	mostMounts   = 1 << 18    // in all images
 	sharedField  = 10         // of mnt_entry
 	masterField  = 11
 )
@@ -85,35 +86,39 @@ func (d *Directory) ReadMounts() (list []MountsImage, err error) {
 		}
 	}
 	slices.Sort(numbers)
+	bytes, mounts := maxMounts, mostMounts
 	for _, n := range numbers {
 		name := mountsPrefix + strconv.Itoa(n) + ".img"
-		image, err := d.readMounts(name)
+		data, err := d.readMounts(name, bytes)
+		var image MountsImage
+		if err == nil {
+			image, err = decodeMounts(data, mounts)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", d.Within(name), err)
 		}
+		bytes, mounts = bytes-len(data), mounts-len(image.Mounts)
 		image.Name = name
 		list = append(list, image)
 	}
 	return list, nil
 }
 
-func (d *Directory) readMounts(name string) (image MountsImage, err error) {
+func (d *Directory) readMounts(name string, most int) ([]byte, error) {
 	f, err := d.open(name)
 	if err != nil {
-		return image, err
+		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxMounts+1))
-	if err == nil && len(data) > maxMounts {
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(data) > most {
 		err = unix.EFBIG
 	}
-	if err != nil {
-		return image, err
-	}
-	return decodeMounts(data)
+	return data, err
 }
 
-func decodeMounts(data []byte) (image MountsImage, err error) {
+// decodeMounts takes at most so many mounts. An entry without a byte is none of CRIU's; a hole in a file would be millions of them.
+func decodeMounts(data []byte, most int) (image MountsImage, err error) {
 	word := func() (n uint32, ok bool) {
 		if len(data) < 4 {
 			return 0, false
@@ -129,6 +134,12 @@ func decodeMounts(data []byte) (image MountsImage, err error) {
 		size, ok := word()
 		if !ok || int64(size) > int64(len(data)) {
 			return image, io.ErrUnexpectedEOF
+		}
+		if size == 0 {
+			return image, errEmptyEntry
+		}
+		if len(image.Mounts) == most {
+			return image, unix.EFBIG
 		}
 		m, err := decodeMount(data[:size])
 		if err != nil {

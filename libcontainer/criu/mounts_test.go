@@ -65,7 +65,7 @@ func TestReadTwice(t *testing.T) {
 	twice.int(13, 1)
 	twice.int(13, 0)
 	twice = append(twice, 18<<3&0x7f|0x80|2, 18>>4, 0) // ext_key, empty
-	got, err := decodeMounts(image(twice))
+	got, err := decodeMounts(image(twice), 1)
 	if want := (Mount{Type: "overlay", Device: 72, Mountpoint: "/", Source: "overlay", Options: "lowerdir=/x"}); err != nil || len(got.Mounts) != 1 || got.Mounts[0] != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
@@ -78,14 +78,14 @@ func TestReadBrokenMounts(t *testing.T) {
 		if n == 8 {
 			continue // no mounts
 		}
-		if list, err := decodeMounts(whole[:n]); err == nil {
+		if list, err := decodeMounts(whole[:n], 9); err == nil {
 			t.Errorf("%d bytes: %+v", n, list)
 		}
 	}
-	if list, err := decodeMounts(append([]byte{0}, whole...)); err == nil {
+	if list, err := decodeMounts(append([]byte{0}, whole...), 9); err == nil {
 		t.Errorf("%+v", list)
 	}
-	if list, err := decodeMounts(image(mount(16, "/", "", ""))); err == nil {
+	if list, err := decodeMounts(image(mount(16, "/", "", "")), 9); err == nil {
 		t.Errorf("a type without its name: %+v", list)
 	}
 }
@@ -97,14 +97,14 @@ func TestEncodeMounts(t *testing.T) {
 	peer.int(10, 8)
 	peer.int(11, 9)
 	data := image(slave, peer)
-	before, err := decodeMounts(data)
+	before, err := decodeMounts(data, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := before.Encode(func(m *Mount) (uint64, uint64) { return m.Shared, m.Master }); !bytes.Equal(got, data) {
 		t.Errorf("%x, want %x", got, data)
 	}
-	after, err := decodeMounts(before.Encode(func(m *Mount) (uint64, uint64) { return m.Shared * 1000, m.Master - 7 }))
+	after, err := decodeMounts(before.Encode(func(m *Mount) (uint64, uint64) { return m.Shared * 1000, m.Master - 7 }), 2)
 	if err != nil || len(after.Mounts) != 2 {
 		t.Fatalf("%+v, %v", after, err)
 	}

@@ -15,10 +15,13 @@ import (
 
 // Of the images of files: files.img since CRIU 3.3, before that reg-files.img.
 const (
-	maxFileEntry = 1 << 20 // bytes
-	regField     = 3       // of file_entry (fdinfo.proto)
-	nameField    = 6       // of reg_file_entry (regfile.proto)
+	maxFiles     = 256 << 20 // bytes, some millions of files
+	maxFileEntry = 1 << 20   // bytes
+	regField     = 3         // of file_entry (fdinfo.proto)
+	nameField    = 6         // of reg_file_entry (regfile.proto)
 )
+
+var errEmptyEntry = errors.New("an entry is empty")
 
 // CheckNames refuses images of files whose names lead up, out of the container's root: CRIU opens them there, and makes those that are
 // deleted, with their owner and mode. No dump has such a name, for the kernel has none.
@@ -31,8 +34,12 @@ func (d *Directory) CheckNames() error {
 		if err != nil {
 			return err
 		}
-		err = eachEntry(bufio.NewReader(f), decode)
+		limited := &io.LimitedReader{R: f, N: maxFiles + 1}
+		err = eachEntry(bufio.NewReader(limited), decode)
 		f.Close()
+		if limited.N == 0 {
+			err = unix.EFBIG
+		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", d.Within(name), err)
 		}
@@ -40,7 +47,8 @@ func (d *Directory) CheckNames() error {
 	return nil
 }
 
-// eachEntry reads an image, of which it has one entry at a time.
+// eachEntry reads an image, of which it has one entry at a time. One without a byte is none of CRIU's; a hole in a file would be millions of
+// them.
 func eachEntry(r io.Reader, decode func([]byte) error) error {
 	var magic struct{ Image, Kind uint32 }
 	if err := binary.Read(r, binary.LittleEndian, &magic); err != nil || magic.Image != imageMagic {
@@ -51,6 +59,9 @@ func eachEntry(r io.Reader, decode func([]byte) error) error {
 		err := binary.Read(r, binary.LittleEndian, &size)
 		if err == io.EOF {
 			return nil
+		}
+		if err == nil && size == 0 {
+			err = errEmptyEntry
 		}
 		if err == nil && size > maxFileEntry {
 			err = unix.EFBIG
