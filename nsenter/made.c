@@ -141,8 +141,9 @@ int made_parts(struct ctx *c, const char *path, int tree)
 			continue;
 		}
 		close(fd);
+		c->what = "open a mount in a clone: its directory has been renamed";
 		if (!is_unbindable(c, i, path))
-			return -ESTALE; /* its directory is being renamed */
+			return -ESTALE;
 	}
 	return 0;
 }

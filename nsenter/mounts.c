@@ -607,7 +607,7 @@ static int open_changed(struct ctx *c, const char *target, int own)
 			return at;
 		c->what = "open target: another mount of the configuration is there";
 		close(at);
-		return -ESTALE;
+		return -EBUSY;
 	}
 	at = fcntl(at, F_DUPFD_CLOEXEC, 3);
 	return at < 0 ? -errno : at;
