@@ -77,11 +77,14 @@ test: ## everything: build, lint, unit and integration tests, fuzz smoke, nothin
 unit: tools $(STUB) ## unit tests only
 	$(GO) test -tags '$(TAGS)' -timeout 1h $$($(GO) list -tags '$(TAGS)' ./... | grep -v '/tests/') ./tests/arch ./tests/vm
 
+# Runs a slow suite, and puts its result into docs/suites.md.
+SUITE = $(GO) run ./tests/suites docs/suites.md
+
 test-security: rt ## the attacks of tests/security at full length, and against weakened builds (root, some minutes)
-	RT_SECURITY=full $(GO) test -count=1 -timeout 6h -v ./tests/security
+	RT_SECURITY=full $(SUITE) test-security go test -count=1 -timeout 6h ./tests/security
 
 test-wedged: rt ## all that rt talks to hangs in turn, and delete --force ends within five seconds (root, on a quiet machine)
-	RT_WEDGED=1 $(GO) test -count=1 -timeout 1h -v -run '^TestWedged' ./tests/security
+	RT_WEDGED=1 $(SUITE) test-wedged go test -count=1 -timeout 1h -run '^TestWedged' ./tests/security
 
 integration: rt ## integration tests only (root)
 	$(GO) test -tags '$(TAGS)' -count=1 -timeout 3h ./tests/integration/... ./tests/security ./tests/configs
@@ -92,18 +95,18 @@ integration-peers: rt ## tests/integration with rt and with each runc of PEERS, 
 	@PEERS='$(PEERS)' scripts/integration-peers
 
 test-many: rt ## 1,000 containers at once: what one more costs, nothing left (root, minutes; RT_MANY=N)
-	$(GO) test -tags '$(TAGS)' -count=1 -v -timeout 30m ./tests/many
+	$(SUITE) test-many go test -tags '$(TAGS)' -count=1 -timeout 30m ./tests/many
 
 test-fault: rt ## kill rt at every system call, let each fail, race, exhaust (root, an hour; RT_FAULT_EVERY=N, RT_FAULT_SEED=N)
-	RT_FAULT=full $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 4h ./tests/fault
+	RT_FAULT=full $(SUITE) test-fault go test -tags '$(TAGS)' -count=1 -timeout 4h ./tests/fault
 
 NEIGHBOURS ?= 10m
 test-neighbours: rt ## every verb on 50 containers with shared and nested cgroups for NEIGHBOURS (10m): none dies of another's (root)
-	RT_NEIGHBOURS=$(NEIGHBOURS) $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 6h -run '^TestNeighbours$$' ./tests/fault
+	RT_NEIGHBOURS=$(NEIGHBOURS) $(SUITE) test-neighbours go test -tags '$(TAGS)' -count=1 -timeout 6h -run '^TestNeighbours$$' ./tests/fault
 
 SOAK ?= 10000
 test-soak: rt ## create, start, exec, kill, delete, SOAK (10000) times with 4 workers: nothing grows (root, half an hour)
-	RT_SOAK=$(SOAK) nice $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 6h -run '^TestSoak$$' ./tests/fault
+	RT_SOAK=$(SOAK) nice $(SUITE) test-soak go test -tags '$(TAGS)' -count=1 -timeout 6h -run '^TestSoak$$' ./tests/fault
 
 # The engines of Debian's packages; the same suites run on another runtime with RT=path.
 ENGINE ?= docker swarm containerd cri gorunc podman rootless buildah examples
@@ -127,7 +130,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 
 CONFIGS ?= 20000
 fuzz-configs: rt ## mutated configurations of engines, end to end: CONFIGS (20000) of them, RT_FUZZ_SEED=N (root, ten minutes)
-	RT_CONFIGS=$(CONFIGS) RT_CONFIGS_LIMIT=10s $(GO) test -tags '$(TAGS)' -count=1 -v -timeout 6h -run '^TestConfigurations$$' ./tests/configs
+	RT_CONFIGS=$(CONFIGS) RT_CONFIGS_LIMIT=10s $(SUITE) fuzz-configs go test -tags '$(TAGS)' -count=1 -timeout 6h -run '^TestConfigurations$$' ./tests/configs
 
 check-clean: ## prove that no cgroup, mount, process, directory of a test or demo is left
 	@scripts/check-clean

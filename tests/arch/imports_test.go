@@ -27,6 +27,8 @@ var may = []struct {
 	{"rt/libcontainer/", []string{"rt/internal"}},                      // hooks, console, notify ...: one subject each
 	{"rt/libcontainer", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer"}},
 	{"rt/bench", nil},
+	{"rt/tests/peers", []string{"rt/tests/testjson"}},
+	{"rt/tests/suites", []string{"rt/tests/testjson"}},
 	{"rt/tests", nil},
 	{"rt", []string{"rt/internal", "rt/libcontainer", "rt/cgroups", "rt/nsenter"}},
 }

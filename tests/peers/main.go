@@ -3,13 +3,13 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+
+	"rt/tests/testjson"
 )
 
 func main() {
@@ -50,11 +50,11 @@ func run(args []string) error {
 
 // How a test has ended.
 const (
-	passed  = "pass"
+	passed  = testjson.Pass
 	inPart  = "part" // it has passed, and a part of it is left out by a row
 	differs = "differs"
-	skipped = "skip" // this machine lacks something
-	failed  = "fail"
+	skipped = testjson.Skip // this machine lacks something
+	failed  = testjson.Fail
 )
 
 // An outcome is what the tests say of one runtime.
@@ -64,24 +64,15 @@ type outcome struct {
 	rows    map[string][]string // test: the rows by which it differs
 }
 
-// An event is a line of `go test -json`.
-type event struct{ Action, Test, Output string }
-
 // mark begins what a test says with a row (tests/integration/peers_test.go).
 const mark = ": differs: "
 
 func read(name string, from io.Reader) (outcome, error) {
 	o := outcome{name, map[string]string{}, map[string][]string{}}
-	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			continue // of the build, not of a test
-		}
+	err := testjson.Read(from, func(e testjson.Event) {
 		test, _, below := strings.Cut(e.Test, "/")
 		if test == "" {
-			continue
+			return
 		}
 		if _, row, found := strings.Cut(e.Output, mark); found {
 			row, _, _ = strings.Cut(row, " — ")
@@ -89,13 +80,13 @@ func read(name string, from io.Reader) (outcome, error) {
 				o.rows[test] = append(o.rows[test], row)
 			}
 		}
-		if !below && (e.Action == "run" || e.Action == passed || e.Action == skipped || e.Action == failed) {
+		if !below && (e.Action == testjson.Run || e.Action == passed || e.Action == skipped || e.Action == failed) {
 			o.end[test] = e.Action
 		}
-	}
+	})
 	for test, end := range o.end {
 		switch {
-		case end == "run": // the program has ended before the test has
+		case end == testjson.Run: // the program has ended before the test has
 			o.end[test] = failed
 		case end == passed && len(o.rows[test]) > 0:
 			o.end[test] = inPart
@@ -106,7 +97,7 @@ func read(name string, from io.Reader) (outcome, error) {
 	if len(o.end) == 0 {
 		return o, fmt.Errorf("no test has run")
 	}
-	return o, lines.Err()
+	return o, err
 }
 
 // of are the tests with this end.
