@@ -66,11 +66,11 @@ func TestNulBytes(t *testing.T) {
 	}
 }
 
-// TestExecUser: what is no number is nobody, never root (CVE-2026-30892). Succeeds against runc 1.1.5, to which +0 and
-// 4294967296 are root.
+// TestExecUser: what is no number is nobody, never root (CVE-2026-30892). Succeeds against runc 1.1.5, to which 4294967296 is
+// root. +0 is a number, 0.
 func TestExecUser(t *testing.T) {
 	v := newVictim(t).up()
-	for _, user := range []string{"", " ", "-1", "0x0", "00x", "4294967296", "18446744073709551616", "1:", ":1", ":", "1:2:3", "root", " 0", "0 ", "+0", "1e3", "1.0", "1:-1", "1:x", "x:1",
+	for _, user := range []string{"", " ", "-1", "0x0", "00x", "4294967296", "18446744073709551616", "1:", ":1", ":", "1:2:3", "root", " 0", "0 ", "+", "+-0", "++0", "1e3", "1.0", "1:-1", "1:x", "x:1",
 		"1000:4294967296"} {
 		r := v.rt("exec", "--user", user, v.id, "id")
 		if user == "" && r.code == 0 {
