@@ -373,7 +373,9 @@ func (v *background) code() int {
 
 // waits returns when the verb has ended, or waits: the party has been asked, and the verb sleeps.
 func (v *background) waits() bool {
+	v.w.t.Helper()
 	asked := v.w.asked == nil
+	hangs := time.Now().Add(patience)
 	for quiet, before := 0, ""; v.waiting() && quiet < 10; time.Sleep(20 * time.Millisecond) {
 		asked = asked || v.w.asked()
 		now := switches(v.cmd.Process.Pid)
@@ -381,6 +383,10 @@ func (v *background) waits() bool {
 			quiet = 0
 		}
 		before = now
+		if time.Now().After(hangs) {
+			v.w.t.Errorf("%v has not ended after %v, nor asked whom it is to wait for: %s", v.cmd.Args, patience, v.said())
+			break
+		}
 	}
 	return v.waiting()
 }
@@ -530,7 +536,9 @@ func wedgedParties() (list []wedgedParty) {
 			w.fs.hold()
 		}
 	})
-	fuse("FUSE NOTIFY_SOCKET", "run", "", func(w *world) {
+	fuse("FUSE NOTIFY_SOCKET", "run", "run", func(w *world) {
+		// It is asked when the container is ready, by an rt that has no lock: that waits on when the container has been deleted.
+		w.spec.Process.Args = []string{"sh", "-c", `[ -z "$NOTIFY_SOCKET" ] || attack say dgram "$NOTIFY_SOCKET" READY=1; exec sleep 1000`}
 		w.hang = func() { w.env = []string{"NOTIFY_SOCKET=" + w.hung()}; w.fs.hold() }
 	})
 	fuse("FUSE CRIU", "checkpoint, restore", "", func(w *world) { w.global = []string{"--criu", w.hung()} })
