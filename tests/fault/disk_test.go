@@ -33,7 +33,7 @@ func TestShort(t *testing.T) {
 					}
 					var err error
 					if r.Hit && r.code == 0 {
-						err = whole(l, &v, inRt)
+						err = whole(l, &v, inRt, false)
 					} else if r.Hit {
 						err = oneError(r)
 					}

@@ -81,7 +81,7 @@ func clear(l *lab, v *verb, who string, errno syscall.Errno, r result) error {
 	case r.Late:
 		return fmt.Errorf("rt hangs")
 	case r.code == 0:
-		return whole(l, v, who)
+		return whole(l, v, who, unix.SYS_EXECVE == r.Nr)
 	case own:
 		return nil
 	case who == inRt && errno == syscall.EINTR && slices.Contains(interruptible, r.Nr):
@@ -117,14 +117,18 @@ func oneError(r result) error {
 	return nil
 }
 
-// whole: a verb that has succeeded although a call failed has done all that it says.
-func whole(l *lab, v *verb, who string) error {
+// whole: a verb that has succeeded although a call failed has done all that it says. A program that cannot be executed, for its execve
+// has failed, counts as one that has run and ended.
+func whole(l *lab, v *verb, who string, execve bool) error {
 	status, err := l.state()
 	if err != nil {
 		return err
 	}
 	if who == inStub && status == "stopped" && strings.HasPrefix(v.name, "create") {
 		return nil // create was done, and then the process that waits could not
+	}
+	if who == inStub && execve && status == "stopped" && (strings.HasPrefix(v.name, "start") || v.name == "run detached") {
+		return nil
 	}
 	want := map[string]string{"create": "created", "create rich": "created", "create staged": "created", "start": "running", "start rich": "running", "run": "", "run detached": "running",
 		"exec": "running", "pause": "paused", "resume": "running", "update": "running", "kill": "stopped", "delete": "", "delete --force": ""}[v.name]

@@ -31,7 +31,7 @@ func main() {
 
 func run(args []string) (ok bool, err error) {
 	if len(args) < 5 || args[2] != "go" || args[3] != "test" {
-		return false, fmt.Errorf("usage: suites PAGE NAME go test ARGUMENT ...")
+		return false, fmt.Errorf("usage: suites PAGE NAME go test and its arguments")
 	}
 	page, name := args[0], args[1]
 	// go test gets the terminal's signals as well, and ends the tests in order.
