@@ -34,9 +34,8 @@ func run(args []string) (ok bool, err error) {
 		return false, fmt.Errorf("usage: suites PAGE NAME go test and its arguments")
 	}
 	page, name := args[0], args[1]
-	// go test gets the terminal's signals as well, and ends the tests in order. Caught and not ignored here: what is ignored stays so after
-	// execve, in the tests and in the runtime, too.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM)
+	// go test gets the terminal's signals as well, and ends the tests in order.
+	signal.Ignore(unix.SIGINT, unix.SIGTERM)
 	commit := commitOf(page)
 	seen, err := test(args[4:])
 	if err != nil {
