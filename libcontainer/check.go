@@ -12,6 +12,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/stub"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -97,7 +98,7 @@ func (h *hostCheck) linux(s *specs.Spec) {
 	for i, ns := range s.Linux.Namespaces {
 		pointer := fmt.Sprintf("/linux/namespaces/%d", i)
 		if ns.Path != "" {
-			f, err := openNamespace(plan.Input{Kind: plan.Namespace, Path: ns.Path, Type: plan.NamespaceFlag(ns.Type), NotHosts: plan.NotHosts(s, ns.Type)})
+			f, err := stub.OpenNamespace(plan.Input{Kind: plan.Namespace, Path: ns.Path, Type: plan.NamespaceFlag(ns.Type), NotHosts: plan.NotHosts(s, ns.Type)})
 			h.fail(pointer+"/path", err)
 			if f != nil {
 				f.Close()

@@ -15,6 +15,7 @@ import (
 	"rt/internal/hint"
 	"rt/internal/names"
 	"rt/internal/sys"
+	"rt/internal/text"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
 	"rt/libcontainer/netdev"
@@ -22,6 +23,7 @@ import (
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
 	"rt/libcontainer/stdio"
+	"rt/libcontainer/stub"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -39,20 +41,22 @@ func (r *Runtime) Create(id string, o CreateOptions) (err error) {
 	if err := k.handOver(); err != nil {
 		return k.fail(err)
 	}
-	if err := k.in.stub.Go(); errors.Is(err, unix.EPIPE) {
-		return k.fail(errDiedEarly)
+	if err := k.session.Continue(); err == io.EOF {
+		return k.fail(stub.ErrDiedInSetup)
 	} else if err != nil {
 		return k.fail(err)
 	}
 	if err := k.keepMoved(); err != nil {
 		return k.fail(err)
 	}
-	_ = k.in.stub.Close()
+	k.session.Close()
 	return nil
 }
 
 // A making is a container in the course of its creation.
 type making struct {
+	stub.None // its part while the stub works is Born, Join, Sync and Stalled
+
 	o         CreateOptions
 	await     bool         // whether `rt start` will come
 	detached  bool         // nobody stays to hold a terminal
@@ -65,7 +69,9 @@ type making struct {
 	spec    *specs.Spec
 	host    *cgroups.Host
 	priv    privileges
-	in      *inside
+	session *stub.Session
+	process *nsenter.Stub  // the process that was started, which clones the container's
+	master  *os.File       // of the container's terminal, or nil
 	streams *stdio.Streams // what the container gets of rt's stdio
 	moved   *netdev.Moved  // or nil
 	warned  []string       // of the configuration
@@ -82,21 +88,21 @@ type making struct {
 	undo           []func()
 	yard           string // restore: the name of a directory that CRIU, which rt has killed, has left
 	cgroupsIgnored bool   // restore: CRIU leaves cgroups and their namespaces as they are
+
+	listener *os.File // where `rt start` is awaited, or nil; sent to the stub
 }
 
 // create takes a container to the point where everything is set up, its state is saved, and its process waits for
 // the word to go on. The container is locked. On error nothing of it is left.
 func (r *Runtime) create(id string, k *making) error {
 	again := *k
-	err := r.createOnce(id, k)
-	if err != errKilledAtBirth {
-		return err
-	}
-	if again.transfer = true; k.went {
-		again.meanwhile = nil
-	}
-	*k = again
-	return r.createOnce(id, k)
+	return stub.RetryMoved(&again.transfer, func() error {
+		if k.went {
+			again.meanwhile = nil
+		}
+		*k = again
+		return r.createOnce(id, k)
+	})
 }
 
 func (r *Runtime) createOnce(id string, k *making) error {
@@ -114,15 +120,15 @@ func (r *Runtime) createOnce(id string, k *making) error {
 	if err := k.noteStdio(); err != nil {
 		return k.fail(err)
 	}
-	stub := nsenter.StartSoon(k.streams.Child, extra) // it is there by the time that there is a plan
+	soon := nsenter.StartSoon(k.streams.Child, extra) // it is there by the time that there is a plan
 	k.startAnchor(extra)
 	k.streams.Given()
 	if err := k.prepare(); err != nil {
-		stub.Abandon()
+		soon.Abandon()
 		return k.fail(err)
 	}
 	r.warnStreams(k.streams, k.spec.Process)
-	if err := k.makeProcess(k.insider(stub)); err != nil {
+	if err := k.makeProcess(k.insider(soon)); err != nil {
 		return k.fail(err)
 	}
 	if hasNamespace(k.spec.Linux, specs.UserNamespace) {
@@ -138,7 +144,7 @@ func (k *making) fail(err error) error {
 		k.undo = k.undo[:len(k.undo)-1]
 		last()
 	}
-	if k.owes && err != errKilledAtBirth {
+	if k.owes && err != stub.ErrKilledAtBirth {
 		k.owes = false
 		k.c.poststop(k.spec)
 	}
@@ -227,7 +233,7 @@ func rootfsOf(b *bundle.Bundle) (string, plan.RootDir, error) {
 }
 
 // makeProcess leads the stub through the plan up to the point where the container is created.
-func (k *making) makeProcess(soon *nsenter.Soon) error {
+func (k *making) makeProcess(soon *nsenter.Soon) (err error) {
 	c := k.c
 	if err := k.sendPlan(soon); err != nil {
 		return err
@@ -235,43 +241,32 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 	k.owes = true
 	if k.sure() { // the namespaces come to be meanwhile
 		if err := k.takeLimits(); err != nil {
-			k.in.abandon()
+			k.session.Abandon()
 			return err
 		}
 	}
-	listener, err := k.listen()
-	if err != nil {
-		k.in.abandon()
+	if k.listener, err = k.listen(); err != nil {
+		k.session.Abandon()
 		return err
-	}
-	own := func(in plan.Input) (*os.File, error) {
-		switch in.Kind {
-		case plan.Asked:
-			return c.bindSocket(askSocket, unix.SOCK_NONBLOCK)
-		case plan.CgroupDir: // it is gone, and there is no other
-			return nil, unix.ENOENT
-		}
-		return listener, nil
 	}
 	if k.went = true; k.meanwhile != nil {
 		if err := k.meanwhile(); err != nil {
-			k.in.abandon()
+			k.session.Abandon()
 			return err
 		}
 	}
-	if err := k.in.sendInputs(own); err != nil {
+	if err := k.session.SendInputs(); err != nil {
 		return err
 	}
-	k.undo = append(k.undo, k.in.abandon)
-	k.in.spec = k.spec
-	k.in.onPid, k.in.join, k.in.stalled = k.born, c.cg.Join, k.stalled
-	if err := k.in.stub.Limit(stallTime); err != nil {
+	k.undo = append(k.undo, k.session.Abandon)
+	if err := k.session.LimitSilence(stallTime); err != nil {
 		return err
 	}
-	if err := k.in.until(nsenter.SyncReady, k.serve); err != nil {
+	if err := k.session.Until(nsenter.SyncReady, k); err != nil {
 		return k.explain(err)
 	}
-	c.noteMounts(k.in)
+	k.keepTerminal(k.session.TakeTerminal())
+	c.noteMounts(k.session)
 	k.endAnchor()
 	if err := c.recordNamespaces(); err != nil {
 		return err
@@ -282,17 +277,43 @@ func (k *making) makeProcess(soon *nsenter.Soon) error {
 // stallTime is how long the stub may say nothing before rt looks why.
 const stallTime = 5 * time.Second
 
-// stalled is ErrFrozen if a cgroup above the container's was frozen after the container's was made, and its process with it: create has
-// the lock, and whoever is to thaw that cgroup may not come soon. The process is killed, and moved to where it can end.
-func (k *making) stalled() error {
-	frozen, err := k.c.frozen()
+// openInput opens those inputs of the plan that create makes.
+func (k *making) openInput(in plan.Input) (*os.File, error) {
+	switch in.Kind {
+	case plan.Asked:
+		return k.c.bindSocket(askSocket, unix.SOCK_NONBLOCK)
+	case plan.CgroupDir: // it is gone, and there is no other
+		return nil, unix.ENOENT
+	}
+	return k.listener, nil
+}
+
+// keepTerminal keeps the terminal's master, or nil, until it is handed over.
+func (k *making) keepTerminal(master *os.File) {
+	if k.master = master; master != nil {
+		k.undo = append(k.undo, k.closeTerminal)
+	}
+}
+
+func (k *making) closeTerminal() {
+	if k.master != nil {
+		k.master.Close()
+		k.master = nil
+	}
+}
+
+// endIfFrozen is ErrFrozen if a cgroup above the container's was frozen after the container's was made, and its process with it. The
+// verb has the lock, and that cgroup may stay frozen for long. So the process, a child of this one, is killed, and moved to a cgroup
+// where it can end.
+func (c *container) endIfFrozen(pid int) error {
+	frozen, err := c.frozen()
 	if err != nil || !frozen {
 		return err
 	}
-	if k.in.pid != 0 {
-		_ = unix.Kill(k.in.pid, unix.SIGKILL) // a child that has not been reaped: the pid is its own
-		if err := k.c.cg.LetEnd(k.in.pid); err != nil {
-			k.c.rt.Warn("let process %d end: %v", k.in.pid, err)
+	if pid != 0 {
+		_ = unix.Kill(pid, unix.SIGKILL) // it has not been reaped: the pid is its own
+		if err := c.cg.LetEnd(pid); err != nil {
+			c.rt.Warn("let process %d end: %v", pid, err)
 		}
 	}
 	return cgroups.ErrFrozen
@@ -306,15 +327,14 @@ func (k *making) sendPlan(soon *nsenter.Soon) error {
 		return err
 	}
 	k.c.rt.warnAll(slices.DeleteFunc(p.Warnings, func(w string) bool { return slices.Contains(k.warned, w) }))
-	stub, err := soon.Stub()
-	if err != nil {
+	if k.process, err = soon.Stub(); err != nil {
 		return err
 	}
-	if err := setOOMScore(stub.Pid, k.spec.Process); err != nil {
-		stub.Abandon()
+	if err := stub.SetOOMScore(k.process.Pid, k.spec.Process); err != nil {
+		k.process.Abandon()
 		return err
 	}
-	k.in, err = enterEarly(stub, p, nil)
+	k.session, err = stub.Begin(k.process, p, stub.Options{Open: k.openInput, MapIDs: mapIDs, Filter: seccomp.Of(k.spec)})
 	return err
 }
 
@@ -418,7 +438,7 @@ func (k *making) compile() (*plan.Plan, error) {
 }
 
 func compileFilter(spec *specs.Spec) (*seccomp.Program, error) {
-	if !hasFilter(spec) {
+	if seccomp.Of(spec) == nil {
 		return nil, nil
 	}
 	f, err := seccomp.Compile(spec.Linux.Seccomp)
@@ -427,9 +447,18 @@ func compileFilter(spec *specs.Spec) (*seccomp.Program, error) {
 	}
 	if f != nil && len(f.Unknown) > 0 && annotated(spec, bundle.FailUnknownSyscall) {
 		return nil, fmt.Errorf("compile seccomp filter: unknown system call (/linux/seccomp%s), and the annotation %s does not allow that",
-			short(f.Unknown[0]), bundle.FailUnknownSyscall)
+			text.Short(f.Unknown[0]), bundle.FailUnknownSyscall)
 	}
 	return f, nil
+}
+
+// maySendListener: an rt that may not take the listener has it sent by sendmsg(2). If the filter holds that up, no process has the
+// listener to allow it.
+func maySendListener(f *seccomp.Program, p privileges) error {
+	if f != nil && f.Notify && !p.mayTrace() && f.Denies("sendmsg") == string(specs.ActNotify) {
+		return errors.New("load seccomp filter: a rootless rt cannot have the listener of a filter with SCMP_ACT_NOTIFY for sendmsg: it is sent by that call (/linux/seccomp)")
+	}
+	return nil
 }
 
 // annotated says whether an annotation of crun's is there. It counts whatever its value, there; a plain no is one here.
@@ -527,46 +556,36 @@ func (c *container) socketAddress(name string) *unix.SockaddrUnix {
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.lock.Fd())) + "/" + name}
 }
 
-// born notes who the container's process is.
-func (k *making) born() error {
+// Born notes who the container's process is.
+func (k *making) Born(pid int) error {
 	c := k.c
-	if err := c.identify(k.in.pid); err != nil {
+	if err := c.identify(pid); err != nil {
 		return err
 	}
 	if err := c.writeJournal(); err != nil {
 		return err
 	}
 	c.Created = time.Now().UTC()
-	resetAffinity(c.Pid)
+	stub.ResetAffinity(c.Pid)
 	if err := c.rdt().Join(c.Pid); err != nil {
 		return err
 	}
 	return k.moveNetDevices(k.spec.Linux.NetDevices)
 }
 
-// setOOMScore gives a stub that has entered nothing yet the score that the container's process inherits. Later rt
-// may not be allowed to: a process that is not dumpable belongs to root (proc(5)).
-func setOOMScore(pid int, p *specs.Process) error {
-	if p.OOMScoreAdj == nil {
-		return nil
-	}
-	err := sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", strconv.Itoa(*p.OOMScoreAdj))
-	if err != nil {
-		err = fmt.Errorf("set oom_score_adj %d (/process/oomScoreAdj): %w", *p.OOMScoreAdj, err)
-		if errors.Is(err, unix.EACCES) {
-			err = hint.With(err, "a lower value than rt's own needs CAP_SYS_RESOURCE")
-		}
-	}
-	return err
-}
+// Join moves the container's process into its cgroup v2.
+func (k *making) Join(pid int) error { return k.c.cg.Join(pid) }
 
-// serve does rt's part at a sync point.
-func (k *making) serve(point int) error {
+// Stalled ends the process if it is frozen.
+func (k *making) Stalled(pid int) error { return k.c.endIfFrozen(pid) }
+
+// Sync does rt's part at a sync point.
+func (k *making) Sync(point, pid int) error {
 	switch point {
 	case nsenter.SyncMapIDs:
 		return k.priv.mapIDs(k.c.Pid, k.spec.Linux)
 	case nsenter.SyncTime:
-		return setTimeOffsets(k.in.stub.Pid, k.spec.Linux.TimeOffsets)
+		return setTimeOffsets(k.process.Pid, k.spec.Linux.TimeOffsets)
 	case nsenter.SyncNamespaces:
 		return k.c.recordNamespaces()
 	case nsenter.SyncHooks:
@@ -576,26 +595,23 @@ func (k *making) serve(point int) error {
 		}
 		return k.c.createHooks(k.spec)
 	}
-	return fmt.Errorf("the stub waits at sync point %d", point)
+	return k.None.Sync(point, pid)
 }
-
-// errDiedEarly: before everything was set up.
-var errDiedEarly = errors.New("unable to start container process: the container's process died while it was being set up")
 
 // explain adds what is known about a process that died in the middle.
 func (k *making) explain(err error) error {
-	if err == io.EOF {
+	if err == io.EOF || err == stub.ErrKilledAtBirth {
 		if k.c.Pid != 0 {
 			if oom, _ := k.c.cg.OOMKilled(); oom {
 				return errors.New("container init was OOM-killed (memory limit too low?)")
 			}
 		}
-		if k.in.killedAtBirth() {
-			return errKilledAtBirth
+		if err == io.EOF {
+			err = stub.ErrDiedInSetup
 		}
-		return errDiedEarly
+		return err
 	}
-	var step *StepError
+	var step *stub.StepError
 	if errors.As(err, &step) {
 		return k.priv.explainRights(fmt.Errorf("unable to start container process: %w", err))
 	}

@@ -14,7 +14,9 @@ import (
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
 	"rt/libcontainer/stdio"
+	"rt/libcontainer/stub"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -23,11 +25,11 @@ import (
 
 // Exec runs a process in a container. Attached, it waits for the process and returns its exit status.
 func (r *Runtime) Exec(id string, o ExecOptions) (int, error) {
-	status, err := r.exec(id, o)
-	if err == errKilledAtBirth {
-		o.transfer = true
+	var status int
+	err := stub.RetryMoved(&o.transfer, func() (err error) {
 		status, err = r.exec(id, o)
-	}
+		return err
+	})
 	if err != nil {
 		return -1, fmt.Errorf("exec failed: %w", err)
 	}
@@ -52,18 +54,18 @@ func (r *Runtime) exec(id string, o ExecOptions) (int, error) {
 		return -1, err
 	}
 	defer streams.Close()
-	stub := nsenter.StartSoon(streams.Child, extra)
+	soon := nsenter.StartSoon(streams.Child, extra)
 	streams.Given()
 	spec, err := c.execConfig(o)
 	if err != nil {
-		stub.Abandon()
+		soon.Abandon()
 		return -1, err
 	}
 	r.warnStreams(streams, spec.Process)
 	if hasNamespace(spec.Linux, specs.UserNamespace) {
 		giveStreams(streams, c.Pid, spec.Process)
 	}
-	return c.exec(stub, spec, o, &foreground{streams: streams})
+	return c.exec(soon, spec, o, &foreground{streams: streams})
 }
 
 // execConfig is the container's configuration with its process replaced by the one to run.
@@ -225,41 +227,69 @@ func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, *
 
 func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions, fg *foreground) (int, error) {
 	var signals *console.Signals
-	in, err := c.enterExec(soon, spec, o)
+	in, events, err := c.enterExec(soon, spec, o)
 	if err != nil {
 		return -1, err
 	}
 	if !o.Detach {
 		if signals, err = console.CatchSignals(); err != nil {
-			in.abandon()
+			in.Abandon()
 			return -1, err
 		}
 		defer signals.Stop()
 	}
 	defer fg.close() // whatever fails: the caller's terminal must not stay raw
-	if err := in.becomes(o.WaitFIFO != ""); err != nil {
-		if err == io.EOF && in.killedAtBirth() {
-			in.abandon()
-			return -1, errKilledAtBirth
+	if err := becomeProgram(in, events, o.WaitFIFO != ""); err != nil {
+		if err != stub.ErrKilledAtBirth {
+			err = in.ExplainSilence(in.AddSignal(execError(c, joinError(in.Pid(), err))))
 		}
-		err = unsaid(in.postmortem(execError(c, in.joinError(err))), spec)
-		in.abandon()
+		in.Abandon()
 		return -1, err
 	}
-	c.warnUnwritten(in)
+	c.warnExec(in, spec)
 	if err := c.execOwners(in, spec, o, fg); err != nil {
-		in.abandon()
+		in.Abandon()
 		return -1, err
 	}
 	defer fg.finish(c.rt, signals)
 	if o.WaitFIFO != "" {
 		return c.execHeld(in, o, fg, signals)
 	}
-	in.stub.Close()
+	in.Close()
 	if o.Detach {
 		return 0, nil
 	}
-	return fg.wait(in.pid, signals, false)
+	return fg.wait(in.Pid(), signals, false)
+}
+
+// becomeProgram waits until the process is the program or, if it is held by a FIFO, one step before.
+func becomeProgram(in *stub.Session, events stub.Events, held bool) error {
+	if !held {
+		return in.Execute(events)
+	}
+	return in.Until(nsenter.SyncGate, events)
+}
+
+// execHeld lets a process go to its FIFO. Detached, rt does not stay to see whether it becomes the program; in the foreground the error of
+// an execve that fails then is returned like any other.
+func (c *container) execHeld(in *stub.Session, o ExecOptions, fg *foreground, signals *console.Signals) (int, error) {
+	if err := in.Continue(); err != nil {
+		in.Abandon()
+		return -1, execError(c, err)
+	}
+	if o.Detach {
+		in.Close()
+		return 0, nil
+	}
+	status, err := fg.wait(in.Pid(), signals, false)
+	defer in.Close()
+	if err != nil {
+		return -1, err
+	}
+	if err := in.LateError(); err != nil {
+		return -1, startError(c, err)
+	}
+	return status, nil
 }
 
 // execError explains why the process did not become the program. That the kernel has killed something in the container for
@@ -270,89 +300,105 @@ func execError(c *container, err error) error {
 	}
 	if cg, cgErr := c.cgroup(); cgErr == nil {
 		if oom, _ := cg.OOMKilled(); oom {
-			return fmt.Errorf("%w (possibly OOM-killed)", errDied)
+			return fmt.Errorf("%w (possibly OOM-killed)", stub.ErrDied)
 		}
 	}
-	return errDied
+	return stub.ErrDied
 }
 
 // execOwners gives terminal and pid to those who wait for them.
-func (c *container) execOwners(in *inside, spec *specs.Spec, o ExecOptions, fg *foreground) error {
-	if in.master != nil {
+func (c *container) execOwners(in *stub.Session, spec *specs.Spec, o ExecOptions, fg *foreground) error {
+	if master := in.TakeTerminal(); master != nil {
 		if o.ConsoleSocket != "" {
-			err := console.Send(o.ConsoleSocket, in.master, in.master.Name())
-			in.master.Close()
-			in.master = nil
+			err := console.Send(o.ConsoleSocket, master, master.Name())
+			master.Close()
 			if err != nil {
 				return err
 			}
-		} else if err := fg.attach(in.master, spec.Process); err != nil {
+		} else if err := fg.attach(master, spec.Process); err != nil {
+			master.Close()
 			return err
 		}
 	}
 	if o.PidfdSocket != "" {
-		if err := sendPidfd(o.PidfdSocket, in.pid); err != nil {
+		if err := sendPidfd(o.PidfdSocket, in.Pid()); err != nil {
 			return err
 		}
 	}
-	return writePidFile(o.PidFile, in.pid)
+	return writePidFile(o.PidFile, in.Pid())
 }
 
 // beforePlan sets what the process in the container inherits from the stub; once that has its plan it waits for nobody
 // on the way to the program.
-func (c *container) beforePlan(stub int, p *specs.Process) error {
-	if err := c.rdt().Join(stub); err != nil {
+func (c *container) beforePlan(pid int, p *specs.Process) error {
+	if err := c.rdt().Join(pid); err != nil {
 		return err
 	}
-	if err := setOOMScore(stub, p); err != nil {
+	if err := stub.SetOOMScore(pid, p); err != nil {
 		return err
 	}
-	return affinityBefore(stub, p)
+	return stub.SetInitialAffinity(pid, p)
 }
 
 // enterExec leads the stub into the container.
-func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (*inside, error) {
+func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions) (*stub.Session, stub.Events, error) {
 	sub, err := c.subCgroup(o)
 	if err != nil {
-		stub, stubErr := soon.Stub()
-		if stubErr != nil {
-			return nil, stubErr
+		process, startErr := soon.Stub()
+		if startErr != nil {
+			return nil, nil, startErr
 		}
-		stub.Abandon()
-		return nil, notAdded(stub.Pid, err)
+		process.Abandon()
+		return nil, nil, notAdded(process.Pid, err)
 	}
 	p, init, err := c.execPlan(spec, o, sub)
 	if err != nil {
 		soon.Abandon()
-		return nil, err
+		return nil, nil, err
 	}
 	defer init.close()
-	stub, err := soon.Stub()
+	process, err := soon.Stub()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := c.beforePlan(stub.Pid, spec.Process); err != nil {
-		stub.Abandon()
-		return nil, err
+	if err := c.beforePlan(process.Pid, spec.Process); err != nil {
+		process.Abandon()
+		return nil, nil, err
 	}
-	in, err := enter(stub, p, init.open)
+	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: mapIDs, Filter: seccomp.Of(spec)})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	in.spec = spec
-	in.onSync = func(point int) error {
-		if point != nsenter.SyncAffinity {
-			return fmt.Errorf("the stub waits at sync point %d", point)
-		}
-		return affinityAfter(in.pid, spec.Process)
+	return in, &execEvents{c: c, spec: spec, sub: sub}, nil
+}
+
+// execEvents is rt's part while the stub of an exec works.
+type execEvents struct {
+	stub.None
+	c    *container
+	spec *specs.Spec
+	sub  *cgroups.Cgroup // of --cgroup, or nil
+}
+
+// Join moves the process into the container's cgroup, or the one below it.
+func (e *execEvents) Join(pid int) error {
+	if e.sub != nil {
+		return notAdded(pid, e.sub.Join(pid))
 	}
-	join := c.joinCgroup
-	if sub != nil {
-		join = sub.Join
+	return notAdded(pid, e.c.joinCgroup(pid))
+}
+
+// Sync sets the affinity that the process has in its cgroup.
+func (e *execEvents) Sync(point, pid int) error {
+	if point != nsenter.SyncAffinity {
+		return e.None.Sync(point, pid)
 	}
-	in.join = func(pid int) error { return notAdded(pid, join(pid)) }
-	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateRunning) }
-	return in, nil
+	return stub.SetFinalAffinity(pid, e.spec.Process)
+}
+
+// Filter sends the listener to the agent.
+func (e *execEvents) Filter(listener *os.File, pid int) error {
+	return e.c.sendListener(e.spec, listener, pid, specs.StateRunning)
 }
 
 // notAdded says in runc's words, which engines and scripts look for, that a process could not enter its cgroup.
@@ -364,11 +410,11 @@ func notAdded(pid int, err error) error {
 }
 
 // joinError is notAdded for a step of the plan that enters a cgroup.
-func (in *inside) joinError(err error) error {
-	var step *StepError
+func joinError(pid int, err error) error {
+	var step *stub.StepError
 	if errors.As(err, &step) {
 		if _, ok := step.Item.Step.(nsenter.CgroupJoin); ok {
-			return notAdded(in.pid, err)
+			return notAdded(pid, err)
 		}
 	}
 	return err
@@ -430,7 +476,7 @@ func (c *container) openInitCgroup(in plan.Input) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openCgroup(dir)
+	return stub.OpenCgroup(dir)
 }
 
 // execFacts are the container's, or with --cgroup those of a cgroup below its own.

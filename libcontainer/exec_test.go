@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/stub"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -153,8 +154,8 @@ func TestCheckTerminal(t *testing.T) {
 // TestExecError: a process that is gone before it is the program may have been killed for want of memory.
 func TestExecError(t *testing.T) {
 	for _, k := range []struct{ control, want string }{
-		{"oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", errDied.Error() + " (possibly OOM-killed)"},
-		{"oom_kill_disable 0\nunder_oom 0\noom_kill 0\n", errDied.Error()},
+		{"oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", stub.ErrDied.Error() + " (possibly OOM-killed)"},
+		{"oom_kill_disable 0\nunder_oom 0\noom_kill 0\n", stub.ErrDied.Error()},
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "memory.oom_control"), []byte(k.control), 0o644); err != nil {
@@ -162,7 +163,7 @@ func TestExecError(t *testing.T) {
 		}
 		r, _ := newRuntime(t)
 		c := &container{rt: r, state: state{ID: "c", Cgroups: map[string]string{"memory": dir}}}
-		if err := execError(c, io.EOF); err.Error() != k.want || !errors.Is(err, errDied) {
+		if err := execError(c, io.EOF); err.Error() != k.want || !errors.Is(err, stub.ErrDied) {
 			t.Errorf("%q: %v", k.control, err)
 		}
 		if err := execError(c, errExecStopped); err != errExecStopped {

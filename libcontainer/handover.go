@@ -25,11 +25,11 @@ func (k *making) handOver() error {
 }
 
 func (k *making) sendTerminal() error {
-	if k.in.master == nil || k.o.ConsoleSocket == "" {
+	if k.master == nil || k.o.ConsoleSocket == "" {
 		return nil
 	}
-	defer func() { k.in.master.Close(); k.in.master = nil }()
-	return console.Send(k.o.ConsoleSocket, k.in.master, k.in.master.Name())
+	defer k.closeTerminal()
+	return console.Send(k.o.ConsoleSocket, k.master, k.master.Name())
 }
 
 func sendPidfd(socket string, pid int) error {

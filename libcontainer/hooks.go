@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 
 	"rt/internal/sys"
 	"rt/libcontainer/console"
 	"rt/libcontainer/hooks"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
+	"rt/libcontainer/stub"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -129,18 +130,16 @@ func (c *container) poststop(spec *specs.Spec) {
 // insideHooks runs hooks in the container's namespaces: the stub takes each there, by the plan that compile makes.
 func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook, state []byte, compile func(specs.Hook) (*plan.Plan, *initFiles, error)) error {
 	for i, h := range list {
-		start := func(ctx context.Context, stdin, stdout, stderr *os.File) (int, func() error, error) {
-			for {
+		start := func(ctx context.Context, stdin, stdout, stderr *os.File) (pid int, wait func() error, err error) {
+			err = stub.RetryMoved(&c.transfer, func() error {
 				p, init, err := compile(h)
 				if err != nil {
-					return 0, nil, err
+					return err
 				}
-				pid, wait, err := c.startHook(ctx, spec, p, init, nsenter.Stdio{stdin, stdout, stderr})
-				if err != errKilledAtBirth || c.transfer {
-					return pid, wait, err
-				}
-				c.transfer = true
-			}
+				pid, wait, err = c.startHook(ctx, spec, p, init, nsenter.Stdio{stdin, stdout, stderr})
+				return err
+			})
+			return pid, wait, err
 		}
 		if err := hooks.Supervise(c.hookContext(), kind, i, h, state, start); err != nil {
 			return err
@@ -152,31 +151,26 @@ func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook
 // startHook returns when the hook's program runs. What can hold that up is the container's: its cgroup, its file systems.
 func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Plan, init *initFiles, stdio nsenter.Stdio) (int, func() error, error) {
 	defer init.close()
-	stub, err := nsenter.Start(stdio, 0)
+	process, err := nsenter.Start(stdio, 0)
 	if err != nil {
 		return 0, nil, err
 	}
-	defer context.AfterFunc(ctx, stub.Interrupt)()
-	if err := c.beforeHook(stub.Pid, spec); err != nil {
-		stub.Abandon()
+	defer context.AfterFunc(ctx, process.Interrupt)()
+	if err := c.beforeHook(process.Pid, spec); err != nil {
+		process.Abandon()
 		return 0, nil, err
 	}
-	in, err := enter(stub, p, init.open)
+	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: mapIDs, Filter: seccomp.Of(spec)})
 	if err != nil {
 		return 0, nil, err
 	}
-	in.join, in.spec = c.joinCgroup, spec
-	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.pid, specs.StateCreated) }
-	if err := in.executed(); err != nil {
-		if err == io.EOF && in.killedAtBirth() {
-			err = errKilledAtBirth
-		}
-		in.abandon()
+	if err := in.Execute(&hookEvents{c: c, spec: spec}); err != nil {
+		in.Abandon()
 		return 0, nil, err
 	}
-	stub.Close()
-	return in.pid, func() error {
-		ws, err := sys.Wait(in.pid)
+	in.Close()
+	return in.Pid(), func() error {
+		ws, err := in.Wait()
 		if err == nil && ws != 0 {
 			err = hooks.ExitError{Status: ws}
 		}
@@ -185,11 +179,26 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Pla
 }
 
 // beforeHook sets what the hook inherits from the stub.
-func (c *container) beforeHook(stub int, spec *specs.Spec) error {
-	if err := c.rdt().Join(stub); err != nil {
+func (c *container) beforeHook(pid int, spec *specs.Spec) error {
+	if err := c.rdt().Join(pid); err != nil {
 		return err
 	}
-	return setOOMScore(stub, spec.Process)
+	return stub.SetOOMScore(pid, spec.Process)
+}
+
+// hookEvents is rt's part while the stub of a hook works.
+type hookEvents struct {
+	stub.None
+	c    *container
+	spec *specs.Spec
+}
+
+// Join moves the process into the container's cgroup.
+func (h *hookEvents) Join(pid int) error { return h.c.joinCgroup(pid) }
+
+// Filter sends the listener to the agent.
+func (h *hookEvents) Filter(listener *os.File, pid int) error {
+	return h.c.sendListener(h.spec, listener, pid, specs.StateCreated)
 }
 
 // sendListener hands a seccomp filter's listener to the agent at listenerPath (config-linux.md, The Container

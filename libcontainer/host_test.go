@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"rt/internal/sys"
-	"rt/libcontainer/plan"
 	"rt/tests/nofiles"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -293,47 +292,6 @@ func fdOpen(fd int) bool {
 	return unix.Fstat(fd, &st) == nil
 }
 
-func nsInput(path string, kind uint64) plan.Input {
-	return plan.Input{Kind: plan.Namespace, Path: path, Type: kind}
-}
-
-func TestOpenNamespace(t *testing.T) {
-	dir := t.TempDir()
-	regular, fifo := filepath.Join(dir, "file"), filepath.Join(dir, "fifo")
-	if err := os.WriteFile(regular, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		path string
-		kind uint64
-		want string // in the error, "" for none
-	}{
-		{"/proc/self/ns/net", unix.CLONE_NEWNET, ""},
-		{"/proc/self/ns/mnt", unix.CLONE_NEWNS, ""},
-		{"/proc/self/ns/user", unix.CLONE_NEWUSER, ""},
-		{"/proc/self/ns/pid_for_children", unix.CLONE_NEWPID, ""},
-		{"/proc/self/ns/net", unix.CLONE_NEWIPC, "join namespace /proc/self/ns/net: it is a namespace of another type"},
-		{"/proc/self/ns/mnt", 0, "another type"},
-		{regular, unix.CLONE_NEWNET, "join namespace " + regular + ": it is not a namespace"},
-		{fifo, unix.CLONE_NEWNET, "it is not a namespace"},
-		{dir, unix.CLONE_NEWNET, "it is not a namespace"},
-		{"/dev/null", unix.CLONE_NEWNET, "it is not a namespace"},
-		{"/proc/self/stat", unix.CLONE_NEWNET, "it is not a namespace"},
-		{dir + "/missing", unix.CLONE_NEWNET, "open " + dir + "/missing: no such file or directory"},
-	} {
-		f, err := openNamespace(nsInput(c.path, c.kind))
-		switch {
-		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
-			t.Errorf("%s as %#x: %v, want %q", c.path, c.kind, err, c.want)
-		case err == nil:
-			f.Close()
-		}
-	}
-}
-
 func TestWritePidFile(t *testing.T) {
 	dir := t.TempDir()
 	if err := writePidFile("", 1); err != nil {
@@ -365,24 +323,6 @@ func TestWritePidFile(t *testing.T) {
 		t.Errorf("left over: %v", entries)
 	}
 	if err := writePidFile(dir+"/missing/pid", 1); err == nil || !strings.HasPrefix(err.Error(), "write pid file: ") {
-		t.Error(err)
-	}
-}
-
-func TestSetOOMScore(t *testing.T) {
-	pid := process(t, "sleep", "60").Pid
-	score := 555
-	if err := setOOMScore(pid, &specs.Process{OOMScoreAdj: &score}); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid)); err != nil || string(got) != "555\n" {
-		t.Errorf("%q, %v", got, err)
-	}
-	if err := setOOMScore(4194303, &specs.Process{}); err != nil {
-		t.Errorf("none asked for: %v", err)
-	}
-	score = 5000
-	if err := setOOMScore(pid, &specs.Process{OOMScoreAdj: &score}); err == nil || !strings.Contains(err.Error(), "/process/oomScoreAdj") {
 		t.Error(err)
 	}
 }

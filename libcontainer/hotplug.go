@@ -12,6 +12,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/stub"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -29,13 +30,12 @@ func (r *Runtime) RemoveMounts(id string, list []byte) error {
 }
 
 // noteMounts keeps the ids of mounts that the stub has told. An id is never used again since Linux 6.8.
-func (c *container) noteMounts(in *inside) {
+func (c *container) noteMounts(in *stub.Session) {
 	if c.Mounts == nil {
 		c.Mounts = map[string]string{}
 	}
-	targets := in.plan.Made()
-	for i, id := range in.mounts[:min(len(in.mounts), len(targets))] {
-		c.Mounts[targets[i]] = strings.TrimSpace(c.Mounts[targets[i]] + " " + strconv.FormatUint(id, 10))
+	for _, m := range in.Mounts() {
+		c.Mounts[m.Target] = strings.TrimSpace(c.Mounts[m.Target] + " " + strconv.FormatUint(m.ID, 10))
 	}
 }
 
@@ -98,11 +98,7 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	if spec.Mounts = list; len(list) == 0 {
 		return nil
 	}
-	if err = c.enterToMount(spec, compile); err == errKilledAtBirth {
-		c.transfer = true
-		err = c.enterToMount(spec, compile)
-	}
-	return err
+	return stub.RetryMoved(&c.transfer, func() error { return c.enterToMount(spec, compile) })
 }
 
 func (c *container) enterToMount(spec *specs.Spec, compile mountCompiler) error {
@@ -127,7 +123,7 @@ func (c *container) mountPlan(spec *specs.Spec, facts plan.Facts, init *initFile
 	if err != nil {
 		return err
 	}
-	return c.runInside(p, init, func(in *inside) error {
+	return c.runInside(p, init, func(in *stub.Session) error {
 		if c.noteMounts(in); len(p.Made()) == 0 {
 			c.forgetMounts(p.Removed())
 		}
@@ -151,38 +147,46 @@ func (c *container) mayMount() error {
 
 // runInside has a stub carry out a plan in the container that ends at SyncReady. Before it may end, what was done is noted: a stub
 // that is not told to go on, for this process fails or is killed, takes back what it has mounted.
-func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*inside) error) error {
+func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*stub.Session) error) error {
 	null, err := sys.OpenNull()
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	stub, err := nsenter.Start(nsenter.Stdio{null, null, null}, 0)
+	process, err := nsenter.Start(nsenter.Stdio{null, null, null}, 0)
 	if err != nil {
 		return err
 	}
-	in, err := enter(stub, p, init.open)
+	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: mapIDs})
 	if err != nil {
 		return err
 	}
-	in.join = c.joinCgroup
-	in.onPid = func() error { c.noteHelper(in.pid); return nil } // it may wait for a file system in the container for ever
-	err = in.until(nsenter.SyncReady, func(point int) error { return fmt.Errorf("the stub waits at sync point %d", point) })
-	if err != nil {
-		killed := err == io.EOF && in.killedAtBirth()
-		in.abandon()
-		if killed {
-			return errKilledAtBirth
-		}
+	if err := in.Until(nsenter.SyncReady, &mountEvents{c: c}); err != nil {
+		in.Abandon()
 		if err == io.EOF {
 			return errors.New("the process in the container died: some of it may have been done")
 		}
 		return err
 	}
 	if err = note(in); err == nil {
-		_ = in.stub.Go() // it may have ended: what is noted is done
+		_ = in.Continue() // it may have ended: what is noted is done
 	}
-	in.stub.Close()
-	_, waitErr := sys.Wait(in.pid)
+	in.Close()
+	_, waitErr := in.Wait()
 	return errors.Join(err, waitErr)
 }
+
+// mountEvents is rt's part while a stub mounts or unmounts.
+type mountEvents struct {
+	stub.None
+	c *container
+}
+
+// Born notes the process for `delete --force`: it may wait for a file system in the container for ever.
+func (m *mountEvents) Born(pid int) error {
+	m.c.noteHelper(pid)
+	return nil
+}
+
+// Join moves the process into the container's cgroup.
+func (m *mountEvents) Join(pid int) error { return m.c.joinCgroup(pid) }

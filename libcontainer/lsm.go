@@ -8,6 +8,7 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/internal/text"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/selinux/go-selinux"
@@ -35,17 +36,17 @@ func checkLabels(spec *specs.Spec) error {
 func labelProblem(spec *specs.Spec) (pointer string, err error) {
 	if p := spec.Process; p != nil && p.ApparmorProfile != "" {
 		if err := checkAppArmor(p); err != nil {
-			return "/process/apparmorProfile", fmt.Errorf("apply apparmor profile %s to `/proc/self/attr/apparmor/exec`: %w", short(p.ApparmorProfile), err)
+			return "/process/apparmorProfile", fmt.Errorf("apply apparmor profile %s to `/proc/self/attr/apparmor/exec`: %w", text.Short(p.ApparmorProfile), err)
 		}
 	}
 	if p := spec.Process; p != nil && p.SelinuxLabel != "" {
 		if err := checkSELinux(p.SelinuxLabel); err != nil {
-			return "/process/selinuxLabel", fmt.Errorf("apply selinux label %s to `/proc/self/attr/exec`: %w", short(p.SelinuxLabel), err)
+			return "/process/selinuxLabel", fmt.Errorf("apply selinux label %s to `/proc/self/attr/exec`: %w", text.Short(p.SelinuxLabel), err)
 		}
 	}
 	if l := spec.Linux; l != nil && l.MountLabel != "" {
 		if err := checkSELinux(l.MountLabel); err != nil {
-			return "/linux/mountLabel", fmt.Errorf("apply selinux label %s to mounts: %w", short(l.MountLabel), err)
+			return "/linux/mountLabel", fmt.Errorf("apply selinux label %s to mounts: %w", text.Short(l.MountLabel), err)
 		}
 	}
 	return "", nil

@@ -20,6 +20,7 @@ import (
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/stub"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -119,7 +120,6 @@ func (k *making) revive(o RestoreOptions) error {
 	defer t.close()
 	k.cgroupsIgnored = t.opts.ManageCgroup == criu.CgroupsIgnored
 	k.c.know(k.spec)
-	k.in = &inside{}
 	if err := k.openJoined(); err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (k *making) openJoined() error {
 		if ns.Path == "" {
 			continue
 		}
-		f, err := openNamespace(plan.Input{Path: ns.Path, Type: plan.NamespaceFlag(ns.Type), NotHosts: plan.NotHosts(k.spec, ns.Type)})
+		f, err := stub.OpenNamespace(plan.Input{Path: ns.Path, Type: plan.NamespaceFlag(ns.Type), NotHosts: plan.NotHosts(k.spec, ns.Type)})
 		if err == nil {
 			k.joined[ns.Type] = f
 			switch ns.Type {
@@ -305,19 +305,19 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	stub, err := nsenter.Start(callerStdio(), 0)
+	process, err := nsenter.Start(callerStdio(), 0)
 	if err != nil {
 		return nil, err
 	}
-	in, err := enter(stub, p, func(plan.Input) (*os.File, error) { return nil, unix.EINVAL })
+	in, err := stub.Enter(process, p, stub.Options{Open: openNothing, MapIDs: mapIDs})
 	if err != nil {
 		return nil, err
 	}
-	defer in.abandon()
-	if err := in.until(nsenter.SyncReady, func(int) error { return unix.EINVAL }); err != nil {
+	defer in.Abandon()
+	if err := in.Until(nsenter.SyncReady, stub.None{}); err != nil {
 		return nil, fmt.Errorf("make mount points: %w", err)
 	}
-	mounts, err := readMounts(in.pid, c.Rootfs)
+	mounts, err := readMounts(in.Pid(), c.Rootfs)
 	if err != nil {
 		return nil, err
 	}
@@ -343,6 +343,9 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 	}
 	return &restoredMounts{list: list, inputs: p.Inputs, rules: checkpoint.Rules{HostsIn: hostsIn(k.spec.Linux), Mounts: configured}}, nil
 }
+
+// openNothing is for a plan without inputs that only its caller knows.
+func openNothing(plan.Input) (*os.File, error) { return nil, unix.EINVAL }
 
 // startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if
 // rt is killed meanwhile. Mounts that the host makes later reach the container all the same: the trees that it gets are slaves. The rest
@@ -477,16 +480,11 @@ func (k *making) takeMaster(fd int) error {
 		return errors.New("criu has sent no terminal")
 	}
 	f := os.NewFile(uintptr(fd), "/dev/pts/0")
-	if k.in.master != nil {
+	if k.master != nil {
 		f.Close()
 		return nil
 	}
-	k.in.master = f
-	k.undo = append(k.undo, func() {
-		if k.in.master != nil {
-			k.in.master.Close()
-		}
-	})
+	k.keepTerminal(f)
 	if !k.spec.Process.Terminal {
 		return errors.New("the image has a terminal, and /process/terminal is not true")
 	}
@@ -525,7 +523,6 @@ func (k *making) revived(pid, criu int) (err error) {
 	if err := k.checkPid(pid, criu); err != nil {
 		return err
 	}
-	k.in.pid = pid
 	if err := c.identify(pid); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/stub"
 
 	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -75,12 +76,12 @@ func (k *making) openSources() (s sourceTrees, err error) {
 	if s.rootfs, err = sys.OpenTree(k.c.Rootfs, true); err != nil || k.sources == nil {
 		return s, err
 	}
-	r, maps := k.sources, idMaps{}
-	defer maps.close()
+	r, inputs := k.sources, stub.Inputs{Own: openNothing, MapIDs: mapIDs}
+	defer inputs.Close()
 	s.list = make([]*os.File, len(r.list))
 	for i := range r.list {
 		if r.list[i].below == "" {
-			if s.list[i], err = r.open(&r.list[i], &maps); err != nil {
+			if s.list[i], err = r.open(&r.list[i], &inputs); err != nil {
 				return s, err
 			}
 		}
@@ -179,12 +180,12 @@ func (r *restoredMounts) attach(trees []*os.File) (pairs []criu.Pair, err error)
 }
 
 // open opens the source of a mount by the rules of create.
-func (r *restoredMounts) open(e *external, maps *idMaps) (*os.File, error) {
+func (r *restoredMounts) open(e *external, inputs *stub.Inputs) (*os.File, error) {
 	if e.mount >= 0 {
 		pointer := fmt.Sprintf("/mounts/%d/source", e.mount)
 		for _, in := range r.inputs {
 			if in.Kind == plan.Tree && in.Pointer == pointer {
-				return openInput(in, func(plan.Input) (*os.File, error) { return nil, unix.EINVAL }, maps)
+				return inputs.Open(in)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"rt/internal/names"
 	"rt/internal/sys"
+	"rt/libcontainer/stub"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +60,7 @@ func (r *restored) raiseOOMScore() error {
 			return fmt.Errorf("read oom_score_adj of process %d: %.64q is no number", pid, text)
 		}
 		if has < *want {
-			if err := setOOMScore(pid, r.spec.Process); err != nil {
+			if err := stub.SetOOMScore(pid, r.spec.Process); err != nil {
 				return err
 			}
 		}

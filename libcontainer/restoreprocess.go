@@ -12,6 +12,7 @@ import (
 	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -81,7 +82,7 @@ func (r *restored) checkNoNewPrivs() error {
 
 // checkFilters: each thread of each process has a filter, if one is configured, for exec installs it, too.
 func (r *restored) checkFilters() error {
-	if !hasFilter(r.spec) {
+	if seccomp.Of(r.spec) == nil {
 		return nil
 	}
 	for _, pid := range r.pids {

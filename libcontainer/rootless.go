@@ -13,6 +13,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/stub"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -257,7 +258,7 @@ func namespaceHint() string {
 
 // explainRights adds what is known about a step that an rt without privileges was refused.
 func (p privileges) explainRights(err error) error {
-	var step *StepError
+	var step *stub.StepError
 	if p.admin() && p.first || !errors.As(err, &step) || step.Hint() != "" {
 		return err
 	}

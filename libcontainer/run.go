@@ -6,9 +6,9 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/bug"
-	"rt/internal/sys"
 	"rt/libcontainer/console"
 	"rt/libcontainer/notify"
+	"rt/libcontainer/stub"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +42,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
 	}
-	proxy, err := k.c.begin(k.spec, k.in)
+	proxy, err := k.c.begin(k.spec, k.session)
 	if err != nil {
 		fg.close()
 		status, killed := k.killedEarly(err)
@@ -53,7 +53,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 		return r.ended(k.c, o, status)
 	}
 	defer proxy.Close()
-	k.in.stub.Close()
+	k.session.Close()
 	if err := k.keepMoved(); err != nil { // kept open, the network namespace would outlive the container for as long as rt is there
 		return -1, k.fail(err)
 	}
@@ -63,7 +63,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	k.c.release()
 	if o.Detach {
 		if err := k.c.forward(proxy, nil); err != nil {
-			k.in.abandon()
+			k.session.Abandon()
 			return -1, errors.Join(err, r.removeOwn(k.c))
 		}
 		return 0, nil
@@ -72,7 +72,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	status, err = fg.wait(k.c.Pid, signals, !o.NoSubreaper)
 	forwarded()
 	if err != nil {
-		k.in.abandon()
+		k.session.Abandon()
 		return -1, errors.Join(err, r.removeOwn(k.c))
 	}
 	defer fg.finish(r, signals) // without a pid namespace what is left of the container has the pipes open until it is removed
@@ -81,10 +81,12 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 
 // broken is fail for a panic: the container may have been without a lock since it runs.
 func (k *making) broken(err error) error {
-	if k.c == nil || k.c.lock != nil || k.in == nil {
+	if k.c == nil || k.c.lock != nil || k.c.Pid == 0 {
 		return k.fail(err)
 	}
-	k.in.abandon()
+	if k.session != nil {
+		k.session.Abandon()
+	}
 	return errors.Join(err, k.c.rt.removeOwn(k.c))
 }
 
@@ -151,11 +153,10 @@ func (r *Runtime) removeOwn(c *container) error {
 // killedEarly: on its way from the word to its program the process was ended by a signal. To the caller of a foreground rt that
 // is an exit status, as it would be a moment later. A filter's SIGSYS does not come here: it counts as the program's.
 func (k *making) killedEarly(err error) (status int, killed bool) {
-	if k.detached || !errors.Is(err, errDied) {
+	if k.detached || !errors.Is(err, stub.ErrDied) {
 		return -1, false
 	}
-	ws, err := sys.Wait(k.c.Pid)
-	k.in.pid = 0 // reaped: the number may be another's
+	ws, err := k.session.Wait()
 	if err != nil || !ws.Signaled() {
 		return -1, false
 	}
@@ -169,13 +170,13 @@ func (k *making) runTerminal(fg *foreground) error {
 			return err
 		}
 	}
-	if k.in.master == nil {
+	if k.master == nil {
 		return nil
 	}
 	if k.o.ConsoleSocket != "" {
 		return k.sendTerminal()
 	}
-	return fg.attach(k.in.master, k.spec.Process)
+	return fg.attach(k.master, k.spec.Process)
 }
 
 // checkTerminal: a terminal's master needs exactly one owner, the console socket or an rt that stays.

@@ -14,7 +14,7 @@ import (
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
-	"rt/nsenter"
+	"rt/libcontainer/stub"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -38,7 +38,7 @@ func (r *Runtime) Start(id string) error {
 	if err != nil {
 		return err
 	}
-	defer in.stub.Close()
+	defer in.Close()
 	proxy, err := c.begin(spec, in)
 	if err != nil {
 		return c.failedStart(err)
@@ -93,7 +93,7 @@ func (c *container) mayStart() error {
 
 // connect reaches the process that waits. The socket's name goes first, for it is what says "created": should this
 // process be killed now, the other end sees the connection close and ends too.
-func (c *container) connect(spec *specs.Spec) (*inside, error) {
+func (c *container) connect(spec *specs.Spec) (*stub.Session, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
@@ -109,7 +109,7 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
 	opts := plan.Options{Init: c.Init}
-	if hasFilter(spec) {
+	if seccomp.Of(spec) != nil {
 		opts.Filter = &seccomp.Program{} // that there is one is all that counts here, and what may be too new for the kernel
 		if slices.Contains(spec.Linux.Seccomp.Flags, specs.LinuxSeccompFlagWaitKillableRecv) {
 			opts.Filter.Flags = seccomp.FlagWaitKillableRecv
@@ -120,12 +120,12 @@ func (c *container) connect(spec *specs.Spec) (*inside, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &inside{stub: nsenter.Connect(conn), plan: p, pid: c.Pid, spec: spec}, nil
+	return stub.Connect(conn, p, c.Pid, seccomp.Of(spec)), nil
 }
 
 // begin runs startContainer hooks, gives the word, waits for execve, and runs poststart hooks. The spec's
 // consequence of any failure is a stopped container. What is returned, if there is a NOTIFY_SOCKET, is for forward.
-func (c *container) begin(spec *specs.Spec, in *inside) (*notify.Proxy, error) {
+func (c *container) begin(spec *specs.Spec, in *stub.Session) (*notify.Proxy, error) {
 	if err := c.startHooks(spec); err != nil {
 		c.stop()
 		return nil, err
@@ -142,49 +142,49 @@ func (c *container) begin(spec *specs.Spec, in *inside) (*notify.Proxy, error) {
 	return proxy, nil
 }
 
-func (c *container) become(spec *specs.Spec, in *inside) error {
-	in.onFilter = func(l *os.File) error { return c.sendListener(spec, l, in.filtered, specs.StateCreating) }
+func (c *container) become(spec *specs.Spec, in *stub.Session) error {
 	if err := unix.Unlink(filepath.Join(c.dir, startSocket)); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("start container: %w", err)
 	}
-	err := in.stub.Go()
-	if errors.Is(err, unix.EPIPE) {
-		err = io.EOF
-	} else if err == nil {
-		err = in.executed()
+	err := in.Continue()
+	if err == nil {
+		err = in.Execute(&startEvents{c: c, spec: spec})
 	}
 	if err != nil {
-		return unsaid(c.withSignal(startError(c, err)), spec)
+		return in.ExplainSilence(c.withSignal(startError(c, err)))
 	}
-	c.warnUnwritten(in)
+	c.warnExec(in, spec)
 	return c.poststart(spec)
 }
 
-// errDied: between the word and its program.
-var errDied = errors.New("unable to start container process: the container's process died before it became the program")
-
-// unsaid adds to errDied that the process could not say why: it says so by sendmsg(2) or write(2), under the filter.
-func unsaid(err error, spec *specs.Spec) error {
-	if !errors.Is(err, errDied) || denies(spec, "sendmsg") == "" || denies(spec, "write") == "" {
-		return err
-	}
-	return hint.With(err, "the seccomp filter denies sendmsg and write (/linux/seccomp), by which the process says why: allow one of them, and see whether the program can be executed")
+// startEvents is rt's part while the stub of a created container becomes the program.
+type startEvents struct {
+	stub.None
+	c    *container
+	spec *specs.Spec
 }
 
-// warnUnwritten says why the program could not be executed, where the filter kept the process from writing it to its stderr.
-func (c *container) warnUnwritten(in *inside) {
-	if action := denies(in.spec, "write"); in.failed && action != "" {
-		c.rt.Warn("exec %s: %v; the container's stderr lacks this, for the seccomp filter denies write (%s, /linux/seccomp)",
-			short(in.spec.Process.Args[0]), in.failure, action)
+// Filter sends the listener to the agent.
+func (s *startEvents) Filter(listener *os.File, pid int) error {
+	return s.c.sendListener(s.spec, listener, pid, specs.StateCreating)
+}
+
+// Stalled ends the process if it is frozen. It is for run, whose child it is: start waits without limit.
+func (s *startEvents) Stalled(pid int) error { return s.c.endIfFrozen(pid) }
+
+// warnExec warns of an execve that has failed and of which the container's stderr says nothing.
+func (c *container) warnExec(in *stub.Session, spec *specs.Spec) {
+	if text := in.ExecWarning(spec.Process.Args[0]); text != "" {
+		c.rt.Warn("%s", text)
 	}
 }
 
-// withSignal adds to errDied which signal it was that ended the container's process, if it can still be known.
+// withSignal adds to stub.ErrDied which signal it was that ended the container's process, if it can still be known.
 func (c *container) withSignal(err error) error {
-	if !errors.Is(err, errDied) {
+	if !errors.Is(err, stub.ErrDied) {
 		return err
 	}
-	if ws, known := c.init().EndOf(birthLimit); known && ws.Signaled() {
+	if ws, known := c.init().EndOf(stub.ExitLimit); known && ws.Signaled() {
 		return fmt.Errorf("%w: %v", err, ws.Signal())
 	}
 	return err
@@ -197,9 +197,9 @@ func startError(c *container, err error) error {
 				return errors.New("container init was OOM-killed (memory limit too low?)")
 			}
 		}
-		return errDied
+		return stub.ErrDied
 	}
-	var step *StepError
+	var step *stub.StepError
 	if errors.As(err, &step) {
 		return fmt.Errorf("unable to start container process: %w", err)
 	}

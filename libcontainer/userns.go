@@ -12,6 +12,7 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/internal/text"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -57,6 +58,9 @@ func (p privileges) mapIDs(pid int, l *specs.Linux) error {
 	}
 	return nil
 }
+
+// mapIDs is privileges.mapIDs with those of this process, for the user namespaces of id-mapped mounts.
+func mapIDs(pid int, l *specs.Linux) error { return ownPrivileges().mapIDs(pid, l) }
 
 // A mapper is what lets rt have an id map written.
 type mapper int
@@ -156,8 +160,8 @@ func (m *idMap) runHelper(pid int, note func(pid int)) error {
 		return nil
 	}
 	err = fmt.Errorf("run %s: %w", path, err)
-	if text := bytes.TrimSpace(out); len(text) > 0 {
-		err = fmt.Errorf("%w: %s", err, short(string(text)))
+	if said := bytes.TrimSpace(out); len(said) > 0 {
+		err = fmt.Errorf("%w: %s", err, text.Short(string(said)))
 	}
 	return hint.With(err, m.sub+" must give this user the ids; "+m.helper+" must be set-user-ID root or have the file capability")
 }

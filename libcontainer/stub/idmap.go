@@ -1,4 +1,4 @@
-package libcontainer
+package stub
 
 import (
 	"errors"
@@ -16,35 +16,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idMaps are the user namespaces that id-mapped mounts take their mappings from.
-type idMaps struct {
-	made   map[string]*os.File // one for each mapping
-	joined *os.File            // the one that the plan joins, or nil
-	wanted bool                // a mount takes the mapping of that
-}
-
-func (m *idMaps) close() {
-	for _, f := range m.made {
-		f.Close()
-	}
-	if m.joined != nil {
-		m.joined.Close()
-	}
-	m.made, m.joined = nil, nil
-}
-
-// note keeps the user namespace that a plan joins, for the mounts that take its mapping. The process that its path leads to may have
-// entered another one by the time that they are made, with a mapping of its own choice.
-func (m *idMaps) note(in plan.Input, f *os.File) (err error) {
-	if m.wanted && m.joined == nil && in.Type == unix.CLONE_NEWUSER && (in.Kind == plan.Namespace || in.Kind == plan.InitNamespace) {
-		m.joined, err = sys.Duplicate(f)
+// noteJoined keeps the user namespace that a plan joins, for the mounts that take its mapping. The process that its path leads to may
+// have entered another one by the time that they are made, with a mapping of its own choice.
+func (i *Inputs) noteJoined(in plan.Input, f *os.File) (err error) {
+	if i.wantsJoined && i.joined == nil && in.Type == unix.CLONE_NEWUSER && (in.Kind == plan.Namespace || in.Kind == plan.InitNamespace) {
+		i.joined, err = sys.Duplicate(f)
 	}
 	return err
 }
 
-// apply maps the ids of a detached tree: mount_setattr(2), MOUNT_ATTR_IDMAP.
-func (m *idMaps) apply(tree *os.File, in plan.Input) error {
-	ns, err := m.namespace(in.IDMap)
+// mapMount maps the ids of a detached mount: mount_setattr(2), MOUNT_ATTR_IDMAP.
+func (i *Inputs) mapMount(tree *os.File, in plan.Input) error {
+	ns, err := i.namespace(in.IDMap)
 	if err != nil {
 		return err
 	}
@@ -59,8 +42,8 @@ func (m *idMaps) apply(tree *os.File, in plan.Input) error {
 	return nil
 }
 
-// explainIDMap: the kernel has EINVAL for a file system without FS_ALLOW_IDMAP, and EPERM for who may not, and for a
-// mount that is mapped already.
+// explainIDMap adds a hint. The kernel has EINVAL for a file system without FS_ALLOW_IDMAP, and EPERM for a caller that may not, and
+// for a mount that is mapped already.
 func explainIDMap(err error, in plan.Input) error {
 	fstype := ""
 	if in.FS != nil {
@@ -91,7 +74,7 @@ func idMapHint(errno unix.Errno, fstype string, recursive bool) string {
 	return ""
 }
 
-// fsTypeAt is for an error: mountinfo is not read otherwise.
+// fsTypeAt names the file system at a path for an error: mountinfo is not read otherwise.
 func fsTypeAt(path string) string {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st); err != nil {
@@ -107,55 +90,46 @@ func fsTypeAt(path string) string {
 }
 
 // namespace is a user namespace with a mapping: the one that the plan joins, or one that a short-lived process makes.
-func (m *idMaps) namespace(want *plan.IDMap) (ns *os.File, err error) {
+func (i *Inputs) namespace(want *plan.IDMap) (ns *os.File, err error) {
 	if want.Namespace != "" {
-		if m.joined == nil {
+		if i.joined == nil {
 			return nil, fmt.Errorf("map ids as %s does: it has not been opened", want.Namespace)
 		}
-		return m.joined, nil
+		return i.joined, nil
 	}
 	key := fmt.Sprint(want.UIDs, want.GIDs)
-	if ns = m.made[key]; ns != nil {
+	if ns = i.made[key]; ns != nil {
 		return ns, nil
 	}
-	if ns, err = makeUserNamespace(&specs.Linux{UIDMappings: want.UIDs, GIDMappings: want.GIDs}); err != nil {
+	if ns, err = i.makeNamespace(&specs.Linux{UIDMappings: want.UIDs, GIDMappings: want.GIDs}); err != nil {
 		return nil, err
 	}
-	if m.made == nil {
-		m.made = map[string]*os.File{}
+	if i.made == nil {
+		i.made = map[string]*os.File{}
 	}
-	m.made[key] = ns
+	i.made[key] = ns
 	return ns, nil
 }
 
-// makeUserNamespace has a stub enter a new user namespace, maps its ids, and keeps the namespace without the process.
-func makeUserNamespace(maps *specs.Linux) (ns *os.File, err error) {
-	stub, err := nsenter.Start(callerStdio(), 0)
+// makeNamespace has a stub enter a new user namespace, maps its ids, and keeps the namespace without the process.
+func (i *Inputs) makeNamespace(maps *specs.Linux) (ns *os.File, err error) {
+	conv, err := nsenter.Start(nsenter.Stdio{os.Stdin, os.Stdout, os.Stderr}, 0)
 	if err != nil {
 		return nil, err
 	}
-	in, err := enter(stub, &plan.Plan{Items: []plan.Item{
+	s, err := Enter(conv, &plan.Plan{Items: []plan.Item{
 		{Step: nsenter.Clone{Flags: unix.CLONE_NEWUSER, Kinds: "user", Cgroup: nsenter.NoSlot}},
 		{Step: nsenter.Sync{Point: nsenter.SyncMapIDs}},
-	}}, nil)
+	}}, Options{})
 	if err != nil {
 		return nil, err
 	}
-	defer in.abandon()
-	if err := in.until(nsenter.SyncMapIDs, nil); err != nil {
+	defer s.Abandon()
+	if err := s.Until(nsenter.SyncMapIDs, None{}); err != nil {
 		return nil, fmt.Errorf("make a user namespace: %w", err)
 	}
-	if err := ownPrivileges().mapIDs(in.pid, maps); err != nil {
+	if err := i.MapIDs(s.pid, maps); err != nil {
 		return nil, err
 	}
-	return sys.OpenKernelFile("/proc/"+strconv.Itoa(in.pid)+"/ns/user", unix.O_RDONLY)
-}
-
-// newFS makes a file system outside, as the host's root.
-func newFS(fs *plan.NewMount) (*os.File, error) {
-	options := make([]sys.FSOption, len(fs.Options))
-	for i, o := range fs.Options {
-		options[i] = sys.FSOption{Key: o.Key, Value: o.Value}
-	}
-	return sys.NewFS(fs.Type, options, int(fs.Attrs))
+	return sys.OpenKernelFile("/proc/"+strconv.Itoa(s.pid)+"/ns/user", unix.O_RDONLY)
 }

@@ -1,12 +1,89 @@
-package libcontainer
+package stub
 
 import (
 	"strings"
 
+	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
 	"golang.org/x/sys/unix"
 )
+
+const processesHint = "a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.pid_max"
+
+const namespacesHint = "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
+
+func noMoreNamespaces(errno unix.Errno) bool { return errno == unix.ENOSPC || errno == unix.EUSERS }
+
+const mountsHint = "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max"
+
+const pivotHint = "the host's root cannot be pivoted away, perhaps an initramfs: try --no-pivot"
+
+const filesHint = "the hard limit on open files of rt's caller is too low for so many mounts: ulimit -Hn shows it"
+
+// Hint says what usually helps.
+func (e *StepError) Hint() string {
+	switch s := e.Item.Step.(type) {
+	case nsenter.Unshare:
+		if noMoreNamespaces(e.Errno) {
+			return namespacesHint
+		}
+	case nsenter.Clone:
+		switch {
+		case e.Errno == unix.ENOMEM:
+			return "a pid namespace that is joined by path has no init any more; it cannot be used again (pid_namespaces(7))"
+		case noMoreNamespaces(e.Errno):
+			return namespacesHint
+		case e.Errno == unix.EAGAIN:
+			return processesHint
+		}
+	case nsenter.Opener:
+		switch {
+		case noMoreNamespaces(e.Errno):
+			return namespacesHint
+		case e.Errno == unix.EAGAIN:
+			return processesHint
+		}
+	case nsenter.StagingRoot:
+		switch {
+		case noMoreNamespaces(e.Errno):
+			return namespacesHint
+		case e.Errno == unix.EINVAL:
+			return pivotHint
+		}
+	case nsenter.Pivot:
+		if e.Errno == unix.EINVAL {
+			return pivotHint
+		}
+	case nsenter.MountFS:
+		if e.Errno == unix.ENODEV {
+			return "this kernel has no file system " + s.Type
+		}
+		if e.Errno == unix.EPERM && s.Type == "sysfs" {
+			return "sysfs belongs to the owner of the network namespace; bind mount /sys instead"
+		}
+	case nsenter.Seccomp:
+		if e.Errno == unix.EINVAL && s.Flags&seccomp.FlagWaitKillableRecv != 0 {
+			return "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs Linux 5.19"
+		}
+	case nsenter.Rlimit:
+		if e.Errno == unix.EPERM {
+			return "only CAP_SYS_RESOURCE raises a hard limit, and nothing raises that on open files above sysctl fs.nr_open"
+		}
+	case nsenter.FindExec:
+		if e.Errno == unix.ENOENT && len(s.Candidates) == 1 && !strings.Contains(s.Arg, "/") {
+			return "process.env sets no PATH"
+		}
+	case nsenter.Exec, nsenter.ExecHost:
+		if e.Errno == unix.ENOENT {
+			return "the program's interpreter or dynamic loader is not in the rootfs"
+		}
+	}
+	if hint := userNamespaceHint(e); hint != "" || e.Errno != unix.EMFILE {
+		return hint
+	}
+	return filesHint // a descriptor for each mount that is told later, and those of the plan
+}
 
 const lockedFlags = "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
 
