@@ -8,7 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"rt/libcontainer"
+	"rt/libcontainer/doctor"
 )
 
 func (p *program) doctorCommand() *cli.Command {
@@ -26,10 +26,10 @@ func (p *program) doctorCommand() *cli.Command {
 		if format != "text" && format != "json" {
 			return errors.New("invalid format option")
 		}
-		o := libcontainer.DoctorOptions{Fix: c.Bool("fix"), Kill: c.Bool("kill"), Stopped: c.Bool("stopped")}
+		o := doctor.Options{Fix: c.Bool("fix"), Kill: c.Bool("kill"), Stopped: c.Bool("stopped")}
 		found, err := p.runtime(c).Doctor(o)
 		if err == nil && format == "json" {
-			err = newEncoder(p.stdout).Encode(append([]libcontainer.Finding{}, found...))
+			err = newEncoder(p.stdout).Encode(append([]doctor.Finding{}, found...))
 		} else if err == nil {
 			err = printFindings(p.stdout, found)
 		}
@@ -41,7 +41,7 @@ func (p *program) doctorCommand() *cli.Command {
 }
 
 // unfixed says whether something is still there.
-func unfixed(found []libcontainer.Finding) bool {
+func unfixed(found []doctor.Finding) bool {
 	for _, f := range found {
 		if !f.Fixed {
 			return true
@@ -50,7 +50,7 @@ func unfixed(found []libcontainer.Finding) bool {
 	return false
 }
 
-func printFindings(w io.Writer, found []libcontainer.Finding) error {
+func printFindings(w io.Writer, found []doctor.Finding) error {
 	for _, f := range found {
 		text := fmt.Sprintf("%s %s: %s; ", f.Kind, oneCell(strings.Join(f.Paths, " ")), oneCell(f.Why))
 		switch {

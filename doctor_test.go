@@ -3,11 +3,11 @@ package main
 import (
 	"testing"
 
-	"rt/libcontainer"
+	"rt/libcontainer/doctor"
 )
 
 func TestDoctor(t *testing.T) {
-	cgroup := libcontainer.Finding{Kind: "cgroup", Paths: []string{"/c/a", "/c/b\n"}, Why: "w", Fix: "remove it"}
+	cgroup := doctor.Finding{Kind: "cgroup", Paths: []string{"/c/a", "/c/b\n"}, Why: "w", Fix: "remove it"}
 	fixed, failed := cgroup, cgroup
 	fixed.Fixed = true
 	failed.Error = "busy"
@@ -18,7 +18,7 @@ func TestDoctor(t *testing.T) {
 	if r := rt(f, "doctor", "--format", "json"); r.code != 0 || r.stdout != "[]\n" {
 		t.Errorf("nothing found: %+v", r)
 	}
-	f.findings = []libcontainer.Finding{cgroup, failed, fixed}
+	f.findings = []doctor.Finding{cgroup, failed, fixed}
 	want := "cgroup /c/a /c/b\\n: w; --fix would remove it\ncgroup /c/a /c/b\\n: w; not fixed: busy\ncgroup /c/a /c/b\\n: w; fixed: remove it\n"
 	if r := rt(f, "doctor", "--fix"); r.code != 1 || r.stdout != want {
 		t.Errorf("got %+v\nwant %s", r, want)

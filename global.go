@@ -11,6 +11,7 @@ import (
 
 	"rt/internal/sys"
 	"rt/libcontainer"
+	"rt/libcontainer/state"
 )
 
 // globalFlags are the flags that stand before the command.
@@ -110,12 +111,11 @@ func checkRoot(dir string) error {
 // runtime is what the command acts on: the containers below the root that was asked for.
 func (p *program) runtime(c *cli.Context) verbs {
 	return p.open(&libcontainer.Runtime{
-		Root:          root(c),
+		Root:          state.Root{Dir: root(c), Warn: p.log.warnf},
 		SystemdCgroup: c.Bool("systemd-cgroup") || c.String("cgroup-manager") == "systemd",
 		NoCgroup:      c.String("cgroup-manager") == "disabled",
 		Rootless:      rootless(c.String("rootless")),
 		Criu:          c.String("criu"),
-		Warn:          p.log.warnf,
 	})
 }
 

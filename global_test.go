@@ -39,12 +39,12 @@ func TestGlobalOptionsReachTheRuntime(t *testing.T) {
 	}
 	f := &fake{}
 	rt(f, "--systemd-cgroup", "--root", "some/../dir", "state", "c")
-	if !f.runtime.SystemdCgroup || f.runtime.Root != filepath.Join(cwd, "dir") || f.runtime.Warn == nil {
+	if !f.runtime.SystemdCgroup || f.runtime.Dir != filepath.Join(cwd, "dir") || f.runtime.Warn == nil {
 		t.Errorf("%+v", f.runtime)
 	}
 	t.Setenv("XDG_RUNTIME_DIR", "")
 	rt(f, "state", "c")
-	if f.runtime.SystemdCgroup || f.runtime.Root != "/run/rt" {
+	if f.runtime.SystemdCgroup || f.runtime.Dir != "/run/rt" {
 		t.Errorf("%+v", f.runtime)
 	}
 }

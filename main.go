@@ -24,6 +24,7 @@ import (
 	"rt/internal/bug"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/doctor"
 	"rt/libcontainer/plan"
 )
 
@@ -56,7 +57,7 @@ type verbs interface {
 	Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error
 	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
 	Top(id string, tell func(*libcontainer.Process) error) error
-	Doctor(o libcontainer.DoctorOptions) ([]libcontainer.Finding, error)
+	Doctor(o doctor.Options) ([]doctor.Finding, error)
 }
 
 // A program is one call of rt: where its output goes and what it calls.

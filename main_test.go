@@ -16,6 +16,7 @@ import (
 
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/doctor"
 	"rt/libcontainer/plan"
 )
 
@@ -36,7 +37,7 @@ type fake struct {
 	processes []libcontainer.Process
 
 	problems, host []bundle.Problem
-	findings       []libcontainer.Finding
+	findings       []doctor.Finding
 
 	psArgs   []string
 	psOutput string
@@ -103,7 +104,7 @@ func (f *fake) Usages(ids []string) func() ([]libcontainer.ContainerUsage, error
 		return f.usages(f.looks), f.call("usages", ids)
 	}
 }
-func (f *fake) Doctor(o libcontainer.DoctorOptions) ([]libcontainer.Finding, error) {
+func (f *fake) Doctor(o doctor.Options) ([]doctor.Finding, error) {
 	return f.findings, f.call("doctor", fmt.Sprintf("%+v", o))
 }
 func (f *fake) Top(id string, tell func(*libcontainer.Process) error) error {

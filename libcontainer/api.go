@@ -2,33 +2,24 @@
 package libcontainer
 
 import (
-	"os"
 	"time"
 
 	"rt/cgroups"
+	"rt/libcontainer/state"
 
 	"golang.org/x/sys/unix"
 )
 
-// A Runtime is where containers are kept and how they are made; the zero value is not usable, Root must be set.
+// A Runtime is the directory of the containers (--root), and how they are made.
 type Runtime struct {
-	Root          string                           // absolute path of the directory that holds one directory per container
-	SystemdCgroup bool                             // --systemd-cgroup
-	NoCgroup      bool                             // --cgroup-manager disabled: containers are made without a cgroup
-	Rootless      string                           // true, false or auto (""): whether to go without a cgroup that cannot be had
-	Criu          string                           // --criu: path of the program, or its name in PATH; "" is criu
-	Warn          func(format string, args ...any) // where warnings go; never nil
+	state.Root
+	SystemdCgroup bool   // --systemd-cgroup
+	NoCgroup      bool   // --cgroup-manager disabled: containers are made without a cgroup
+	Rootless      string // true, false or auto (""): whether to go without a cgroup that cannot be had
+	Criu          string // --criu: path of the program, or its name in PATH; "" is criu
 
-	reading bool                 // root may look at a user's containers
-	checked map[string]rootCheck // see checkRoot
-
-	boot      string // see bootID
-	bootKnown bool
-	deadline  time.Time // of delete --force
-
-	// While List reads below them: Root, and that of the freezers.
-	root    *os.File
-	cgroups *cgroups.Root
+	deadline time.Time     // of delete --force
+	cgroups  *cgroups.Root // while List reads many containers: that of the freezers
 }
 
 // mostWarnings is how many warnings of one kind are lines of their own.
@@ -88,20 +79,6 @@ type ExecOptions struct {
 	WaitFIFO      string // path of a FIFO: the program is held until somebody has read a byte from it
 
 	transfer bool // see container.transfer
-}
-
-// ContainerState is what `rt state` and `rt list` print: the state of runtime.md with runc's additions.
-type ContainerState struct {
-	OCIVersion  string            `json:"ociVersion"`
-	ID          string            `json:"id"`
-	Pid         int               `json:"pid"`
-	Status      string            `json:"status"` // creating, created, running, paused, stopped
-	Bundle      string            `json:"bundle"`
-	Rootfs      string            `json:"rootfs"`
-	Created     time.Time         `json:"created"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Owner       string            `json:"owner"`
-	OwnerUID    int               `json:"-"` // list turns it into a user name
 }
 
 // The verbs, as package main calls them:

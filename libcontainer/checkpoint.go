@@ -67,7 +67,7 @@ func (r *Runtime) Checkpoint(id string, o CheckpointOptions) error {
 	if err != nil {
 		return err
 	}
-	defer c.release()
+	defer c.Release()
 	status, err := c.status()
 	if err != nil {
 		return err
@@ -187,7 +187,7 @@ func (c *container) talk(o *CriuOptions, log string, make bool) (*talk, error) {
 	if o.ImagePath == "" {
 		o.ImagePath = imageDefault
 	}
-	t := &talk{program: program, note: c.noteHelper}
+	t := &talk{program: program, note: c.RecordHelper}
 	if t.images, err = criu.OpenDirectory(o.ImagePath, make); err != nil {
 		return nil, fmt.Errorf("open the directory of images: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"rt/cgroups"
@@ -22,6 +21,7 @@ import (
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stdio"
 	"rt/libcontainer/stub"
 	"rt/nsenter"
@@ -37,7 +37,7 @@ func (r *Runtime) Create(id string, o CreateOptions) (err error) {
 	if err := r.create(id, k); err != nil {
 		return err
 	}
-	defer k.c.release()
+	defer k.c.Release()
 	if err := k.handOver(); err != nil {
 		return k.fail(err)
 	}
@@ -109,7 +109,8 @@ func (r *Runtime) createOnce(id string, k *making) error {
 	if err := bundle.CheckID(id); err != nil {
 		return err
 	}
-	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}, transfer: k.transfer}
+	k.c = r.newContainer(id)
+	k.c.transfer = k.transfer
 	extra, err := extraFds(k.o.PreserveFds)
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ func (k *making) fail(err error) error {
 		k.c.poststop(k.spec)
 	}
 	if k.c != nil {
-		k.c.release()
+		k.c.Release()
 	}
 	if errors.Is(err, unix.ENOSYS) {
 		return hint.With(err, "rt needs Linux 5.14 or newer")
@@ -178,7 +179,7 @@ func (k *making) prepare() error {
 		return err
 	}
 	k.priv = ownPrivileges()
-	k.priv.note = k.c.noteHelper
+	k.priv.note = k.c.RecordHelper
 	if err := checkPrivileges(k.priv, k.spec); err != nil {
 		return err
 	}
@@ -271,7 +272,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) (err error) {
 	if err := c.recordNamespaces(); err != nil {
 		return err
 	}
-	return c.save()
+	return c.Save()
 }
 
 // stallTime is how long the stub may say nothing before rt looks why.
@@ -281,7 +282,7 @@ const stallTime = 5 * time.Second
 func (k *making) openInput(in plan.Input) (*os.File, error) {
 	switch in.Kind {
 	case plan.Asked:
-		return k.c.bindSocket(askSocket, unix.SOCK_NONBLOCK)
+		return k.c.bindSocket(state.AskSocket, unix.SOCK_NONBLOCK)
 	case plan.CgroupDir: // it is gone, and there is no other
 		return nil, unix.ENOENT
 	}
@@ -397,7 +398,7 @@ func (k *making) compile() (*plan.Plan, error) {
 	}
 	opts.ExtraFds = opts.ListenFds + k.o.PreserveFds
 	if os.Getenv("NOTIFY_SOCKET") != "" {
-		opts.NotifyDir = filepath.Join(c.dir, notifyDir)
+		opts.NotifyDir = filepath.Join(c.Dir, state.NotifyDir)
 		if err := notify.MakeDir(opts.NotifyDir); err != nil {
 			return nil, err
 		}
@@ -525,9 +526,9 @@ func extraFds(preserve int) (int, error) {
 // is given, and the result is nil.
 func (k *making) listen() (*os.File, error) {
 	if !k.await {
-		return nil, sys.CreateFile(filepath.Join(k.c.dir, startSocket), nil, 0o600)
+		return nil, sys.CreateFile(filepath.Join(k.c.Dir, state.StartSocket), nil, 0o600)
 	}
-	return k.c.bindSocket(startSocket, 0)
+	return k.c.bindSocket(state.StartSocket, 0)
 }
 
 // bindSocket makes a listening socket in the container's directory, for rt's user alone.
@@ -539,7 +540,7 @@ func (c *container) bindSocket(name string, flags int) (*os.File, error) {
 	f := os.NewFile(uintptr(fd), name)
 	// Bind gives the mode to the name: who may write to it could give the word, whatever the umask of rt's caller is.
 	if err = unix.Fchmod(fd, 0o600); err == nil {
-		err = unix.Bind(fd, c.socketAddress(name))
+		err = unix.Bind(fd, c.SocketAddress(name))
 	}
 	if err == nil {
 		err = unix.Listen(fd, 1)
@@ -551,18 +552,13 @@ func (c *container) bindSocket(name string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// socketAddress goes through the locked directory's descriptor: a socket's path may have 107 bytes only (unix(7)).
-func (c *container) socketAddress(name string) *unix.SockaddrUnix {
-	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.lock.Fd())) + "/" + name}
-}
-
 // Born notes who the container's process is.
 func (k *making) Born(pid int) error {
 	c := k.c
-	if err := c.identify(pid); err != nil {
+	if err := c.SetInit(pid); err != nil {
 		return err
 	}
-	if err := c.writeJournal(); err != nil {
+	if err := c.WriteJournal(); err != nil {
 		return err
 	}
 	c.Created = time.Now().UTC()

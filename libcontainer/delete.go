@@ -5,14 +5,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -24,23 +23,23 @@ func (r *Runtime) Delete(id string, force bool) error {
 	if err := bundle.CheckID(id); err != nil {
 		return err
 	}
-	c := &container{dir: r.dir(id), rt: r, state: state{ID: id}}
+	c := r.newContainer(id)
 	if err := r.lockToDelete(c, force); err != nil {
-		if force && errors.Is(err, ErrNotExist) {
+		if force && errors.Is(err, state.ErrNotExist) {
 			return nil
 		}
 		return err
 	}
-	defer c.release()
-	err := c.load()
+	defer c.Release()
+	err := c.Load()
 	switch {
 	case err == nil:
 		return c.delete(force)
-	case sys.Unseen(err), distrusted(err), !force && !errors.Is(err, ErrNotExist):
+	case sys.Unseen(err), state.Distrusted(err), !force && !errors.Is(err, state.ErrNotExist):
 		return err
 	}
 	// Create was killed before there was a state, or the state is garbage.
-	if err := c.readJournal(); err != nil {
+	if err := c.ReadJournal(); err != nil {
 		return err
 	}
 	if cleanErr := r.remove(c); cleanErr != nil {
@@ -52,36 +51,57 @@ func (r *Runtime) Delete(id string, force bool) error {
 	return err
 }
 
+// forceTimeout bounds what delete --force does before the poststop hooks. grace is the time for a holder of the lock that has only
+// waited for what was killed: it undoes or finishes its work itself.
+const (
+	forceTimeout = 4500 * time.Millisecond
+	grace        = 500 * time.Millisecond
+)
+
 // lockToDelete gets the container's lock; with force in spite of who has it.
 func (r *Runtime) lockToDelete(c *container, force bool) (err error) {
 	if force {
 		r.deadline = time.Now().Add(forceTimeout)
 	}
-	if force && c.held() {
+	if force && c.IsHeld() {
 		err = r.takeOver(c)
 	} else {
-		err = c.acquireWithin(r.left(lockWait))
+		err = c.Acquire(r.left(state.LockWait))
 	}
 	if err == nil && force {
-		c.endLeftHelper()
+		c.EndHelper()
 	}
 	if err == nil {
-		c.noteHolder()
+		c.RecordHolder()
 	}
 	return err
 }
 
-// held says whether another rt has the lock.
-func (c *container) held() bool {
-	if c.check() != nil {
-		return false
+// left is how much time is left of limit: delete --force has a deadline for all that it waits for.
+func (r *Runtime) left(limit time.Duration) time.Duration {
+	if r.deadline.IsZero() {
+		return limit
 	}
-	d, err := sys.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
-	if err != nil {
-		return false
+	return min(limit, max(time.Until(r.deadline), 50*time.Millisecond))
+}
+
+// takeOver gets the lock from another rt: by the end of the container's processes that it may wait for, or by its own end.
+func (r *Runtime) takeOver(c *container) error {
+	r.killHeld(c.ID)
+	err := c.Acquire(r.left(grace))
+	if !errors.Is(err, unix.ETIMEDOUT) {
+		return err
 	}
-	defer d.Close()
-	return unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB) == unix.EWOULDBLOCK
+	who, endErr := c.EndHolder(r.left(grace))
+	if err = c.Acquire(r.left(forceTimeout)); errors.Is(err, unix.ETIMEDOUT) {
+		if endErr != nil {
+			return fmt.Errorf("%w; %w", err, endErr)
+		}
+		if len(who) > 0 {
+			return fmt.Errorf("%w%s", err, state.Stuck(who))
+		}
+	}
+	return err
 }
 
 // killHeld kills the container's processes without the lock: who holds that may be a start that waits for an init which somebody
@@ -90,8 +110,8 @@ func (c *container) held() bool {
 func (r *Runtime) killHeld(id string) {
 	c, err := r.open(id, false)
 	if err != nil {
-		c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
-		if c.readJournal() != nil {
+		c = r.newContainer(id)
+		if c.ReadJournal() != nil {
 			return
 		}
 	}
@@ -137,15 +157,15 @@ func (r *Runtime) remove(c *container) error {
 		return left
 	}
 	if left != nil {
-		if who := c.stuckHelper(); who != "" { // rt's own, not another's: the record stays until it has ended
+		if who := c.StuckHelper(); who != "" { // rt's own, not another's: the record stays until it has ended
 			return fmt.Errorf("%w%s", left, who)
 		}
 	}
 	if err := c.rdt().Remove(c.markedByOthers); err != nil {
 		return err
 	}
-	if c.rdtShared != "" {
-		if err := intelrdt.RemoveUnused(c.rdtShared); err != nil {
+	if c.RdtShared != "" {
+		if err := intelrdt.RemoveUnused(c.RdtShared); err != nil {
 			return err
 		}
 	}
@@ -156,7 +176,7 @@ func (r *Runtime) remove(c *container) error {
 	if err != nil {
 		return err
 	}
-	if err := removeDir(c.dir); err != nil {
+	if err := c.RemoveDir(); err != nil {
 		return fmt.Errorf("remove container directory: %w", err)
 	}
 	c.poststop(spec)
@@ -169,7 +189,7 @@ func (c *container) end() error {
 	if c.Pid == 0 {
 		return nil
 	}
-	p, err := c.init().Open()
+	p, err := c.InitProcess().Open()
 	if errors.Is(err, unix.ESRCH) {
 		return nil // gone
 	}
@@ -265,7 +285,7 @@ func (p *patience) lasts(remains cgroups.Remains) bool {
 // processes may do so again until they have ended. CRIU, which may hold what it restores, is killed.
 func (c *container) letEnd(release func(*cgroups.Cgroup) error) error {
 	if c.isHelper() {
-		if p, err := c.helper.Open(); err == nil {
+		if p, err := c.Helper.Open(); err == nil {
 			_ = sys.Signal(p, unix.SIGKILL)
 			p.Close()
 		}
@@ -279,8 +299,8 @@ func (c *container) letEnd(release func(*cgroups.Cgroup) error) error {
 
 // poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.
 func (c *container) poststopSpec() (*specs.Spec, error) {
-	raw, err := c.read(configFile)
-	if sys.Unseen(err) || distrusted(err) {
+	raw, err := c.ReadFile(state.ConfigFile)
+	if sys.Unseen(err) || state.Distrusted(err) {
 		return nil, fmt.Errorf("look for poststop hooks: %w", err)
 	}
 	if err != nil || !bytes.Contains(raw, []byte("poststop")) {
@@ -292,18 +312,4 @@ func (c *container) poststopSpec() (*specs.Spec, error) {
 		return nil, nil
 	}
 	return spec, nil
-}
-
-// removeDir knows what is usually in a container's directory, which saves looking.
-func removeDir(dir string) error {
-	for _, name := range [...]string{configFile, startSocket, askSocket, stateFile, journalFile, holderFile} {
-		if err := unix.Unlink(filepath.Join(dir, name)); err != nil && err != unix.ENOENT {
-			break
-		}
-	}
-	err := unix.Rmdir(dir)
-	if err == nil || err == unix.ENOENT {
-		return nil
-	}
-	return os.RemoveAll(dir)
 }

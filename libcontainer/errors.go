@@ -8,9 +8,6 @@ import (
 
 // Errors that engines know by their text.
 var (
-	ErrExists      = errors.New("container with given ID already exists")
-	ErrNotExist    = errors.New("container does not exist")
-	ErrNotRunning  = errors.New("container not running")
 	ErrPaused      = errors.New("container paused")
 	ErrNotPaused   = errors.New("container not paused")
 	errPausedTwice = errors.New("container not running: it is paused")

@@ -41,7 +41,7 @@ func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) er
 	if err != nil {
 		return err
 	}
-	init, err := c.init().Open()
+	init, err := c.InitProcess().Open()
 	if errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("container with id %s is not running", id)
 	}

@@ -87,7 +87,7 @@ func (c *container) execConfig(o ExecOptions) (*specs.Spec, error) {
 }
 
 func (c *container) mayExec(ignorePaused bool) error {
-	if alive, err := c.alive(); err != nil {
+	if alive, err := c.IsAlive(); err != nil {
 		return err
 	} else if !alive {
 		return errExecStopped
@@ -457,7 +457,7 @@ func (c *container) initCgroup() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if alive, err := c.alive(); err != nil || !alive { // another process may have the number by now
+	if alive, err := c.IsAlive(); err != nil || !alive { // another process may have the number by now
 		return "", errors.Join(err, errExecStopped)
 	}
 	return cg.DirOfInit(string(text), ownPrivileges().hostRoot())

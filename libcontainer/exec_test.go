@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -162,7 +163,7 @@ func TestExecError(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, _ := newRuntime(t)
-		c := &container{rt: r, state: state{ID: "c", Cgroups: map[string]string{"memory": dir}}}
+		c := with(r, state.State{ID: "c", Cgroups: map[string]string{"memory": dir}})
 		if err := execError(c, io.EOF); err.Error() != k.want || !errors.Is(err, stub.ErrDied) {
 			t.Errorf("%q: %v", k.control, err)
 		}

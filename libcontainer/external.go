@@ -15,6 +15,7 @@ import (
 	"rt/libcontainer/criu"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
 
 	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -189,7 +190,7 @@ func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupV
 		}
 	}
 	if m := rest[len(devices)]; m != nil && !taken[m.ID] {
-		add(m, path.Join(c.dir, notifyDir), -1, "")
+		add(m, path.Join(c.Dir, state.NotifyDir), -1, "")
 	}
 	return list, nil
 }

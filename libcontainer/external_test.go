@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"rt/libcontainer/state"
 	"rt/tests/nofiles"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +42,7 @@ func TestMountUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Dup2(stdin, 0)
-	c := &container{state: state{Pid: os.Getpid()}}
+	c := &container{Container: &state.Container{State: state.State{Pid: os.Getpid()}}}
 	if _, _, _, err := c.stdioOf(table); err != nil {
 		t.Error(err)
 	}

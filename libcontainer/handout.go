@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"rt/internal/sys"
+	"rt/libcontainer/state"
 	"rt/nsenter"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func (h *handed) close() {
 // askInit has the container's init hand out its root and its namespaces, where this rt may not open them: init is not dumpable
 // while it waits for its start, nor as rt's own init with --init (ptrace(2)).
 func (c *container) askInit() (*handed, error) {
-	dir, err := sys.Open(c.dir, unix.O_PATH|unix.O_DIRECTORY)
+	dir, err := sys.Open(c.Dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (c *container) askInit() (*handed, error) {
 			return nil, fmt.Errorf("ask init for its namespaces: %w", err)
 		}
 	}
-	name := "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + askSocket
+	name := "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + state.AskSocket
 	if err := sys.Retry(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: name}) }); err != nil {
 		return nil, fmt.Errorf("ask init for its namespaces: connect: %w", err)
 	}

@@ -96,7 +96,7 @@ func prestart(h *specs.Hooks) []specs.Hook {
 
 // hookContext has hooks written down that run under the container's lock.
 func (c *container) hookContext() context.Context {
-	return hooks.Observed(context.Background(), c.noteHelper)
+	return hooks.Observed(context.Background(), c.RecordHelper)
 }
 
 func (c *container) poststart(spec *specs.Spec) error {

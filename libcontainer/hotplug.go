@@ -12,6 +12,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
 	"rt/nsenter"
 
@@ -59,7 +60,7 @@ func (c *container) mountIDs() (map[string][]uint64, error) {
 		for _, word := range strings.Fields(text) {
 			id, err := names.Unsigned(word, 64)
 			if err != nil {
-				return nil, fmt.Errorf("read %s: mounts: %w", stateFile, err)
+				return nil, fmt.Errorf("read %s: mounts: %w", state.StateFile, err)
 			}
 			ids[target] = append(ids[target], id)
 		}
@@ -77,7 +78,7 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	if err != nil {
 		return err
 	}
-	defer c.release()
+	defer c.Release()
 	if err := c.mayMount(); err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (c *container) mountPlan(spec *specs.Spec, facts plan.Facts, init *initFile
 		if c.noteMounts(in); len(p.Made()) == 0 {
 			c.forgetMounts(p.Removed())
 		}
-		return c.save()
+		return c.Save()
 	})
 }
 
@@ -138,7 +139,7 @@ func (c *container) mayMount() error {
 	}
 	switch status {
 	case specs.StateStopped:
-		return ErrNotRunning
+		return state.ErrNotRunning
 	case statePaused: // the stub would be frozen with the rest
 		return ErrPaused
 	}
@@ -184,7 +185,7 @@ type mountEvents struct {
 
 // Born notes the process for `delete --force`: it may wait for a file system in the container for ever.
 func (m *mountEvents) Born(pid int) error {
-	m.c.noteHelper(pid)
+	m.c.RecordHelper(pid)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"rt/cgroups"
+	"rt/libcontainer/state"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,8 +59,9 @@ func taken(cg *cgroups.Cgroup) map[string]string {
 // early puts what a create leaves that is killed before it has a state.
 func early(t *testing.T, r *Runtime, cg *cgroups.Cgroup) *container {
 	t.Helper()
-	c := &container{rt: r, dir: place(t, r, "c", map[string]string{configFile: "{"}), state: state{ID: "c", Cgroups: cg.Paths(), Taken: taken(cg)}}
-	if err := c.writeJournal(); err != nil {
+	place(t, r, "c", map[string]string{state.ConfigFile: "{"})
+	c := with(r, state.State{ID: "c", Cgroups: cg.Paths(), Taken: taken(cg)})
+	if err := c.WriteJournal(); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -85,18 +87,18 @@ func TestDeleteEarly(t *testing.T) {
 				}
 			}
 			err := r.Delete("c", force)
-			if force && err != nil || !force && !errors.Is(err, ErrNotExist) {
+			if force && err != nil || !force && !errors.Is(err, state.ErrNotExist) {
 				t.Errorf("delete: %v", err)
 			}
 			if err := <-ended; err == nil || cmd.ProcessState.Sys().(interface{ Signaled() bool }).Signaled() == false {
 				t.Errorf("the process in the cgroup was not killed: %v", err)
 			}
-			for _, dir := range append(cg.Dirs(), c.dir) {
+			for _, dir := range append(cg.Dirs(), c.Dir) {
 				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 					t.Errorf("%s is still there: %v", dir, err)
 				}
 			}
-			if err := r.Delete("c", force); force && err != nil || !force && !errors.Is(err, ErrNotExist) {
+			if err := r.Delete("c", force); force && err != nil || !force && !errors.Is(err, state.ErrNotExist) {
 				t.Errorf("delete again: %v", err)
 			}
 		})
@@ -108,7 +110,7 @@ func TestDeleteCorrupt(t *testing.T) {
 	r, _ := newRuntime(t)
 	cg := realCgroup(t, "corrupt")
 	c := early(t, r, cg)
-	if err := os.WriteFile(filepath.Join(c.dir, stateFile), []byte(`{"pid":`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir, state.StateFile), []byte(`{"pid":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Delete("c", false); err == nil || !cg.Exists() {
@@ -126,9 +128,9 @@ func TestDeleteStopped(t *testing.T) {
 	seen := filepath.Join(t.TempDir(), "seen")
 	config := fmt.Sprintf(`{"ociVersion":"1.2.0","hooks":{"poststop":[
 		{"path":"/bin/false"},{"path":"/bin/sh","args":["sh","-c","cat > %s"],"env":["PATH=/bin:/usr/bin"]}]}}`, seen)
-	dir := place(t, r, "c", map[string]string{configFile: config})
-	c := &container{rt: r, dir: dir, state: state{OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1, Bundle: "/b", Cgroups: cg.Paths(), Taken: taken(cg)}}
-	if err := c.save(); err != nil {
+	place(t, r, "c", map[string]string{state.ConfigFile: config})
+	c := with(r, state.State{OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1, Bundle: "/b", Cgroups: cg.Paths(), Taken: taken(cg)})
+	if err := c.Save(); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Delete("c", false); err != nil || cg.Exists() {
@@ -149,7 +151,7 @@ func TestJournal(t *testing.T) {
 	r, _ := newRuntime(t)
 	for _, text := range []string{"", "{", "null", "[]", `{"cgroups":7}`, `{"cgroups":{"":7}}`, `{"cgroups":{}}`, "\x00\xff",
 		`{"cgroups":{"":"/no/such/directory"}}`} {
-		dir := place(t, r, "c", map[string]string{journalFile: text})
+		dir := place(t, r, "c", map[string]string{state.JournalFile: text})
 		if err := r.Delete("c", true); err != nil {
 			t.Errorf("%q: %v", text, err)
 			os.RemoveAll(dir)
@@ -160,7 +162,7 @@ func TestJournal(t *testing.T) {
 	}
 	outside := t.TempDir()
 	dir := place(t, r, "outside", map[string]string{
-		journalFile: fmt.Sprintf(`{"cgroups":{"":%q,"memory":%q,"no such":%q}}`, outside, outside, outside)})
+		state.JournalFile: fmt.Sprintf(`{"cgroups":{"":%q,"memory":%q,"no such":%q}}`, outside, outside, outside)})
 	if err := r.Delete("outside", true); err == nil || !strings.Contains(err.Error(), outside) {
 		t.Errorf("a directory that is no cgroup: %v", err)
 	}
@@ -169,23 +171,15 @@ func TestJournal(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	c := &container{rt: r, dir: place(t, r, "c", nil), state: state{Cgroups: map[string]string{"a": "/x", "": "/y"}}}
-	if err := c.writeJournal(); err != nil {
-		t.Fatal(err)
-	}
-	again := &container{rt: r, dir: c.dir}
-	if err := again.readJournal(); err != nil || fmt.Sprint(again.Cgroups) != fmt.Sprint(c.Cgroups) {
-		t.Errorf("wrote %v, read %v", c.Cgroups, again.Cgroups)
-	}
 }
 
 // TestLeftover: a create that fails and cannot undo all keeps the directory, whose journal delete --force goes by.
 func TestLeftover(t *testing.T) {
 	for name, undo := range map[string]error{"undone": nil, "busy": errors.New("busy")} {
 		warned := 0
-		r := &Runtime{Root: t.TempDir(), Warn: func(string, ...any) { warned++ }}
-		k := &making{c: &container{dir: r.dir("box"), rt: r}}
-		if err := os.Mkdir(k.c.dir, dirMode); err != nil {
+		r := &Runtime{Root: state.Root{Dir: t.TempDir(), Warn: func(string, ...any) { warned++ }}}
+		k := &making{c: r.newContainer("box")}
+		if err := os.Mkdir(k.c.Dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		k.undo = []func(){k.removeDir, func() { k.undone(undo) }}
@@ -193,7 +187,7 @@ func TestLeftover(t *testing.T) {
 		if err := k.fail(failed); err != failed {
 			t.Errorf("%s: %v", name, err)
 		}
-		_, err := os.Stat(k.c.dir)
+		_, err := os.Stat(k.c.Dir)
 		if kept := err == nil; kept != (undo != nil) || kept != (warned == 1) {
 			t.Errorf("%s: kept %v, %d warnings", name, kept, warned)
 		}

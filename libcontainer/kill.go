@@ -6,6 +6,7 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/sys"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 		return err
 	}
 	if sig < 0 || sig > maxSignal { // the kernel would cut the number to 32 bits
-		if err := c.mustRun(); err != nil {
+		if err := c.MustRun(); err != nil {
 			return err
 		}
 		return fmt.Errorf("unable to signal init: %w: there is no signal %d", unix.EINVAL, sig)
@@ -57,10 +58,10 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 		return err
 	}
 	// Without a namespace of its own, init may have moved to a cgroup elsewhere.
-	if err = c.mustRun(); err == nil {
+	if err = c.MustRun(); err == nil {
 		err = c.signal(sig)
 	}
-	if there && errors.Is(err, ErrNotRunning) {
+	if there && errors.Is(err, state.ErrNotRunning) {
 		err = nil
 	}
 	return err
@@ -72,7 +73,7 @@ func (c *container) inside() (selected func(pid int) bool, ended bool, err error
 	if !c.PrivatePid {
 		return nil, false, nil
 	}
-	p, err := c.init().Open()
+	p, err := c.InitProcess().Open()
 	if errors.Is(err, unix.ESRCH) {
 		return nil, true, nil
 	}
@@ -96,9 +97,9 @@ func (c *container) inside() (selected func(pid int) bool, ended bool, err error
 
 // signal reaches init through a pidfd, so that a pid that was used again is never hit.
 func (c *container) signal(sig unix.Signal) error {
-	p, err := c.init().Open()
+	p, err := c.InitProcess().Open()
 	if errors.Is(err, unix.ESRCH) {
-		return ErrNotRunning
+		return state.ErrNotRunning
 	}
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (c *container) signal(sig unix.Signal) error {
 	defer p.Close()
 	if err := sys.Signal(p, sig); err != nil {
 		if errors.Is(err, unix.ESRCH) {
-			return ErrNotRunning
+			return state.ErrNotRunning
 		}
 		return fmt.Errorf("unable to signal init: %w (%v)", err, sig)
 	}
@@ -143,7 +144,7 @@ func (r *Runtime) Pause(id string) error {
 		case statePaused:
 			return errPausedTwice
 		}
-		return ErrNotRunning
+		return state.ErrNotRunning
 	})
 }
 
@@ -163,7 +164,7 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 	if err != nil {
 		return err
 	}
-	defer c.release()
+	defer c.Release()
 	status, err := c.status()
 	if err != nil {
 		return err
@@ -180,7 +181,7 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 
 // Processes are the pids, on the host, of a container's processes.
 func (r *Runtime) Processes(id string) ([]int, error) {
-	r.reading = true
+	r.Reading = true
 	_, pids, err := r.processes(id)
 	return pids, err
 }

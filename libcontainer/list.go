@@ -11,33 +11,32 @@ import (
 	"rt/cgroups"
 	"rt/internal/bug"
 	"rt/internal/sys"
-
-	"golang.org/x/sys/unix"
+	"rt/libcontainer/state"
 )
 
 // List tells about every container below the root, by id. One that vanishes meanwhile is left out; one whose state is
 // garbage is warned about. One that cannot be looked at is an error, beside those that could be.
 func (r *Runtime) List() ([]ContainerState, error) {
-	r.reading = true
-	if _, err := r.checkRoot(r.Root, 0); err != nil {
+	r.Reading = true
+	if err := r.Root.Check(); err != nil {
 		return nil, r.skip(err)
 	}
-	entries, err := sys.ReadDir(r.Root)
+	entries, err := sys.ReadDir(r.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
 	if len(entries) > 1 { // each has three files below it
-		if r.root, err = sys.Open(r.Root, unix.O_PATH|unix.O_DIRECTORY); err != nil {
+		if err = r.OpenDir(); err != nil {
 			return nil, fmt.Errorf("list containers: %w", err)
 		}
 		r.cgroups = cgroups.OpenRoot()
 		defer func() {
-			r.root.Close()
+			r.CloseDir()
 			r.cgroups.Close()
-			r.root, r.cgroups = nil, nil
+			r.cgroups = nil
 		}()
 	}
-	if err := r.knowBoot(); err != nil { // before there are threads
+	if err := r.ReadBootID(); err != nil { // before there are threads
 		return nil, err
 	}
 	var all []ContainerState
@@ -48,9 +47,9 @@ func (r *Runtime) List() ([]ContainerState, error) {
 			all = append(all, *l.state)
 		case sys.Unseen(l.err):
 			unseen = fmt.Errorf("container %s: %w", entries[i].Name(), l.err)
-		case distrusted(l.err):
+		case state.Distrusted(l.err):
 			r.Warn("%v", l.err)
-		case l.err != nil && !errors.Is(l.err, ErrNotExist):
+		case l.err != nil && !errors.Is(l.err, state.ErrNotExist):
 			r.Warn("container %s: %v", entries[i].Name(), l.err)
 		}
 	}
@@ -59,11 +58,11 @@ func (r *Runtime) List() ([]ContainerState, error) {
 
 // skip: a --root that is not believed holds no container, for those who only look.
 func (r *Runtime) skip(err error) error {
-	if distrusted(err) {
+	if state.Distrusted(err) {
 		r.Warn("%v", err)
 		return nil
 	}
-	return fmt.Errorf("list containers: %w", rootHint(err))
+	return fmt.Errorf("list containers: %w", state.WithRootHint(err))
 }
 
 // A look is what was seen of one entry of the root: neither a state nor an error if it is no directory.
@@ -112,6 +111,6 @@ func (r *Runtime) owned(id string) (_ *ContainerState, err error) {
 	if err != nil {
 		return nil, err
 	}
-	v.OwnerUID = int(c.owner)
+	v.OwnerUID = int(c.Owner)
 	return v, nil
 }

@@ -6,19 +6,20 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"rt/libcontainer/state"
 )
 
 // TestListByThreads: a list that several threads share is in order, whole, and says what cannot be read.
 func TestListByThreads(t *testing.T) {
 	for _, n := range []int{1, listBatch, listThreads * listBatch, 500} {
 		var warnings []string
-		r := &Runtime{Root: t.TempDir(), Warn: func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }}
+		r := &Runtime{Root: state.Root{Dir: t.TempDir(), Warn: func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }}}
 		var want []string
 		for i := range n {
 			id := fmt.Sprintf("c%03d", i)
-			dir := filepath.Join(r.Root, id)
-			s := state{ID: id, Bundle: "/b/" + id}
-			text := s.encode()
+			dir := filepath.Join(r.Dir, id)
+			text := []byte(fmt.Sprintf(`{"id":%q,"bundle":%q}`, id, "/b/"+id))
 			switch i % 50 {
 			case 7:
 				text = []byte("{")
@@ -28,7 +29,7 @@ func TestListByThreads(t *testing.T) {
 			default:
 				want = append(want, id)
 			}
-			if os.Mkdir(dir, 0o711) != nil || os.WriteFile(filepath.Join(dir, stateFile), text, 0o600) != nil {
+			if os.Mkdir(dir, 0o711) != nil || os.WriteFile(filepath.Join(dir, state.StateFile), text, 0o600) != nil {
 				t.Fatal("cannot make", dir)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -66,7 +67,7 @@ func (f *initFiles) root() (*os.File, error) {
 // openInit opens init's namespaces of the types that the container does not share with the host, and sees that all of them are
 // those that the container was created with.
 func (c *container) openInit(spec *specs.Spec) (*initFiles, error) {
-	proc, err := c.init().Dir()
+	proc, err := c.InitProcess().Dir()
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +222,7 @@ func (c *container) checkPid(f *initFiles) error {
 	if err != nil {
 		return fmt.Errorf("compare the container's pid namespace: %w", err)
 	}
-	shares, joins := theirs.Inode == pidNamespace(), f.ns[unix.CLONE_NEWPID] != nil
+	shares, joins := theirs.Inode == state.OwnPidNamespace(), f.ns[unix.CLONE_NEWPID] != nil
 	if shares && c.PrivatePid || !shares && !joins {
 		return errOtherNamespace(specs.PIDNamespace)
 	}

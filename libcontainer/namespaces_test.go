@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rt/internal/sys"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -20,8 +21,9 @@ func created(t *testing.T) (c *container, warnings *[]string) {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	warnings = new([]string)
-	c = &container{rt: &Runtime{Warn: func(format string, args ...any) { *warnings = append(*warnings, format) }}}
-	if err := c.identify(cmd.Process.Pid); err != nil {
+	r := &Runtime{Root: state.Root{Warn: func(format string, args ...any) { *warnings = append(*warnings, format) }}}
+	c = r.newContainer("c")
+	if err := c.SetInit(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	return c, warnings

@@ -10,6 +10,7 @@ import (
 
 	"rt/internal/sys"
 	"rt/libcontainer/netdev"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -72,10 +73,10 @@ func joinedNetwork(spec *specs.Spec) string {
 
 // noteNetDevices writes down what a create that is killed leaves in a network namespace that outlives it.
 func (c *container) noteNetDevices(r *netdev.Record) error {
-	r.Boot = c.rt.bootID()
+	r.Boot = c.rt.BootID()
 	data, err := json.Marshal(r)
 	if err == nil {
-		err = sys.ReplaceFile(filepath.Join(c.dir, devicesFile), data, 0o600)
+		err = sys.ReplaceFile(filepath.Join(c.Dir, state.DevicesFile), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write journal of network devices: %w", err)
@@ -88,7 +89,7 @@ func (k *making) keepMoved() error {
 	if k.moved == nil {
 		return nil
 	}
-	if err := unix.Unlink(filepath.Join(k.c.dir, devicesFile)); err != nil && err != unix.ENOENT {
+	if err := unix.Unlink(filepath.Join(k.c.Dir, state.DevicesFile)); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("remove journal of network devices: %w", err)
 	}
 	k.moved.Close()
@@ -97,11 +98,11 @@ func (k *making) keepMoved() error {
 
 // returnNetDevices brings back what a create that was killed has moved. As long as that fails, it is still written down.
 func (c *container) returnNetDevices() error {
-	data, err := c.read(devicesFile)
+	data, err := c.ReadFile(state.DevicesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if sys.Unseen(err) || distrusted(err) {
+	if sys.Unseen(err) || state.Distrusted(err) {
 		return fmt.Errorf("bring network devices back: %w", err)
 	}
 	var r netdev.Record
@@ -109,10 +110,10 @@ func (c *container) returnNetDevices() error {
 		err = json.Unmarshal(data, &r)
 	}
 	if err != nil {
-		c.rt.Warn("bring network devices back: read %s: %v", devicesFile, err) // which no other attempt would make readable
+		c.rt.Warn("bring network devices back: read %s: %v", state.DevicesFile, err) // which no other attempt would make readable
 		return nil
 	}
-	if now := c.rt.bootID(); r.Boot != "" && now != "" && r.Boot != now {
+	if now := c.rt.BootID(); r.Boot != "" && now != "" && r.Boot != now {
 		return nil // the namespace has ended with that boot
 	}
 	err = r.Back()

@@ -3,7 +3,6 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +10,8 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/sys"
+	"rt/libcontainer/state"
+	"rt/nsenter"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,11 +21,11 @@ import (
 
 // setClaim tells the cgroup what is the container's.
 func (c *container) setClaim(cg *cgroups.Cgroup) {
-	claim := cgroups.Claim{Mark: c.Mark, Taken: c.Taken, Other: c.other, Elsewhere: isElsewhere, Lock: c.rt.lockCgroups, Record: c.recordTaken}
+	claim := cgroups.Claim{Mark: c.Mark, Taken: c.Taken, Other: c.rt.MarkedContainer, Elsewhere: state.IsForeignMark, Lock: c.rt.lockCgroups, Record: c.recordTaken}
 	if c.Taken == nil { // an older rt's
 		claim.IsOwn = func(text string) bool {
-			m, ok := parseMark(text, false)
-			return ok && m.dir == c.dir && m.unit == c.Unit
+			m, ok := state.ParseMark(text, false)
+			return ok && m.Dir == c.Dir && m.Unit == c.Unit
 		}
 	}
 	cg.SetClaim(claim)
@@ -33,62 +34,7 @@ func (c *container) setClaim(cg *cgroups.Cgroup) {
 // recordTaken writes down which directories have become the container's.
 func (c *container) recordTaken(taken map[string]string) error {
 	c.Taken = taken
-	return c.writeJournal()
-}
-
-// other implements cgroups.Claim.
-func (c *container) other(text string, trusted bool, inode uint64) (name string, lives bool) {
-	m, ok := parseMark(text, trusted)
-	if !ok || !trusted && os.Geteuid() == 0 { // a user's, who may write what he likes
-		return "", false
-	}
-	if m.foreign() && (m.mounts() == 0 || inUse(m.mounts())) {
-		return m.dir, trusted // its record is not to be seen here
-	}
-	return m.container(c.rt, inode)
-}
-
-// isElsewhere implements cgroups.Claim.
-func isElsewhere(text string) bool {
-	m, ok := parseMark(text, true)
-	return ok && m.foreign()
-}
-
-// container is the directory of the mark's container, if that exists. lives: it runs, or is being made, or that cannot be
-// told. The mark counts only if the container's record names the cgroup's inode.
-func (m mark) container(r *Runtime, inode uint64) (dir string, lives bool) {
-	c := &container{dir: m.dir, rt: r, state: state{ID: filepath.Base(m.dir)}}
-	err := c.load()
-	if errors.Is(err, ErrNotExist) {
-		if _, err := os.Lstat(m.dir); errors.Is(err, fs.ErrNotExist) {
-			return "", false
-		}
-		if err = c.readJournal(); err == nil {
-			return m.ifNamed(c, inode, c.held())
-		}
-	}
-	if err != nil {
-		return m.ifNamed(c, inode, true)
-	}
-	if c.gone {
-		return "", false
-	}
-	alive, err := c.alive()
-	return m.ifNamed(c, inode, alive || err != nil || !ourPids(c.PidNamespace))
-}
-
-// ifNamed: what a container has written down is its own, and no other directory: a mark may be one of a container that has this
-// name elsewhere, as in a container that runs containers. Without a record (of an older rt) a mark that is trusted counts.
-func (m mark) ifNamed(c *container, inode uint64, lives bool) (string, bool) {
-	if m.trusted && c.Taken == nil {
-		return m.dir, lives
-	}
-	for _, taken := range c.Taken {
-		if taken == strconv.FormatUint(inode, 10) {
-			return m.dir, lives
-		}
-	}
-	return "", false
+	return c.WriteJournal()
 }
 
 // lockTimeout bounds the wait for the lock on all cgroups, which is held for some milliseconds. A delete --force that takes long, for it
@@ -125,7 +71,7 @@ func (r *Runtime) openLock() (*os.File, error) {
 			return f, err
 		}
 	}
-	return sys.Open(r.Root, unix.O_RDONLY|unix.O_DIRECTORY)
+	return sys.Open(r.Dir, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
 func lockParents() []string {
@@ -200,20 +146,20 @@ func (c *container) leftOf(own *cgroups.Cgroup) (func(pid int) bool, error) {
 	unknown := map[int]bool{}
 	for _, pid := range top {
 		unknown[pid] = sys.OwnChild(pid) ||
-			c.Pid == 0 && (c.restored || isStub(pid)) && !ourPids(pidNamespaceOf(pid))
+			c.Pid == 0 && (c.Restored || nsenter.IsStub(pid)) && !state.IsOwnPidNamespace(pidNamespaceOf(pid))
 	}
-	return func(pid int) bool { return unknown[pid] || pid == c.helper.Pid && c.isHelper() }, nil
+	return func(pid int) bool { return unknown[pid] || pid == c.Helper.Pid && c.isHelper() }, nil
 }
 
 func (c *container) isHelper() bool {
-	alive, err := c.helper.Alive()
-	return alive && err == nil && ourPids(c.PidNamespace)
+	alive, err := c.Helper.Alive()
+	return alive && err == nil && state.IsOwnPidNamespace(c.PidNamespace)
 }
 
 // anyStub: a stub that has lost its rt ends by itself.
 func anyStub(pids []int) bool {
 	for _, pid := range pids {
-		if isStub(pid) {
+		if nsenter.IsStub(pid) {
 			return true
 		}
 	}
@@ -224,7 +170,7 @@ func anyStub(pids []int) bool {
 func pidNamespaceOf(pid int) uint64 {
 	var st unix.Stat_t
 	if unix.Stat("/proc/"+strconv.Itoa(pid)+"/ns/pid", &st) != nil {
-		return pidNamespace()
+		return state.OwnPidNamespace()
 	}
 	return st.Ino
 }

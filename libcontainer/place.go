@@ -1,20 +1,17 @@
 package libcontainer
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"rt/cgroups"
-	"rt/internal/bug"
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // Where a container that is being made has its place: its directory, its cgroup. The journal knows before it is taken.
@@ -22,25 +19,25 @@ import (
 // reserve takes the id by making its directory, and writes down what create will make outside of it.
 func (k *making) reserve() error {
 	c := k.c
-	if err := c.rt.makeRoot(); err != nil {
+	if err := c.rt.Make(); err != nil {
 		return err
 	}
-	if err := k.takeDir(); err != nil {
+	if err := k.c.MakeDir(); err != nil {
 		return err
 	}
 	k.undo = append(k.undo, k.removeDir)
-	c.noteHolder()
-	if err := c.rt.knowBoot(); err != nil {
+	c.RecordHolder()
+	if err := c.rt.ReadBootID(); err != nil {
 		return err
 	}
-	c.BootID, c.PidNamespace = c.rt.bootID(), pidNamespace()
+	c.BootID, c.PidNamespace = c.rt.BootID(), state.OwnPidNamespace()
 	if err := c.findRdt(k.spec); err != nil {
 		return err
 	}
 	if err := k.placeCgroup(); err != nil {
 		return err
 	}
-	if err := sys.CreateFile(filepath.Join(c.dir, configFile), k.b.Raw, 0o600); err != nil {
+	if err := sys.CreateFile(filepath.Join(c.Dir, state.ConfigFile), k.b.Raw, 0o600); err != nil {
 		return fmt.Errorf("copy config.json: %w", err)
 	}
 	if k.sure() {
@@ -59,49 +56,6 @@ func (k *making) takeLimits() error {
 		return err
 	}
 	return k.makeRdt()
-}
-
-// takeDir makes the container's directory and locks it. Between the two a delete may have come by: it finds a directory
-// without anything, as of a create that was killed, and removes it. Not until it is locked may it be removed by its name.
-func (k *making) takeDir() error {
-	c := k.c
-	for range 100 {
-		err := sys.MakeDir(c.dir, dirMode)
-		if errors.Is(err, fs.ErrExist) {
-			return ErrExists
-		}
-		if err != nil {
-			return rootHint(fmt.Errorf("make container directory: %w", err))
-		}
-		if err = c.claim(); err == nil || err == ErrExists {
-			return err
-		}
-		if !errors.Is(err, ErrNotExist) {
-			_ = unix.Rmdir(c.dir) // which is harmless: whoever has another one there by now has it filled, or makes it again
-			return err
-		}
-	}
-	return fmt.Errorf("make container directory: %s: somebody removes it each time", c.dir)
-}
-
-// claim locks a directory that was made a moment ago, if it is nobody else's: what has this name now may have been made by
-// another create, after a delete has removed the first one, and what was locked first is whose it is.
-func (c *container) claim() (err error) {
-	defer bug.Catch(&err)
-	if err := c.acquire(); err != nil {
-		return err
-	}
-	var buf [512]byte
-	n, err := unix.ReadDirent(int(c.lock.Fd()), buf[:])
-	if err != nil {
-		c.release()
-		return fmt.Errorf("look into container directory %s: %w", c.dir, err)
-	}
-	if _, _, names := unix.ParseDirent(buf[:n], 1, nil); len(names) > 0 {
-		c.release()
-		return ErrExists
-	}
-	return nil
 }
 
 func (k *making) placeCgroup() (err error) {
@@ -216,10 +170,10 @@ func (k *making) useCgroup(cg *cgroups.Cgroup) error {
 // setCgroup makes cg the container's, on disk first.
 func (k *making) setCgroup(cg *cgroups.Cgroup) error {
 	c := k.c
-	c.cg, c.Cgroups, c.Taken, c.Mark = cg, cg.Paths(), cg.Intended(), c.mark()
+	c.cg, c.Cgroups, c.Taken, c.Mark = cg, cg.Paths(), cg.Intended(), c.MarkText()
 	c.PrivatePid = makesPidNamespace(k.spec)
 	c.setClaim(cg)
-	return c.writeJournal()
+	return c.WriteJournal()
 }
 
 func makesPidNamespace(spec *specs.Spec) bool {
@@ -246,6 +200,6 @@ func (k *making) undone(err error) {
 // removeDir keeps the journal if something that it knows is left: delete --force finds it by that alone.
 func (k *making) removeDir() {
 	if !k.left {
-		k.undone(removeDir(k.c.dir))
+		k.undone(k.c.RemoveDir())
 	}
 }

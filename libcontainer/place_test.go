@@ -14,44 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestClaim: two creates may lock one directory, if a delete has removed the first one's before it was locked. The second
-// to get the lock takes nothing from the first.
-func TestClaim(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "c")
-	if err := os.Mkdir(dir, dirMode); err != nil {
-		t.Fatal(err)
-	}
-	first := &container{dir: dir, rt: &Runtime{}}
-	if err := first.claim(); err != nil {
-		t.Fatal("a fresh directory: ", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, journalFile), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	second := &container{dir: dir, rt: &Runtime{}}
-	result := make(chan error)
-	go func() { result <- second.claim() }()
-	select {
-	case err := <-result:
-		t.Fatal("the lock was not awaited: ", err)
-	default:
-	}
-	first.release()
-	if err := <-result; err != ErrExists {
-		t.Errorf("another's directory: %v, want %v", err, ErrExists)
-	}
-	if second.lock != nil {
-		t.Error("it is locked")
-	}
-	if d, err := os.Open(dir); err != nil || unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		t.Error("it is not free: ", err)
-	}
-	gone := &container{dir: dir + "x", rt: &Runtime{}}
-	if err := gone.claim(); !errors.Is(err, ErrNotExist) {
-		t.Errorf("no directory: %v, want %v", err, ErrNotExist)
-	}
-}
-
 // TestWithoutCgroup: a container goes without a cgroup if rt may not make one, not if there was no room for it.
 func TestWithoutCgroup(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -74,7 +36,8 @@ func TestWithoutCgroup(t *testing.T) {
 	}
 	r, _ := newRuntime(t)
 	r.Rootless = "true"
-	k := &making{c: &container{rt: r, dir: place(t, r, "c", nil), state: state{ID: "c"}}, spec: &specs.Spec{Linux: &specs.Linux{}}}
+	place(t, r, "c", nil)
+	k := &making{c: r.newContainer("c"), spec: &specs.Spec{Linux: &specs.Linux{}}}
 	k.host = &cgroups.Host{Mode: cgroups.V2, Unified: full}
 	if err := k.withoutCgroup(unix.EACCES); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("no room: %v", err)

@@ -6,17 +6,18 @@ import (
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/intelrdt"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // rdt is the container's resctrl group.
-func (s *state) rdt() intelrdt.Group {
-	return intelrdt.Group{Dir: s.RdtGroup, Mon: s.RdtMonitor, Own: s.RdtOwn, Taken: s.RdtTaken}
+func (c *container) rdt() intelrdt.Group {
+	return intelrdt.Group{Dir: c.RdtGroup, Mon: c.RdtMonitor, Own: c.RdtOwn, Taken: c.RdtTaken}
 }
 
-func (s *state) setRdt(g intelrdt.Group) {
-	s.RdtGroup, s.RdtMonitor, s.RdtOwn, s.RdtTaken = g.Dir, g.Mon, g.Own, g.Taken
+func (c *container) setRdt(g intelrdt.Group) {
+	c.RdtGroup, c.RdtMonitor, c.RdtOwn, c.RdtTaken = g.Dir, g.Mon, g.Own, g.Taken
 }
 
 // findRdt says which group it will be, so that the journal can know.
@@ -32,7 +33,7 @@ func (c *container) findRdt(spec *specs.Spec) error {
 	g.Intend()
 	c.setRdt(g)
 	if !g.Own && !g.Exists() {
-		c.rdtShared = g.Dir
+		c.RdtShared = g.Dir
 	}
 	return nil
 }
@@ -44,7 +45,7 @@ func (k *making) makeRdt() error {
 	made, err := k.c.rdt().Create(k.spec.Linux.IntelRdt)
 	k.undo = append(k.undo, func() { k.undone(made.Remove(nil)) })
 	for _, dir := range []string{made.Dir, made.Mon} {
-		if text := k.c.mark(); dir != "" && text != "" {
+		if text := k.c.MarkText(); dir != "" && text != "" {
 			sys.SetMark(dir, text)
 		}
 	}
@@ -56,14 +57,14 @@ func (k *making) makeRdt() error {
 		return err
 	}
 	k.c.setRdt(g)
-	return k.c.writeJournal()
+	return k.c.WriteJournal()
 }
 
 // markedByOthers says whether a directory of resctrl carries the mark of another container.
 func (c *container) markedByOthers(dir string) (bool, error) {
 	text, trusted, err := sys.Mark(dir)
-	m, ok := parseMark(text, trusted)
-	return ok && trusted && m.dir != c.dir, err
+	m, ok := state.ParseMark(text, trusted)
+	return ok && trusted && m.Dir != c.Dir, err
 }
 
 // rdtChange is what an update is to change of the container's resctrl group; nil if nothing.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"rt/libcontainer/intelrdt"
+	"rt/libcontainer/state"
 )
 
 // TestRdtJournal: a create that was killed leaves a journal; the groups that it names end with the container, a class of
@@ -19,8 +20,9 @@ func TestRdtJournal(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c := &container{rt: r, dir: place(t, r, "c", nil), state: state{ID: "c", RdtGroup: dir, RdtMonitor: mon, RdtOwn: own}}
-		if err := c.writeJournal(); err != nil {
+		place(t, r, "c", nil)
+		c := with(r, state.State{ID: "c", RdtGroup: dir, RdtMonitor: mon, RdtOwn: own})
+		if err := c.WriteJournal(); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Delete("c", true); err != nil {
@@ -47,7 +49,8 @@ func TestRdtTaken(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		c := &container{rt: r, dir: place(t, r, "c", nil), state: state{ID: "c"}}
+		place(t, r, "c", nil)
+		c := r.newContainer("c")
 		g := intelrdt.Group{Dir: dir, Own: true, Taken: map[string]string{dir: tc.taken}}
 		switch tc.taken {
 		case "":
@@ -60,7 +63,7 @@ func TestRdtTaken(t *testing.T) {
 			}
 		}
 		c.setRdt(g)
-		if err := c.writeJournal(); err != nil {
+		if err := c.WriteJournal(); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Delete("c", true); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"rt/internal/sys"
 	"rt/libcontainer/criu"
+	"rt/libcontainer/state"
 
 	"golang.org/x/sys/unix"
 )
@@ -133,7 +134,7 @@ func (c *container) stdio() (list []given, err error) {
 		key, how, _ := strings.Cut(text, " ")
 		a, ok := parseAccess(how)
 		if !ok || !criu.IsDescriptor(key) {
-			return nil, fmt.Errorf("read state: stdio %d is %.*q", i, maxNamed, text)
+			return nil, fmt.Errorf("read state: stdio %d is %.*q", i, state.MaxNamed, text)
 		}
 		list[i] = given{key, a}
 	}

@@ -20,6 +20,7 @@ import (
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
 	"rt/nsenter"
 
@@ -38,10 +39,6 @@ type RestoreOptions struct {
 	LSMProfile      string // TYPE:NAME instead of the one in the image
 	LSMMountContext string
 }
-
-// criuRoot is the directory, in the container's own, where CRIU finds the rootfs: it wants a mount point whose parent is not
-// mounted over. The mount is in a mount namespace of CRIU's, and ends with it.
-const criuRoot = "criu-root"
 
 // Restore brings back what Checkpoint has saved, as a container of this id and the bundle. Detached it returns when the
 // processes run; else it waits as Run does.
@@ -73,7 +70,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 	if err := k.keepMoved(); err != nil {
 		return -1, k.fail(err)
 	}
-	k.c.release()
+	k.c.Release()
 	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
 		return -1, k.fail(err)
 	}
@@ -93,8 +90,8 @@ func (r *Runtime) restore(id string, k *making, o RestoreOptions) error {
 	if err := bundle.CheckID(id); err != nil {
 		return err
 	}
-	k.c = &container{dir: r.dir(id), rt: r, state: state{ID: id}}
-	k.c.restored = true
+	k.c = r.newContainer(id)
+	k.c.Restored = true
 	if err := k.openStreams(); err != nil {
 		return fmt.Errorf("restore container: %w", err)
 	}
@@ -197,7 +194,7 @@ func closeAll(files []*os.File) {
 func (k *making) setRestore(t *talk, o RestoreOptions) (extra []*os.File, err error) {
 	c, opts := k.c, &t.opts
 	opts.RstSibling, opts.EvasiveDevices = true, true
-	opts.Root = filepath.Join(c.dir, criuRoot)
+	opts.Root = filepath.Join(c.Dir, state.CriuRoot)
 	opts.LSMProfile, opts.LSMMountContext = o.LSMProfile, o.LSMMountContext
 	k.lsmProfile = o.LSMProfile
 	if k.sources, err = k.hostMounts(); err != nil {
@@ -291,7 +288,7 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NotifyDir: filepath.Join(c.dir, notifyDir)}
+	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NotifyDir: filepath.Join(c.Dir, state.NotifyDir)}
 	if err := notify.MakeDir(opts.NotifyDir); err != nil {
 		return nil, err
 	}
@@ -347,7 +344,7 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 // openNothing is for a plan without inputs that only its caller knows.
 func openNothing(plan.Input) (*os.File, error) { return nil, unix.EINVAL }
 
-// startCriu starts CRIU in a mount namespace of its own with the rootfs at criuRoot, so that this mount is gone when CRIU is, also if
+// startCriu starts CRIU in a mount namespace of its own with the rootfs at CriuRoot, so that this mount is gone when CRIU is, also if
 // rt is killed meanwhile. Mounts that the host makes later reach the container all the same: the trees that it gets are slaves. The rest
 // of the namespace is private, so that it keeps what the host had mounted: if the host unmounts a file system meanwhile, a new one of
 // the container's cannot get its device number, by which the host's are known (restoredMounts.learn).
@@ -429,10 +426,10 @@ func (k *making) moveCriu(t *talk) (err error) {
 	if k.outside {
 		return hint.With(errors.New("rt may move no process into the container's cgroup"), "run rt as root, or in a cgroup that is delegated")
 	}
-	if c.helper, err = sys.Identify(t.Pid); err != nil {
+	if c.Helper, err = sys.Identify(t.Pid); err != nil {
 		return err
 	}
-	if err := c.writeJournal(); err != nil {
+	if err := c.WriteJournal(); err != nil {
 		return err
 	}
 	if err := c.cg.JoinAll(t.Pid); err != nil {
@@ -496,10 +493,10 @@ func (k *making) furnish(pid, criu int) error {
 	if err := k.checkPid(pid, criu); err != nil {
 		return err
 	}
-	if err := k.c.identify(pid); err != nil {
+	if err := k.c.SetInit(pid); err != nil {
 		return err
 	}
-	if err := k.c.writeJournal(); err != nil {
+	if err := k.c.WriteJournal(); err != nil {
 		return err
 	}
 	k.endAnchor()
@@ -523,7 +520,7 @@ func (k *making) revived(pid, criu int) (err error) {
 	if err := k.checkPid(pid, criu); err != nil {
 		return err
 	}
-	if err := c.identify(pid); err != nil {
+	if err := c.SetInit(pid); err != nil {
 		return err
 	}
 	if err := c.recordNamespaces(); err != nil {

@@ -16,16 +16,13 @@ import (
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
 
 	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// criuMounts is the directory, in the container's own, where CRIU finds what of the host is mounted in the container: trees that rt has
-// opened, by the rules of create. It is a mount in a namespace of CRIU's, as criuRoot is.
-const criuMounts = "criu-mounts"
 
 // A restored container's mounts are made by CRIU, as root and by paths. restoredMounts says what they may be.
 type restoredMounts struct {
@@ -96,14 +93,14 @@ func (k *making) stage(trees sourceTrees, root string, images *criu.Directory) (
 	if r == nil {
 		r = &restoredMounts{}
 	}
-	r.dir, r.rootfs = filepath.Join(k.c.dir, criuMounts), root
+	r.dir, r.rootfs = filepath.Join(k.c.Dir, state.CriuMounts), root
 	if err := coverRoot(k.c); err != nil {
 		return nil, err
 	}
 	if err := sys.MakeDir(r.dir, 0o711); err != nil {
 		return nil, err
 	}
-	if err := r.slaves.coverImages(images, k.c.dir); err != nil {
+	if err := r.slaves.coverImages(images, k.c.Dir); err != nil {
 		return nil, err
 	}
 	if err := attachTree(trees.rootfs, root); err != nil {
@@ -142,17 +139,17 @@ func (r *restoredMounts) pin(proc string) error {
 
 // coverRoot covers the directory of all containers by a tmpfs, and makes a container's in it.
 func coverRoot(c *container) error {
-	over := c.rt.Root
+	over := c.rt.Dir
 	if over == "/" { // a mount there would hide nothing from those who have it as their root
-		over = c.dir
+		over = c.Dir
 	}
 	if err := unix.Mount("tmpfs", over, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=711"); err != nil {
 		return fmt.Errorf("mount a tmpfs for criu: %w", err)
 	}
-	if over == c.dir {
+	if over == c.Dir {
 		return nil
 	}
-	return sys.MakeDir(c.dir, 0o711)
+	return sys.MakeDir(c.Dir, 0o711)
 }
 
 // attach mounts the sources, and opens those that lie below others.

@@ -93,7 +93,7 @@ func (k *making) beforeResume(criu int) (err error) {
 	}
 	if err = k.runChecks(checksBeforeResume()); err == nil {
 		k.c.Created = time.Now().UTC()
-		err = k.c.save()
+		err = k.c.Save()
 	}
 	if err == nil && frozen {
 		err = cg.Thaw()

@@ -27,7 +27,7 @@ var kernelTypes = []string{"proc", "sysfs", "cgroup", "cgroup2", "securityfs", "
 
 // shutHost leaves to CRIU what it has to write to: the images. What becomes the container's is open, and is mounted afterwards.
 func (k *making) shutHost(t *talk) error {
-	return shutBut(append(t.images.Paths(), t.work.Paths()...), []string{t.program, k.c.dir})
+	return shutBut(append(t.images.Paths(), t.work.Paths()...), []string{t.program, k.c.Dir})
 }
 
 // makeXtablesLock makes the file that iptables locks, and would make itself: in CRIU's mount namespace it cannot. If it cannot be made

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -210,35 +210,14 @@ func mayJoin(cg *cgroups.Cgroup) error {
 
 // mustHaveCgroup is cgroup for what cannot be done without one.
 func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {
-	if c.gone {
-		return nil, ErrNotRunning
+	if c.Gone {
+		return nil, state.ErrNotRunning
 	}
 	if len(c.Cgroups) == 0 {
 		return nil, hint.With(fmt.Errorf("%s: container has no cgroup", doing),
 			"it was created where rt could make none; in one that is delegated it gets one: systemd-run --user --scope -p Delegate=yes rt ...")
 	}
 	return c.cgroup()
-}
-
-// makeRoot makes the directory of the containers. A user's lies in $XDG_RUNTIME_DIR, where old files may be cleaned
-// away but for the sticky bit (XDG Base Directory Specification).
-func (r *Runtime) makeRoot() error {
-	_, err := r.checkRoot(r.Root, 0o700)
-	if xdg := os.Getenv("XDG_RUNTIME_DIR"); err == nil && xdg != "" && r.Root == filepath.Join(xdg, "rt") {
-		_ = sys.ChmodDir(r.Root, unix.S_ISVTX|0o700)
-	}
-	if err != nil && !distrusted(err) {
-		err = fmt.Errorf("make root directory: %w", err)
-	}
-	return rootHint(err)
-}
-
-// rootHint is for a user who was sent to root's directory, for want of one of the user's own.
-func rootHint(err error) error {
-	if (errors.Is(err, unix.EACCES) || distrusted(err)) && os.Getenv("XDG_RUNTIME_DIR") == "" && os.Geteuid() != 0 {
-		return hint.With(err, "set XDG_RUNTIME_DIR to a directory of your own, or give --root")
-	}
-	return err
 }
 
 // namespaceHint explains why an ordinary user gets no user namespace; "" if nothing is known.

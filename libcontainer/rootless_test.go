@@ -11,6 +11,7 @@ import (
 
 	"rt/cgroups"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
 	"rt/tests/nofiles"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -95,7 +96,8 @@ func TestCheckPrivileges(t *testing.T) {
 // TestRightsUnknown: whether a process may join the container's cgroup cannot be asked. It does not run outside, and so free
 // of the limits.
 func TestRightsUnknown(t *testing.T) {
-	c := &container{rt: &Runtime{Warn: func(string, ...any) {}}, state: state{Pid: os.Getpid()}}
+	r := &Runtime{Root: state.Root{Warn: func(string, ...any) {}}}
+	c := with(r, state.State{ID: "c", Pid: os.Getpid()})
 	facts := plan.Facts{BornDir: "/sys/fs/cgroup/x"}
 	cg := cgroups.Load(&cgroups.Host{Mode: cgroups.V2, Root: "/sys/fs/cgroup", Unified: "/sys/fs/cgroup"}, map[string]string{"": facts.BornDir})
 	self, err := os.Open("/proc/self")

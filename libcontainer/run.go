@@ -8,6 +8,7 @@ import (
 	"rt/internal/bug"
 	"rt/libcontainer/console"
 	"rt/libcontainer/notify"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	if err := r.create(id, k); err != nil {
 		return -1, err
 	}
-	defer k.c.release()
+	defer k.c.Release()
 	fg.streams = k.streams
 	if err := k.runTerminal(fg); err != nil {
 		return -1, k.fail(err)
@@ -49,7 +50,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 		if !killed {
 			return -1, k.fail(err)
 		}
-		k.c.release()
+		k.c.Release()
 		return r.ended(k.c, o, status)
 	}
 	defer proxy.Close()
@@ -60,7 +61,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
 		return -1, k.fail(err)
 	}
-	k.c.release()
+	k.c.Release()
 	if o.Detach {
 		if err := k.c.forward(proxy, nil); err != nil {
 			k.session.Abandon()
@@ -81,7 +82,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 
 // broken is fail for a panic: the container may have been without a lock since it runs.
 func (k *making) broken(err error) error {
-	if k.c == nil || k.c.lock != nil || k.c.Pid == 0 {
+	if k.c == nil || k.c.IsLocked() || k.c.Pid == 0 {
 		return k.fail(err)
 	}
 	if k.session != nil {
@@ -136,14 +137,14 @@ func (r *Runtime) ended(c *container, o RunOptions, status int) (int, error) {
 // and its id, with its cgroup, may be another container's by now.
 func (r *Runtime) removeOwn(c *container) error {
 	now, err := r.open(c.ID, true)
-	if errors.Is(err, ErrNotExist) {
+	if errors.Is(err, state.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer now.release()
-	if now.init() != c.init() {
+	defer now.Release()
+	if now.InitProcess() != c.InitProcess() {
 		return nil
 	}
 	now.hookDir = c.hookDir

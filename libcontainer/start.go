@@ -14,6 +14,7 @@ import (
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
+	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -26,7 +27,7 @@ func (r *Runtime) Start(id string) error {
 	if err != nil {
 		return err
 	}
-	defer c.release()
+	defer c.Release()
 	if err := c.mayStart(); err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (r *Runtime) Start(id string) error {
 	if err != nil {
 		return c.failedStart(err)
 	}
-	c.release() // the container may never say READY=1
+	c.Release() // the container may never say READY=1
 	return c.forward(proxy, nil)
 }
 
@@ -98,13 +99,13 @@ func (c *container) connect(spec *specs.Spec) (*stub.Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
-	conn := os.NewFile(uintptr(fd), startSocket)
+	conn := os.NewFile(uintptr(fd), state.StartSocket)
 	// With an init the program is another process than the container's first.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
-	if err := sys.Retry(func() error { return unix.Connect(fd, c.socketAddress(startSocket)) }); err != nil {
+	if err := sys.Retry(func() error { return unix.Connect(fd, c.SocketAddress(state.StartSocket)) }); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("connect to the container's process: %w", err)
 	}
@@ -143,7 +144,7 @@ func (c *container) begin(spec *specs.Spec, in *stub.Session) (*notify.Proxy, er
 }
 
 func (c *container) become(spec *specs.Spec, in *stub.Session) error {
-	if err := unix.Unlink(filepath.Join(c.dir, startSocket)); err != nil && err != unix.ENOENT {
+	if err := unix.Unlink(filepath.Join(c.Dir, state.StartSocket)); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("start container: %w", err)
 	}
 	err := in.Continue()
@@ -184,7 +185,7 @@ func (c *container) withSignal(err error) error {
 	if !errors.Is(err, stub.ErrDied) {
 		return err
 	}
-	if ws, known := c.init().EndOf(stub.ExitLimit); known && ws.Signaled() {
+	if ws, known := c.InitProcess().EndOf(stub.ExitLimit); known && ws.Signaled() {
 		return fmt.Errorf("%w: %v", err, ws.Signal())
 	}
 	return err
@@ -208,7 +209,7 @@ func startError(c *container, err error) error {
 
 // stop kills what is left of a container that could not be started.
 func (c *container) stop() {
-	p, err := c.init().Open()
+	p, err := c.InitProcess().Open()
 	if err != nil {
 		if !errors.Is(err, unix.ESRCH) {
 			c.rt.Warn("stop the container: %v", err)
@@ -222,7 +223,7 @@ func (c *container) stop() {
 
 func (c *container) notifyProxy() (*notify.Proxy, error) {
 	host := os.Getenv("NOTIFY_SOCKET")
-	dir := filepath.Join(c.dir, notifyDir)
+	dir := filepath.Join(c.Dir, state.NotifyDir)
 	if host == "" {
 		return nil, nil
 	}
@@ -231,7 +232,7 @@ func (c *container) notifyProxy() (*notify.Proxy, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("look for %s: %w", dir, err)
 	}
-	if err := c.shutOthersOut(); err != nil {
+	if err := c.RestrictDir(); err != nil {
 		return nil, err
 	}
 	proxy, err := notify.New(dir, host)
@@ -242,20 +243,4 @@ func (c *container) notifyProxy() (*notify.Proxy, error) {
 		}
 	}
 	return proxy, err
-}
-
-// shutOthersOut takes from other users of the host what an older rt gave them: the way into the container's directory, and so to the
-// socket that is about to be made there.
-func (c *container) shutOthersOut() error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(c.lock.Fd()), &st); err != nil {
-		return fmt.Errorf("look at container directory %s: %w", c.dir, err)
-	}
-	if st.Mode&0o077 == 0 {
-		return nil
-	}
-	if err := unix.Fchmod(int(c.lock.Fd()), dirMode); err != nil {
-		return fmt.Errorf("keep other users out of container directory %s: %w", c.dir, err)
-	}
-	return nil
 }

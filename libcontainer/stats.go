@@ -8,6 +8,7 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/sys"
+	"rt/libcontainer/state"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,7 +66,7 @@ func (w *usageWatch) look() (all []ContainerUsage, err error) {
 	for _, id := range ids {
 		u, l, err := w.one(id)
 		if err != nil {
-			if w.seen != nil || len(w.ids) == 0 && (errors.Is(err, ErrNotRunning) || errors.Is(err, ErrNotExist)) {
+			if w.seen != nil || len(w.ids) == 0 && (errors.Is(err, state.ErrNotRunning) || errors.Is(err, state.ErrNotExist)) {
 				continue
 			}
 			if len(w.ids) > 0 {
@@ -83,12 +84,12 @@ func (w *usageWatch) look() (all []ContainerUsage, err error) {
 
 func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
 	l := w.seen[id]
-	if l == nil || l.c.mustRun() != nil { // another may have taken its name
+	if l == nil || l.c.MustRun() != nil { // another may have taken its name
 		c, err := w.rt.open(id, false)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := c.mustRun(); err != nil {
+		if err := c.MustRun(); err != nil {
 			return nil, nil, err
 		}
 		c.cg = cgroups.Load(w.host, c.Cgroups)
@@ -100,7 +101,7 @@ func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
 		return nil, nil, err
 	}
 	if usage.Pids == 0 { // it may have ended meanwhile, and the rest be zero, too
-		if err := l.c.mustRun(); err != nil {
+		if err := l.c.MustRun(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -121,10 +122,10 @@ func percent(used uint64, passed time.Duration) float64 { return float64(used) /
 
 // ids are the names in the root's directory, sorted.
 func (r *Runtime) ids() ([]string, error) {
-	if _, err := r.checkRoot(r.Root, 0); err != nil {
+	if err := r.Root.Check(); err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
-	d, err := sys.Open(r.Root, unix.O_RDONLY|unix.O_DIRECTORY)
+	d, err := sys.Open(r.Dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}

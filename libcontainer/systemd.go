@@ -3,14 +3,12 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
 	"rt/internal/hint"
-	"rt/internal/sys"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -34,18 +32,8 @@ type scope struct {
 	outside bool // rt may move nothing from its own cgroup into the scope: the anchor becomes the container's process
 }
 
-// usersManager says which systemd is ours: that of the calling user, or the system's. Root of a user namespace is
-// somebody else outside, unless USER says that it is a machine of its own, such as a system container.
-func usersManager() bool {
-	if os.Geteuid() != 0 {
-		return true
-	}
-	user := os.Getenv("USER")
-	return user != "" && user != "root" && !sys.InFirstUserNamespace()
-}
-
 func (k *making) nameUnit() (err error) {
-	c, user := k.c, usersManager()
+	c, user := k.c, systemd.IsUsers()
 	if user && k.host.Mode != cgroups.V2 {
 		return errors.New("--systemd-cgroup: a user's systemd has no controllers on cgroup v1")
 	}
@@ -236,7 +224,7 @@ func (c *container) setProperties(r *specs.LinuxResources) (undo func() error, e
 	if c.Unit == "" {
 		return undo, nil
 	}
-	m, err := systemd.Connect(usersManager())
+	m, err := systemd.Connect(systemd.IsUsers())
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +236,7 @@ func (c *container) setProperties(r *specs.LinuxResources) (undo func() error, e
 	before := systemd.Limits(c.present(r), c.cg.Read, 0)
 	if len(before) > 0 {
 		undo = func() error {
-			m, err := systemd.Connect(usersManager())
+			m, err := systemd.Connect(systemd.IsUsers())
 			if err != nil {
 				return err
 			}
@@ -292,11 +280,11 @@ func (c *container) stopUnit(started bool) error {
 		if err != nil {
 			return err
 		}
-		if !ours && !(c.early && !cg.IsTaken() && isEmpty(cg)) {
+		if !ours && !(c.Early && !cg.IsTaken() && isEmpty(cg)) {
 			return nil
 		}
 	}
-	m, err := systemd.ConnectWithin(usersManager(), c.rt.left(stopTimeout))
+	m, err := systemd.ConnectWithin(systemd.IsUsers(), c.rt.left(stopTimeout))
 	if err != nil {
 		// The container is to go all the same; its cgroup is removed as any other. A systemd that comes back finds
 		// the scope empty, which is its end.

@@ -12,6 +12,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -31,8 +32,8 @@ func (r *Runtime) Update(id string, resources *specs.LinuxResources, rdt *specs.
 	if err != nil {
 		return err
 	}
-	defer c.release()
-	if err := c.mustRun(); err != nil {
+	defer c.Release()
+	if err := c.MustRun(); err != nil {
 		return err
 	}
 	schemata, err := c.rdtChange(rdt)
@@ -128,7 +129,7 @@ func (c *container) noteUpdate(j updateJournal) error {
 	}
 	data, err := json.Marshal(j)
 	if err == nil {
-		err = sys.ReplaceFile(filepath.Join(c.dir, updateFile), data, 0o600)
+		err = sys.ReplaceFile(filepath.Join(c.Dir, state.UpdateFile), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write update journal: %w", err)
@@ -138,7 +139,7 @@ func (c *container) noteUpdate(j updateJournal) error {
 
 // endUpdate: as long as the journal is there, the next command takes the update back.
 func (c *container) endUpdate() error {
-	path := filepath.Join(c.dir, updateFile)
+	path := filepath.Join(c.Dir, state.UpdateFile)
 	if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("remove update journal %s: %w", path, err)
 	}
@@ -149,8 +150,8 @@ func (c *container) endUpdate() error {
 // kernel or systemd refuses to have back is told, and stays as it is: a container that can no longer be paused or
 // started would be worse. It is for who holds the lock.
 func (c *container) finishUpdate() error {
-	path := filepath.Join(c.dir, updateFile)
-	data, err := c.read(updateFile)
+	path := filepath.Join(c.Dir, state.UpdateFile)
+	data, err := c.ReadFile(state.UpdateFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -203,7 +204,7 @@ func (c *container) restoreProperties(cg *cgroups.Cgroup, changes []cgroups.Chan
 	if len(before) == 0 {
 		return nil
 	}
-	m, err := systemd.Connect(usersManager())
+	m, err := systemd.Connect(systemd.IsUsers())
 	if err != nil {
 		return err
 	}

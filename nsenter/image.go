@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"rt/internal/sys"
 
@@ -100,4 +101,23 @@ func sameBytes(a, b io.Reader) bool {
 			return errA == io.EOF || errA == io.ErrUnexpectedEOF
 		}
 	}
+}
+
+// IsStub says whether a process executes a stub, by the name of its program, which any program can give itself.
+func IsStub(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && strings.HasPrefix(exe, "/memfd:rt-stub")
+}
+
+// IsOwnStub says whether a process executes the stub of this rt, byte for byte.
+func IsOwnStub(pid int) bool {
+	if !IsStub(pid) {
+		return false
+	}
+	exe, err := sys.Open(fmt.Sprintf("/proc/%d/exe", pid), unix.O_PATH)
+	if err != nil {
+		return false
+	}
+	defer exe.Close()
+	return IsImage(exe)
 }

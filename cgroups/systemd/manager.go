@@ -13,6 +13,7 @@ import (
 
 	"rt/internal/dbus"
 	"rt/internal/hint"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +56,16 @@ const (
 	unitExists = service + ".UnitExists"
 	jobRule    = "type='signal',sender='" + service + "',interface='" + manager + "',member='JobRemoved'"
 )
+
+// IsUsers says which manager is rt's: that of the calling user, or the system's. Root of a user namespace is another user of the host,
+// unless USER says that the namespace is a machine of its own, such as a system container.
+func IsUsers() bool {
+	if os.Geteuid() != 0 {
+		return true
+	}
+	user := os.Getenv("USER")
+	return user != "" && user != "root" && !sys.InFirstUserNamespace()
+}
 
 // Connect connects to the system's manager, or to the calling user's.
 //

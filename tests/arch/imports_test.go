@@ -25,7 +25,9 @@ var may = []struct {
 	{"rt/libcontainer/stub", []string{"rt/internal", "rt/libcontainer/plan", "rt/libcontainer/seccomp", "rt/nsenter"}},
 	{"rt/libcontainer/console", []string{"rt/internal", "rt/nsenter"}}, // its signal handler is C
 	{"rt/libcontainer/hooks", []string{"rt/internal", "rt/nsenter"}},   // what rt's start has changed, children have back
-	{"rt/libcontainer/", []string{"rt/internal"}},                      // hooks, console, notify ...: one subject each
+	{"rt/libcontainer/state", []string{"rt/internal", "rt/cgroups", "rt/libcontainer/bundle"}},
+	{"rt/libcontainer/doctor", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer/bundle", "rt/libcontainer/intelrdt", "rt/libcontainer/state"}},
+	{"rt/libcontainer/", []string{"rt/internal"}}, // hooks, console, notify ...: one subject each
 	{"rt/libcontainer", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer"}},
 	{"rt/bench", nil},
 	{"rt/tests/peers", []string{"rt/tests/testjson"}},

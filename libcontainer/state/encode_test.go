@@ -1,4 +1,4 @@
-package libcontainer
+package state
 
 import (
 	"encoding/json"
@@ -57,14 +57,13 @@ func testFields[T any](t *testing.T, fields func(*T) []plain.Field) {
 }
 
 func TestFields(t *testing.T) {
-	testFields(t, (*state).fields)
+	testFields(t, (*State).fields)
 	testFields(t, (*journal).fields)
-	testFields(t, (*ContainerState).fields)
 }
 
 // What is not plain is read all the same, or refused with a reason.
 func TestDecodeEdited(t *testing.T) {
-	var s state
+	var s State
 	if err := s.decode([]byte(`{"PID": 7, "id": "a"}`)); err != nil || s.Pid != 7 || s.ID != "a" {
 		t.Errorf("%+v, %v", s, err)
 	}

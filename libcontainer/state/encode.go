@@ -1,4 +1,4 @@
-package libcontainer
+package state
 
 import (
 	"encoding/json"
@@ -6,10 +6,10 @@ import (
 	"rt/internal/plain"
 )
 
-// What every command reads or writes does without encoding/json: that would first spend 0.2 ms, in each process anew,
-// on learning the types. The names are those of the struct tags (TestFields).
+// The files that every command reads or writes are coded without encoding/json, which needs 0.2 ms in each process to inspect the
+// types. The names are those of the struct tags (TestFields).
 
-func (s *state) fields() []plain.Field {
+func (s *State) fields() []plain.Field {
 	return []plain.Field{
 		{Name: "ociVersion", Value: &s.OCIVersion},
 		{Name: "id", Value: &s.ID},
@@ -66,32 +66,15 @@ func (j *journal) fields() []plain.Field {
 	}
 }
 
-func (s *ContainerState) fields() []plain.Field {
-	return []plain.Field{
-		{Name: "ociVersion", Value: &s.OCIVersion},
-		{Name: "id", Value: &s.ID},
-		{Name: "pid", Value: &s.Pid},
-		{Name: "status", Value: &s.Status},
-		{Name: "bundle", Value: &s.Bundle},
-		{Name: "rootfs", Value: &s.Rootfs},
-		{Name: "created", Value: &s.Created},
-		{Name: "annotations", Value: &s.Annotations, OmitEmpty: true},
-		{Name: "owner", Value: &s.Owner},
-	}
-}
-
-// JSON is the state as `rt state` prints it.
-func (s *ContainerState) JSON() []byte { return plain.Object(s.fields(), "  ") }
-
-func (s *state) encode() []byte   { return plain.Object(s.fields(), "") }
+func (s *State) encode() []byte   { return plain.Object(s.fields(), "") }
 func (j *journal) encode() []byte { return plain.Object(j.fields(), "") }
 
-// decode reads what encode writes; if somebody has edited it, encoding/json does, and says what is wrong with it.
-func (s *state) decode(data []byte) error {
-	*s = state{}
+// decode reads what encode has written. If the file was edited, encoding/json reads it, and says what is wrong with it.
+func (s *State) decode(data []byte) error {
+	*s = State{}
 	if plain.Read(data, s.fields()) {
 		return nil
 	}
-	*s = state{}
+	*s = State{}
 	return json.Unmarshal(data, s)
 }

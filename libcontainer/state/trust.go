@@ -1,4 +1,4 @@
-package libcontainer
+package state
 
 import (
 	"errors"
@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What rt believes. A state says which processes are signalled, which cgroups and groups of resctrl removed, which unit stopped,
-// which hooks executed: whoever could write it acts with the rights of rt. So --root, a container's directory and the files in
-// it must be the caller's own and writable by nobody else, and the way to --root must be laid out by root or the caller.
+// A state says which processes rt signals, which cgroups and resctrl groups it removes, which unit it stops and which hooks it executes:
+// a user who could write it would act with the rights of rt. So --root, a container's directory and the files in it must belong to the
+// caller and be writable by the caller alone, and every directory and link on the path to --root must belong to root or the caller.
 
-// A trustError says why a directory is not believed.
+// A trustError says why rt does not trust a directory.
 type trustError struct {
 	kind string // root or container
 	dir  string
@@ -31,23 +31,29 @@ func (e *trustError) Error() string {
 }
 func (e *trustError) Unwrap() error { return e.err }
 
-// distrusted says that an error is about whom a directory belongs to.
-func distrusted(err error) bool {
+// Distrusted says whether an error is that rt does not trust a directory.
+func Distrusted(err error) bool {
 	var e *trustError
 	return errors.As(err, &e)
 }
 
-// A rootCheck is what was found out about one --root.
+// A rootCheck is the result of the check of one --root.
 type rootCheck struct {
-	owner uint32 // whose containers are in it
+	owner uint32 // user ID
 	err   error
 }
 
-// checkRoot looks at a --root once. It makes what is missing of the way there with mode, if that is not 0.
-func (r *Runtime) checkRoot(root string, mode uint32) (owner uint32, err error) {
+// Check says whether rt trusts the directory.
+func (r *Root) Check() error {
+	_, err := r.check(r.Dir, 0)
+	return err
+}
+
+// check judges a --root, once for each path. If mode is not 0, it creates what is missing of the path with that mode.
+func (r *Root) check(root string, mode uint32) (owner uint32, err error) {
 	found, ok := r.checked[root]
 	if !ok {
-		w := wayToRoot{dir: root, owner: uint32(os.Geteuid()), any: r.reading && os.Geteuid() == 0}
+		w := wayToRoot{dir: root, owner: uint32(os.Geteuid()), any: r.Reading && os.Geteuid() == 0}
 		err := sys.Along(root, mode, w.see)
 		found = rootCheck{w.owner, err}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -61,11 +67,11 @@ func (r *Runtime) checkRoot(root string, mode uint32) (owner uint32, err error) 
 	return found.owner, found.err
 }
 
-// A wayToRoot judges the directories and links on the way to a --root.
+// A wayToRoot judges the directories and links on the path to a --root.
 type wayToRoot struct {
 	dir   string
 	owner uint32 // of --root
-	any   bool   // which may be any user: root only reads there
+	any   bool   // owner may become any user: the host's root only reads there
 }
 
 func (w *wayToRoot) see(path string, st *unix.Stat_t, last bool) error {
@@ -97,7 +103,7 @@ func (w *wayToRoot) judge(path string, st *unix.Stat_t, last bool) error {
 	return sys.CheckWay(path, st, group)
 }
 
-// judgeRoot: what is in --root, only its owner may write.
+// judgeRoot judges --root itself, which only its owner may write to.
 func (w *wayToRoot) judgeRoot(st *unix.Stat_t) error {
 	if w.any && w.owner == 0 && !w.unmapped(st) {
 		w.owner = st.Uid
@@ -105,13 +111,14 @@ func (w *wayToRoot) judgeRoot(st *unix.Stat_t) error {
 	return sys.CheckOwner(st, w.owner)
 }
 
-// unmapped: in a user namespace without the host's root the overflow uid is his, and that of any user who is not mapped.
+// unmapped says whether the owner's user ID is the overflow ID: in a user namespace that does not map the host's root it stands for root
+// and for every other user that is not mapped.
 func (w *wayToRoot) unmapped(st *unix.Stat_t) bool {
 	uid, _ := sys.HostRoot()
 	return uid != 0 && st.Uid == uid
 }
 
-// roots says whether a directory belongs to root, and whether its group is root's or the caller's.
+// roots says whether a directory belongs to root, and whether its group is that of root or of the caller.
 func (w *wayToRoot) roots(st *unix.Stat_t) (owner, group bool) {
 	owner, group = st.Uid == 0, st.Gid == 0 || int(st.Gid) == os.Getegid()
 	if owner && (group || st.Mode&0o020 == 0) {
@@ -121,10 +128,10 @@ func (w *wayToRoot) roots(st *unix.Stat_t) (owner, group bool) {
 	return owner || st.Uid == uid, group || st.Gid == gid
 }
 
-// checkRoot looks at the --root that the container is in.
-func (c *container) checkRoot() error {
-	owner, err := c.rt.checkRoot(filepath.Dir(c.dir), 0)
-	c.owner = owner
+// checkRoot judges the --root that the container is in, and sets Owner.
+func (c *Container) checkRoot() error {
+	owner, err := c.root.check(filepath.Dir(c.Dir), 0)
+	c.Owner = owner
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNotExist
 	}
@@ -132,60 +139,49 @@ func (c *container) checkRoot() error {
 }
 
 // checkDir judges the container's directory.
-func (c *container) checkDir(st *unix.Stat_t) error {
-	if err := sys.CheckOwner(st, c.owner); err != nil {
-		return &trustError{"container", c.dir, err}
+func (c *Container) checkDir(st *unix.Stat_t) error {
+	if err := sys.CheckOwner(st, c.Owner); err != nil {
+		return &trustError{"container", c.Dir, err}
 	}
 	return nil
 }
 
-// check judges --root and the container's directory, once.
-func (c *container) check() error {
-	if c.lock != nil { // acquire has
+// Check judges --root and the container's directory. Acquire has done so for a locked container.
+func (c *Container) Check() error {
+	if c.lock != nil {
 		return nil
 	}
 	if err := c.checkRoot(); err != nil {
 		return err
 	}
-	return c.lookAtDir()
+	return c.checkUnopened()
 }
 
-// lookAtDir is checkDir for those who have not opened it.
-func (c *container) lookAtDir() error {
+// checkUnopened is checkDir for a directory that is not open.
+func (c *Container) checkUnopened() error {
 	var st unix.Stat_t
 	dirfd, path := c.at("")
 	err := sys.Retry(func() error { return unix.Fstatat(dirfd, filepath.Clean(path), &st, unix.AT_SYMLINK_NOFOLLOW) })
-	if err == unix.ENOENT || err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR { // a link is none of rt's
+	if err == unix.ENOENT || err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR { // rt makes no links
 		return ErrNotExist
 	}
 	if err != nil {
-		return fmt.Errorf("look at container directory %s: %w", c.dir, err)
+		return fmt.Errorf("look at container directory %s: %w", c.Dir, err)
 	}
 	return c.checkDir(&st)
 }
 
-// read reads a file of the container's directory, which has been checked.
-func (c *container) read(name string) ([]byte, error) {
-	dirfd, path := c.at(name)
-	data, err := sys.ReadOwnAt(dirfd, path, c.owner, maxFile)
-	if owner := new(sys.OwnerError); errors.As(err, &owner) {
-		err = &trustError{"container", c.dir, fmt.Errorf("%s: %w", name, err)}
-	}
-	return data, err
-}
-
-// checkState compares what a state says with what it may say. What another user has written leads root to no file but those of
-// cgroups.
-func (c *container) checkState() error {
-	id := filepath.Base(c.dir)
+// checkState checks the ID, and in another user's state the paths of cgroups: root opens no other files that it names.
+func (c *Container) checkState() error {
+	id := filepath.Base(c.Dir)
 	if c.ID == "" {
 		c.ID = id
-		return fmt.Errorf("read state %s: no id", filepath.Join(c.dir, stateFile))
+		return fmt.Errorf("read state %s: no id", filepath.Join(c.Dir, StateFile))
 	}
 	if c.ID != id {
-		return &trustError{"container", c.dir, fmt.Errorf("%s names %.*s", stateFile, maxNamed, c.ID)}
+		return &trustError{"container", c.Dir, fmt.Errorf("%s names %.*s", StateFile, MaxNamed, c.ID)}
 	}
-	if int(c.owner) == os.Geteuid() || len(c.Cgroups) == 0 {
+	if int(c.Owner) == os.Geteuid() || len(c.Cgroups) == 0 {
 		return nil
 	}
 	host, err := cgroups.Probe()
@@ -194,16 +190,16 @@ func (c *container) checkState() error {
 	}
 	for _, dir := range c.Cgroups {
 		if !inHierarchy(host, dir) {
-			return &trustError{"container", c.dir, fmt.Errorf("%s: %.*s is no cgroup", stateFile, maxNamed, dir)}
+			return &trustError{"container", c.Dir, fmt.Errorf("%s: %.*s is no cgroup", StateFile, MaxNamed, dir)}
 		}
 	}
 	return nil
 }
 
-// maxNamed bounds what a message repeats of a state, in characters.
-const maxNamed = 256
+// MaxNamed bounds what a message repeats of a state, in characters.
+const MaxNamed = 256
 
-// inHierarchy says whether a path is below a mount of cgroups, in which nobody can make links.
+// inHierarchy says whether a path is below a mount point of cgroups, a file system that has no links.
 func inHierarchy(host *cgroups.Host, dir string) bool {
 	if filepath.Clean(dir) != dir {
 		return false

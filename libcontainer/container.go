@@ -1,0 +1,95 @@
+package libcontainer
+
+import (
+	"fmt"
+	"os"
+
+	"rt/cgroups"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+	"rt/libcontainer/state"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxFile bounds what is read of a file of the kernel's, in bytes.
+const maxFile = 64 << 20
+
+// A container is one that exists on disk.
+type container struct {
+	*state.Container
+	rt *Runtime
+	cg *cgroups.Cgroup
+
+	hookDir  *os.File     // working directory of hooks in rt's namespaces; nil: rt's own
+	rootDir  plan.RootDir // the rootfs as create has found it, if there are createContainer hooks
+	transfer bool         // rt moves processes into the cgroup: they are killed when they are made there (killedAtBirth)
+}
+
+// newContainer is the container with an ID. Nothing of it has been read.
+func (r *Runtime) newContainer(id string) *container {
+	return &container{Container: r.Container(id), rt: r}
+}
+
+// open reads the state of a container. With lock it keeps every other rt from changing the container, and takes back an update that was
+// killed.
+func (r *Runtime) open(id string, lock bool) (*container, error) {
+	s, err := r.OpenContainer(id, lock)
+	if err != nil {
+		return nil, err
+	}
+	c := &container{Container: s, rt: r}
+	if !lock {
+		return c, nil
+	}
+	opened := false
+	defer func() { // also after a panic: the undo takes the lock again
+		if !opened {
+			c.Release()
+		}
+	}()
+	if err := c.finishUpdate(); err != nil {
+		return nil, err
+	}
+	opened = true
+	return c, nil
+}
+
+// config decodes the container's own copy of config.json.
+func (c *container) config() (*specs.Spec, error) {
+	data, err := c.ReadFile(state.ConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the container's configuration: %w", err)
+	}
+	spec, err := bundle.Decode(data)
+	if err == nil {
+		c.addTimeNamespace(spec)
+	}
+	return spec, err
+}
+
+// cgroup is the container's cgroup, with what of it is the container's own.
+func (c *container) cgroup() (*cgroups.Cgroup, error) {
+	if c.cg == nil && len(c.Cgroups) == 0 {
+		c.cg = cgroups.Load(&cgroups.Host{}, nil) // rootless: there is none
+	}
+	if c.cg == nil {
+		host, err := cgroups.Probe()
+		if err != nil {
+			return nil, err
+		}
+		c.cg = cgroups.Load(host, c.Cgroups)
+		c.setClaim(c.cg)
+	}
+	return c.cg, nil
+}
+
+// recorded is the container's cgroup for a caller that only uses its directories: it does not probe where the host has other hierarchies.
+func (c *container) recorded() *cgroups.Cgroup {
+	if c.cg != nil {
+		return c.cg
+	}
+	return cgroups.Load(&cgroups.Host{}, c.Cgroups)
+}
+
+func (c *container) frozen() (bool, error) { return c.rt.cgroups.Frozen(c.Cgroups) }
