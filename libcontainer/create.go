@@ -32,7 +32,7 @@ import (
 
 // Create makes a container whose process waits for Start.
 func (r *Runtime) Create(id string, o CreateOptions) (err error) {
-	k := &making{o: o, await: true, detached: true}
+	k := &making{o: o, out: o.handOver(), await: true, detached: true}
 	defer bug.Then(func(broken error) { err = k.fail(broken) })
 	if err := r.create(id, k); err != nil {
 		return err
@@ -70,8 +70,9 @@ type making struct {
 	host    *cgroups.Host
 	priv    privileges
 	session *stub.Session
-	process *nsenter.Stub  // the process that was started, which clones the container's
-	master  *os.File       // of the container's terminal, or nil
+	process *nsenter.Stub // the process that was started, which clones the container's
+	out     handOver
+	undo    undo
 	streams *stdio.Streams // what the container gets of rt's stdio
 	moved   *netdev.Moved  // or nil
 	warned  []string       // of the configuration
@@ -85,9 +86,8 @@ type making struct {
 	given          map[string]string // state.Stdio, if the container has no terminal
 	inherited      []inherited       // restore: what of rt's stdio stands for the image's
 	scope                            // with --systemd-cgroup
-	undo           []func()
-	yard           string // restore: the name of a directory that CRIU, which rt has killed, has left
-	cgroupsIgnored bool   // restore: CRIU leaves cgroups and their namespaces as they are
+	yard           string            // restore: the name of a directory that CRIU, which rt has killed, has left
+	cgroupsIgnored bool              // restore: CRIU leaves cgroups and their namespaces as they are
 
 	listener *os.File // where `rt start` is awaited, or nil; sent to the stub
 }
@@ -138,13 +138,9 @@ func (r *Runtime) createOnce(id string, k *making) error {
 	return nil
 }
 
-// fail undoes what was done, latest first, and returns the error that was the reason.
+// fail undoes what was done, and returns the error that was the reason.
 func (k *making) fail(err error) error {
-	for len(k.undo) > 0 { // each once, also if one panics
-		last := k.undo[len(k.undo)-1]
-		k.undo = k.undo[:len(k.undo)-1]
-		last()
-	}
+	k.undo.run()
 	if k.owes && err != stub.ErrKilledAtBirth {
 		k.owes = false
 		k.c.poststop(k.spec)
@@ -259,7 +255,7 @@ func (k *making) makeProcess(soon *nsenter.Soon) (err error) {
 	if err := k.session.SendInputs(); err != nil {
 		return err
 	}
-	k.undo = append(k.undo, k.session.Abandon)
+	k.undo.add(k.session.Abandon)
 	if err := k.session.LimitSilence(stallTime); err != nil {
 		return err
 	}
@@ -291,16 +287,20 @@ func (k *making) openInput(in plan.Input) (*os.File, error) {
 
 // keepTerminal keeps the terminal's master, or nil, until it is handed over.
 func (k *making) keepTerminal(master *os.File) {
-	if k.master = master; master != nil {
-		k.undo = append(k.undo, k.closeTerminal)
+	if k.out.master = master; master != nil {
+		k.undo.add(k.out.close)
 	}
 }
 
-func (k *making) closeTerminal() {
-	if k.master != nil {
-		k.master.Close()
-		k.master = nil
+// handOver gives what the caller of create waits for: the pid file last of all.
+func (k *making) handOver() error {
+	if err := k.out.giveTerminal(nil, nil); err != nil {
+		return err
 	}
+	if err := k.out.sendPidfd(k.c.Pid); err != nil {
+		return err
+	}
+	return k.out.writePidFile(k.c.Pid)
 }
 
 // endIfFrozen is ErrFrozen if a cgroup above the container's was frozen after the container's was made, and its process with it. The

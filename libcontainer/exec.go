@@ -308,24 +308,15 @@ func execError(c *container, err error) error {
 
 // execOwners gives terminal and pid to those who wait for them.
 func (c *container) execOwners(in *stub.Session, spec *specs.Spec, o ExecOptions, fg *foreground) error {
-	if master := in.TakeTerminal(); master != nil {
-		if o.ConsoleSocket != "" {
-			err := console.Send(o.ConsoleSocket, master, master.Name())
-			master.Close()
-			if err != nil {
-				return err
-			}
-		} else if err := fg.attach(master, spec.Process); err != nil {
-			master.Close()
-			return err
-		}
+	out := o.handOver()
+	out.master = in.TakeTerminal()
+	if err := out.giveTerminal(fg, spec.Process); err != nil {
+		return err
 	}
-	if o.PidfdSocket != "" {
-		if err := sendPidfd(o.PidfdSocket, in.Pid()); err != nil {
-			return err
-		}
+	if err := out.sendPidfd(in.Pid()); err != nil {
+		return err
 	}
-	return writePidFile(o.PidFile, in.Pid())
+	return out.writePidFile(in.Pid())
 }
 
 // beforePlan sets what the process in the container inherits from the stub; once that has its plan it waits for nobody

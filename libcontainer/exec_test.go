@@ -135,23 +135,6 @@ func TestExecProcessFile(t *testing.T) {
 	}
 }
 
-func TestCheckTerminal(t *testing.T) {
-	const none, unused = "cannot allocate tty if runc will detach without setting console socket", "cannot use console socket if runc will not detach or allocate tty"
-	for _, c := range []struct {
-		terminal, detach bool
-		socket           string
-		want             string
-	}{
-		{false, false, "", ""}, {false, true, "", ""}, {true, false, "", ""}, {true, true, "", none},
-		{false, false, "s", unused}, {false, true, "s", unused}, {true, false, "s", unused}, {true, true, "s", ""},
-	} {
-		err := checkTerminal(c.terminal, c.detach, c.socket)
-		if (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
-			t.Errorf("%+v: %v", c, err)
-		}
-	}
-}
-
 // TestExecError: a process that is gone before it is the program may have been killed for want of memory.
 func TestExecError(t *testing.T) {
 	for _, k := range []struct{ control, want string }{

@@ -142,7 +142,7 @@ func callerStdio() nsenter.Stdio { return nsenter.Stdio{os.Stdin, os.Stdout, os.
 
 func (k *making) openStreams() (err error) {
 	if k.streams, err = stdio.Open(callerStdio(), !k.detached); err == nil {
-		k.undo = append(k.undo, k.streams.Close)
+		k.undo.add(k.streams.Close)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -8,50 +9,83 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/console"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// handOver gives what the caller waits for to those who wait: terminal, pidfd, and last of all the pid file.
-func (k *making) handOver() error {
-	if err := k.sendTerminal(); err != nil {
-		return err
-	}
-	if k.o.PidfdSocket != "" {
-		if err := sendPidfd(k.o.PidfdSocket, k.c.Pid); err != nil {
-			return err
-		}
-	}
-	return writePidFile(k.o.PidFile, k.c.Pid)
+// A handOver gives to those who wait for a process what they wait for: its terminal, a pidfd, and the pid file.
+type handOver struct {
+	consoleSocket string
+	pidfdSocket   string
+	pidFile       string
+	master        *os.File // of the process's terminal, or nil; closed by giveTerminal or close
 }
 
-func (k *making) sendTerminal() error {
-	if k.master == nil || k.o.ConsoleSocket == "" {
+func (o *CreateOptions) handOver() handOver {
+	return handOver{consoleSocket: o.ConsoleSocket, pidfdSocket: o.PidfdSocket, pidFile: o.PidFile}
+}
+
+func (o *ExecOptions) handOver() handOver {
+	return handOver{consoleSocket: o.ConsoleSocket, pidfdSocket: o.PidfdSocket, pidFile: o.PidFile}
+}
+
+// checkTerminal refuses a terminal without an owner for its master, which is the console socket or an rt that stays, and a socket without
+// need.
+func checkTerminal(terminal, detach bool, socket string) error {
+	switch {
+	case terminal && detach && socket == "":
+		return errors.New("cannot allocate tty if runc will detach without setting console socket")
+	case socket != "" && (!detach || !terminal):
+		return errors.New("cannot use console socket if runc will not detach or allocate tty")
+	}
+	return nil
+}
+
+// giveTerminal sends the terminal's master to the console socket, or attaches it to the foreground, if there is one.
+func (h *handOver) giveTerminal(fg *foreground, p *specs.Process) error {
+	if h.master == nil {
 		return nil
 	}
-	defer k.closeTerminal()
-	return console.Send(k.o.ConsoleSocket, k.master, k.master.Name())
+	defer h.close()
+	switch {
+	case h.consoleSocket != "":
+		return console.Send(h.consoleSocket, h.master, h.master.Name())
+	case fg != nil:
+		return fg.attach(h.master, p)
+	}
+	return nil
 }
 
-func sendPidfd(socket string, pid int) error {
+// close closes a terminal that was not given.
+func (h *handOver) close() {
+	h.master.Close() // or nothing, of a nil one
+	h.master = nil
+}
+
+// sendPidfd sends a pidfd of the process to the pidfd socket, if there is one.
+func (h *handOver) sendPidfd(pid int) error {
+	if h.pidfdSocket == "" {
+		return nil
+	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return fmt.Errorf("open pidfd: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "pidfd")
 	defer f.Close()
-	return console.SendFd(socket, f, "pidfd")
+	return console.SendFd(h.pidfdSocket, f, "pidfd")
 }
 
-// writePidFile replaces what has the name, but not a device: /dev/null would be a file for the whole host.
-func writePidFile(path string, pid int) error {
-	if path == "" {
+// writePidFile replaces the pid file, but not a device: /dev/null would be a file for the whole host.
+func (h *handOver) writePidFile(pid int) error {
+	if h.pidFile == "" {
 		return nil
 	}
 	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err == nil && (st.Mode&unix.S_IFMT == unix.S_IFCHR || st.Mode&unix.S_IFMT == unix.S_IFBLK) {
-		return fmt.Errorf("write pid file: %s is a device", path)
+	if err := unix.Lstat(h.pidFile, &st); err == nil && (st.Mode&unix.S_IFMT == unix.S_IFCHR || st.Mode&unix.S_IFMT == unix.S_IFBLK) {
+		return fmt.Errorf("write pid file: %s is a device", h.pidFile)
 	}
-	if err := sys.ReplaceFile(path, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+	if err := sys.ReplaceFile(h.pidFile, []byte(strconv.Itoa(pid)), 0o644); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil

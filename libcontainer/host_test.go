@@ -292,41 +292,6 @@ func fdOpen(fd int) bool {
 	return unix.Fstat(fd, &st) == nil
 }
 
-func TestWritePidFile(t *testing.T) {
-	dir := t.TempDir()
-	if err := writePidFile("", 1); err != nil {
-		t.Errorf("none asked for: %v", err)
-	}
-	file := filepath.Join(dir, "pid")
-	other := filepath.Join(dir, "other")
-	if err := os.WriteFile(other, []byte("keep"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(other, file); err != nil {
-		t.Fatal(err)
-	}
-	for _, pid := range []int{4194303, 7} {
-		if err := writePidFile(file, pid); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := os.ReadFile(file); err != nil || string(got) != strconv.Itoa(pid) {
-			t.Errorf("%q, %v", got, err)
-		}
-	}
-	if fi, err := os.Lstat(file); err != nil || !fi.Mode().IsRegular() {
-		t.Errorf("%v, %v", fi.Mode(), err)
-	}
-	if got, _ := os.ReadFile(other); string(got) != "keep" {
-		t.Errorf("the file behind the link became %q", got)
-	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
-		t.Errorf("left over: %v", entries)
-	}
-	if err := writePidFile(dir+"/missing/pid", 1); err == nil || !strings.HasPrefix(err.Error(), "write pid file: ") {
-		t.Error(err)
-	}
-}
-
 func TestOwnCapabilities(t *testing.T) {
 	status, err := os.ReadFile("/proc/thread-self/status")
 	if err != nil {

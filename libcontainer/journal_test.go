@@ -182,7 +182,7 @@ func TestLeftover(t *testing.T) {
 		if err := os.Mkdir(k.c.Dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		k.undo = []func(){k.removeDir, func() { k.undone(undo) }}
+		k.undo.steps = []func(){k.removeDir, func() { k.undone(undo) }}
 		failed := errors.New("failed")
 		if err := k.fail(failed); err != failed {
 			t.Errorf("%s: %v", name, err)

@@ -34,7 +34,7 @@ func (k *making) moveNetDevices(devices map[string]specs.LinuxNetDevice) error {
 		return err
 	}
 	k.moved = moved
-	k.undo = append(k.undo, func() { k.bringBack(note != nil) })
+	k.undo.add(func() { k.bringBack(note != nil) })
 	return err
 }
 

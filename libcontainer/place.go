@@ -25,7 +25,7 @@ func (k *making) reserve() error {
 	if err := k.c.MakeDir(); err != nil {
 		return err
 	}
-	k.undo = append(k.undo, k.removeDir)
+	k.undo.add(k.removeDir)
 	c.RecordHolder()
 	if err := c.rt.ReadBootID(); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (k *making) makeCgroup() error {
 	if err != nil {
 		return err
 	}
-	k.undo = append(k.undo, k.removeCgroup)
+	k.undo.add(k.removeCgroup)
 	return delegate(k.c.cg, k.spec)
 }
 
@@ -163,7 +163,7 @@ func (k *making) useCgroup(cg *cgroups.Cgroup) error {
 		k.removed()
 		return err
 	}
-	k.undo = append(k.undo, k.removeCgroup)
+	k.undo.add(k.removeCgroup)
 	return nil
 }
 

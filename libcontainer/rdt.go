@@ -43,7 +43,7 @@ func (k *making) makeRdt() error {
 		return nil
 	}
 	made, err := k.c.rdt().Create(k.spec.Linux.IntelRdt)
-	k.undo = append(k.undo, func() { k.undone(made.Remove(nil)) })
+	k.undo.add(func() { k.undone(made.Remove(nil)) })
 	for _, dir := range []string{made.Dir, made.Mon} {
 		if text := k.c.MarkText(); dir != "" && text != "" {
 			sys.SetMark(dir, text)

@@ -56,7 +56,8 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 		}
 	}
 	defer func() { signals.Stop() }()
-	k := &making{o: CreateOptions{Bundle: o.Bundle, ConsoleSocket: o.ConsoleSocket, PidFile: o.PidFile}, detached: o.Detach}
+	created := CreateOptions{Bundle: o.Bundle, ConsoleSocket: o.ConsoleSocket, PidFile: o.PidFile}
+	k := &making{o: created, out: created.handOver(), detached: o.Detach}
 	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
 	if err := r.restore(id, k, o); err != nil {
 		return -1, err
@@ -64,14 +65,14 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 	r.warnStreams(k.streams, k.spec.Process)
 	giveStreams(k.streams, k.c.Pid, k.spec.Process)
 	fg := &foreground{streams: k.streams}
-	if err := k.runTerminal(fg); err != nil {
+	if err := k.out.giveTerminal(fg, k.spec.Process); err != nil {
 		return -1, k.fail(err)
 	}
 	if err := k.keepMoved(); err != nil {
 		return -1, k.fail(err)
 	}
 	k.c.Release()
-	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
+	if err := k.out.writePidFile(k.c.Pid); err != nil {
 		return -1, k.fail(err)
 	}
 	if o.Detach {
@@ -126,7 +127,7 @@ func (k *making) revive(o RestoreOptions) error {
 	if err != nil {
 		return err
 	}
-	k.undo = append(k.undo, k.killAll)
+	k.undo.add(k.killAll)
 	k.owes = true
 	if err := k.startCriu(t, extra); err != nil {
 		return t.explain(err)
@@ -477,7 +478,7 @@ func (k *making) takeMaster(fd int) error {
 		return errors.New("criu has sent no terminal")
 	}
 	f := os.NewFile(uintptr(fd), "/dev/pts/0")
-	if k.master != nil {
+	if k.out.master != nil {
 		f.Close()
 		return nil
 	}

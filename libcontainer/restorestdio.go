@@ -149,7 +149,7 @@ func (k *making) ownNull(in *inherited) (isNull bool, err error) {
 		return true, fmt.Errorf("make a null device: %w", err)
 	}
 	in.allowed = reads | writes
-	k.undo = append(k.undo, func() { in.file.Close() })
+	k.undo.add(func() { in.file.Close() })
 	return true, nil
 }
 

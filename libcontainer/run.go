@@ -31,7 +31,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 			}
 		}
 	}
-	k := &making{o: o.CreateOptions, detached: o.Detach, meanwhile: meanwhile}
+	k := &making{o: o.CreateOptions, out: o.handOver(), detached: o.Detach, meanwhile: meanwhile}
 	defer func() { signals.Stop() }()
 	defer fg.close() // before the signals have their default actions back, and when the process has ended
 	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
@@ -40,7 +40,10 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	}
 	defer k.c.Release()
 	fg.streams = k.streams
-	if err := k.runTerminal(fg); err != nil {
+	if err := k.out.sendPidfd(k.c.Pid); err != nil {
+		return -1, k.fail(err)
+	}
+	if err := k.out.giveTerminal(fg, k.spec.Process); err != nil {
 		return -1, k.fail(err)
 	}
 	proxy, err := k.c.begin(k.spec, k.session)
@@ -58,7 +61,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	if err := k.keepMoved(); err != nil { // kept open, the network namespace would outlive the container for as long as rt is there
 		return -1, k.fail(err)
 	}
-	if err := writePidFile(o.PidFile, k.c.Pid); err != nil {
+	if err := k.out.writePidFile(k.c.Pid); err != nil {
 		return -1, k.fail(err)
 	}
 	k.c.Release()
@@ -162,31 +165,4 @@ func (k *making) killedEarly(err error) (status int, killed bool) {
 		return -1, false
 	}
 	return 128 + int(ws.Signal()), true
-}
-
-// runTerminal finds an owner for the terminal: the console socket, or this process.
-func (k *making) runTerminal(fg *foreground) error {
-	if k.o.PidfdSocket != "" {
-		if err := sendPidfd(k.o.PidfdSocket, k.c.Pid); err != nil {
-			return err
-		}
-	}
-	if k.master == nil {
-		return nil
-	}
-	if k.o.ConsoleSocket != "" {
-		return k.sendTerminal()
-	}
-	return fg.attach(k.master, k.spec.Process)
-}
-
-// checkTerminal: a terminal's master needs exactly one owner, the console socket or an rt that stays.
-func checkTerminal(terminal, detach bool, socket string) error {
-	switch {
-	case terminal && detach && socket == "":
-		return errors.New("cannot allocate tty if runc will detach without setting console socket")
-	case socket != "" && (!detach || !terminal):
-		return errors.New("cannot use console socket if runc will not detach or allocate tty")
-	}
-	return nil
 }

@@ -43,7 +43,7 @@ func (k *making) nameUnit() (err error) {
 	if k.systemd, err = systemd.Connect(user); err != nil {
 		return fmt.Errorf("--systemd-cgroup: %w", err)
 	}
-	k.undo = append(k.undo, k.systemd.Close)
+	k.undo.add(k.systemd.Close)
 	dir, err := k.systemd.Root()
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (k *making) nameUnit() (err error) {
 func (k *making) startAnchor(extra int) {
 	if k.c.rt.SystemdCgroup {
 		k.soon = nsenter.StartSoon(k.streams.Child, extra)
-		k.undo = append(k.undo, k.endAnchor)
+		k.undo.add(k.endAnchor)
 	}
 }
 
@@ -102,7 +102,7 @@ func (k *making) startUnit() (err error) {
 		k.soon = nil
 		return err
 	}
-	k.undo = append(k.undo, k.removeUnit)
+	k.undo.add(k.removeUnit)
 	properties, err := k.properties(k.anchor.Pid)
 	if err != nil {
 		return err

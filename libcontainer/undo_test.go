@@ -1,0 +1,32 @@
+package libcontainer
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestUndo: latest first, and each step once, also if one panics.
+func TestUndo(t *testing.T) {
+	var u undo
+	var done []int
+	for i := range 3 {
+		u.add(func() {
+			done = append(done, i)
+			if i == 1 {
+				panic("of a step")
+			}
+		})
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic has gone")
+			}
+		}()
+		u.run()
+	}()
+	u.run()
+	if want := []int{2, 1, 0}; !slices.Equal(done, want) {
+		t.Errorf("%v, want %v", done, want)
+	}
+}
