@@ -1,10 +1,6 @@
 package nsenter
 
-import (
-	"encoding/json"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // Rights are what the kernel lets a program do that the image supplies: an init, a process of exec, a startContainer hook.
 // The zero value is the least: no capability, no limit raised.
@@ -66,44 +62,3 @@ func (r Rights) Program(between []Step, args, env []string) []Step {
 }
 
 const capSysAdmin = 21
-
-// Exec becomes the program. Program makes it.
-type Exec struct {
-	args, env []string
-	failure   Failure
-}
-
-// ExecHost becomes a program that the host supplies: a createContainer hook, whose path is resolved in the runtime's namespaces
-// (config.md, POSIX-platform Hooks). It has the rights of rt.
-type ExecHost struct{ Args, Env []string }
-
-// Arg0 is the program's name.
-func (s Exec) Arg0() string {
-	if len(s.args) == 0 {
-		return ""
-	}
-	return s.args[0]
-}
-
-// MarshalJSON shows the program.
-func (s Exec) MarshalJSON() ([]byte, error) { return json.Marshal(ExecHost{s.args, s.env}) }
-
-// Name is "exec".
-func (Exec) Name() string { return "exec" }
-
-// Name is "exec-host".
-func (ExecHost) Name() string { return "exec-host" }
-
-func (s Exec) String() string     { return "exec " + s.Arg0() }
-func (s ExecHost) String() string { return "exec " + s.Args[0] + " of the host" }
-
-func (s Exec) encode(r *record)     { r.program(s.args, s.env, s.failure) }
-func (s ExecHost) encode(r *record) { r.program(s.Args, s.Env, Failure{}) }
-
-func (r *record) program(args, env []string, f Failure) {
-	r.set(kExec, uint64(len(args)+1), b2u(f.OwnEnd), uint64(f.But))
-	r.str(args...)
-	r.null()
-	r.str(env...)
-	r.null()
-}

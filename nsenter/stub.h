@@ -16,7 +16,7 @@
 #define MAX_FDS 1000	  /* slots for descriptors that came with the plan */
 #define MAX_PATH 4096
 #define NS_TYPES 8	   /* of namespaces */
-#define MAX_UNDO 64 /* mounts of a plan that can be undone; MaxUndo in steps.go */
+#define MAX_UNDO 64 /* mounts of a plan that can be undone; MaxUndo in hotplug.go */
 
 /*
  * The kinds of steps, in the order of wire.go: what a plan must have for each, in strings and in arguments that are
@@ -53,8 +53,8 @@ struct plan_header {
 
 /* What the stub says to rt. */
 enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER, R_MOUNTS, R_NO_PROGRAM };
-enum { SYNC_CGROUP = 3, SYNC_GATE = 8, SYNC_FILTERED = 10 }; /* the sync points that no step sync asks for, as in steps.go */
-#define LISTENER_CLOSED "SYNC_FILTERED follows" /* in steps.go too; the stub of an older rt does not say it */
+enum { SYNC_CGROUP = 3, SYNC_GATE = 8, SYNC_FILTERED = 10 }; /* the sync points that no step sync asks for, as in talk.go */
+#define LISTENER_CLOSED "SYNC_FILTERED follows" /* in talk.go too; the stub of an older rt does not say it */
 struct reply {
 	uint32_t type, left; /* steps to the end of the plan, this one included */
 	int32_t value; /* a pid, a sync point, an errno */
@@ -63,7 +63,7 @@ struct reply {
 };
 
 /* What is known of the mounts that the plan has made (made.c). */
-enum { MAX_MADE = MAX_FDS, MADE_TEXT = MAX_MADE * MAX_PATH }; /* MaxMade in steps.go */
+enum { MAX_MADE = MAX_FDS, MADE_TEXT = MAX_MADE * MAX_PATH }; /* MaxMade in mounts.go */
 struct mount_made {
 	const char *want, *at; /* the target, and its path without links */
 	int fd;
@@ -126,7 +126,7 @@ const struct step *plan_first(const void *base);
 /* stub.c */
 void stub_main(int sock);
 void quit(int status) __attribute__((noreturn));
-enum { MOST_FDS = 250 }; /* with one message: SCM_MAX_FD is 253 (unix(7)); mostFds in spawn.go */
+enum { MOST_FDS = 250 }; /* with one message: SCM_MAX_FD is 253 (unix(7)); mostFds in talk.go */
 int send_fds(int sock, const void *data, size_t len, const int *fds, unsigned n, int flags);
 int recv_fds(int sock, void *data, size_t len, int *fds, unsigned max);
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd);
@@ -139,7 +139,7 @@ int slot(const struct ctx *c, uint64_t n);
 long clone_userns(struct k_clone_args *args);
 
 /* staging.c */
-#define STAGED_ROOT "/rootfs" /* in steps.go too */
+#define STAGED_ROOT "/rootfs"
 int cover_root(void);
 
 /* opener.c */

@@ -39,7 +39,7 @@ var flaws = []flaw{
 	{"races leave the root", "nsenter/path.c", pathOpen, withoutResolve, "TestRaces"},
 	{"magic links are followed, no look at the working directory", "nsenter/process.c", "path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, s->a[1] ? K_NO_SYMLINKS : 0)",
 		"open(s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC)", ""},
-	{"the stub can be looked into", "nsenter/calls.go", "unix.PR_SET_DUMPABLE, 0)", "unix.PR_SET_DUMPABLE, 1)", "TestSnoop/user_namespace_0"},
+	{"the stub can be looked into", "nsenter/credentials.go", "unix.PR_SET_DUMPABLE, 0)", "unix.PR_SET_DUMPABLE, 1)", "TestSnoop/user_namespace_0"},
 	{"a directory of the host stays open", "nsenter/stub.c", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);\n\tfor", "open(\"/\", O_PATH | O_DIRECTORY | O_CLOEXEC);\n\tfor", ""},
 	{"descriptors are left to execve", "nsenter/process.c", "(int)syscall(NR_close_range, from, to, 0)", "(int)syscall(NR_close_range, from, to, 4)", ""},
 	{"any null will do", "nsenter/mounts.c", "st.st_rdev == ((1 << 8) | 3) ? 0 : -EINVAL", "1 ? 0 : -EINVAL", ""},

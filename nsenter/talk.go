@@ -1,8 +1,5 @@
 package nsenter
 
-// #include "start.h"
-import "C"
-
 import (
 	"encoding/binary"
 	"errors"
@@ -47,94 +44,6 @@ type Reply struct {
 	Text  string
 	File  *os.File
 	From  int // pid of the sender, by the kernel; 0 where it is not asked for
-}
-
-// Stdio are the first three descriptors of the container's process.
-type Stdio [3]*os.File
-
-// Start starts the stub; it waits for its plan. Descriptors 3 to 3+extra of rt go with it, at their numbers.
-func Start(stdio Stdio, extra int) (*Stub, error) { return StartSoon(stdio, extra).Stub() }
-
-// Soon is a stub that is being started: to start a program takes about as long as to read a configuration.
-type Soon struct {
-	stub  *Stub
-	child *C.struct_rt_child // until it has been waited for, or nil
-	err   error
-}
-
-// StartSoon is Start without waiting for the new program.
-func StartSoon(stdio Stdio, extra int) *Soon {
-	s, err := begin(stdio, extra)
-	if err != nil {
-		return &Soon{err: err}
-	}
-	return s
-}
-
-func begin(stdio Stdio, extra int) (*Soon, error) {
-	img, err := Image()
-	if err != nil {
-		return nil, err
-	}
-	defer img.Close()
-	return beginImage(img, stdio, extra)
-}
-
-func beginImage(img *os.File, stdio Stdio, extra int) (*Soon, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("make a socket for the stub: %w", err)
-	}
-	defer unix.Close(pair[1])
-	if err := unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
-		unix.Close(pair[0])
-		return nil, fmt.Errorf("make a socket for the stub: %w", err)
-	}
-	s := &Soon{stub: &Stub{conv: os.NewFile(uintptr(pair[0]), "stub")}}
-	var fds [3]C.int
-	for i, f := range stdio {
-		fds[i] = C.int(f.Fd())
-	}
-	pid := C.rt_child_start(&fds[0], C.int(extra), C.int(pair[1]), C.int(img.Fd()), &s.child)
-	if pid < 0 {
-		s.stub.Close()
-		return nil, fmt.Errorf("start the stub: %w", unix.Errno(-pid))
-	}
-	s.stub.Pid = int(pid)
-	return s, nil
-}
-
-// Soon is a stub that has been started.
-func (s *Stub) Soon() *Soon { return &Soon{stub: s} }
-
-// Stub waits for the stub.
-func (s *Soon) Stub() (*Stub, error) {
-	if s.child == nil || s.err != nil {
-		return s.stub, s.err
-	}
-	err := C.rt_child_wait(s.child)
-	s.child = nil
-	if err != 0 {
-		s.stub.Abandon()
-		s.stub, s.err = nil, fmt.Errorf("start the stub: %w", unix.Errno(-err))
-	}
-	return s.stub, s.err
-}
-
-// Abandon waits for the stub and ends it.
-func (s *Soon) Abandon() {
-	if stub, err := s.Stub(); err == nil {
-		stub.Abandon()
-	}
-}
-
-// Abandon ends a stub that has not cloned yet.
-func (s *Stub) Abandon() {
-	s.Close()
-	if sys.OwnChild(s.Pid) { // else it has been reaped, and the pid may be another's
-		_ = unix.Kill(s.Pid, unix.SIGKILL)
-		_, _ = sys.Wait(s.Pid)
-	}
 }
 
 // Connect is for a stub that has been waiting since another rt started it: conv is connected to its start socket.
@@ -383,3 +292,47 @@ func ReceiveFiles(socket int) ([]*os.File, error) {
 	}
 	return files, nil
 }
+
+// Sync points: what the stub has reached when it waits for rt's word.
+const (
+	SyncMapIDs     = iota + 1 // in a new user namespace without mappings
+	SyncTime                  // a new time namespace for children is ready for its offsets
+	SyncCgroup                // a process that must be moved into its cgroup v2 directory
+	SyncHooks                 // the mounts are there, the root is not pivoted yet
+	SyncReady                 // everything is set up: the container is created
+	SyncAffinity              // in the cgroup, to be given its final CPU affinity
+	SyncExec                  // the user's program comes next; the stub does not wait
+	SyncGate                  // a Gate is next, then the program
+	SyncNamespaces            // all namespaces are there, and rt may still look at them
+	SyncFiltered              // a filter is loaded, and its listener closed; the stub does not wait
+)
+
+// ListenerClosed is the text of a ReplyListener that SyncFiltered follows. That of an older rt's stub has none.
+const ListenerClosed = "SYNC_FILTERED follows"
+
+// Inputs waits for the descriptors that did not come with the plan: those of the slots from Early on.
+type Inputs struct {
+	Early int
+}
+
+func (Inputs) Name() string     { return "inputs" }
+func (Inputs) String() string   { return "wait for cgroups and trees of mounts" }
+func (Inputs) encode(r *record) { r.set(kInputs) }
+
+// Sync tells rt that a point has been reached, and waits unless GoOn. With Heed a signal ends the process from then on, until
+// AwaitStart is over.
+type Sync struct {
+	Point  int
+	GoOn   bool
+	Heed   bool
+	Mounts bool `json:",omitempty"` // tell the ids of the mounts with Tell
+}
+
+func (Sync) Name() string     { return "sync" }
+func (s Sync) String() string { return "let rt " + syncNames[s.Point] }
+
+func (s Sync) encode(r *record) {
+	r.set(kSync, uint64(s.Point), b2u(s.GoOn), b2u(s.Heed), b2u(s.Mounts))
+}
+
+var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program", "hand over what is waited for", "note the namespaces"}

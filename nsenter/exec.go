@@ -1,0 +1,90 @@
+package nsenter
+
+import "encoding/json"
+
+// The steps from the look for the program to execve: exec.c.
+
+// FindExec chooses the program.
+type FindExec struct {
+	Arg        string // args[0]
+	Candidates []string
+}
+
+func (FindExec) Name() string       { return "find-executable" }
+func (s FindExec) String() string   { return "find executable " + s.Arg }
+func (s FindExec) encode(r *record) { r.set(kFindExec); r.str(s.Candidates...) }
+
+// AwaitStart waits for `rt start`.
+type AwaitStart struct{ Listener Slot }
+
+func (AwaitStart) Name() string       { return "await-start" }
+func (AwaitStart) String() string     { return "wait for start" }
+func (s AwaitStart) encode(r *record) { r.set(kAwaitStart, slot(s.Listener)) }
+
+// Seccomp loads a filter.
+type Seccomp struct {
+	Program []byte
+	Flags   uint32
+	Notify  bool // rt is to have its listener
+	Send    bool // which is sent, for rt may not take it
+}
+
+func (Seccomp) Name() string   { return "seccomp" }
+func (Seccomp) String() string { return "load seccomp filter" }
+
+func (s Seccomp) encode(r *record) {
+	r.set(kSeccomp, uint64(len(s.Program)), uint64(s.Flags), b2u(s.Notify), b2u(s.Send))
+	r.blob = true
+	r.str(string(s.Program))
+}
+
+// Gate holds Exec up until somebody has read a byte from the FIFO, which has room for one write.
+type Gate struct {
+	FIFO Slot
+	Path string
+}
+
+func (Gate) Name() string       { return "gate" }
+func (s Gate) String() string   { return "hold the program until " + s.Path + " is read" }
+func (s Gate) encode(r *record) { r.set(kGate, slot(s.FIFO)) }
+
+// Exec becomes the program. Program makes it.
+type Exec struct {
+	args, env []string
+	failure   Failure
+}
+
+// Arg0 is the program's name.
+func (s Exec) Arg0() string {
+	if len(s.args) == 0 {
+		return ""
+	}
+	return s.args[0]
+}
+
+// MarshalJSON shows the program.
+func (s Exec) MarshalJSON() ([]byte, error) { return json.Marshal(ExecHost{s.args, s.env}) }
+
+// Name is "exec".
+func (Exec) Name() string { return "exec" }
+
+func (s Exec) String() string   { return "exec " + s.Arg0() }
+func (s Exec) encode(r *record) { r.program(s.args, s.env, s.failure) }
+
+// ExecHost becomes a program that the host supplies: a createContainer hook, whose path is resolved in the runtime's namespaces
+// (config.md, POSIX-platform Hooks). It has the rights of rt.
+type ExecHost struct{ Args, Env []string }
+
+// Name is "exec-host".
+func (ExecHost) Name() string { return "exec-host" }
+
+func (s ExecHost) String() string   { return "exec " + s.Args[0] + " of the host" }
+func (s ExecHost) encode(r *record) { r.program(s.Args, s.Env, Failure{}) }
+
+func (r *record) program(args, env []string, f Failure) {
+	r.set(kExec, uint64(len(args)+1), b2u(f.OwnEnd), uint64(f.But))
+	r.str(args...)
+	r.null()
+	r.str(env...)
+	r.null()
+}

@@ -1,0 +1,9 @@
+package nsenter
+
+// HandOut lets the process give the descriptors of its namespaces and its root to who asks at a listening socket, while it waits in
+// AwaitStart, and as an init.
+type HandOut struct{ Listener Slot }
+
+func (HandOut) Name() string       { return "hand-out" }
+func (HandOut) String() string     { return "let rt's user have the namespaces" }
+func (s HandOut) encode(r *record) { r.set(kHandOut, slot(s.Listener)) }

@@ -1,0 +1,34 @@
+package nsenter
+
+// The steps that only a plan for a running container has: hotplug.c.
+
+// Undo lets a failure of the plan take back the mounts that come after this step, MaxUndo of them at most.
+type Undo struct{ Proc Slot }
+
+func (Undo) Name() string       { return "undo" }
+func (Undo) String() string     { return "take back the mounts if one fails" }
+func (s Undo) encode(r *record) { r.set(kUndo, slot(s.Proc)) }
+
+// Unmount detaches the mount at a path, or with Check only sees whether it is there.
+type Unmount struct {
+	Target string
+	Check  bool
+	ID     uint64 // of the mount that it must be
+}
+
+func (Unmount) Name() string { return "unmount" }
+
+func (s Unmount) String() string {
+	if s.Check {
+		return "look for a mount at " + s.Target
+	}
+	return "unmount " + s.Target
+}
+
+func (s Unmount) encode(r *record) {
+	r.set(kUnmount, b2u(s.Check), s.ID)
+	r.str(s.Target)
+}
+
+// MaxUndo is how many mounts a plan with Undo can make.
+const MaxUndo = 64

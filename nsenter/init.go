@@ -1,0 +1,12 @@
+package nsenter
+
+// Init goes on with the next Steps in a child, which becomes the program; the process itself skips them, and stays
+// as the container's init when the plan is at its end.
+type Init struct {
+	Steps    int
+	Terminal bool
+}
+
+func (Init) Name() string       { return "init" }
+func (s Init) String() string   { return "stay as init; the program is a child" }
+func (s Init) encode(r *record) { r.set(kInit, uint64(s.Steps), b2u(s.Terminal)) }

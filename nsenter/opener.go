@@ -1,0 +1,73 @@
+package nsenter
+
+import "strings"
+
+// The steps that the opener serves: opener.c.
+
+// Opener forks the process that opens the trees of RequestTree, in a copy of the host's mounts that belongs to a new user
+// namespace in which there is nobody else. It has the credentials that the stub has now, or with Inside, where those do not allow
+// to enter that copy, is itself in that user namespace, with no more rights than the stub's user.
+type Opener struct{ Inside bool }
+
+func (Opener) Name() string { return "opener" }
+
+func (s Opener) String() string {
+	if s.Inside {
+		return "start a process that opens trees of mounts in a copy of the host's, by the rights of rt's user"
+	}
+	return "start a process that opens trees of mounts in a copy of the host's"
+}
+
+func (s Opener) encode(r *record) { r.set(kOpener, b2u(s.Inside)) }
+
+// RequestTree has the opener clone the mount at a path of the host into Tree. Root is as in OpenTree.
+type RequestTree struct {
+	Tree      Slot
+	Path      string
+	Root      string `json:",omitempty"`
+	Recursive bool
+	Map       Slot // a user namespace by which the ids of the tree are mapped
+	MapAll    bool // of every mount of the tree
+}
+
+func (RequestTree) Name() string     { return "request-tree" }
+func (s RequestTree) String() string { return openBelow(s.Path, s.Root) }
+
+func (s RequestTree) encode(r *record) {
+	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
+	r.source(s.Path, s.Root)
+}
+
+// MapTree has a tree that OpenTree has opened show its ids as the user namespace Map has them, every mount of it with All.
+type MapTree struct {
+	Tree, Map Slot
+	All       bool `json:",omitempty"`
+	Path      string
+}
+
+func (MapTree) Name() string       { return "map-tree" }
+func (s MapTree) String() string   { return "map the ids of " + s.Path }
+func (s MapTree) encode(r *record) { r.set(kMapTree, slot(s.Tree), slot(s.Map), b2u(s.All)) }
+
+// OpenerEnd waits until the opener has ended.
+type OpenerEnd struct{}
+
+func (OpenerEnd) Name() string     { return "opener-end" }
+func (OpenerEnd) String() string   { return "wait for the end of the opener" }
+func (OpenerEnd) encode(r *record) { r.set(kOpenerEnd) }
+
+func openBelow(path, root string) string {
+	if root == "" {
+		return "open " + path
+	}
+	return "open " + path + ", by no link that leads out of " + root
+}
+
+// source adds a path, the directory that it lies below or "", and the rest of it there.
+func (r *record) source(path, root string) {
+	rest := ""
+	if root != "" {
+		rest = strings.TrimPrefix(path, root)
+	}
+	r.str(path, root, rest)
+}

@@ -1,0 +1,23 @@
+package nsenter
+
+// The steps that mask paths and make them read-only: protect.c.
+
+// ReadonlyPath makes a path read-only.
+type ReadonlyPath struct {
+	Path string
+	Keep bool `json:",omitempty"` // later steps refer to the mount
+}
+
+func (ReadonlyPath) Name() string       { return "readonly-path" }
+func (s ReadonlyPath) String() string   { return "make read-only " + s.Path }
+func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath, b2u(s.Keep)); r.str(s.Path) }
+
+// MaskPath hides a path.
+type MaskPath struct {
+	Path  string
+	Label string `json:",omitempty"` // SELinux label of what covers a directory
+}
+
+func (MaskPath) Name() string       { return "mask-path" }
+func (s MaskPath) String() string   { return "mask " + s.Path }
+func (s MaskPath) encode(r *record) { r.set(kMaskPath); r.str(s.Path, s.Label) }

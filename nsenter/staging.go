@@ -1,0 +1,11 @@
+package nsenter
+
+// StagingRoot makes a mount namespace without the host's tree: nothing but a directory for the rootfs, a procfs and, if the
+// container mounts one, a sysfs. The container's is a copy of it.
+type StagingRoot struct {
+	Sysfs bool `json:",omitempty"`
+}
+
+func (StagingRoot) Name() string       { return "staging-root" }
+func (StagingRoot) String() string     { return "make a mount namespace without the host's tree" }
+func (s StagingRoot) encode(r *record) { r.set(kStagingRoot, b2u(s.Sysfs)) }
