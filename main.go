@@ -17,15 +17,15 @@ import (
 	"strings"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
-
 	"rt/internal/bug"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/doctor"
 	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 )
 
 // The linker sets them (-X main.version=... -X main.commit=... -X main.build=...); nothing else writes them.
@@ -58,6 +58,8 @@ type verbs interface {
 	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
 	Top(id string, tell func(*libcontainer.Process) error) error
 	Doctor(o doctor.Options) ([]doctor.Finding, error)
+	Plan(o libcontainer.CreateOptions) (*plan.Plan, error)
+	PlanExec(bundleDir, processJSON string) (*plan.Plan, error)
 }
 
 // A program is one call of rt: where its output goes and what it calls.
@@ -67,8 +69,6 @@ type program struct {
 	log            *logger
 	open           func(*libcontainer.Runtime) verbs
 	check          func(bundleDir string) (problems, host []bundle.Problem, err error)
-	dryRun         func(bundleDir string, o libcontainer.CreateOptions) (*plan.Plan, error)
-	dryRunExec     func(bundleDir, processJSON string) (*plan.Plan, error)
 	ps             func(args []string, row func(text string) error) error // the host's ps
 	unknownHelp    string                                                 // NAME of `rt help NAME`, if that is no command
 	keepCollecting func()                                                 // turns garbage collection on again
@@ -90,8 +90,6 @@ func main() {
 		log:            &logger{stderr: os.Stderr, max: levelInfo, now: time.Now},
 		open:           func(r *libcontainer.Runtime) verbs { return r },
 		check:          libcontainer.Check,
-		dryRun:         libcontainer.DryRun,
-		dryRunExec:     libcontainer.DryRunExec,
 		ps:             hostPs,
 		keepCollecting: func() { debug.SetGCPercent(100); debug.SetMemoryLimit(collectedLimit) },
 	}

@@ -107,6 +107,12 @@ func (f *fake) Usages(ids []string) func() ([]libcontainer.ContainerUsage, error
 func (f *fake) Doctor(o doctor.Options) ([]doctor.Finding, error) {
 	return f.findings, f.call("doctor", fmt.Sprintf("%+v", o))
 }
+func (f *fake) Plan(o libcontainer.CreateOptions) (*plan.Plan, error) {
+	return &plan.Plan{}, f.call("plan", o)
+}
+func (f *fake) PlanExec(dir, process string) (*plan.Plan, error) {
+	return &plan.Plan{}, f.call("plan exec", dir, process)
+}
 func (f *fake) Top(id string, tell func(*libcontainer.Process) error) error {
 	for i := range f.processes {
 		if err := tell(&f.processes[i]); err != nil {
@@ -136,12 +142,6 @@ func rt(f *fake, args ...string) result {
 		},
 		check: func(dir string) ([]bundle.Problem, []bundle.Problem, error) {
 			return f.problems, f.host, f.call("check", dir)
-		},
-		dryRun: func(dir string, o libcontainer.CreateOptions) (*plan.Plan, error) {
-			return &plan.Plan{}, f.call("plan", dir, o)
-		},
-		dryRunExec: func(dir, process string) (*plan.Plan, error) {
-			return &plan.Plan{}, f.call("plan exec", dir, process)
 		},
 		ps: func(args []string, row func(string) error) error {
 			f.psArgs = args
@@ -243,8 +243,8 @@ func TestVersion(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	testLines(t, []line{
-		{"plan b", []any{"plan", "b", libcontainer.CreateOptions{}}},
-		{"plan --no-pivot --no-new-keyring b", []any{"plan", "b", libcontainer.CreateOptions{NoPivot: true, NoNewKeyring: true}}},
+		{"plan b", []any{"plan", libcontainer.CreateOptions{Bundle: "b"}}},
+		{"plan --no-pivot --no-new-keyring b", []any{"plan", libcontainer.CreateOptions{Bundle: "b", NoPivot: true, NoNewKeyring: true}}},
 		{"plan --exec p.json b", []any{"plan exec", "b", "p.json"}},
 	})
 	if r := rt(&fake{}, "plan", "b"); r.stdout != printable((&plan.Plan{}).Text()) {

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"io"
 
-	"github.com/urfave/cli/v2"
-
 	"rt/libcontainer"
 	"rt/libcontainer/plan"
+
+	"github.com/urfave/cli/v2"
 )
 
 func (p *program) planCommand() *cli.Command {
@@ -43,9 +43,10 @@ func (p *program) planCommand() *cli.Command {
 
 func (p *program) compile(c *cli.Context) (*plan.Plan, error) {
 	if c.IsSet("exec") {
-		return p.dryRunExec(c.Args().First(), c.String("exec"))
+		return p.runtime(c).PlanExec(c.Args().First(), c.String("exec"))
 	}
-	return p.dryRun(c.Args().First(), libcontainer.CreateOptions{
+	return p.runtime(c).Plan(libcontainer.CreateOptions{
+		Bundle:       c.Args().First(),
 		NoPivot:      c.Bool("no-pivot"),
 		NoNewKeyring: c.Bool("no-new-keyring"),
 		Init:         c.Bool("init"),

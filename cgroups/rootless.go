@@ -47,7 +47,29 @@ func Below(h *Host, id string) (*Cgroup, error) {
 
 // MayJoin asks whether the caller may move a process from its own v2 cgroup on host h to c: that takes write access to its
 // cgroup.procs and to that of the nearest cgroup above both (cgroup-v2.rst, "Delegation Containment").
-func (c *Cgroup) MayJoin(h *Host) error {
+func (c *Cgroup) MayJoin(h *Host) error { return c.mayMove(h, true) }
+
+// MayCreate asks whether the caller may make what is missing of c, and then join it.
+func (c *Cgroup) MayCreate(h *Host) error {
+	for _, m := range c.members {
+		dir, err := m.dir, error(unix.ENOENT)
+		for err != nil {
+			if err = unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); !errors.Is(err, unix.ENOENT) || dir == "/" {
+				break
+			}
+			dir = path.Dir(dir)
+		}
+		if err != nil {
+			return &os.PathError{Op: "mkdir", Path: m.dir, Err: err}
+		}
+	}
+	return c.MayReach(h)
+}
+
+// MayReach is MayJoin of a cgroup that does not exist yet, and whose cgroup.procs will be the caller's.
+func (c *Cgroup) MayReach(h *Host) error { return c.mayMove(h, false) }
+
+func (c *Cgroup) mayMove(h *Host, exists bool) error {
 	m := c.memberOf("")
 	if m == nil || below(m.dir, h.Unified) == "" {
 		return nil
@@ -56,7 +78,11 @@ func (c *Cgroup) MayJoin(h *Host) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range [...]string{m.dir, commonDir(own, m.dir)} {
+	dirs := []string{m.dir, commonDir(own, m.dir)}
+	if !exists {
+		dirs = dirs[1:]
+	}
+	for _, dir := range dirs {
 		file := dir + "/cgroup.procs"
 		if err := unix.Faccessat(unix.AT_FDCWD, file, unix.W_OK, unix.AT_EACCESS); err != nil {
 			return fmt.Errorf("move a process from cgroup %s to %s: %w", own, m.dir, &os.PathError{Op: "write", Path: file, Err: err})

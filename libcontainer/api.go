@@ -103,7 +103,7 @@ type ExecOptions struct {
 //	func (r *Runtime) Usages(ids []string) func() ([]ContainerUsage, error)
 //	func (r *Runtime) Top(id string, tell func(*Process) error) error
 //	func Check(bundleDir string) (problems []bundle.Problem, host []bundle.Problem, err error)
-//	func DryRun(bundleDir string, o CreateOptions) (*plan.Plan, error)      // rt plan BUNDLE
-//	func DryRunExec(bundleDir, processJSON string) (*plan.Plan, error)       // rt plan --exec PROCESS.json BUNDLE
+//	func (r *Runtime) Plan(o CreateOptions) (*plan.Plan, error)
+//	func (r *Runtime) PlanExec(bundleDir, processJSON string) (*plan.Plan, error)
 //	(*plan.Plan).Text() string; json.Marshal(*plan.Plan) works
 var _ unix.Signal

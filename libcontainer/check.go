@@ -11,6 +11,7 @@ import (
 	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/stub"
 
@@ -33,7 +34,7 @@ func hostProblems(b *bundle.Bundle) []bundle.Problem {
 	h := &hostCheck{}
 	s := b.Spec
 	if s.Root != nil && s.Root.Path != "" {
-		if _, _, err := rootfsOf(b); err != nil {
+		if _, _, err := facts.Rootfs(b); err != nil {
 			h.fail("/root/path", err)
 		}
 	}
@@ -47,14 +48,14 @@ func hostProblems(b *bundle.Bundle) []bundle.Problem {
 			h.fail(fmt.Sprintf("/mounts/%d/source", i), err)
 		}
 	}
-	h.fail(labelProblem(s))
+	h.fail(facts.LabelProblem(s))
 	if s.Hooks != nil {
 		h.hooks(s.Hooks)
 	}
 	if s.Linux != nil {
 		h.linux(s)
 	}
-	h.found = append(h.found, rootlessProblems(ownPrivileges(), s)...)
+	h.found = append(h.found, facts.OwnPrivileges().Problems(s)...)
 	return h.found
 }
 
@@ -130,18 +131,13 @@ func (h *hostCheck) linux(s *specs.Spec) {
 }
 
 func (h *hostCheck) capabilities(s *specs.Spec) {
-	if s.Process.Capabilities.Bounding == nil {
+	if bundle.HasNamespace(s, specs.UserNamespace) {
 		return
 	}
-	for _, ns := range s.Linux.Namespaces {
-		if ns.Type == specs.UserNamespace {
-			return
-		}
-	}
-	own := ownCapabilities()
+	own := facts.OwnPrivileges()
 	for i, name := range s.Process.Capabilities.Bounding {
 		for n, known := range names.Capabilities() {
-			if name == known && own>>n&1 == 0 {
+			if name == known && !own.Has(uint(n)) {
 				h.found = append(h.found, bundle.Problem{Warning: true,
 					Pointer: fmt.Sprintf("/process/capabilities/bounding/%d", i), Text: name + " cannot be granted, for rt does not have it"})
 			}
@@ -190,103 +186,4 @@ func CheckKernel(release string) error {
 		return fmt.Errorf("kernel %d.%d is older than 5.14, the oldest that rt runs on", major, minor)
 	}
 	return nil
-}
-
-// DryRun compiles a bundle into the plan that create would execute. Nothing is touched.
-func DryRun(dir string, o CreateOptions) (*plan.Plan, error) {
-	b, err := bundle.Load(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := bundle.Join(b.Check()); err != nil {
-		return nil, err
-	}
-	rootfs := b.Spec.Root.Path
-	if !filepath.IsAbs(rootfs) {
-		rootfs = filepath.Join(b.Dir, rootfs)
-	}
-	filter, err := compileFilter(b.Spec)
-	if err != nil {
-		return nil, err
-	}
-	const id = "ID"
-	facts, err := dryFacts(b.Spec, id)
-	if err != nil {
-		return nil, err
-	}
-	if facts.Inside, err = insideRootfs(b.Spec, b.Dir, filepath.Clean(rootfs), "/mounts"); err != nil {
-		return nil, err
-	}
-	facts.Nodes = hostNodes(b.Spec)
-	facts.Links = linkedSources(b.Spec, b.Dir, filepath.Clean(rootfs), facts.Inside)
-	if o.NoPivot {
-		if facts.HostAPI, facts.RootAPI, err = hostAPI(filepath.Clean(rootfs)); err != nil {
-			return nil, err
-		}
-	}
-	if needsHome(b.Spec.Process.Env) {
-		if facts.Home, err = homeOf(b.Spec, b.Dir, filepath.Clean(rootfs), facts.Inside, b.Spec.Process.User.UID); err != nil {
-			return nil, err
-		}
-	}
-	return plan.Create(b.Spec, plan.Options{
-		ID: id, Bundle: b.Dir, Rootfs: rootfs, NoPivot: o.NoPivot, NoNewKeyring: o.NoNewKeyring, ExtraFds: o.PreserveFds, Await: true, Filter: filter,
-		Init: wantsInit(b.Spec, o), Keyring: keyringPrefix(id) + "RANDOM",
-	}, facts)
-}
-
-func dryFacts(spec *specs.Spec, id string) (plan.Facts, error) {
-	p := ownPrivileges()
-	facts := plan.Facts{Bounding: p.caps, NoAmbient: forbidsAmbient(spec.Process), Home: "/", Unprivileged: !p.admin(), OpenInside: !p.mounts, Nested: !p.first}
-	if spec.Linux != nil {
-		facts.KeepGroups = p.deniesSetgroups(spec.Linux)
-	}
-	host, err := cgroups.Probe()
-	if err != nil {
-		return facts, err
-	}
-	path := ""
-	if spec.Linux != nil {
-		path = spec.Linux.CgroupsPath
-	}
-	cg, err := cgroups.New(host, path, id)
-	if err != nil {
-		return facts, err
-	}
-	facts.BornDir, facts.Tasks = cg.BornDir(), cg.TaskFiles()
-	if mountsCgroup(spec) {
-		facts.Cgroups = cgroupView(host, cg, p)
-	}
-	return facts, nil
-}
-
-// DryRunExec compiles a process.json into the plan that exec would execute in a container made of the bundle.
-func DryRunExec(dir, processJSON string) (*plan.Plan, error) {
-	b, err := bundle.Load(dir)
-	if err != nil {
-		return nil, err
-	}
-	if b.Spec.Process, err = bundle.LoadProcess(processJSON, b.Spec.Process); err != nil {
-		return nil, err
-	}
-	if err := bundle.Join(bundle.CheckProcess(b.Spec.Process, "")); err != nil {
-		return nil, err
-	}
-	filter, err := compileFilter(b.Spec)
-	if err != nil {
-		return nil, err
-	}
-	facts, err := dryFacts(b.Spec, "ID")
-	if err != nil {
-		return nil, err
-	}
-	if b.Spec.Linux != nil {
-		for _, ns := range b.Spec.Linux.Namespaces {
-			facts.Namespace |= plan.NamespaceFlag(ns.Type)
-		}
-	}
-	if facts.Namespace&unix.CLONE_NEWNS == 0 {
-		facts.Root = "/proc/PID/root"
-	}
-	return plan.Exec(b.Spec, plan.Options{ID: "ID", Filter: filter, Keyring: keyringPrefix("ID") + "RANDOM"}, facts)
 }

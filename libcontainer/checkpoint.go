@@ -10,7 +10,9 @@ import (
 	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/criu"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -121,7 +123,7 @@ func (c *container) dump(o CheckpointOptions) error {
 	if err := t.setDump(c, spec, &o); err != nil {
 		return err
 	}
-	if gid := rootGroup(spec.Linux); gid != 0 && t.images.Made {
+	if gid := rootGroup(spec); gid != 0 && t.images.Made {
 		if err := t.images.Share(gid); err != nil {
 			return err
 		}
@@ -177,7 +179,7 @@ type talk struct {
 
 // talk opens the directories and sets what dump and restore have in common.
 func (c *container) talk(o *CriuOptions, log string, make bool) (*talk, error) {
-	if err := mayCriu(ownPrivileges()); err != nil {
+	if err := mayCriu(facts.OwnPrivileges()); err != nil {
 		return nil, err
 	}
 	program, err := criu.Find(c.rt.Criu)
@@ -247,7 +249,7 @@ func (t *talk) set(c *container, o *CriuOptions, log string) error {
 	opts.ImagesDirFd, opts.LogFile, opts.LogLevel = int(t.images.Fd()), log, 4
 	opts.ExtUnixSk, opts.TCPEstablished, opts.TCPClose = o.ExtUnixSk, o.TCPEstablished, o.TCPClose
 	opts.ShellJob, opts.FileLocks, opts.AutoDedup, opts.LazyPages = o.ShellJob, o.FileLocks, o.AutoDedup, o.LazyPages
-	opts.Unprivileged = !ownPrivileges().admin()
+	opts.Unprivileged = !facts.OwnPrivileges().Admin()
 	var known bool
 	if opts.ManageCgroup, known = criu.CgroupModes()[o.ManageCgroups]; !known {
 		return errors.New("invalid manage-cgroups-mode value")
@@ -286,8 +288,8 @@ func (t *talk) setConfig(c *container) (err error) {
 }
 
 // mayCriu refuses what CRIU has no chance to do. It decides itself what it can do with the lesser capability.
-func mayCriu(p privileges) error {
-	if p.admin() || p.has(unix.CAP_CHECKPOINT_RESTORE) {
+func mayCriu(p facts.Privileges) error {
+	if p.Admin() || p.Has(unix.CAP_CHECKPOINT_RESTORE) {
 		return nil
 	}
 	return hint.With(fmt.Errorf("CRIU needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE: %w", unix.EPERM),
@@ -302,7 +304,7 @@ func (t *talk) setDump(c *container, spec *specs.Spec, o *CheckpointOptions) err
 	opts.PageServer = o.PageServer
 	opts.FreezeCgroup = c.recorded().FreezerDir()
 	for kind, name := range externalNamespaces() {
-		file := namespacePath(spec.Linux, kind)
+		file := bundle.JoinedNamespace(spec, kind)
 		if file == "" {
 			continue
 		}
@@ -323,9 +325,9 @@ func (t *talk) setDump(c *container, spec *specs.Spec, o *CheckpointOptions) err
 }
 
 // rootGroup is the host's id of the group of a user namespace's root, 0 if there is none.
-func rootGroup(l *specs.Linux) int {
-	for _, m := range l.GIDMappings {
-		if m.ContainerID == 0 && hasUserNamespace(l) {
+func rootGroup(spec *specs.Spec) int {
+	for _, m := range spec.Linux.GIDMappings {
+		if m.ContainerID == 0 && bundle.HasNamespace(spec, specs.UserNamespace) {
 			return int(m.HostID)
 		}
 	}
@@ -415,7 +417,7 @@ func (t *talk) checkFeatures(preDump, lazyPages bool) error {
 // lockNetwork chooses how the network of a container that has its own is blocked meanwhile. CRIU's default are the iptables
 // programs, which are not everywhere; from 3.17 on it can do without.
 func (t *talk) lockNetwork(spec *specs.Spec) {
-	if t.opts.NetworkLock != 0 || t.version < 31700 || !hasNamespace(spec.Linux, specs.NetworkNamespace) {
+	if t.opts.NetworkLock != 0 || t.version < 31700 || !bundle.HasNamespace(spec, specs.NetworkNamespace) {
 		return
 	}
 	if _, err := exec.LookPath("iptables-restore"); err != nil {

@@ -7,16 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"rt/cgroups"
 	"rt/internal/bug"
 	"rt/internal/hint"
-	"rt/internal/names"
 	"rt/internal/sys"
-	"rt/internal/text"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -68,7 +69,7 @@ type making struct {
 	b       *bundle.Bundle
 	spec    *specs.Spec
 	host    *cgroups.Host
-	priv    privileges
+	priv    facts.Privileges
 	session *stub.Session
 	process *nsenter.Stub // the process that was started, which clones the container's
 	out     handOver
@@ -111,7 +112,7 @@ func (r *Runtime) createOnce(id string, k *making) error {
 	}
 	k.c = r.newContainer(id)
 	k.c.transfer = k.transfer
-	extra, err := extraFds(k.o.PreserveFds)
+	extra, err := facts.ExtraFds(k.o.PreserveFds)
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (r *Runtime) createOnce(id string, k *making) error {
 	if err := k.makeProcess(k.insider(soon)); err != nil {
 		return k.fail(err)
 	}
-	if hasNamespace(k.spec.Linux, specs.UserNamespace) {
+	if bundle.HasNamespace(k.spec, specs.UserNamespace) {
 		giveStreams(k.streams, k.c.Pid, k.spec.Process)
 	}
 	return nil
@@ -160,23 +161,9 @@ func (k *making) prepare() error {
 	if err != nil {
 		return err
 	}
-	problems := b.Check()
-	if err := bundle.Join(problems); err != nil {
-		return err
-	}
-	var warnings []string
-	for _, p := range problems {
-		warnings = append(warnings, p.Pointer+": "+p.Text)
-	}
-	k.c.rt.warnAll(warnings)
-	k.warned = warnings
-	k.b, k.spec = b, b.Spec
-	if err := checkLabels(b.Spec); err != nil {
-		return err
-	}
-	k.priv = ownPrivileges()
-	k.priv.note = k.c.RecordHelper
-	if err := checkPrivileges(k.priv, k.spec); err != nil {
+	err = k.check(b)
+	k.c.rt.warnAll(k.warned)
+	if err != nil {
 		return err
 	}
 	if err := checkTerminal(b.Spec.Process.Terminal, k.detached, k.o.ConsoleSocket); err != nil {
@@ -185,11 +172,10 @@ func (k *making) prepare() error {
 	k.keepStdio()
 	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
 	k.c.SystemdCgroup, k.c.NoKeyring = k.c.rt.SystemdCgroup, k.o.NoNewKeyring
-	if k.c.Keyring, err = keyringName(k.c.ID); err != nil {
+	if k.c.Keyring, err = facts.NewKeyringName(k.c.ID); err != nil {
 		return err
 	}
-	k.c.Init = wantsInit(b.Spec, k.o)
-	if k.c.Rootfs, k.c.rootDir, err = rootfsOf(b); err != nil {
+	if err := k.findRootfs(); err != nil {
 		return err
 	}
 	if err := k.c.openHookDir(b.Spec); err != nil {
@@ -198,35 +184,31 @@ func (k *making) prepare() error {
 	return k.reserve()
 }
 
-func wantsInit(spec *specs.Spec, o CreateOptions) bool {
-	return o.Init || spec.Annotations[bundle.InitAnnotation] == "true"
+// check refuses what is wrong with the bundle, and what this host or this rt cannot do for it. Nothing is made.
+func (k *making) check(b *bundle.Bundle) error {
+	problems := b.Check()
+	if err := bundle.Join(problems); err != nil {
+		return err
+	}
+	for _, p := range problems {
+		k.warned = append(k.warned, p.Pointer+": "+p.Text)
+	}
+	k.b, k.spec = b, b.Spec
+	if err := facts.CheckLabels(b.Spec); err != nil {
+		return err
+	}
+	k.priv = facts.OwnPrivileges()
+	return k.priv.Check(k.spec)
 }
 
-// rootfsOf is root.path below the bundle. A rootfs that is, or lies behind, a symbolic link is refused: it could
-// point somewhere else by the time it is mounted.
-func rootfsOf(b *bundle.Bundle) (string, plan.RootDir, error) {
-	path := b.Spec.Root.Path
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(b.Dir, path)
-	}
-	path = filepath.Clean(path)
-	var dir plan.RootDir
-	f, err := sys.OpenAt(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
-	if errors.Is(err, unix.ELOOP) {
-		return "", dir, fmt.Errorf("open rootfs %s: it is, or lies behind, a symbolic link (/root/path)", path)
-	}
-	if err != nil {
-		return "", dir, fmt.Errorf("open rootfs: %w (/root/path)", err)
-	}
-	defer f.Close()
-	if b.Spec.Hooks == nil || len(b.Spec.Hooks.CreateContainer) == 0 {
-		return path, dir, nil
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return "", dir, fmt.Errorf("look at rootfs %s: %w (/root/path)", path, err)
-	}
-	return path, plan.RootDir{Path: path, Dev: st.Dev, Ino: st.Ino}, nil
+func (k *making) findRootfs() (err error) {
+	k.c.Init = wantsInit(k.spec, k.o)
+	k.c.Rootfs, k.c.rootDir, err = facts.Rootfs(k.b)
+	return err
+}
+
+func wantsInit(spec *specs.Spec, o CreateOptions) bool {
+	return o.Init || spec.Annotations[bundle.InitAnnotation] == "true"
 }
 
 // makeProcess leads the stub through the plan up to the point where the container is created.
@@ -335,55 +317,14 @@ func (k *making) sendPlan(soon *nsenter.Soon) error {
 		k.process.Abandon()
 		return err
 	}
-	k.session, err = stub.Begin(k.process, p, stub.Options{Open: k.openInput, MapIDs: mapIDs, Filter: seccomp.Of(k.spec)})
+	k.session, err = stub.Begin(k.process, p, stub.Options{Open: k.openInput, MapIDs: facts.MapIDs, Filter: seccomp.Of(k.spec)})
 	return err
 }
 
-func callerFiles() (f plan.Limit) {
-	f.Soft, f.Hard = nsenter.CallerFiles()
-	return f
-}
-
-// callerProcesses is RLIMIT_NPROC of rt's caller, if the process has one of its own.
-func callerProcesses(p *specs.Process) (l plan.Limit, err error) {
-	if !slices.ContainsFunc(p.Rlimits, func(own specs.POSIXRlimit) bool { return names.Rlimit(own.Type) == unix.RLIMIT_NPROC }) {
-		return l, nil
-	}
-	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &r); err != nil {
-		return l, fmt.Errorf("ask for RLIMIT_NPROC: %w", err)
-	}
-	return plan.Limit{Soft: r.Cur, Hard: r.Max}, nil
-}
-
-// raisedLimits are the hard limits of the process above those of rt's caller that its user namespace's root could not raise.
-func (p privileges) raisedLimits(spec *specs.Spec) (raised []nsenter.Rlimit, err error) {
-	if !p.first || !p.has(unix.CAP_SYS_RESOURCE) || spec.Linux == nil || !hasUserNamespace(spec.Linux) {
-		return nil, nil
-	}
-	for _, l := range spec.Process.Rlimits {
-		var own unix.Rlimit
-		n := names.Rlimit(l.Type)
-		if n < 0 {
-			continue
-		}
-		if err := unix.Getrlimit(n, &own); err != nil {
-			return nil, fmt.Errorf("ask for %s: %w", l.Type, err)
-		}
-		if l.Hard > own.Max {
-			raised = append(raised, nsenter.Rlimit{Type: l.Type, Number: n, Soft: own.Cur, Hard: l.Hard})
-		}
-	}
-	return raised, nil
-}
-
+// compile makes the plan of the container, and the directory of the NOTIFY_SOCKET proxy that it mounts.
 func (k *making) compile() (*plan.Plan, error) {
-	c := k.c
-	filter, err := compileFilter(k.spec)
+	filter, err := k.priv.Filter(k.spec)
 	if err != nil {
-		return nil, err
-	}
-	if err := maySendListener(filter, k.priv); err != nil {
 		return nil, err
 	}
 	if filter != nil && filter.Notify { // start connects
@@ -391,135 +332,38 @@ func (k *making) compile() (*plan.Plan, error) {
 			return nil, fmt.Errorf("send seccomp listener (/linux/seccomp/listenerPath): %w", err)
 		}
 	}
-	c.rt.warnAll(filterWarnings(filter))
-	opts := plan.Options{
-		ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring, Keyring: c.Keyring,
-		ListenFds: listenFds(), Await: k.await, Init: c.Init, Filter: filter,
+	if filter != nil {
+		k.c.rt.warnAll(filter.Warnings)
 	}
-	opts.ExtraFds = opts.ListenFds + k.o.PreserveFds
-	if os.Getenv("NOTIFY_SOCKET") != "" {
-		opts.NotifyDir = filepath.Join(c.Dir, state.NotifyDir)
-		if err := notify.MakeDir(opts.NotifyDir); err != nil {
+	if dir := k.c.proxyDir(); dir != "" {
+		if err := notify.MakeDir(dir); err != nil {
 			return nil, err
 		}
 	}
-	inside, err := insideRootfs(k.spec, c.Bundle, c.Rootfs, "/mounts")
-	if err != nil {
-		return nil, err
-	}
-	facts := plan.Facts{
-		Bounding: k.priv.caps, NoAmbient: forbidsAmbient(k.spec.Process), BornDir: c.cg.BornDir(), Moved: c.transfer, Tasks: c.cg.TaskFiles(), Home: "/",
-		Unprivileged: !k.priv.admin(), OpenInside: !k.priv.mounts, Nested: !k.priv.first, HandOut: !k.priv.mayTrace(), KeepGroups: k.priv.deniesSetgroups(k.spec.Linux),
-		OriginalGroups: c.rt.keepsGroups(k.spec, k.priv), Files: callerFiles(), Inside: inside,
-		Links: linkedSources(k.spec, c.Bundle, c.Rootfs, inside), Nodes: hostNodes(k.spec),
-	}
-	facts.DropGroups = !facts.OriginalGroups && k.priv.mayDropGroups()
-	if facts.Raised, err = k.priv.raisedLimits(k.spec); err != nil {
-		return nil, err
-	}
+	return k.facts(filter).Plan()
+}
+
+// facts are what create knows of the container, for the plan.
+func (k *making) facts(filter *seccomp.Program) *facts.Creation {
+	c := k.c
+	place := facts.Cgroup{Dir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Moved: c.transfer}
 	if k.outside {
-		facts.BornDir = ""
+		place.Dir = ""
 	}
-	if opts.NoPivot {
-		if facts.HostAPI, facts.RootAPI, err = hostAPI(c.Rootfs); err != nil {
-			return nil, err
-		}
+	return &facts.Creation{
+		Cgroup: place, Spec: k.spec, ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, Keyring: c.Keyring, NotifyDir: c.proxyDir(),
+		NoPivot: k.o.NoPivot, NoNewKeyring: k.o.NoNewKeyring, Init: c.Init, Await: k.await, PreserveFds: k.o.PreserveFds,
+		Filter: filter, Privileges: k.priv, Warn: c.rt.Warn,
+		View: func() (plan.CgroupView, error) { return c.cgroupView(k.host, k.priv) },
 	}
-	if mountsCgroup(k.spec) {
-		if facts.Cgroups, err = c.cgroupView(k.host, k.priv); err != nil {
-			return nil, err
-		}
-	}
-	if needsHome(k.spec.Process.Env) {
-		if facts.Home, err = homeOf(k.spec, c.Bundle, c.Rootfs, inside, k.spec.Process.User.UID); err != nil {
-			return nil, err
-		}
-	}
-	return plan.Create(k.spec, opts, facts)
 }
 
-func compileFilter(spec *specs.Spec) (*seccomp.Program, error) {
-	if seccomp.Of(spec) == nil {
-		return nil, nil
+// proxyDir is the directory of the NOTIFY_SOCKET proxy, "" if rt's caller gives no such socket.
+func (c *container) proxyDir() string {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return ""
 	}
-	f, err := seccomp.Compile(spec.Linux.Seccomp)
-	if err != nil {
-		return nil, fmt.Errorf("compile seccomp filter: %w", err)
-	}
-	if f != nil && len(f.Unknown) > 0 && annotated(spec, bundle.FailUnknownSyscall) {
-		return nil, fmt.Errorf("compile seccomp filter: unknown system call (/linux/seccomp%s), and the annotation %s does not allow that",
-			text.Short(f.Unknown[0]), bundle.FailUnknownSyscall)
-	}
-	return f, nil
-}
-
-// maySendListener: an rt that may not take the listener has it sent by sendmsg(2). If the filter holds that up, no process has the
-// listener to allow it.
-func maySendListener(f *seccomp.Program, p privileges) error {
-	if f != nil && f.Notify && !p.mayTrace() && f.Denies("sendmsg") == string(specs.ActNotify) {
-		return errors.New("load seccomp filter: a rootless rt cannot have the listener of a filter with SCMP_ACT_NOTIFY for sendmsg: it is sent by that call (/linux/seccomp)")
-	}
-	return nil
-}
-
-// annotated says whether an annotation of crun's is there. It counts whatever its value, there; a plain no is one here.
-func annotated(spec *specs.Spec, name string) bool {
-	v, ok := spec.Annotations[name]
-	return ok && v != "0" && v != "false"
-}
-
-// keepsGroups says whether the process keeps the groups of rt's caller, as the annotation asks. Those of the host's root are
-// not for containers: an annotation may come from whoever wants one.
-func (r *Runtime) keepsGroups(spec *specs.Spec, p privileges) bool {
-	if !annotated(spec, bundle.KeepOriginalGroups) {
-		return false
-	}
-	if p.first && os.Geteuid() == 0 {
-		r.Warn("/annotations/%s: ignored, for the groups of the host's root are not for containers", bundle.KeepOriginalGroups)
-		return false
-	}
-	return true
-}
-
-// keyringName is a name for a session keyring that cannot be guessed: the kernel finds a keyring by its name, and another user can
-// make one that others may join (keyctl_join_session_keyring(3)).
-func keyringName(id string) (string, error) {
-	var random [16]byte
-	if err := sys.Retry(func() error { _, err := unix.Getrandom(random[:], 0); return err }); err != nil {
-		return "", fmt.Errorf("name the session keyring: getrandom: %w", err)
-	}
-	return fmt.Sprintf("%s%x", keyringPrefix(id), random), nil
-}
-
-// keyringPrefix is what can be said of a keyring's name before the container is created.
-func keyringPrefix(id string) string { return "_ses." + id + "." }
-
-func filterWarnings(f *seccomp.Program) []string {
-	if f == nil {
-		return nil
-	}
-	return f.Warnings
-}
-
-// extraFds counts the descriptors from 3 on that go to the container, all of which must be there.
-func extraFds(preserve int) (int, error) {
-	if preserve < 0 {
-		return 0, fmt.Errorf("--preserve-fds %d: it cannot be negative", preserve)
-	}
-	listen := listenFds()
-	for i := range listen + preserve {
-		flags, err := unix.FcntlInt(uintptr(3+i), unix.F_GETFD, 0)
-		if err == nil && flags&unix.FD_CLOEXEC != 0 { // rt's own, as its log: what a caller passes on has outlived an execve
-			err = unix.EBADF
-		}
-		if err != nil && i < listen {
-			return 0, fmt.Errorf("LISTEN_FDS=%d: unable to stat descriptor %d: %w", listen, 3+i, err)
-		}
-		if err != nil {
-			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): %w", i-listen, preserve, err)
-		}
-	}
-	return listen + preserve, nil
+	return filepath.Join(c.Dir, state.NotifyDir)
 }
 
 // listen makes the socket at which `rt start` is awaited. Without await a file in its place says "created" until the word
@@ -579,7 +423,7 @@ func (k *making) Stalled(pid int) error { return k.c.endIfFrozen(pid) }
 func (k *making) Sync(point, pid int) error {
 	switch point {
 	case nsenter.SyncMapIDs:
-		return k.priv.mapIDs(k.c.Pid, k.spec.Linux)
+		return k.priv.MapIDs(k.c.Pid, k.spec.Linux, k.c.RecordHelper)
 	case nsenter.SyncTime:
 		return setTimeOffsets(k.process.Pid, k.spec.Linux.TimeOffsets)
 	case nsenter.SyncNamespaces:
@@ -609,7 +453,19 @@ func (k *making) explain(err error) error {
 	}
 	var step *stub.StepError
 	if errors.As(err, &step) {
-		return k.priv.explainRights(fmt.Errorf("unable to start container process: %w", err))
+		return explainRights(k.priv, fmt.Errorf("unable to start container process: %w", err))
 	}
 	return err
+}
+
+// setTimeOffsets writes the offsets of the time namespace that the process's children will be in.
+func setTimeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
+	var b strings.Builder
+	for clock, o := range offsets {
+		fmt.Fprintf(&b, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
+	}
+	if err := sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/timens_offsets", b.String()); err != nil {
+		return fmt.Errorf("set time offsets (/linux/timeOffsets): %w", err)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"rt/cgroups"
+	"rt/libcontainer/bundle"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -27,10 +28,7 @@ func delegate(cg *cgroups.Cgroup, spec *specs.Spec) error {
 }
 
 func writesCgroups(spec *specs.Spec) bool {
-	own := slices.ContainsFunc(spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool {
-		return ns.Type == specs.CgroupNamespace && ns.Path == ""
-	})
-	return own && slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool {
+	return bundle.MakesNamespace(spec, specs.CgroupNamespace) && slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool {
 		return (m.Type == "cgroup" || m.Type == "cgroup2") && filepath.Join("/", m.Destination) == "/sys/fs/cgroup" &&
 			!slices.Contains(m.Options, "ro") && !slices.Contains(m.Options, "rro")
 	})
@@ -40,7 +38,7 @@ func writesCgroups(spec *specs.Spec) bool {
 // in a user namespace joined by path.
 func hostUID(spec *specs.Spec) (int, bool) {
 	uid := spec.Process.User.UID
-	if !hasUserNamespace(spec.Linux) {
+	if !bundle.HasNamespace(spec, specs.UserNamespace) {
 		return int(uid), true
 	}
 	for _, m := range spec.Linux.UIDMappings {

@@ -13,6 +13,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
 	"rt/libcontainer/stdio"
@@ -45,7 +46,7 @@ func (r *Runtime) exec(id string, o ExecOptions) (int, error) {
 	if err := c.mayExec(o.IgnorePaused); err != nil {
 		return -1, err
 	}
-	extra, err := extraFds(o.PreserveFds)
+	extra, err := facts.ExtraFds(o.PreserveFds)
 	if err != nil {
 		return -1, err
 	}
@@ -62,7 +63,7 @@ func (r *Runtime) exec(id string, o ExecOptions) (int, error) {
 		return -1, err
 	}
 	r.warnStreams(streams, spec.Process)
-	if hasNamespace(spec.Linux, specs.UserNamespace) {
+	if bundle.HasNamespace(spec, specs.UserNamespace) {
 		giveStreams(streams, c.Pid, spec.Process)
 	}
 	return c.exec(soon, spec, o, &foreground{streams: streams})
@@ -80,7 +81,7 @@ func (c *container) execConfig(o ExecOptions) (*specs.Spec, error) {
 	if err := bundle.Join(bundle.CheckProcess(spec.Process, "/process")); err != nil {
 		return nil, err
 	}
-	if err := checkLabels(&specs.Spec{Process: spec.Process}); err != nil {
+	if err := facts.CheckLabels(&specs.Spec{Process: spec.Process}); err != nil {
 		return nil, err
 	}
 	return spec, checkTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket)
@@ -207,22 +208,26 @@ func has(set []string, name string) bool {
 	return false
 }
 
-// factsIn are the namespaces of the container that a process is to join, and its cgroup or one below it.
-func (c *container) factsIn(spec *specs.Spec, cg *cgroups.Cgroup) (plan.Facts, *initFiles, error) {
-	facts := plan.Facts{Bounding: ownCapabilities(), NoAmbient: forbidsAmbient(spec.Process), BornDir: cg.BornDir(), Moved: c.transfer, Tasks: cg.TaskFiles(), Home: "/", Files: callerFiles()}
+// joining is a process that is to join the container, in its cgroup cg or one below that. The caller closes what is opened of init.
+func (c *container) joining(spec *specs.Spec, cg *cgroups.Cgroup) (*facts.Joining, *initFiles, error) {
+	j := &facts.Joining{
+		Cgroup: facts.Cgroup{Dir: cg.BornDir(), Tasks: cg.TaskFiles(), Moved: c.transfer},
+		Spec:   spec, ID: c.ID, Keyring: c.Keyring, NoNewKeyring: c.NoKeyring, Privileges: facts.OwnPrivileges(), Warn: c.rt.Warn,
+	}
 	init, err := c.openInit(spec)
 	if err != nil {
-		return facts, nil, err
+		return nil, nil, err
 	}
-	facts.Namespace = init.flags()
-	if facts.Namespace&unix.CLONE_NEWNS == 0 {
-		facts.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
+	j.Namespace = init.flags()
+	if j.Namespace&unix.CLONE_NEWNS == 0 {
+		j.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
 	}
-	if err := c.rights(&facts, init.proc, cg); err != nil {
+	j.Home = func(uid uint32) (string, error) { return facts.HomeBelow(init.root, uid) }
+	if err := c.rights(j, init.proc, cg); err != nil {
 		init.close()
-		return facts, nil, err
+		return nil, nil, err
 	}
-	return facts, init, nil
+	return j, init, nil
 }
 
 func (c *container) exec(soon *nsenter.Soon, spec *specs.Spec, o ExecOptions, fg *foreground) (int, error) {
@@ -356,7 +361,7 @@ func (c *container) enterExec(soon *nsenter.Soon, spec *specs.Spec, o ExecOption
 		process.Abandon()
 		return nil, nil, err
 	}
-	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: mapIDs, Filter: seccomp.Of(spec)})
+	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: facts.MapIDs, Filter: seccomp.Of(spec)})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -451,7 +456,7 @@ func (c *container) initCgroup() (string, error) {
 	if alive, err := c.IsAlive(); err != nil || !alive { // another process may have the number by now
 		return "", errors.Join(err, errExecStopped)
 	}
-	return cg.DirOfInit(string(text), ownPrivileges().hostRoot())
+	return cg.DirOfInit(string(text), facts.OwnPrivileges().HostRoot())
 }
 
 // openInitCgroup opens the cgroup of init in place of the container's own, which is gone.
@@ -470,68 +475,24 @@ func (c *container) openInitCgroup(in plan.Input) (*os.File, error) {
 	return stub.OpenCgroup(dir)
 }
 
-// execFacts are the container's, or with --cgroup those of a cgroup below its own.
-func (c *container) execFacts(spec *specs.Spec, sub *cgroups.Cgroup) (plan.Facts, *initFiles, error) {
+// execPlan compiles the plan, and opens what of the container's init it refers to. sub is the cgroup of --cgroup, or nil.
+func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, *initFiles, error) {
+	filter, err := facts.OwnPrivileges().Filter(spec)
+	if err != nil {
+		return nil, nil, err
+	}
 	if sub == nil {
 		sub = c.recorded()
 	}
-	facts, init, err := c.factsIn(spec, sub)
-	if err != nil {
-		return facts, nil, err
-	}
-	priv := ownPrivileges()
-	facts.OriginalGroups, facts.HandOut = c.rt.keepsGroups(spec, priv), !priv.mayTrace()
-	facts.DropGroups = facts.DropGroups && !facts.OriginalGroups
-	if facts.Processes, err = callerProcesses(spec.Process); err == nil {
-		facts.Raised, err = priv.raisedLimits(spec)
-	}
-	if err != nil {
-		init.close()
-		return facts, nil, err
-	}
-	if needsHome(spec.Process.Env) {
-		if facts.Home, err = init.home(spec.Process.User.UID); err != nil {
-			init.close()
-			return facts, nil, err
-		}
-	}
-	return facts, init, nil
-}
-
-// execPlan compiles the plan, and opens what of the container's init it refers to.
-func (c *container) execPlan(spec *specs.Spec, o ExecOptions, sub *cgroups.Cgroup) (*plan.Plan, *initFiles, error) {
-	filter, err := compileFilter(spec)
+	j, init, err := c.joining(spec, sub)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := maySendListener(filter, ownPrivileges()); err != nil {
-		return nil, nil, err
-	}
-	facts, init, err := c.execFacts(spec, sub)
-	if err != nil {
-		return nil, nil, err
-	}
-	opts := plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Keyring: c.Keyring, ListenFds: listenFds(), Filter: filter}
-	opts.ExtraFds, opts.WaitFIFO = opts.ListenFds+o.PreserveFds, o.WaitFIFO
-	p, err := plan.Exec(spec, opts, facts)
+	p, err := j.Exec(facts.Execution{PreserveFds: o.PreserveFds, WaitFIFO: o.WaitFIFO, Filter: filter})
 	if err != nil {
 		init.close()
 		return nil, nil, err
 	}
 	c.rt.warnAll(p.Warnings)
 	return p, init, nil
-}
-
-// home reads the passwd file that the container sees now.
-func (f *initFiles) home(uid uint32) (string, error) {
-	root, err := f.root()
-	if err != nil {
-		return "/", noPasswd(err)
-	}
-	defer root.Close()
-	passwd, err := passwdBelow(root, passwdFile)
-	if err != nil {
-		return "/", err
-	}
-	return homeIn(passwd, uid)
 }

@@ -11,8 +11,10 @@ import (
 	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
@@ -177,7 +179,7 @@ func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupV
 			}
 			for _, sub := range t.within(mounts[i], taken) {
 				below := strings.TrimPrefix(sub.Mountpoint, mounts[i].Mountpoint)
-				if hasNamespace(spec.Linux, specs.UserNamespace) {
+				if bundle.HasNamespace(spec, specs.UserNamespace) {
 					return nil, hint.With(fmt.Errorf("mount at %s: CRIU restores no mount below the source of an rbind in a user namespace (/mounts/%d)", path.Join(bind.Source, below), i),
 						"unmount it on the host, or configure bind instead of rbind: the kernel lets the root of a user namespace clone no mount without what covers a part of it")
 				}
@@ -197,7 +199,7 @@ func (c *container) externals(spec *specs.Spec, t *mountTable, view plan.CgroupV
 
 // cgroupBinds are the container's cgroups, where it has no cgroup namespace: then its mounts of them are the host's.
 func (t *mountTable) cgroupBinds(top *mountinfo.Info, spec *specs.Spec, view plan.CgroupView) (list []criu.Pair) {
-	if hasNamespace(spec.Linux, specs.CgroupNamespace) {
+	if bundle.HasNamespace(spec, specs.CgroupNamespace) {
 		return nil
 	}
 	if top.FSType == "cgroup2" || top.FSType == "cgroup" {
@@ -211,7 +213,7 @@ func (t *mountTable) cgroupBinds(top *mountinfo.Info, spec *specs.Spec, view pla
 
 // cgroupBindView is what the container's mounts of cgroups show, if they are bind mounts.
 func (c *container) cgroupBindView(spec *specs.Spec) (plan.CgroupView, error) {
-	if hasNamespace(spec.Linux, specs.CgroupNamespace) || !mountsCgroup(spec) {
+	if bundle.HasNamespace(spec, specs.CgroupNamespace) || !facts.MountsCgroup(spec) {
 		return plan.CgroupView{}, nil
 	}
 	host, err := cgroups.Probe()
@@ -221,26 +223,7 @@ func (c *container) cgroupBindView(spec *specs.Spec) (plan.CgroupView, error) {
 	if _, err := c.cgroup(); err != nil {
 		return plan.CgroupView{}, err
 	}
-	return c.cgroupView(host, ownPrivileges())
-}
-
-func hasNamespace(l *specs.Linux, kind specs.LinuxNamespaceType) bool {
-	for _, ns := range l.Namespaces {
-		if ns.Type == kind {
-			return true
-		}
-	}
-	return false
-}
-
-// namespacePath is the path of a namespace that the container joins, "" if it makes its own, or has none.
-func namespacePath(l *specs.Linux, kind specs.LinuxNamespaceType) string {
-	for _, ns := range l.Namespaces {
-		if ns.Type == kind {
-			return ns.Path
-		}
-	}
-	return ""
+	return c.cgroupView(host, facts.OwnPrivileges())
 }
 
 // externalNamespaces are those that the container joins and that stay outside of a checkpoint, with the names that runc

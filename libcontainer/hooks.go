@@ -8,6 +8,7 @@ import (
 
 	"rt/internal/sys"
 	"rt/libcontainer/console"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/hooks"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
@@ -28,12 +29,15 @@ func (c *container) createHooks(spec *specs.Spec) error {
 		return err
 	}
 	compile := func(h specs.Hook) (*plan.Plan, *initFiles, error) {
-		facts, init, err := c.factsIn(spec, c.recorded())
+		j, init, err := c.joining(spec, c.recorded())
 		if err != nil {
 			return nil, nil, err
 		}
-		facts.HookDir = c.rootDir
-		return plan.CreateHook(spec, h, facts), init, nil
+		p, err := j.CreateHook(h, c.rootDir)
+		if err != nil {
+			init.close()
+		}
+		return p, init, err
 	}
 	return c.insideHooks("createContainer", spec, spec.Hooks.CreateContainer, state, compile)
 }
@@ -60,16 +64,16 @@ func (c *container) startHooks(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	filter, err := compileFilter(spec)
+	filter, err := facts.CompileFilter(spec)
 	if err != nil {
 		return err
 	}
 	compile := func(h specs.Hook) (*plan.Plan, *initFiles, error) {
-		facts, init, err := c.execFacts(spec, nil)
+		j, init, err := c.joining(spec, c.recorded())
 		if err != nil {
 			return nil, nil, err
 		}
-		p, err := plan.StartHook(spec, h, plan.Options{ID: c.ID, NoNewKeyring: c.NoKeyring, Keyring: c.Keyring, Filter: filter}, facts)
+		p, err := j.StartHook(h, filter)
 		if err != nil {
 			init.close()
 		}
@@ -160,7 +164,7 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Pla
 		process.Abandon()
 		return 0, nil, err
 	}
-	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: mapIDs, Filter: seccomp.Of(spec)})
+	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: facts.MapIDs, Filter: seccomp.Of(spec)})
 	if err != nil {
 		return 0, nil, err
 	}

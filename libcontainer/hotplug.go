@@ -11,6 +11,7 @@ import (
 	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
@@ -68,12 +69,9 @@ func (c *container) mountIDs() (map[string][]uint64, error) {
 	return ids, nil
 }
 
-type (
-	mountDecoder  func(raw []byte, spec *specs.Spec) ([]specs.Mount, []bundle.Problem, error)
-	mountCompiler func(*specs.Spec, plan.Options, plan.Facts) (*plan.Plan, error)
-)
+type mountDecoder func(raw []byte, spec *specs.Spec) ([]specs.Mount, []bundle.Problem, error)
 
-func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compile mountCompiler) error {
+func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, change facts.MountChange) error {
 	c, err := r.open(id, true) // so that nobody freezes it while the stub is in there
 	if err != nil {
 		return err
@@ -99,28 +97,20 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, compi
 	if spec.Mounts = list; len(list) == 0 {
 		return nil
 	}
-	return stub.RetryMoved(&c.transfer, func() error { return c.enterToMount(spec, compile) })
+	return stub.RetryMoved(&c.transfer, func() error { return c.enterToMount(spec, change) })
 }
 
-func (c *container) enterToMount(spec *specs.Spec, compile mountCompiler) error {
-	facts, init, err := c.factsIn(spec, c.recorded())
+func (c *container) enterToMount(spec *specs.Spec, change facts.MountChange) error {
+	j, init, err := c.joining(spec, c.recorded())
 	if err != nil {
 		return err
 	}
 	defer init.close()
-	facts.OpenInside = !ownPrivileges().mounts
-	if facts.MountIDs, err = c.mountIDs(); err != nil {
+	made, err := c.mountIDs()
+	if err != nil {
 		return err
 	}
-	if facts.Inside, err = insideRootfs(spec, c.Bundle, c.Rootfs, ""); err != nil {
-		return err
-	}
-	return c.mountPlan(spec, facts, init, compile)
-}
-
-func (c *container) mountPlan(spec *specs.Spec, facts plan.Facts, init *initFiles, compile mountCompiler) error {
-	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs}
-	p, err := compile(spec, opts, facts)
+	p, err := j.ChangeMounts(change, c.Bundle, c.Rootfs, made)
 	if err != nil {
 		return err
 	}
@@ -158,7 +148,7 @@ func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*stub.Ses
 	if err != nil {
 		return err
 	}
-	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: mapIDs})
+	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: facts.MapIDs})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/state"
 
@@ -25,10 +26,10 @@ func (k *making) moveNetDevices(devices map[string]specs.LinuxNetDevice) error {
 	}
 	ns := "/proc/" + strconv.Itoa(k.c.Pid) + "/ns/net"
 	var note func(*netdev.Record) error
-	if path := joinedNetwork(k.spec); path != "" { // one of the container's own ends with it, and the devices with that
+	if path := bundle.JoinedNamespace(k.spec, specs.NetworkNamespace); path != "" { // one of the container's own ends with it, and the devices with that
 		note = func(r *netdev.Record) error { r.Path = path; return k.c.noteNetDevices(r) }
 	}
-	shared := note != nil || namespacePath(k.spec.Linux, specs.UserNamespace) != "" // whose root has rights in a new one, too
+	shared := note != nil || bundle.JoinedNamespace(k.spec, specs.UserNamespace) != "" // whose root has rights in a new one, too
 	moved, err := netdev.Move(devices, ns, shared, note)
 	if moved == nil {
 		return err
@@ -42,7 +43,7 @@ func (k *making) moveNetDevices(devices map[string]specs.LinuxNetDevice) error {
 // are still there.
 func (k *making) moveRestored() error {
 	devices := k.spec.Linux.NetDevices
-	if path := joinedNetwork(k.spec); path != "" && len(devices) > 0 {
+	if path := bundle.JoinedNamespace(k.spec, specs.NetworkNamespace); path != "" && len(devices) > 0 {
 		var err error
 		if devices, err = netdev.ToMove(devices, "/proc/"+strconv.Itoa(k.c.Pid)+"/ns/net"); err != nil {
 			return err
@@ -60,15 +61,6 @@ func (k *making) bringBack(noted bool) {
 	} else if err != nil {
 		k.c.rt.Warn("%v", err)
 	}
-}
-
-func joinedNetwork(spec *specs.Spec) string {
-	for _, ns := range spec.Linux.Namespaces {
-		if ns.Type == specs.NetworkNamespace {
-			return ns.Path
-		}
-	}
-	return ""
 }
 
 // noteNetDevices writes down what a create that is killed leaves in a network namespace that outlives it.

@@ -3,12 +3,12 @@ package libcontainer
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -58,24 +58,33 @@ func (k *making) takeLimits() error {
 	return k.makeRdt()
 }
 
-func (k *making) placeCgroup() (err error) {
-	if k.host, err = cgroups.Probe(); err != nil {
+func (k *making) placeCgroup() error {
+	cg, err := k.chooseCgroup()
+	if err == nil && k.systemd != nil {
+		err = k.takeUnit(cg)
+	}
+	if err != nil {
 		return err
+	}
+	return k.setCgroup(cg)
+}
+
+// chooseCgroup finds the cgroup that the container is to have. It makes nothing.
+func (k *making) chooseCgroup() (cg *cgroups.Cgroup, err error) {
+	if k.host, err = cgroups.Probe(); err != nil {
+		return nil, err
 	}
 	if k.c.rt.NoCgroup {
 		return k.goWithoutCgroup()
 	}
 	if k.c.SystemdCgroup {
-		return k.nameUnit()
+		return k.chooseUnit()
 	}
-	cg, err := cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
-	if err != nil {
-		if !k.c.rt.tolerant(k.priv) || asksForCgroup(k.spec.Linux) != "" || unseen(err) {
-			return err
-		}
-		cg = cgroups.Load(k.host, nil)
+	cg, err = cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
+	if err != nil && k.c.rt.tolerant(k.priv) && asksForCgroup(k.spec.Linux) == "" && !unseen(err) {
+		return cgroups.Load(k.host, nil), nil
 	}
-	return k.setCgroup(cg)
+	return cg, err
 }
 
 func (k *making) makeCgroup() error {
@@ -107,38 +116,42 @@ func (k *making) makeCgroup() error {
 // withoutCgroup is what follows when the container's cgroup cannot be had: an error if it was asked for; else one
 // below rt's own, which limits nothing but holds the container's processes together; else none.
 func (k *making) withoutCgroup(reason error) error {
+	cg, err := k.instead(reason)
+	if err != nil {
+		return err
+	}
+	if len(cg.Paths()) > 0 {
+		if err = k.useCgroup(cg); err == nil || k.left || unseen(err) {
+			return err
+		}
+		cg = cgroups.Load(k.host, nil)
+	}
+	return k.setCgroup(cg)
+}
+
+// instead is the cgroup to try next: one below rt's own, which comes after the one that was chosen, then none.
+func (k *making) instead(reason error) (*cgroups.Cgroup, error) {
 	if !k.c.rt.tolerant(k.priv) {
-		return reason
+		return nil, reason
 	}
 	if pointer := asksForCgroup(k.spec.Linux); pointer != "" {
 		if !strings.Contains(reason.Error(), pointer) {
 			reason = fmt.Errorf("%w (%s)", reason, pointer)
 		}
-		return hint.With(reason, delegateHint)
+		return nil, hint.With(reason, delegateHint)
 	}
 	if k.host.Mode == cgroups.V2 {
-		switch err := k.ownCgroup(); {
-		case err == nil:
-			return nil
-		case k.left || unseen(err):
-			return err
+		cg, err := cgroups.Below(k.host, k.c.ID)
+		if err == nil || unseen(err) {
+			return cg, err
 		}
 	}
-	return k.setCgroup(cgroups.Load(k.host, nil))
-}
-
-// ownCgroup gives the container a cgroup below rt's own.
-func (k *making) ownCgroup() error {
-	cg, err := cgroups.Below(k.host, k.c.ID)
-	if err != nil {
-		return err
-	}
-	return k.useCgroup(cg)
+	return cgroups.Load(k.host, nil), nil
 }
 
 // goWithoutCgroup is --cgroup-manager disabled: what needs a cgroup is refused, but for the path and the device rules,
 // which are in every configuration that an engine writes.
-func (k *making) goWithoutCgroup() error {
+func (k *making) goWithoutCgroup() (*cgroups.Cgroup, error) {
 	linux := *k.spec.Linux
 	linux.CgroupsPath = ""
 	if linux.Resources != nil {
@@ -147,9 +160,9 @@ func (k *making) goWithoutCgroup() error {
 		linux.Resources = &limits
 	}
 	if pointer := asksForCgroup(&linux); pointer != "" {
-		return fmt.Errorf("--cgroup-manager disabled: the container asks for a limit (%s)", pointer)
+		return nil, fmt.Errorf("--cgroup-manager disabled: the container asks for a limit (%s)", pointer)
 	}
-	return k.setCgroup(cgroups.Load(k.host, nil))
+	return cgroups.Load(k.host, nil), nil
 }
 
 func (k *making) useCgroup(cg *cgroups.Cgroup) error {
@@ -171,13 +184,9 @@ func (k *making) useCgroup(cg *cgroups.Cgroup) error {
 func (k *making) setCgroup(cg *cgroups.Cgroup) error {
 	c := k.c
 	c.cg, c.Cgroups, c.Taken, c.Mark = cg, cg.Paths(), cg.Intended(), c.MarkText()
-	c.PrivatePid = makesPidNamespace(k.spec)
+	c.PrivatePid = bundle.MakesNamespace(k.spec, specs.PIDNamespace)
 	c.setClaim(cg)
 	return c.WriteJournal()
-}
-
-func makesPidNamespace(spec *specs.Spec) bool {
-	return slices.ContainsFunc(spec.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.PIDNamespace && ns.Path == "" })
 }
 
 func (k *making) removeCgroup() { k.undone(k.c.removeCgroup()) }

@@ -17,6 +17,7 @@ import (
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/console"
 	"rt/libcontainer/criu"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -166,7 +167,7 @@ func (t *talk) clear(yard string, reason error) error {
 
 // protectRoot makes the root read-only, if it is to be: CRIU has to make directories in it, and leaves its attributes as they are.
 func (k *restored) protectRoot() error {
-	if !k.spec.Root.Readonly || !hasNamespace(k.spec.Linux, specs.MountNamespace) {
+	if !k.spec.Root.Readonly || !bundle.HasNamespace(k.spec, specs.MountNamespace) {
 		return nil
 	}
 	err := inMountNamespace("/proc/"+strconv.Itoa(k.init), func() error {
@@ -180,9 +181,7 @@ func (k *restored) protectRoot() error {
 
 // know sets what the state says about a container, and create learns while it compiles the plan.
 func (c *container) know(spec *specs.Spec) {
-	for _, ns := range spec.Linux.Namespaces {
-		c.PrivatePid = c.PrivatePid || ns.Type == specs.PIDNamespace && ns.Path == ""
-	}
+	c.PrivatePid = c.PrivatePid || bundle.MakesNamespace(spec, specs.PIDNamespace)
 }
 
 func closeAll(files []*os.File) {
@@ -282,24 +281,15 @@ func (k *making) joinNamespaces(opts *criu.Options, inherit func(key string, f *
 // to runc's images by another name.
 func (k *making) hostMounts() (*restoredMounts, error) {
 	c := k.c
-	if !hasNamespace(k.spec.Linux, specs.MountNamespace) {
+	if !bundle.HasNamespace(k.spec, specs.MountNamespace) {
 		return nil, nil
 	}
-	inside, err := insideRootfs(k.spec, c.Bundle, c.Rootfs, "/mounts")
-	if err != nil {
+	known := k.facts(nil)
+	known.NotifyDir = filepath.Join(c.Dir, state.NotifyDir)
+	if err := notify.MakeDir(known.NotifyDir); err != nil {
 		return nil, err
 	}
-	opts := plan.Options{ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, NotifyDir: filepath.Join(c.Dir, state.NotifyDir)}
-	if err := notify.MakeDir(opts.NotifyDir); err != nil {
-		return nil, err
-	}
-	facts := plan.Facts{OpenInside: !k.priv.mounts, Inside: inside}
-	if mountsCgroup(k.spec) {
-		if facts.Cgroups, err = c.cgroupView(k.host, k.priv); err != nil {
-			return nil, err
-		}
-	}
-	p, err := plan.Mountpoints(k.spec, opts, facts)
+	p, view, err := known.Mountpoints()
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +297,7 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := stub.Enter(process, p, stub.Options{Open: openNothing, MapIDs: mapIDs})
+	in, err := stub.Enter(process, p, stub.Options{Open: openNothing, MapIDs: facts.MapIDs})
 	if err != nil {
 		return nil, err
 	}
@@ -320,7 +310,7 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 		return nil, err
 	}
 	defer mounts.close()
-	list, err := c.externals(k.spec, mounts, facts.Cgroups)
+	list, err := c.externals(k.spec, mounts, view)
 	if err != nil {
 		return nil, err
 	}
@@ -339,7 +329,7 @@ func (k *making) hostMounts() (*restoredMounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &restoredMounts{list: list, inputs: p.Inputs, rules: checkpoint.Rules{HostsIn: hostsIn(k.spec.Linux), Mounts: configured}}, nil
+	return &restoredMounts{list: list, inputs: p.Inputs, rules: checkpoint.Rules{HostsIn: hostsIn(k.spec), Mounts: configured}}, nil
 }
 
 // openNothing is for a plan without inputs that only its caller knows.
@@ -501,7 +491,7 @@ func (k *making) furnish(pid, criu int) error {
 		return err
 	}
 	k.endAnchor()
-	if namespacePath(k.spec.Linux, specs.NetworkNamespace) == "" && hasNamespace(k.spec.Linux, specs.NetworkNamespace) {
+	if bundle.MakesNamespace(k.spec, specs.NetworkNamespace) {
 		if err := netdev.LoopbackUp("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
 			return err
 		}

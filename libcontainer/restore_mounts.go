@@ -13,8 +13,10 @@ import (
 	"rt/internal/bug"
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
@@ -73,7 +75,7 @@ func (k *making) openSources() (s sourceTrees, err error) {
 	if s.rootfs, err = sys.OpenTree(k.c.Rootfs, true); err != nil || k.sources == nil {
 		return s, err
 	}
-	r, inputs := k.sources, stub.Inputs{Own: openNothing, MapIDs: mapIDs}
+	r, inputs := k.sources, stub.Inputs{Own: openNothing, MapIDs: facts.MapIDs}
 	defer inputs.Close()
 	s.list = make([]*os.File, len(r.list))
 	for i := range r.list {
@@ -281,9 +283,9 @@ func configuredMounts(spec *specs.Spec, t *mountTable) (list []checkpoint.FileSy
 }
 
 // hostsIn are the types of which a container shows the host's own instance, for it has no such namespace.
-func hostsIn(l *specs.Linux) map[string]bool {
-	return map[string]bool{"proc": !hasNamespace(l, specs.PIDNamespace), "sysfs": !hasNamespace(l, specs.NetworkNamespace),
-		"mqueue": !hasNamespace(l, specs.IPCNamespace)}
+func hostsIn(spec *specs.Spec) map[string]bool {
+	return map[string]bool{"proc": !bundle.HasNamespace(spec, specs.PIDNamespace), "sysfs": !bundle.HasNamespace(spec, specs.NetworkNamespace),
+		"mqueue": !bundle.HasNamespace(spec, specs.IPCNamespace)}
 }
 
 // A taskMounts is the mount namespace of a thread.

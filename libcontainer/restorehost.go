@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 
@@ -34,7 +35,7 @@ func (k *making) shutHost(t *talk) error {
 // here either, iptables says so.
 func (k *making) makeXtablesLock(method int) {
 	locks := criu.NetworkLocks()
-	if method != locks[""] && method != locks["iptables"] || !hasNamespace(k.spec.Linux, specs.NetworkNamespace) {
+	if method != locks[""] && method != locks["iptables"] || !bundle.HasNamespace(k.spec, specs.NetworkNamespace) {
 		return
 	}
 	if _, err := exec.LookPath("iptables-restore"); err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"rt/internal/names"
 	"rt/internal/sys"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/stub"
 
 	"golang.org/x/sys/unix"
@@ -72,6 +73,11 @@ func (r *restored) raiseOOMScore() error {
 func (r *restored) checkLabels() error {
 	p := r.spec.Process
 	profile, label := p.ApparmorProfile, p.SelinuxLabel
+	if none, err := facts.NoAppArmor(p); err != nil {
+		return err
+	} else if none {
+		profile = ""
+	}
 	switch kind, name, _ := strings.Cut(r.lsmProfile, ":"); kind {
 	case "apparmor":
 		profile = name

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ import (
 // checkMasks: what is configured to be masked is the null device or an empty read-only directory in init's mount namespace, and what
 // is to be read-only is. What does not exist there is left out, as create does.
 func (r *restored) checkMasks() error {
-	if !hasNamespace(r.spec.Linux, specs.MountNamespace) {
+	if !bundle.HasNamespace(r.spec, specs.MountNamespace) {
 		return nil
 	}
 	root, err := sys.Open("/proc/"+strconv.Itoa(r.init)+"/root", unix.O_PATH|unix.O_DIRECTORY)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -23,7 +24,7 @@ func (k *making) checkPid(pid, criu int) error {
 		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
 	}
 	for _, kind := range bornIn {
-		if !hasNamespace(k.spec.Linux, kind) || namespacePath(k.spec.Linux, kind) != "" {
+		if !bundle.MakesNamespace(k.spec, kind) {
 			continue
 		}
 		file := "/ns/" + plan.NamespaceFile(kind)

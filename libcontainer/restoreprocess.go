@@ -180,7 +180,7 @@ func (r *restored) checkUser() error {
 		if err == nil && fixed(unix.CAP_SETGID) && p.NoNewPrivileges {
 			err = r.checkIDs("gid_map", s["Gid"], []uint32{p.User.GID}, "/process/user/gid")
 		}
-		if err == nil && fixed(unix.CAP_SETGID) && !r.c.rt.keepsGroups(r.spec, r.priv) {
+		if err == nil && fixed(unix.CAP_SETGID) && !r.priv.KeepsGroups(r.spec, r.c.rt.Warn) {
 			err = r.checkIDs("gid_map", s["Groups"], append(slices.Clone(p.User.AdditionalGids), p.User.GID), "/process/user/additionalGids")
 		}
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"rt/internal/bug"
 	"rt/internal/sys"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +20,8 @@ import (
 
 // dropGroups gives up the supplementary groups of the calling thread, which starts CRIU: to a process that had none CRIU leaves its
 // own, which are those of rt's caller.
-func dropGroups(p privileges) error {
-	if !p.mayDropGroups() {
+func dropGroups(p facts.Privileges) error {
+	if !p.MayDropGroups() {
 		return nil
 	}
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 // noteTimeNamespace writes down that init is in one that the configuration does not have.
 func (k *making) noteTimeNamespace() error {
 	its, known := k.c.Namespaces[string(specs.TimeNamespace)]
-	if !known || hasNamespace(k.spec.Linux, specs.TimeNamespace) {
+	if !known || bundle.HasNamespace(k.spec, specs.TimeNamespace) {
 		return nil
 	}
 	own, err := sys.NamespaceInode(unix.AT_FDCWD, "/proc/self/ns/time")
@@ -29,7 +30,7 @@ func (k *making) noteTimeNamespace() error {
 
 // addTimeNamespace makes the configuration what the container has.
 func (c *container) addTimeNamespace(spec *specs.Spec) {
-	if !c.TimeNamespace || spec.Linux == nil || hasNamespace(spec.Linux, specs.TimeNamespace) {
+	if !c.TimeNamespace || spec.Linux == nil || bundle.HasNamespace(spec, specs.TimeNamespace) {
 		return
 	}
 	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})

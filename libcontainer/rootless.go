@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
-	"rt/libcontainer/bundle"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
@@ -19,107 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// privileges are what rt may do. They decide who opens mounts, which namespace comes first and who maps ids.
-type privileges struct {
-	caps   uint64 // in rt's own user namespace
-	first  bool   // which is the host's first one
-	mounts bool   // rt may clone mounts of its mount namespace
-
-	note func(pid int) // writes down that this process waits for another, or nil
-}
-
-// ownPrivileges costs root of the host one stat(2).
-func ownPrivileges() privileges {
-	p := privileges{caps: ownCapabilities(), first: sys.InFirstUserNamespace()}
-	p.mounts = p.admin() && (p.first || ownsMounts())
-	return p
-}
-
-func (p privileges) has(capability uint) bool { return p.caps>>capability&1 != 0 }
-func (p privileges) admin() bool              { return p.has(unix.CAP_SYS_ADMIN) }
-
-// mayTrace says whether rt may look into processes of containers that are not dumpable.
-func (p privileges) mayTrace() bool { return p.admin() && p.has(unix.CAP_SYS_PTRACE) }
-
-// ownsMounts says whether rt's mount namespace belongs to rt's user namespace or one below it. It does not after
-// `unshare -Ur`, whose root has every capability and may mount nothing (NS_GET_USERNS is EPERM then, ioctl_ns(2)).
-func ownsMounts() bool {
-	f, err := sys.OpenKernelFile("/proc/self/ns/mnt", unix.O_RDONLY)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
-	if err != nil {
-		return false
-	}
-	unix.Close(fd)
-	return true
-}
-
-// checkPrivileges says what an rt without privileges cannot do for a configuration, before anything is made.
-func checkPrivileges(p privileges, spec *specs.Spec) error {
-	if p.admin() {
-		return nil
-	}
-	if spec.Linux == nil || !hasUserNamespace(spec.Linux) {
-		if os.Geteuid() == 0 {
-			return hint.With(errors.New("create container: rt lacks CAP_SYS_ADMIN (/linux/namespaces)"),
-				`start rt with CAP_SYS_ADMIN, or add {"type": "user"} and mappings, as rt spec --rootless does`)
-		}
-		return hint.With(errors.New("create container: rootless container requires user namespaces (/linux/namespaces)"),
-			"rt spec --rootless writes a configuration for a user who is not root")
-	}
-	for i, ns := range spec.Linux.Namespaces {
-		if ns.Path != "" && ns.Type != specs.UserNamespace && makesUserNamespace(spec.Linux) {
-			return hint.With(fmt.Errorf("join namespace %s: a new user namespace has no rights in it (/linux/namespaces/%d/path)", ns.Path, i),
-				"join the user namespace that it belongs to as well")
-		}
-	}
-	return nil
-}
-
-func hasUserNamespace(l *specs.Linux) bool {
-	return slices.ContainsFunc(l.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
-}
-
-func makesUserNamespace(l *specs.Linux) bool {
-	return slices.ContainsFunc(l.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace && ns.Path == "" })
-}
-
-// deniesSetgroups says whether setgroups(2) may be refused in the container's user namespace. The stub finds out (TryGroups).
-func (p privileges) deniesSetgroups(l *specs.Linux) bool {
-	for _, ns := range l.Namespaces {
-		switch {
-		case ns.Type != specs.UserNamespace:
-		case ns.Path == "":
-			return p.mapsOwnGID(l) || !p.first && setgroupsDenied(unix.AT_FDCWD, "/proc/self/setgroups")
-		default:
-			if pid, ok := strings.CutSuffix(ns.Path, "/ns/user"); ok && strings.HasPrefix(pid, "/proc/") {
-				return setgroupsDenied(unix.AT_FDCWD, pid+"/setgroups")
-			}
-			return !p.admin()
-		}
-	}
-	return !p.first && setgroupsDenied(unix.AT_FDCWD, "/proc/self/setgroups")
-}
-
-// mayDropGroups says whether rt may call setgroups(2) where it is.
-func (p privileges) mayDropGroups() bool {
-	return p.admin() && p.has(unix.CAP_SETGID) && (p.first || !setgroupsDenied(unix.AT_FDCWD, "/proc/self/setgroups"))
-}
-
-// setgroupsDenied looks into a file setgroups of /proc (user_namespaces(7)).
-func setgroupsDenied(dir int, path string) bool {
-	text, err := sys.ReadKernelFileAt(dir, path, 64)
-	return err == nil && strings.HasPrefix(string(text), "deny")
-}
-
 // tolerant says whether rt goes without a cgroup where it may make none and none was asked for (--rootless).
-func (r *Runtime) tolerant(p privileges) bool {
+func (r *Runtime) tolerant(p facts.Privileges) bool {
 	switch r.Rootless {
 	case "", "auto":
-		return os.Geteuid() != 0 || !p.first || !p.admin()
+		return os.Geteuid() != 0 || !p.HostRoot()
 	}
 	return r.Rootless == "true"
 }
@@ -127,19 +30,16 @@ func (r *Runtime) tolerant(p privileges) bool {
 // delegateHint is the next step for somebody who may make no cgroup.
 const delegateHint = "no cgroup is delegated to this user: try systemd-run --user --scope -p Delegate=yes rt ..., or --systemd-cgroup"
 
-// hostRoot says that rt is root of the host, and not of a user namespace.
-func (p privileges) hostRoot() bool { return p.first && p.admin() }
-
 // cgroupView is what the container's mounts of type cgroup show: its own cgroup, or if it has none, rt's, read-only.
-func (c *container) cgroupView(host *cgroups.Host, p privileges) (plan.CgroupView, error) {
+func (c *container) cgroupView(host *cgroups.Host, p facts.Privileges) (plan.CgroupView, error) {
 	if len(c.Cgroups) > 0 {
-		return cgroupView(host, c.cg, p), nil
+		return facts.ViewOf(host, c.cg, p), nil
 	}
 	own, err := cgroups.Own(host)
 	if err != nil {
 		return plan.CgroupView{}, err
 	}
-	view := cgroupView(host, own, p)
+	view := facts.ViewOf(host, own, p)
 	view.Foreign, view.Whole = true, ""
 	return view, nil
 }
@@ -178,22 +78,21 @@ func mayNotMake(err error) bool {
 // unseen says that an error leaves open what there is: that this user may not is an answer.
 func unseen(err error) bool { return sys.Unseen(err) && !mayNotMake(err) }
 
-// rights, of a container with this directory of its init in /proc, fills in what a process that joins the container depends on besides namespaces and cgroups. Whom the kernel would
-// not let into the container's cgroup stays outside; that it is not known is no reason to escape its limits.
-func (c *container) rights(facts *plan.Facts, init *os.File, cg *cgroups.Cgroup) error {
-	p := privileges{caps: facts.Bounding, first: sys.InFirstUserNamespace()}
-	admin := p.admin()
-	facts.Unprivileged, facts.DropGroups = !admin, p.mayDropGroups()
-	if !admin || facts.Namespace&unix.CLONE_NEWUSER != 0 || !p.first {
-		facts.KeepGroups = setgroupsDenied(int(init.Fd()), "setgroups")
+// rights fills in what a process that joins the container depends on besides namespaces and cgroups. init is init's
+// directory in /proc. If the kernel forbids joining the cgroup, the process stays in rt's. If that cannot be told, it is an
+// error: a process must not escape the container's limits.
+func (c *container) rights(j *facts.Joining, init *os.File, cg *cgroups.Cgroup) error {
+	admin := j.Privileges.Admin()
+	if !admin || j.Namespace&unix.CLONE_NEWUSER != 0 || !j.Privileges.First {
+		j.KeepGroups = facts.SetgroupsDenied(int(init.Fd()), "setgroups")
 	}
-	if admin || facts.BornDir == "" {
+	if admin || j.Cgroup.Dir == "" {
 		return nil
 	}
 	err := mayJoin(cg)
 	if mayNotMake(err) {
 		c.rt.Warn("the process stays in the cgroup that rt is in: %v", err)
-		facts.BornDir = ""
+		j.Cgroup.Dir = ""
 		return nil
 	}
 	return err
@@ -236,35 +135,13 @@ func namespaceHint() string {
 }
 
 // explainRights adds what is known about a step that an rt without privileges was refused.
-func (p privileges) explainRights(err error) error {
+func explainRights(p facts.Privileges, err error) error {
 	var step *stub.StepError
-	if p.admin() && p.first || !errors.As(err, &step) || step.Hint() != "" {
+	if p.HostRoot() || !errors.As(err, &step) || step.Hint() != "" {
 		return err
 	}
 	if step.Errno == unix.EPERM || step.Errno == unix.EACCES {
 		return hint.With(err, namespaceHint())
 	}
 	return err
-}
-
-// rootlessProblems are what an rt with these privileges cannot do for a configuration, for `rt check`.
-func rootlessProblems(p privileges, spec *specs.Spec) (found []bundle.Problem) {
-	if err := checkPrivileges(p, spec); err != nil {
-		found = append(found, bundle.Problem{Pointer: "/linux/namespaces", Text: err.Error()})
-	}
-	if spec.Linux == nil || !makesUserNamespace(spec.Linux) {
-		return found
-	}
-	if p.mapsOwnGID(spec.Linux) && spec.Process != nil && len(spec.Process.User.AdditionalGids) > 0 {
-		found = append(found, bundle.Problem{Pointer: "/process/user/additionalGids", Text: "cannot set any additional groups in a rootless container"})
-	}
-	for _, m := range idMapsOf(spec.Linux) {
-		if p.mapper(&m) != byHelper {
-			continue
-		}
-		if _, err := m.helperPath(); err != nil {
-			found = append(found, bundle.Problem{Pointer: m.pointer, Text: err.Error()})
-		}
-	}
-	return found
 }

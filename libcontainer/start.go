@@ -10,6 +10,7 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/sys"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/hooks"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -116,7 +117,12 @@ func (c *container) connect(spec *specs.Spec) (*stub.Session, error) {
 			opts.Filter.Flags = seccomp.FlagWaitKillableRecv
 		}
 	}
-	p, err := plan.AfterStart(spec, opts, plan.Facts{Bounding: ownCapabilities(), NoAmbient: forbidsAmbient(spec.Process)})
+	known, err := facts.AfterStart(spec.Process)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	p, err := plan.AfterStart(spec, opts, known)
 	if err != nil {
 		conn.Close()
 		return nil, err

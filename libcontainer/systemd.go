@@ -32,26 +32,28 @@ type scope struct {
 	outside bool // rt may move nothing from its own cgroup into the scope: the anchor becomes the container's process
 }
 
-func (k *making) nameUnit() (err error) {
-	c, user := k.c, systemd.IsUsers()
+// chooseUnit names the container's unit, and finds the cgroup that systemd will make for it.
+func (k *making) chooseUnit() (cg *cgroups.Cgroup, err error) {
+	user := systemd.IsUsers()
 	if user && k.host.Mode != cgroups.V2 {
-		return errors.New("--systemd-cgroup: a user's systemd has no controllers on cgroup v1")
+		return nil, errors.New("--systemd-cgroup: a user's systemd has no controllers on cgroup v1")
 	}
-	if k.unit, err = systemd.UnitOf(k.spec.Linux.CgroupsPath, c.ID, user); err != nil {
-		return err
+	if k.unit, err = systemd.UnitOf(k.spec.Linux.CgroupsPath, k.c.ID, user); err != nil {
+		return nil, err
 	}
 	if k.systemd, err = systemd.Connect(user); err != nil {
-		return fmt.Errorf("--systemd-cgroup: %w", err)
+		return nil, fmt.Errorf("--systemd-cgroup: %w", err)
 	}
 	k.undo.add(k.systemd.Close)
 	dir, err := k.systemd.Root()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cg, err := cgroups.New(k.host, filepath.Join(dir, k.unit.Path()), c.ID)
-	if err != nil {
-		return err
-	}
+	return cgroups.New(k.host, filepath.Join(dir, k.unit.Path()), k.c.ID)
+}
+
+// takeUnit sees that neither the unit nor its cgroup exists.
+func (k *making) takeUnit(cg *cgroups.Cgroup) error {
 	// That it is taken is to be known before the journal says that it is ours, and before systemd has a unit to end, which
 	// takes the cgroup with it.
 	if err := cg.Unused(); err != nil {
@@ -60,8 +62,8 @@ func (k *making) nameUnit() (err error) {
 	if err := k.systemd.Free(k.unit.Name); err != nil {
 		return err
 	}
-	c.Unit = k.unit.Name
-	return k.setCgroup(cg)
+	k.c.Unit = k.unit.Name
+	return nil
 }
 
 // startAnchor does so while the configuration is read.
@@ -124,8 +126,13 @@ func (k *making) startUnit() (err error) {
 	if err != nil {
 		return err
 	}
-	k.outside = !k.priv.admin() && !k.unit.IsSlice() && c.cg.MayJoin(k.host) != nil
+	k.outside = k.bornOutside(c.cg.MayJoin(k.host))
 	return delegate(c.cg, k.spec)
+}
+
+// bornOutside says whether the anchor becomes the container's process: joining is why rt may not move one into the scope, or nil.
+func (k *making) bornOutside(joining error) bool {
+	return !k.priv.Admin() && !k.unit.IsSlice() && joining != nil
 }
 
 // checkPlace: rt and systemd must mean the same cgroup.

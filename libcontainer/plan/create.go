@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rt/libcontainer/bundle"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -90,11 +91,11 @@ func (b *builder) joinNamespaces() error {
 	b.beforeOthers()
 	b.cloneRoot()
 	for _, t := range b.joinOrder() {
-		i, isNew, ok := b.namespace(t.kind)
-		if !ok || isNew || t.flag&afterClone != 0 {
+		ns, at, ok := bundle.NamespaceOf(b.spec, t.kind)
+		if !ok || ns.Path == "" || t.flag&afterClone != 0 {
 			continue
 		}
-		b.joinNamespace(i, t)
+		b.joinNamespace(ns, at)
 	}
 	if b.joinedUser() { // before anybody in a pid namespace that is joined sees the process: see join
 		b.add("", b.insideIDs())
@@ -102,11 +103,11 @@ func (b *builder) joinNamespaces() error {
 	return nil
 }
 
-func (b *builder) joinNamespace(i int, t nsType) {
-	path := b.spec.Linux.Namespaces[i].Path
-	pointer := fmt.Sprintf("/linux/namespaces/%d/path", i)
-	file := b.input(Input{Kind: Namespace, Path: path, Type: t.flag, NotHosts: NotHosts(b.spec, t.kind), Pointer: pointer})
-	b.add(pointer, nsenter.JoinNS{File: file, Type: t.flag, Kind: string(t.kind), Path: path})
+// joinNamespace joins ns, entry number at of linux.namespaces.
+func (b *builder) joinNamespace(ns specs.LinuxNamespace, at int) {
+	pointer, flag := fmt.Sprintf("/linux/namespaces/%d/path", at), NamespaceFlag(ns.Type)
+	file := b.input(Input{Kind: Namespace, Path: ns.Path, Type: flag, NotHosts: NotHosts(b.spec, ns.Type), Pointer: pointer})
+	b.add(pointer, nsenter.JoinNS{File: file, Type: flag, Kind: string(ns.Type), Path: ns.Path})
 }
 
 func (b *builder) newNamespaces() error {
@@ -178,13 +179,13 @@ func (b *builder) enterCgroups() error {
 	}
 	b.joinTasks()
 	for _, t := range nsTypes {
-		i, isNew, ok := b.namespace(t.kind)
+		ns, at, ok := bundle.NamespaceOf(b.spec, t.kind)
 		switch {
 		case !ok || t.flag&afterClone == 0:
-		case isNew:
-			b.add(fmt.Sprintf("/linux/namespaces/%d", i), nsenter.Unshare{Flags: t.flag, Kinds: string(t.kind)})
+		case ns.Path == "":
+			b.add(fmt.Sprintf("/linux/namespaces/%d", at), nsenter.Unshare{Flags: t.flag, Kinds: string(t.kind)})
 		default:
-			b.joinNamespace(i, t)
+			b.joinNamespace(ns, at)
 		}
 	}
 	return nil

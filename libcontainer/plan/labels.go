@@ -14,7 +14,7 @@ func (b *builder) labels(outside bool) {
 	if p == nil {
 		return
 	}
-	if p.ApparmorProfile != "" {
+	if p.ApparmorProfile != "" && !b.facts.NoAppArmor {
 		b.add("/process/apparmorProfile", nsenter.Label{Kind: "apparmor profile", File: "apparmor/exec",
 			Value: p.ApparmorProfile, Text: "exec " + p.ApparmorProfile, Outside: outside})
 	}
@@ -32,7 +32,7 @@ func (b *builder) labels(outside bool) {
 // the program, which may look into it.
 func (b *builder) ownLabels() {
 	p := b.spec.Process
-	if p.ApparmorProfile != "" {
+	if p.ApparmorProfile != "" && !b.facts.NoAppArmor {
 		b.add("/process/apparmorProfile", nsenter.Label{Kind: "apparmor profile", File: "apparmor/current",
 			Value: p.ApparmorProfile, Text: "changeprofile " + p.ApparmorProfile})
 	}

@@ -9,6 +9,7 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/names"
+	"rt/libcontainer/bundle"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -314,7 +315,8 @@ func (b *builder) bind(m *specs.Mount, f *flags, ids *IDMap, target, pointer str
 // idMap is nil for a mount that shows ids as they are.
 func (b *builder) idMap(m *specs.Mount, f *flags) (*IDMap, error) {
 	ids := &IDMap{UIDs: m.UIDMappings, GIDs: m.GIDMappings, Recursive: f.ridmap}
-	i, isNew, ok := b.namespace(specs.UserNamespace)
+	ns, _, ok := bundle.NamespaceOf(b.spec, specs.UserNamespace)
+	isNew := ok && ns.Path == ""
 	switch {
 	case len(m.UIDMappings) > 0:
 	case f.idmapping != "":
@@ -326,7 +328,7 @@ func (b *builder) idMap(m *specs.Mount, f *flags) (*IDMap, error) {
 	case b.hot && b.facts.Namespace&unix.CLONE_NEWUSER == 0: // rt is in it
 		return nil, errors.New("the ids of a user namespace that rt is in cannot be mapped")
 	default:
-		ids.Namespace = b.spec.Linux.Namespaces[i].Path
+		ids.Namespace = ns.Path
 	}
 	return ids, nil
 }

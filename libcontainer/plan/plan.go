@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode"
 
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
@@ -125,6 +126,8 @@ type Facts struct {
 	// Hard limits of the process above those of rt's caller, where only the host's root may raise them, with the caller's soft ones.
 	Raised  []nsenter.Rlimit
 	HookDir RootDir // createContainer hook: the rootfs
+
+	NoAppArmor bool // AppArmor is not enabled, and the process is to be unconfined
 
 	OriginalGroups bool // the process keeps the supplementary groups of rt's caller, and additionalGids do not count
 }
@@ -312,27 +315,12 @@ func kinds(flags uint64) string {
 	return strings.Join(names, ",")
 }
 
-// namespace finds an entry of linux.namespaces; new says that it has no path.
-func (b *builder) namespace(kind specs.LinuxNamespaceType) (i int, isNew, ok bool) {
-	if b.spec.Linux == nil {
-		return 0, false, false
-	}
-	for i, ns := range b.spec.Linux.Namespaces {
-		if ns.Type == kind {
-			return i, ns.Path == "", true
-		}
-	}
-	return 0, false, false
-}
-
 func (b *builder) has(kind specs.LinuxNamespaceType) bool {
-	_, _, ok := b.namespace(kind)
-	return ok
+	return bundle.HasNamespace(b.spec, kind)
 }
 
 func (b *builder) isNew(kind specs.LinuxNamespaceType) bool {
-	_, isNew, ok := b.namespace(kind)
-	return ok && isNew
+	return bundle.MakesNamespace(b.spec, kind)
 }
 
 // SortedKeys are a map's keys in order.

@@ -27,6 +27,7 @@ var may = []struct {
 	{"rt/libcontainer/hooks", []string{"rt/internal", "rt/nsenter"}},   // what rt's start has changed, children have back
 	{"rt/libcontainer/state", []string{"rt/internal", "rt/cgroups", "rt/libcontainer/bundle"}},
 	{"rt/libcontainer/doctor", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer/bundle", "rt/libcontainer/intelrdt", "rt/libcontainer/state"}},
+	{"rt/libcontainer/facts", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer/bundle", "rt/libcontainer/plan", "rt/libcontainer/seccomp"}},
 	{"rt/libcontainer/", []string{"rt/internal"}}, // hooks, console, notify ...: one subject each
 	{"rt/libcontainer", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer"}},
 	{"rt/bench", nil},

@@ -1,4 +1,4 @@
-package libcontainer
+package facts
 
 import (
 	"bytes"
@@ -33,9 +33,10 @@ func idMapsOf(l *specs.Linux) [2]idMap {
 	}
 }
 
-// mapIDs gives a process in a new user namespace its ids (user_namespaces(7)). Who has CAP_SETUID and CAP_SETGID
-// writes any map; anybody may map himself; the rest is the business of newuidmap(1) and newgidmap(1).
-func (p privileges) mapIDs(pid int, l *specs.Linux) error {
+// MapIDs gives a process in a new user namespace its ids (user_namespaces(7)). Who has CAP_SETUID and CAP_SETGID
+// writes any map; any user may map the own id; newuidmap(1) and newgidmap(1) write the others. note writes down that rt
+// waits for such a helper; it may be nil.
+func (p Privileges) MapIDs(pid int, l *specs.Linux, note func(pid int)) error {
 	for _, m := range idMapsOf(l) {
 		var err error
 		switch p.mapper(&m) {
@@ -50,7 +51,7 @@ func (p privileges) mapIDs(pid int, l *specs.Linux) error {
 		case byPrivilege:
 			err = m.write(pid)
 		case byHelper:
-			err = m.runHelper(pid, p.note)
+			err = m.runHelper(pid, note)
 		}
 		if err != nil {
 			return fmt.Errorf("map ids (%s): %w", m.pointer, err)
@@ -59,8 +60,8 @@ func (p privileges) mapIDs(pid int, l *specs.Linux) error {
 	return nil
 }
 
-// mapIDs is privileges.mapIDs with those of this process, for the user namespaces of id-mapped mounts.
-func mapIDs(pid int, l *specs.Linux) error { return ownPrivileges().mapIDs(pid, l) }
+// MapIDs is Privileges.MapIDs with those of rt, for the user namespaces of id-mapped mounts.
+func MapIDs(pid int, l *specs.Linux) error { return OwnPrivileges().MapIDs(pid, l, nil) }
 
 // A mapper is what lets rt have an id map written.
 type mapper int
@@ -71,9 +72,9 @@ const (
 	byHelper
 )
 
-func (p privileges) mapper(m *idMap) mapper {
+func (p Privileges) mapper(m *idMap) mapper {
 	switch {
-	case p.has(unix.CAP_SETUID) && p.has(unix.CAP_SETGID):
+	case p.Has(unix.CAP_SETUID) && p.Has(unix.CAP_SETGID):
 		return byPrivilege
 	case m.file == "uid_map" && isOwn(m.list, os.Geteuid()), m.file == "gid_map" && isOwn(m.list, os.Getegid()):
 		return byOwnID
@@ -85,8 +86,8 @@ func isOwn(list []specs.LinuxIDMapping, id int) bool {
 	return len(list) == 1 && list[0].Size == 1 && list[0].HostID == uint32(id)
 }
 
-// mapsOwnGID says whether mapIDs will have to deny setgroups(2).
-func (p privileges) mapsOwnGID(l *specs.Linux) bool {
+// mapsOwnGID says whether MapIDs will have to deny setgroups(2).
+func (p Privileges) mapsOwnGID(l *specs.Linux) bool {
 	maps := idMapsOf(l)
 	return p.mapper(&maps[1]) == byOwnID
 }
@@ -164,16 +165,4 @@ func (m *idMap) runHelper(pid int, note func(pid int)) error {
 		err = fmt.Errorf("%w: %s", err, text.Short(string(said)))
 	}
 	return hint.With(err, m.sub+" must give this user the ids; "+m.helper+" must be set-user-ID root or have the file capability")
-}
-
-// setTimeOffsets writes the offsets of the time namespace that the process's children will be in.
-func setTimeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
-	var b strings.Builder
-	for clock, o := range offsets {
-		fmt.Fprintf(&b, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
-	}
-	if err := sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/timens_offsets", b.String()); err != nil {
-		return fmt.Errorf("set time offsets (/linux/timeOffsets): %w", err)
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package libcontainer
+package facts
 
 import (
 	"fmt"
@@ -10,10 +10,13 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
+// maxMountinfo bounds what is read of mountinfo.
+const maxMountinfo = 64 << 20
+
 // hostAPI are the mount points of whole procfs and sysfs outside of the rootfs, and of those below it, as the container's copy
 // of rt's mount namespace will have them: what lies on top comes first.
 func hostAPI(rootfs string) (outside, inside []string, err error) {
-	text, err := sys.ReadKernelFile("/proc/self/mountinfo", maxFile)
+	text, err := sys.ReadKernelFile("/proc/self/mountinfo", maxMountinfo)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for the host's procfs and sysfs: %w", err)
 	}

@@ -5,24 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"testing"
-
-	"rt/tests/nofiles"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
-
-// TestAppArmorUnknown: that it cannot be asked whether AppArmor is enabled does not mean that it is not.
-func TestAppArmorUnknown(t *testing.T) {
-	for _, name := range []string{"unconfined", "some"} {
-		p := &specs.Process{ApparmorProfile: name}
-		nofiles.Run(t, func() {
-			if err := checkAppArmor(p); !errors.Is(err, unix.EMFILE) || p.ApparmorProfile != name {
-				t.Errorf("%s: %v, now %q", name, err, p.ApparmorProfile)
-			}
-		})
-	}
-}
 
 // TestRestoredLabels: which labels of a restored process are the configured profile.
 func TestRestoredLabels(t *testing.T) {

@@ -1,11 +1,9 @@
-package libcontainer
+package facts
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -27,28 +25,6 @@ func specHome(spec *specs.Spec, rootfs string, uid uint32) string {
 		return err.Error()
 	}
 	return home
-}
-
-// TestHomeUnknown: no home directory was found because none could be looked for.
-func TestHomeUnknown(t *testing.T) {
-	root := rootfsWith(t, passwd)
-	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(root, "etc/passwd"), Options: []string{"bind"}}}}
-	proc, err := sys.Open("/proc/self", unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		t.Fatal(err)
-	}
-	init := &initFiles{proc: proc}
-	defer init.close()
-	nofiles.Run(t, func() {
-		for _, spec := range []*specs.Spec{{}, mounted} {
-			if home, err := homeOf(spec, filepath.Dir(root), root, nil, 0); !errors.Is(err, unix.EMFILE) {
-				t.Errorf("%q, %v", home, err)
-			}
-		}
-		if home, err := init.home(0); !errors.Is(err, unix.EMFILE) {
-			t.Errorf("%q, %v", home, err)
-		}
-	})
 }
 
 func rootfsWith(t *testing.T, text string) string {
@@ -177,19 +153,19 @@ func TestHomeOfSourceBelowRootfs(t *testing.T) {
 }
 
 func TestHomeOfMount(t *testing.T) {
-	root := rootfsWith(t, passwd)
+	rootfs := rootfsWith(t, passwd)
 	mounted := filepath.Join(t.TempDir(), "p")
 	if err := os.WriteFile(mounted, []byte("root:x:0:0::/mounted:\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for destination, want := range map[string]string{"/etc/passwd": "/mounted", "etc/./passwd": "/mounted", "/etc/group": "/root"} {
 		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: destination, Source: mounted, Options: []string{"bind"}}}}
-		if got := specHome(spec, root, 0); got != want {
+		if got := specHome(spec, rootfs, 0); got != want {
 			t.Errorf("mount at %s: %q", destination, got)
 		}
 	}
 	spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: "/no/such/file", Options: []string{"bind"}}}}
-	if got := specHome(spec, root, 0); got != "/" {
+	if got := specHome(spec, rootfs, 0); got != "/" {
 		t.Errorf("mount of nothing: %q", got)
 	}
 	if got := rootfsHome("/no/such/rootfs", 0); got != "/" {
@@ -208,102 +184,24 @@ func TestNeedsHome(t *testing.T) {
 	}
 }
 
-func TestListenFds(t *testing.T) {
-	me := strconv.Itoa(os.Getpid())
-	for _, c := range []struct {
-		pid, fds string
-		want     int
-	}{
-		{me, "2", 2}, {me, "0", 0}, {me, "", 0}, {me, "-1", 0}, {me, "x", 0}, {me, "2 ", 0},
-		{"1", "2", 0}, {"", "2", 0}, {"x", "2", 0}, {me + " ", "2", 0},
-	} {
-		t.Setenv("LISTEN_PID", c.pid)
-		t.Setenv("LISTEN_FDS", c.fds)
-		if got := listenFds(); got != c.want {
-			t.Errorf("LISTEN_PID=%q LISTEN_FDS=%q: %d", c.pid, c.fds, got)
-		}
-	}
-}
-
-// TestLinkedSources: copy-symlink copies a link of the host, and none of the image, however its path is written.
-func TestLinkedSources(t *testing.T) {
-	bundle := t.TempDir()
-	rootfs := bundle + "/rootfs"
-	if err := errors.Join(os.Mkdir(rootfs, 0o755), os.Symlink("image", rootfs+"/link"), os.Symlink("host", bundle+"/link")); err != nil {
-		t.Fatal(err)
-	}
-	for source, want := range map[string]string{
-		bundle + "/link": "host", "link": "host", bundle + "/./link": "host", bundle + "/rootfs/../link": "host",
-		rootfs + "/link": "", "rootfs/link": "", bundle + "/./rootfs/link": "", bundle + "//rootfs/link": "", "/" + rootfs + "/link": "",
-	} {
-		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/x", Type: "bind", Source: source, Options: []string{"bind", "copy-symlink"}}}}
-		got := ""
-		for _, text := range linkedSources(spec, bundle, rootfs, nil) {
-			got = text
-		}
-		if got != want {
-			t.Errorf("%s: %q is copied, want %q", source, got, want)
-		}
-	}
-}
-
-func TestExtraFds(t *testing.T) {
-	t.Setenv("LISTEN_PID", "")
-	t.Setenv("LISTEN_FDS", "")
-	if n, err := extraFds(0); n != 0 || err != nil {
-		t.Errorf("none: %d, %v", n, err)
-	}
-	if _, err := extraFds(-1); err == nil || err.Error() != "--preserve-fds -1: it cannot be negative" {
-		t.Errorf("negative: %v", err)
-	}
-	// The first free descriptor is the first one that is missed.
-	f, err := os.Open("/dev/null")
+// TestHomeUnknown: no home directory was found because none could be looked for.
+func TestHomeUnknown(t *testing.T) {
+	rootfs := rootfsWith(t, passwd)
+	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(rootfs, "etc/passwd"), Options: []string{"bind"}}}}
+	proc, err := sys.Open("/proc/self", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := int(f.Fd())
-	for f.Close(); fdOpen(free); free++ {
-	}
-	// What is close-on-exec is the process's own, and not passed on by its caller.
-	if free > 3 {
-		if _, err := extraFds(1); err == nil {
-			t.Error("an own descriptor was taken for one of the caller's")
-		}
-	}
-	for fd := 3; fd < free; fd++ {
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC != 0 {
-			t.Cleanup(func() { unix.CloseOnExec(fd) })
-			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
-				t.Fatal(err)
+	defer proc.Close()
+	root := func() (*os.File, error) { return sys.OpenAt(int(proc.Fd()), "root", unix.O_PATH|unix.O_DIRECTORY, 0) }
+	nofiles.Run(t, func() {
+		for _, spec := range []*specs.Spec{{}, mounted} {
+			if home, err := homeOf(spec, filepath.Dir(rootfs), rootfs, nil, 0); !errors.Is(err, unix.EMFILE) {
+				t.Errorf("%q, %v", home, err)
 			}
 		}
-	}
-	if n, err := extraFds(free - 3); err != nil || n != free-3 {
-		t.Errorf("%d open descriptors: %d, %v", free-3, n, err)
-	}
-	want := fmt.Sprintf("unable to stat preserved-fd %d (of %d): bad file descriptor", free-3, free-1)
-	if _, err := extraFds(free - 1); err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
-	}
-}
-
-func fdOpen(fd int) bool {
-	var st unix.Stat_t
-	return unix.Fstat(fd, &st) == nil
-}
-
-func TestOwnCapabilities(t *testing.T) {
-	status, err := os.ReadFile("/proc/thread-self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(status), "CapPrm:\t")
-	hex, _, _ := strings.Cut(after, "\n")
-	want, err := strconv.ParseUint(hex, 16, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := ownCapabilities(); got != want {
-		t.Errorf("%#x, want %#x", got, want)
-	}
+		if home, err := HomeBelow(root, 0); !errors.Is(err, unix.EMFILE) {
+			t.Errorf("%q, %v", home, err)
+		}
+	})
 }

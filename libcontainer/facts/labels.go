@@ -1,4 +1,4 @@
-package libcontainer
+package facts
 
 import (
 	"errors"
@@ -22,18 +22,18 @@ const (
 
 var errNotLoaded = errors.New("profile not loaded")
 
-// checkLabels refuses security attributes that this host cannot apply, before anything is made: a container with
+// CheckLabels refuses security attributes that this host cannot apply, before anything is made: a container with
 // less confinement than was asked for is worse than none.
-func checkLabels(spec *specs.Spec) error {
-	pointer, err := labelProblem(spec)
+func CheckLabels(spec *specs.Spec) error {
+	pointer, err := LabelProblem(spec)
 	if err != nil {
 		err = fmt.Errorf("%w (%s)", err, pointer)
 	}
 	return err
 }
 
-// labelProblem is the first of them. Podman knows the files by their backquotes.
-func labelProblem(spec *specs.Spec) (pointer string, err error) {
+// LabelProblem is the first of them. Podman knows the files by their backquotes.
+func LabelProblem(spec *specs.Spec) (pointer string, err error) {
 	if p := spec.Process; p != nil && p.ApparmorProfile != "" {
 		if err := checkAppArmor(p); err != nil {
 			return "/process/apparmorProfile", fmt.Errorf("apply apparmor profile %s to `/proc/self/attr/apparmor/exec`: %w", text.Short(p.ApparmorProfile), err)
@@ -52,15 +52,34 @@ func labelProblem(spec *specs.Spec) (pointer string, err error) {
 	return "", nil
 }
 
-// checkAppArmor: what is unconfined everywhere needs no AppArmor, and then no step.
-func checkAppArmor(p *specs.Process) error {
+// unconfined is the profile of a process that AppArmor does not confine.
+const unconfined = "unconfined"
+
+// NoAppArmor says that a process is to be unconfined on a host where AppArmor is not enabled: there every process is, and
+// there is no file to write the profile to.
+func NoAppArmor(p *specs.Process) (bool, error) {
+	if p == nil || p.ApparmorProfile != unconfined {
+		return false, nil
+	}
+	on, err := hasAppArmor()
+	return !on && err == nil, err
+}
+
+func hasAppArmor() (bool, error) {
 	on, err := sys.ReadKernelFile(appArmorEnabled, 64)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("ask whether AppArmor is enabled: %w", err)
+		return false, fmt.Errorf("ask whether AppArmor is enabled: %w", err)
 	}
-	if !strings.HasPrefix(string(on), "Y") {
-		if p.ApparmorProfile == "unconfined" {
-			p.ApparmorProfile = ""
+	return strings.HasPrefix(string(on), "Y"), nil
+}
+
+func checkAppArmor(p *specs.Process) error {
+	on, err := hasAppArmor()
+	if err != nil {
+		return err
+	}
+	if !on {
+		if p.ApparmorProfile == unconfined {
 			return nil
 		}
 		return hint.With(errors.New("AppArmor is not enabled on this host"), "remove process.apparmorProfile, or boot with AppArmor")
@@ -74,7 +93,7 @@ func checkAppArmor(p *specs.Process) error {
 
 // profileLoaded looks for "NAME (mode)". Stacks, and profiles of other policy namespaces, are the kernel's to find.
 func profileLoaded(list, name string) bool {
-	if name == "unconfined" || strings.HasPrefix(name, ":") || strings.Contains(name, "//&") {
+	if name == unconfined || strings.HasPrefix(name, ":") || strings.Contains(name, "//&") {
 		return true
 	}
 	for line := range strings.SplitSeq(list, "\n") {

@@ -1,0 +1,48 @@
+package facts
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"rt/cgroups"
+	"rt/libcontainer/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// ViewOf is what the container's mounts of type cgroup are to show.
+func ViewOf(host *cgroups.Host, cg *cgroups.Cgroup, p Privileges) plan.CgroupView {
+	paths := cg.Paths()
+	view := plan.CgroupView{V2: host.Mode == cgroups.V2, Path: paths[""]}
+	if p.HostRoot() {
+		view.Whole = host.Unified
+	}
+	if view.V2 {
+		return view
+	}
+	byMount := make(map[string][]string)
+	for controller, mount := range host.V1 {
+		if paths[controller] != "" {
+			byMount[mount] = append(byMount[mount], controller)
+		}
+	}
+	for _, mount := range slices.Sorted(maps.Keys(byMount)) {
+		names := byMount[mount]
+		slices.Sort(names)
+		view.Hierarchies = append(view.Hierarchies, plan.Hierarchy{
+			Dir: filepath.Base(mount), Controllers: names, Path: paths[names[0]],
+		})
+	}
+	return view
+}
+
+// MountsCgroup says whether the configuration has a mount of type cgroup.
+func MountsCgroup(spec *specs.Spec) bool {
+	for _, m := range spec.Mounts {
+		if m.Type == "cgroup" || m.Type == "cgroup2" {
+			return true
+		}
+	}
+	return false
+}
