@@ -3,7 +3,6 @@
  */
 #include <net/if.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -111,29 +110,6 @@ STEP(clone)
 	return talk_wait(c);
 }
 
-/* a: what has been reached, 1 to go on at once, 1 if signals are to be heeded from now on, 1 to tell the ids of
- * mounts first. Without the second, rt does its part
- * (maps ids, runs hooks, writes state) first. */
-STEP(sync)
-{
-	if (s->a[2])
-		heed_signals();
-	if (s->a[3])
-		TRY(c, "send", talk_mounts(c));
-	TRY(c, "send", talk_send(c, R_SYNC, (int32_t)s->a[0], NULL, -1));
-	return s->a[1] ? 0 : talk_wait(c);
-}
-
-/* a: uid, gid: who to be in a user namespace just entered; 1 to let rt look into the process from then on. */
-STEP(set_ids)
-{
-	TRY(c, "setresgid", set_id(SYS_setresgid, s->a[1]));
-	TRY(c, "setresuid", set_id(SYS_setresuid, s->a[0]));
-	if (s->a[2])
-		TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
-	return 0;
-}
-
 /* str: name. A new session keyring, searchable by its user, so that keys of the host are out of reach. */
 STEP(keyring)
 {
@@ -160,4 +136,3 @@ STEP(loopback_up)
 	close(fd);
 	return 0;
 }
-

@@ -126,9 +126,12 @@ const struct step *plan_first(const void *base);
 /* stub.c */
 void stub_main(int sock);
 void quit(int status) __attribute__((noreturn));
+
+/* talk.c */
 enum { MOST_FDS = 250 }; /* with one message: SCM_MAX_FD is 253 (unix(7)); mostFds in talk.go */
 int send_fds(int sock, const void *data, size_t len, const int *fds, unsigned n, int flags);
 int recv_fds(int sock, void *data, size_t len, int *fds, unsigned max);
+int receive_fds(int sock, int *got, unsigned max);
 int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int fd);
 int talk_wait(struct ctx *c);
 int talk_mounts(struct ctx *c);
@@ -138,6 +141,10 @@ int slot(const struct ctx *c, uint64_t n);
 /* namespaces.c */
 long clone_userns(struct k_clone_args *args);
 
+/* credentials.c */
+long undumped(long result);
+int set_id(long number, uint64_t id);
+
 /* staging.c */
 #define STAGED_ROOT "/rootfs"
 int cover_root(void);
@@ -146,12 +153,13 @@ int cover_root(void);
 void reap_opener(struct ctx *c);
 
 /* process.c */
-int set_id(long number, uint64_t id);
-void heed_signals(void);
 int close_but(unsigned from, const int *kept, unsigned n);
 
-/* devices.c */
+/* proc.c */
 int reopen(struct ctx *c, int at, uint64_t flags);
+
+/* exec.c */
+void heed_signals(void);
 
 /* handout.c */
 int hand_out(struct ctx *c);
@@ -181,8 +189,12 @@ int made_behind_link(const struct ctx *c, const char *want, const char *dir);
 int made_note(struct ctx *c, int tree);
 void made_close(struct ctx *c);
 
-/* mounts.c */
+/* sources.c */
 int clone_source(const struct step *s, unsigned flags);
+int clone_apart(struct ctx *c, const char *want, const char *name, int at);
+
+/* mounts.c */
+int set_attr(struct ctx *c, int fd, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation);
 int new_fs(struct ctx *c, const char *type, char *const *opt, uint32_t n, unsigned attr);
 int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_links);
 struct tree { int fd; }; /* a detached tree of stated propagation, or -errno: only fresh and state make one */
@@ -190,14 +202,21 @@ struct tree fresh(int fd);
 struct tree state(struct ctx *c, int fd, uint64_t propagation);
 int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t propagation);
 int attach_own(struct ctx *c, struct tree tree, int at);
+
+/* protect.c */
+int not_on_root(struct ctx *c, int at);
+
+/* root.c */
 int pivot_to(struct ctx *c, int root);
+
+/* hotplug.c */
 void undo_mounts(struct ctx *c);
 
 /* copyup.c: what of a hidden directory goes into the file system that hides it. */
 enum { COPY_CONTENT = 1, COPY_OWNER = 2, COPY_MODE = 4 };
 int copy_up(struct ctx *c, int from, int to, unsigned what);
 
-/* The steps, by subject: namespaces.c, mounts.c, devices.c, process.c, init.c, handout.c */
+/* The steps: each in the file of its subject. */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
 #define DECLARE(name, strings, slots) STEP(name);
 KINDS(DECLARE)
