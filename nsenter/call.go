@@ -7,13 +7,15 @@ func (r *record) call(name string, number uintptr, args ...uint64) {
 	r.callWith("", 0, name, number, args...)
 }
 
-// callWith is call with argument at (from 1) a pointer to data.
-func (r *record) callWith(data string, at uint64, name string, number uintptr, args ...uint64) {
-	r.set(kCall, append([]uint64{uint64(number)}, args...)...)
-	r.a[7] = at
-	r.blob = true
+// callWith is call with argument at (from 1) a pointer to data. size is how much of it there is, NUL included: the kernel reads no more.
+func (r *record) callWith(data string, at int, name string, number uintptr, args ...uint64) {
+	var a [6]u64
+	for i, arg := range args {
+		a[i] = u64(arg)
+	}
+	set(r, kCall, argsCall{
+		number: u64(number), arg1: a[0], arg2: a[1], arg3: a[2], arg4: a[3], arg5: a[4], arg6: a[5], data: u32(at), size: u32(len(data) + 1),
+	})
+	r.data = true
 	r.str(data, name)
 }
-
-// slotAt says that argument at (from 1) is a slot, of whose descriptor the call is to be made.
-func (r *record) slotAt(at uint64) { r.a[7] |= at << 8 }

@@ -27,21 +27,20 @@ int set_id(long number, uint64_t id)
 	return (int)undumped(syscall(number, (uid_t)id, (uid_t)id, (uid_t)id));
 }
 
-/* a: uid, gid: who to be in a user namespace just entered; 1 to let rt look into the process from then on. */
+/* Takes on ids of a user namespace that was just entered. */
 STEP(set_ids)
 {
-	TRY(c, "setresgid", set_id(SYS_setresgid, s->a[1]));
-	TRY(c, "setresuid", set_id(SYS_setresuid, s->a[0]));
-	if (s->a[2])
+	TRY(c, "setresgid", set_id(SYS_setresgid, s->set_ids.gid));
+	TRY(c, "setresuid", set_id(SYS_setresuid, s->set_ids.uid));
+	if (s->set_ids.dumpable)
 		TRY(c, "prctl PR_SET_DUMPABLE", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
 	return 0;
 }
 
-/* a: the capabilities that stay in the bounding set. */
 STEP(bounding)
 {
 	for (unsigned cap = 0; cap < 64; cap++) {
-		if (s->a[0] >> cap & 1)
+		if (s->bounding.keep >> cap & 1)
 			continue;
 		int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
 		if (has < 0 && errno == EINVAL) /* the kernel's last one is behind us */
@@ -125,8 +124,6 @@ static int holds(unsigned cap)
 }
 
 /*
- * a: uid, gid, whether to set the supplementary groups, number of groups, 1 to go on with all capabilities. str: the groups,
- * sorted, and as many others.
  * TRY_GROUPS: the groups stay only if the user namespace denies setgroups(2), which is why the kernel answers EPERM to who holds
  * CAP_SETGID.
  * Between a change of ids and its undumping a process of the same user is kept off by the capabilities that are still there
@@ -134,23 +131,24 @@ static int holds(unsigned cap)
  */
 STEP(credentials)
 {
+	const struct args_credentials *a = &s->credentials;
 	gid_t *groups = (gid_t *)(void *)s->str[0];
-	uint64_t leave = s->a[2] == LEAVE_GROUPS;
+	int leave = a->groups == LEAVE_GROUPS;
 	/* Permitted capabilities outlive the change of uid, until capabilities says which stay. */
 	TRY(c, "prctl PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
-	if (!leave && syscall(SYS_setgroups, (size_t)s->a[3], groups) < 0) {
+	if (!leave && syscall(SYS_setgroups, (size_t)a->count, groups) < 0) {
 		int err = errno;
-		leave = s->a[2] == TRY_GROUPS && err == EPERM && holds(CAP_SETGID);
+		leave = a->groups == TRY_GROUPS && err == EPERM && holds(CAP_SETGID);
 		c->what = "setgroups";
 		if (!leave)
 			return -err;
 	}
-	TRY(c, "setresgid", set_id(SYS_setresgid, s->a[1]));
-	TRY(c, "setresuid", set_id(SYS_setresuid, s->a[0]));
-	int r = leave ? 0 : has_groups(c, groups, s->a[3], groups + s->a[3]);
+	TRY(c, "setresgid", set_id(SYS_setresgid, a->gid));
+	TRY(c, "setresuid", set_id(SYS_setresuid, a->uid));
+	int r = leave ? 0 : has_groups(c, groups, a->count, groups + a->count);
 	if (r == 0)
-		r = has_ids(c, (uid_t)s->a[0], (gid_t)s->a[1]);
-	return r == 0 && s->a[4] ? raise_capabilities(c) : r;
+		r = has_ids(c, a->uid, a->gid);
+	return r == 0 && a->keep_capabilities ? raise_capabilities(c) : r;
 }
 
 STEP(no_new_privs)
@@ -176,22 +174,23 @@ static int has_no_more(struct ctx *c, struct k_cap_header *h, const struct k_cap
 	return more ? pretended(c, "capget: the capabilities were not set") : 0;
 }
 
-/* a: effective, permitted, inheritable, ambient, 1 to leave the ambient set and not to look. */
+/* Sets the sets but the bounding one. only_set leaves the ambient set, and does not look. */
 STEP(capabilities)
 {
+	const struct args_capabilities *a = &s->capabilities;
 	struct k_cap_header h = {K_CAP_VERSION_3, 0};
 	struct k_cap_data d[2];
 	for (int i = 0; i < 2; i++) {
-		d[i].effective = (uint32_t)(s->a[0] >> 32 * i);
-		d[i].permitted = (uint32_t)(s->a[1] >> 32 * i);
-		d[i].inheritable = (uint32_t)(s->a[2] >> 32 * i);
+		d[i].effective = (uint32_t)(a->effective >> 32 * i);
+		d[i].permitted = (uint32_t)(a->permitted >> 32 * i);
+		d[i].inheritable = (uint32_t)(a->inheritable >> 32 * i);
 	}
 	TRY(c, "capset", syscall(SYS_capset, &h, d));
-	if (s->a[4])
+	if (a->only_set)
 		return 0;
 	TRY(c, "prctl PR_CAP_AMBIENT_CLEAR_ALL", prctl(47, 4, 0, 0, 0));
 	for (unsigned long cap = 0; cap < 64; cap++)
-		if (s->a[3] >> cap & 1)
+		if (a->ambient >> cap & 1)
 			TRY(c, "prctl PR_CAP_AMBIENT_RAISE", prctl(47, 2, cap, 0, 0));
 	return has_no_more(c, &h, d);
 }

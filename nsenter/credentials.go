@@ -39,14 +39,16 @@ func (s SetIDs) String() string {
 	return fmt.Sprintf("become uid %d gid %d of the user namespace", s.UID, s.GID)
 }
 
-func (s SetIDs) encode(r *record) { r.set(kSetIDs, uint64(s.UID), uint64(s.GID), b2u(s.Dumpable)) }
+func (s SetIDs) encode(r *record) {
+	set(r, kSetIDs, argsSetIDs{uid: u32(s.UID), gid: u32(s.GID), dumpable: truth(s.Dumpable)})
+}
 
 // NoNewPrivs forbids gaining privileges by execve.
 type NoNewPrivs struct{}
 
 func (NoNewPrivs) Name() string     { return "no-new-privileges" }
 func (NoNewPrivs) String() string   { return "set no_new_privs" }
-func (NoNewPrivs) encode(r *record) { r.set(kNoNewPrivs) }
+func (NoNewPrivs) encode(r *record) { r.kind = kNoNewPrivs }
 
 // Bounding cuts the capability bounding set down to Keep.
 type Bounding struct{ Keep uint64 }
@@ -57,7 +59,7 @@ func (s Bounding) String() string {
 	return fmt.Sprintf("keep capabilities %#x in the bounding set", s.Keep)
 }
 
-func (s Bounding) encode(r *record) { r.set(kBounding, s.Keep) }
+func (s Bounding) encode(r *record) { set(r, kBounding, argsBounding{keep: u64(s.Keep)}) }
 
 // Credentials sets groups, gid and uid, sees that the process has them, and lets nobody look into it.
 type Credentials struct {
@@ -78,11 +80,11 @@ func (s Credentials) encode(r *record) { s.become(r, false) }
 // become sends the groups sorted, for the stub looks for what the kernel has among them, and as many other numbers, which the
 // kernel's answer is to replace.
 func (s Credentials) become(r *record, keepCaps bool) {
-	mode := b2u(s.KeepGroups)
+	mode := truth(s.KeepGroups)
 	if s.TryGroups {
 		mode = 2
 	}
-	r.set(kCredentials, uint64(s.UID), uint64(s.GID), mode, uint64(len(s.Groups)), b2u(keepCaps))
+	set(r, kCredentials, argsCredentials{uid: u32(s.UID), gid: u32(s.GID), groups: mode, count: u32(len(s.Groups)), keep_capabilities: truth(keepCaps)})
 	sorted := slices.Sorted(slices.Values(s.Groups))
 	var groups []byte
 	for _, g := range sorted {
@@ -91,7 +93,7 @@ func (s Credentials) become(r *record, keepCaps bool) {
 	for range sorted {
 		groups = binary.NativeEndian.AppendUint32(groups, otherThan(sorted))
 	}
-	r.blob = true
+	r.data = true
 	r.str(string(groups))
 }
 
@@ -113,7 +115,7 @@ func (Capabilities) Name() string   { return "capabilities" }
 func (Capabilities) String() string { return "apply caps" }
 
 func (s Capabilities) encode(r *record) {
-	r.set(kCapabilities, s.Effective, s.Permitted, s.Inheritable, s.Ambient)
+	set(r, kCapabilities, argsCapabilities{effective: u64(s.Effective), permitted: u64(s.Permitted), inheritable: u64(s.Inheritable), ambient: u64(s.Ambient)})
 }
 
 // Capset is Capabilities without the ambient set, and without a look.
@@ -126,7 +128,7 @@ func (s Capset) String() string {
 }
 
 func (s Capset) encode(r *record) {
-	r.set(kCapabilities, s.Effective, s.Permitted, s.Inheritable, 0, 1)
+	set(r, kCapabilities, argsCapabilities{effective: u64(s.Effective), permitted: u64(s.Permitted), inheritable: u64(s.Inheritable), only_set: 1})
 }
 
 // Undumpable undoes what a change of ids or of the user namespace may have done (proc(5), /proc/sys/fs/suid_dumpable).

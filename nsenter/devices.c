@@ -11,11 +11,10 @@
 
 #include "stub.h"
 
-/* a: mode. str: path. */
 STEP(mkdir)
 {
 	char at[MAX_PATH];
-	int fd = path_make(c, s->str[0], at, 1, (mode_t)s->a[0]);
+	int fd = path_make(c, s->str[0], at, 1, (mode_t)s->mkdir.mode);
 	if (fd < 0)
 		return fd;
 	close(fd);
@@ -30,7 +29,7 @@ static int links_to(int dir, const char *name, const char *text)
 	return n >= 0 && (size_t)n == strlen(text) && memcmp(have, text, (size_t)n) == 0;
 }
 
-/* a: 1 if anything else that is there already is an error; else it stays. str: path, what it points to. */
+/* What is there already stays; if the link must be there, anything else is an error. */
 STEP(symlink)
 {
 	const char *base;
@@ -39,7 +38,7 @@ STEP(symlink)
 		return dir;
 	c->what = "symlinkat";
 	int err = symlinkat(s->str[1], dir, base) < 0 ? errno : 0;
-	if (err == EEXIST && (!s->a[0] || links_to(dir, base, s->str[1])))
+	if (err == EEXIST && (!s->symlink.must || links_to(dir, base, s->str[1])))
 		err = 0;
 	close(dir);
 	return -err;
@@ -48,18 +47,18 @@ STEP(symlink)
 /* Whether a node is the very device that was asked for. st is of the open node: the name may lead elsewhere now. */
 static int same_node(const struct stat *st, const struct step *s)
 {
-	return (st->st_mode & S_IFMT) == (s->a[0] & S_IFMT) && (S_ISFIFO(st->st_mode) || st->st_rdev == s->a[1]);
+	return (st->st_mode & S_IFMT) == (s->mknod.mode & S_IFMT) && (S_ISFIFO(st->st_mode) || st->st_rdev == makedev(s->mknod.major, s->mknod.minor));
 }
 
 /* Says which device the host has, and which one was asked for. */
 static int wrong_node(struct ctx *c, const struct stat *st, const struct step *s)
 {
-	const char *want = S_ISBLK(s->a[0]) ? "b" : "c";
+	const char *want = S_ISBLK(s->mknod.mode) ? "b" : "c";
 	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
 		snprintf(c->note, sizeof c->note, "the host's node is %s %u:%u, not %s %u:%u", S_ISBLK(st->st_mode) ? "b" : "c",
-			 major(st->st_rdev), minor(st->st_rdev), want, major(s->a[1]), minor(s->a[1]));
+			 major(st->st_rdev), minor(st->st_rdev), want, s->mknod.major, s->mknod.minor);
 	else
-		snprintf(c->note, sizeof c->note, "what the host has there is not device %s %u:%u", want, major(s->a[1]), minor(s->a[1]));
+		snprintf(c->note, sizeof c->note, "what the host has there is not device %s %u:%u", want, s->mknod.major, s->mknod.minor);
 	c->what = c->note;
 	return -ENODEV;
 }
@@ -68,7 +67,7 @@ static int wrong_node(struct ctx *c, const struct stat *st, const struct step *s
 static int bind_node(struct ctx *c, const struct step *s)
 {
 	struct stat st;
-	int tree = slot(c, s->a[4]);
+	int tree = slot(c, s->mknod.host_node);
 	c->want = NULL;
 	int at = open_target(c, s->str[0], 0, 0644, 0);
 	if (at < 0)
@@ -82,20 +81,20 @@ static int bind_node(struct ctx *c, const struct step *s)
 }
 
 /*
- * a: type and mode, device number, uid, gid, slot of a detached mount of the host's node (NO_FD: clone it
- * here), 1 to bind at once. str: path, the host's path ("": never bind). mknod, else bind: EPERM is the only reason.
+ * Makes a node, or binds the host's: at once, or if the kernel does not let this process make one (EPERM, the only reason).
+ * Without a path of the host it never binds.
  */
 STEP(mknod)
 {
 	struct stat st;
 	const char *base;
-	if (s->a[5])
+	if (s->mknod.bind)
 		return bind_node(c, s);
 	int dir = path_parent(c, s->str[0], &base);
 	if (dir < 0)
 		return dir;
 	c->what = "mknodat";
-	int fd, made = mknodat(dir, base, (mode_t)s->a[0], (dev_t)s->a[1]) == 0, err = errno;
+	int fd, made = mknodat(dir, base, (mode_t)s->mknod.mode, makedev(s->mknod.major, s->mknod.minor)) == 0, err = errno;
 	if (!made && err == EPERM && s->str[1][0]) {
 		close(dir);
 		return bind_node(c, s);
@@ -108,7 +107,7 @@ STEP(mknod)
 	if (!same_node(&st, s))
 		return -EEXIST;
 	if (made) /* one that was there may be a bind mount of the host's */
-		TRY(c, "fchownat", fchownat(fd, "", (uid_t)s->a[2], (gid_t)s->a[3], AT_EMPTY_PATH));
+		TRY(c, "fchownat", fchownat(fd, "", s->mknod.uid, s->mknod.gid, AT_EMPTY_PATH));
 	close(fd);
 	close(dir);
 	return 0;
@@ -142,19 +141,20 @@ static int open_terminal(struct ctx *c, int *slave, unsigned *number)
 	return master;
 }
 
-/* a: rows, columns (0: leave), uid of the user, 1 to put it at /dev/console. The master goes to rt. */
+/* Makes a new terminal, of which rt gets the master, the standard descriptors and the controlling one. Its size is left if it is 0. */
 STEP(console)
 {
+	const struct args_console *a = &s->console;
 	unsigned number = 0;
 	int slave = -1, master = open_terminal(c, &slave, &number);
 	if (master < 0)
 		return master;
-	TRY(c, "fchown", fchown(slave, (uid_t)s->a[2], (gid_t)-1));
-	if (s->a[0] && s->a[1]) {
-		struct winsize size = {.ws_row = (unsigned short)s->a[0], .ws_col = (unsigned short)s->a[1]};
+	TRY(c, "fchown", fchown(slave, a->uid, (gid_t)-1));
+	if (a->rows && a->columns) {
+		struct winsize size = {.ws_row = (unsigned short)a->rows, .ws_col = (unsigned short)a->columns};
 		TRY(c, "ioctl TIOCSWINSZ", ioctl(master, TIOCSWINSZ, &size));
 	}
-	if (s->a[3]) {
+	if (a->dev_console) {
 		c->want = NULL;
 		int tree, at = open_target(c, "/dev/console", 0, 0620, 0);
 		if (at < 0)

@@ -1,5 +1,7 @@
 package nsenter
 
+import "golang.org/x/sys/unix"
+
 // The steps that make directories, links and devices, and the terminal: devices.c.
 
 // Mkdir makes a directory and those above it.
@@ -10,7 +12,7 @@ type Mkdir struct {
 
 func (Mkdir) Name() string       { return "mkdir" }
 func (s Mkdir) String() string   { return "make directory " + s.Path }
-func (s Mkdir) encode(r *record) { r.set(kMkdir, uint64(s.Mode)); r.str(s.Path) }
+func (s Mkdir) encode(r *record) { set(r, kMkdir, argsMkdir{mode: u32(s.Mode)}); r.str(s.Path) }
 
 // Symlink makes a symbolic link, unless something is there; with Must that must be such a link.
 type Symlink struct {
@@ -18,9 +20,12 @@ type Symlink struct {
 	Must         bool `json:",omitempty"`
 }
 
-func (Symlink) Name() string       { return "symlink" }
-func (s Symlink) String() string   { return "make link " + s.Path + " to " + s.Target }
-func (s Symlink) encode(r *record) { r.set(kSymlink, b2u(s.Must)); r.str(s.Path, s.Target) }
+func (Symlink) Name() string     { return "symlink" }
+func (s Symlink) String() string { return "make link " + s.Path + " to " + s.Target }
+func (s Symlink) encode(r *record) {
+	set(r, kSymlink, argsSymlink{must: truth(s.Must)})
+	r.str(s.Path, s.Target)
+}
 
 // Mknod makes a device node, or binds the host's where it may not.
 type Mknod struct {
@@ -37,7 +42,8 @@ func (Mknod) Name() string     { return "mknod" }
 func (s Mknod) String() string { return "make device " + s.Path }
 
 func (s Mknod) encode(r *record) {
-	r.set(kMknod, uint64(s.Mode), s.Dev, uint64(s.UID), uint64(s.GID), slot(s.HostNode), b2u(s.Bind))
+	set(r, kMknod, argsMknod{host_node: slot(s.HostNode), mode: u32(s.Mode), major: u32(unix.Major(s.Dev)), minor: u32(unix.Minor(s.Dev)),
+		uid: u32(s.UID), gid: u32(s.GID), bind: truth(s.Bind)})
 	r.str(s.Path, s.HostPath)
 }
 
@@ -52,5 +58,5 @@ func (Console) Name() string   { return "console" }
 func (Console) String() string { return "open a terminal" }
 
 func (s Console) encode(r *record) {
-	r.set(kConsole, uint64(s.Rows), uint64(s.Cols), uint64(s.UID), b2u(s.DevConsole))
+	set(r, kConsole, argsConsole{rows: u32(s.Rows), columns: u32(s.Cols), uid: u32(s.UID), dev_console: truth(s.DevConsole)})
 }

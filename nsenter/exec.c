@@ -22,7 +22,7 @@ static int executable(const char *path)
 	return syscall(NR_faccessat2, AT_FDCWD, path, X_OK, K_AT_EACCESS) < 0 ? errno : 0;
 }
 
-/* str: where to look, in order. Chooses what is executed; create fails here, not start. What cannot be looked at ends the
+/* Chooses what is executed, in the order of the candidates; create fails here, not start. What cannot be looked at ends the
  * search, as in execvp(3): behind it may be another program of the same name. */
 STEP(find_exec)
 {
@@ -101,10 +101,10 @@ static int accept_start(struct ctx *c, int listener)
 	return -1;
 }
 
-/* a: slot of a listening socket. From here on `rt start` is the one to talk to. */
+/* Waits for `rt start` at a listening socket. From here on that is the one to talk to. */
 STEP(await_start)
 {
-	int conn, listener = slot(c, s->a[0]);
+	int conn, listener = slot(c, s->await_start.listener);
 	c->what = "await start";
 	if (listener < 0) /* ppoll(2) would wait for ever */
 		return -EBADF;
@@ -120,22 +120,22 @@ STEP(await_start)
 	return 0;
 }
 
-/* a: bytes, SECCOMP_FILTER_FLAG_*, 1 if rt is to have the listener, 1 to send it. str: the program. */
+/* Loads a filter. rt gets its listener if it is to be notified. */
 STEP(seccomp)
 {
 	struct {
 		unsigned short len;
 		void *insns;
-	} prog = {(unsigned short)(s->a[0] / 8), s->str[0]};
+	} prog = {(unsigned short)(s->seccomp.size / 8), s->str[0]};
 	long fd;
-	TRY(c, "seccomp", fd = syscall(SYS_seccomp, 1, (unsigned)s->a[1], &prog));
-	return s->a[2] ? talk_listener(c, (int)fd, s->a[3] != 0) : 0;
+	TRY(c, "seccomp", fd = syscall(SYS_seccomp, 1, s->seccomp.flags, &prog));
+	return s->seccomp.notify ? talk_listener(c, (int)fd, s->seccomp.send != 0) : 0;
 }
 
-/* a: slot of a FIFO, open for both, that has room for one write (F_SETPIPE_SZ). It is for exec to wait at. */
+/* Keeps a FIFO for exec to wait at. It is open for both, and has room for one write (F_SETPIPE_SZ). */
 STEP(gate)
 {
-	c->gate = slot(c, s->a[0]);
+	c->gate = slot(c, s->gate.fifo);
 	return 0;
 }
 
@@ -202,8 +202,8 @@ static void end_without(struct ctx *c, const char *path, int err)
 }
 
 /*
- * a: index of the environment in str; 1 if the program's end is what a failure is (end_without), else the step fails; an errno
- * by which it fails all the same, or 0. str: argv, NULL, environment, NULL.
+ * Becomes the program. The environment is at an index of the strings. A failure is an error of the step, or with own_end the program's
+ * end (end_without), unless it is one errno.
  */
 STEP(exec)
 {
@@ -212,9 +212,9 @@ STEP(exec)
 	if (r < 0)
 		return r;
 	c->what = "execve";
-	execve(path, (char **)s->str, (char **)s->str + s->a[0]);
+	execve(path, (char **)s->str, (char **)s->str + s->exec.environment);
 	r = errno;
-	if (s->a[1] && (uint64_t)r != s->a[2])
+	if (s->exec.own_end && (uint32_t)r != s->exec.but)
 		end_without(c, path, r);
 	return -r;
 }

@@ -12,14 +12,16 @@ type FindExec struct {
 
 func (FindExec) Name() string       { return "find-executable" }
 func (s FindExec) String() string   { return "find executable " + s.Arg }
-func (s FindExec) encode(r *record) { r.set(kFindExec); r.str(s.Candidates...) }
+func (s FindExec) encode(r *record) { r.kind = kFindExec; r.str(s.Candidates...) }
 
 // AwaitStart waits for `rt start`.
 type AwaitStart struct{ Listener Slot }
 
-func (AwaitStart) Name() string       { return "await-start" }
-func (AwaitStart) String() string     { return "wait for start" }
-func (s AwaitStart) encode(r *record) { r.set(kAwaitStart, slot(s.Listener)) }
+func (AwaitStart) Name() string   { return "await-start" }
+func (AwaitStart) String() string { return "wait for start" }
+func (s AwaitStart) encode(r *record) {
+	set(r, kAwaitStart, argsAwaitStart{listener: slot(s.Listener)})
+}
 
 // Seccomp loads a filter.
 type Seccomp struct {
@@ -33,8 +35,8 @@ func (Seccomp) Name() string   { return "seccomp" }
 func (Seccomp) String() string { return "load seccomp filter" }
 
 func (s Seccomp) encode(r *record) {
-	r.set(kSeccomp, uint64(len(s.Program)), uint64(s.Flags), b2u(s.Notify), b2u(s.Send))
-	r.blob = true
+	set(r, kSeccomp, argsSeccomp{size: u32(len(s.Program)), flags: u32(s.Flags), notify: truth(s.Notify), send: truth(s.Send)})
+	r.data = true
 	r.str(string(s.Program))
 }
 
@@ -46,7 +48,7 @@ type Gate struct {
 
 func (Gate) Name() string       { return "gate" }
 func (s Gate) String() string   { return "hold the program until " + s.Path + " is read" }
-func (s Gate) encode(r *record) { r.set(kGate, slot(s.FIFO)) }
+func (s Gate) encode(r *record) { set(r, kGate, argsGate{fifo: slot(s.FIFO)}) }
 
 // Exec becomes the program. Program makes it.
 type Exec struct {
@@ -82,7 +84,7 @@ func (s ExecHost) String() string   { return "exec " + s.Args[0] + " of the host
 func (s ExecHost) encode(r *record) { r.program(s.Args, s.Env, Failure{}) }
 
 func (r *record) program(args, env []string, f Failure) {
-	r.set(kExec, uint64(len(args)+1), b2u(f.OwnEnd), uint64(f.But))
+	set(r, kExec, argsExec{environment: u32(len(args) + 1), own_end: truth(f.OwnEnd), but: u32(f.But)})
 	r.str(args...)
 	r.null()
 	r.str(env...)

@@ -8,12 +8,12 @@
 
 #include "stub.h"
 
-/* a: slot of a listening socket. All namespaces are there, and the root is still that of before. */
+/* Opens what is to be handed out at a listening socket. All namespaces are there, and the root is still that of before. */
 STEP(hand_out)
 {
 	static const char *const names[NS_TYPES] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"};
 	struct statfs fs;
-	c->handout = slot(c, s->a[0]);
+	c->handout = slot(c, s->hand_out.listener);
 	/* A mount namespace that was joined may show anything at /proc. rt sees what it gets. */
 	int dir = open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int ok = dir >= 0 && fstatfs(dir, &fs) == 0 && fs.f_type == K_PROC_MAGIC;

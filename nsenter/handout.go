@@ -6,4 +6,4 @@ type HandOut struct{ Listener Slot }
 
 func (HandOut) Name() string       { return "hand-out" }
 func (HandOut) String() string     { return "let rt's user have the namespaces" }
-func (s HandOut) encode(r *record) { r.set(kHandOut, slot(s.Listener)) }
+func (s HandOut) encode(r *record) { set(r, kHandOut, argsHandOut{listener: slot(s.Listener)}) }

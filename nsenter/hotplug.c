@@ -6,10 +6,10 @@
 
 #include "stub.h"
 
-/* a: slot of the host's /proc. From here on a failure of the plan takes back what was mounted. */
+/* Takes the host's /proc. From here on a failure of the plan takes back what was mounted. */
 STEP(undo)
 {
-	c->undo = slot(c, s->a[0]);
+	c->undo = slot(c, s->undo.proc);
 	c->made->borrowed = 1;
 	return 0;
 }
@@ -28,7 +28,7 @@ void undo_mounts(struct ctx *c)
 }
 
 /*
- * a: 1 to look only, id of the mount that it must be. str: where it is. Detaches that mount. The container, and a neighbour, may
+ * Detaches the mount that has an id, or only sees whether it is there. The container, and a neighbour, may
  * have led the path elsewhere: what is unmounted is the very mount whose id was compared, by its descriptor.
  */
 STEP(unmount)
@@ -42,9 +42,9 @@ STEP(unmount)
 	if (!(st.attributes & K_STATX_ATTR_MOUNT_ROOT))
 		return -EINVAL;
 	c->what = "another mount is there than the one that was made there";
-	if (s->a[1] != st.mnt_id)
+	if (s->unmount.id != st.mnt_id)
 		return -ESTALE;
-	if (!s->a[0]) {
+	if (!s->unmount.check) {
 		snprintf(name, sizeof name, "self/fd/%d", at);
 		TRY(c, "fchdir", fchdir(c->undo));
 		TRY(c, "umount", umount2(name, MNT_DETACH));

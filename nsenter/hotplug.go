@@ -7,7 +7,7 @@ type Undo struct{ Proc Slot }
 
 func (Undo) Name() string       { return "undo" }
 func (Undo) String() string     { return "take back the mounts if one fails" }
-func (s Undo) encode(r *record) { r.set(kUndo, slot(s.Proc)) }
+func (s Undo) encode(r *record) { set(r, kUndo, argsUndo{proc: slot(s.Proc)}) }
 
 // Unmount detaches the mount at a path, or with Check only sees whether it is there.
 type Unmount struct {
@@ -26,7 +26,7 @@ func (s Unmount) String() string {
 }
 
 func (s Unmount) encode(r *record) {
-	r.set(kUnmount, b2u(s.Check), s.ID)
+	set(r, kUnmount, argsUnmount{id: u64(s.ID), check: u64(truth(s.Check))})
 	r.str(s.Target)
 }
 

@@ -31,7 +31,7 @@ static void await_init(int sock)
 }
 
 /*
- * a: how many of the next steps are the program's, 1 if it has a terminal. A child goes on with those, once this process, which
+ * A child goes on with the steps that are the program's, once this process, which
  * skips them, has taken the ones behind them, by which it loses its privileges, and stays. What is blocked is kept for it even
  * as the first process of a pid namespace, which otherwise ignores it (pid_namespaces(7)).
  */
@@ -49,7 +49,7 @@ STEP(init)
 		if (c->handout >= 0)
 			TRY(c, "signalfd4", c->signals = (int)syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK));
 		c->ready = pair[1];
-		c->skip = (uint32_t)s->a[0];
+		c->skip = s->init.steps;
 		return 0;
 	}
 	prctl(PR_SET_NAME, "rt:[stub]", 0, 0, 0);
@@ -57,7 +57,7 @@ STEP(init)
 	/* Job control is the program's: keys and SIGTTOU are for its process group. */
 	pid_t self = getpid();
 	TRY(c, "setpgid", setpgid(0, 0));
-	if (s->a[1])
+	if (s->init.terminal)
 		TRY(c, "ioctl TIOCSPGRP", ioctl(0, TIOCSPGRP, &self));
 	block(&none);
 	return 0;

@@ -7,6 +7,8 @@ type Init struct {
 	Terminal bool
 }
 
-func (Init) Name() string       { return "init" }
-func (s Init) String() string   { return "stay as init; the program is a child" }
-func (s Init) encode(r *record) { r.set(kInit, uint64(s.Steps), b2u(s.Terminal)) }
+func (Init) Name() string     { return "init" }
+func (s Init) String() string { return "stay as init; the program is a child" }
+func (s Init) encode(r *record) {
+	set(r, kInit, argsInit{steps: u32(s.Steps), terminal: truth(s.Terminal)})
+}

@@ -78,41 +78,14 @@ struct k_cap_data { uint32_t effective, permitted, inheritable; };
 
 struct k_dirent { uint64_t ino; int64_t off; uint16_t len; uint8_t type; char name[]; }; /* getdents64(2) */
 
-static inline int k_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
-{
-	struct k_open_how how = {flags, mode, resolve};
-	return (int)syscall(NR_openat2, dir, path, &how, sizeof how);
-}
-
-static inline int k_statx(int fd, struct k_statx *st)
-{
-	return (int)syscall(SYS_statx, fd, "", K_EMPTY_PATH, 7 | K_STATX_INO | K_STATX_MNT_ID | K_STATX_MNT_ID_UNIQUE, st);
-}
-
-static inline int k_open_tree(int dir, const char *path, unsigned flags)
-{
-	return (int)syscall(NR_open_tree, dir, path, flags | (unsigned)O_CLOEXEC);
-}
-
-static inline int k_move_mount(int from, int to)
-{
-	return (int)syscall(NR_move_mount, from, "", to, "", K_MOVE_F_EMPTY | K_MOVE_T_EMPTY);
-}
-
+/* kernel.c */
+int k_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int k_statx(int fd, struct k_statx *st);
+int k_open_tree(int dir, const char *path, unsigned flags);
+int k_move_mount(int from, int to);
 /* Makes the private mount to a peer, and a slave of the same master, as from is. */
-static inline int k_join_group(int to, int from)
-{
-	return (int)syscall(NR_move_mount, from, "", to, "", K_MOVE_F_EMPTY | K_MOVE_T_EMPTY | K_MOVE_SET_GROUP);
-}
-
-static inline int k_mount_setattr(int fd, unsigned flags, const struct k_mount_attr *attr)
-{
-	return (int)syscall(NR_mount_setattr, fd, "", flags | K_EMPTY_PATH, attr, sizeof *attr);
-}
-
-static inline int k_fsconfig(int fd, unsigned cmd, const char *key, const char *value)
-{
-	return (int)syscall(NR_fsconfig, fd, cmd, key, value, 0);
-}
+int k_join_group(int to, int from);
+int k_mount_setattr(int fd, unsigned flags, const struct k_mount_attr *attr);
+int k_fsconfig(int fd, unsigned cmd, const char *key, const char *value);
 
 #endif

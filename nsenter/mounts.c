@@ -198,9 +198,9 @@ static int fill_fs(struct ctx *c, const struct step *s, int mnt, int at)
 	TRY(c, "open new file system", root = k_openat2(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, K_BENEATH));
 	if (*s->str[4])
 		TRY(c, "set label", fsetxattr(root, "security.selinux", s->str[4], strlen(s->str[4]) + 1, 0));
-	if (s->a[4] && !c->new_target) {
-		if ((hidden = open_hidden(c, at, (unsigned)s->a[4])) >= 0) {
-			r = copy_up(c, hidden, root, (unsigned)s->a[4]);
+	if (s->mount_fs.copy_up && !c->new_target) {
+		if ((hidden = open_hidden(c, at, s->mount_fs.copy_up)) >= 0) {
+			r = copy_up(c, hidden, root, s->mount_fs.copy_up);
 			close(hidden);
 		} else if (hidden != -ENOTDIR) { /* what will not be hidden */
 			r = hidden;
@@ -226,7 +226,7 @@ static int mount_by_name(struct ctx *c, const struct step *s)
 	TRY(c, "move_mount", k_move_mount(own, top)); /* mount(2) wants a place in the namespace; what is on top of / is in no path */
 	TRY(c, "fchdir", fchdir(own));
 	c->what = "mount";
-	tree = mount(s->str[2], "m", s->str[0], s->a[5] & 2 ? MS_RDONLY : 0, s->str[3]);
+	tree = mount(s->str[2], "m", s->str[0], s->mount_fs.readonly ? MS_RDONLY : 0, s->str[3]);
 	if (tree == 0) {
 		c->what = "open_tree";
 		tree = k_open_tree(own, "m", K_OPEN_TREE_CLONE);
@@ -240,16 +240,13 @@ static int mount_by_name(struct ctx *c, const struct step *s)
 	return tree;
 }
 
-/*
- * a: MOUNT_ATTR_*, 1 if no link may lead to the target, propagation, 1 if that is recursive, COPY_*, 1 if by mount(2) and 2 if the
- * file system is read-only, 1 if later steps refer to the mount.
- * str: type, target, source, all options as mount(2) takes them, "" or a label for the root, key, value ...
- */
+/* Mounts a new file system: by fsopen(2) with the options that are strings of their own, or by mount(2) with those that are one. */
 STEP(mount_fs)
 {
-	int mnt, at, r, fill = s->a[4] || *s->str[4];
-	unsigned attr = (unsigned)s->a[0], late = 0;
-	if (s->a[5] & 1) {
+	const struct args_mount_fs *a = &s->mount_fs;
+	int mnt, at, r, fill = a->copy_up || *s->str[4];
+	unsigned attr = a->attributes, late = 0;
+	if (a->by_mount) {
 		late = attr;
 		mnt = mount_by_name(c, s);
 	} else {
@@ -259,14 +256,14 @@ STEP(mount_fs)
 	if (mnt < 0)
 		return mnt;
 	c->want = s->str[1];
-	c->keep = (int)s->a[6];
-	if ((at = open_target(c, s->str[1], 1, 0755, (int)s->a[1])) < 0)
+	c->keep = (int)a->keep;
+	if ((at = open_target(c, s->str[1], 1, 0755, (int)a->no_links)) < 0)
 		return at;
 	if (fill && (r = fill_fs(c, s, mnt, at)) < 0)
 		return r;
-	if ((r = set_attr(c, mnt, 0, late, late & K_ATTR_ATIME ? K_ATTR_ATIME : 0, 0)) < 0 || (s->a[7] && (r = note_id(c, mnt)) < 0))
+	if ((r = set_attr(c, mnt, 0, late, late & K_ATTR_ATIME ? K_ATTR_ATIME : 0, 0)) < 0 || (a->tell && (r = note_id(c, mnt)) < 0))
 		return r;
-	return attach(c, fresh(mnt), at, (int)s->a[3], s->a[2]);
+	return attach(c, fresh(mnt), at, (int)a->recursive, a->propagation);
 }
 
 /* The attributes of a mount that the kernel may have locked: MOUNT_ATTR_*, which are those of statfs(2) but for access times. */
@@ -315,45 +312,38 @@ static int set_flags(struct ctx *c, int tree, uint64_t set, uint64_t clear, uint
 	return set_attr(c, tree, 0, set, clear | (implied & ~have), 0);
 }
 
-/*
- * a: slot of a detached tree (NO_FD: clone the path str[1] here), attributes to set and (lower half) to clear on its top, (upper half)
- * what else to clear but for what is locked,
- * the same for the whole tree, propagation (upper half: by its place), 1 if the tree and 2 if the propagation is
- * recursive and 4 if later steps refer to the mount, 1 if no link may lead to the target, 2 if rt is to know the mount's id and 4 if
- * the mount is rt's own (upper half: access times that an option takes back). str: target, source.
- */
+/* Attaches a detached tree, once its top and all of it have their attributes. */
 STEP(mount_tree)
 {
+	const struct args_mount_tree *a = &s->mount_tree;
 	struct stat st;
-	int tree = slot(c, s->a[0]), r;
-	unsigned rec = s->a[6] & 1 ? K_RECURSIVE : 0;
-	if (tree < 0)
-		TRY(c, "open_tree", tree = k_open_tree(AT_FDCWD, s->str[1], K_OPEN_TREE_CLONE | rec));
+	int tree = slot(c, a->tree), r;
 	/* Propagation: what a mount has by its place, then what was asked for: a slave may be shared again below. */
-	if ((r = set_flags(c, tree, s->a[1], s->a[2] & 0xffffffff, s->a[2] >> 32, s->a[7] >> 32)) < 0 || (r = set_attr(c, tree, K_RECURSIVE, s->a[3], s->a[4], 0)) < 0)
+	if ((r = set_flags(c, tree, a->set, a->clear, a->implied, a->back)) < 0 || (r = set_attr(c, tree, K_RECURSIVE, a->set_all, a->clear_all, 0)) < 0)
 		return r;
-	struct tree t = state(c, tree, s->a[5] >> 32);
+	struct tree t = state(c, tree, a->place);
 	if (t.fd < 0)
 		return t.fd;
 	TRY(c, "fstat", fstat(tree, &st));
 	c->want = s->str[0];
-	c->keep = s->a[6] & 4;
-	if (s->a[7] & 2 && (r = note_id(c, tree)) < 0)
+	c->keep = (int)a->keep;
+	if (a->tell && (r = note_id(c, tree)) < 0)
 		return r;
-	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)s->a[7] & 1);
+	int at = open_target(c, s->str[0], S_ISDIR(st.st_mode), 0755, (int)a->no_links);
 	if (at < 0)
 		return at;
-	return s->a[7] & 4 ? attach_own(c, t, at) : attach(c, t, at, s->a[6] & 2, s->a[5] & 0xffffffff);
+	return a->own ? attach_own(c, t, at) : attach(c, t, at, (int)a->propagate_all, a->propagation);
 }
 
 /*
- * The mount that a step changes: with own the one that the plan has made at the target, else what is there. That must be a
+ * The mount that a step changes: with own the one that the plan has made at the target, with hidden also one that is covered by now, else
+ * what is there. That must be a
  * mount, says the kernel of every change (mount_setattr(2), fspick(2)). It is none that the plan has made elsewhere, to which a link of the
  * image leads, or whose directory a neighbour has renamed.
  */
-static int open_changed(struct ctx *c, const char *target, int own)
+static int open_changed(struct ctx *c, const char *target, int own, int hidden)
 {
-	int at = made_at(c, target, own == 2);
+	int at = made_at(c, target, hidden);
 	if (at < 0) {
 		if (own)
 			return -ESTALE;
@@ -368,23 +358,24 @@ static int open_changed(struct ctx *c, const char *target, int own)
 	return at < 0 ? -errno : at;
 }
 
-/* a: attributes to set and to clear, propagation, 1 if recursive, 1 if there are options for the file system, 1 if the plan
- * has made the mount, 2 if it may also have covered it since. str: target, key, value ... Changes a mount that is already there. */
+/* Changes a mount that is already there, and with superblock options of its file system. if_there is for one that the plan has made, which
+ * it may have covered or unmounted since. */
 STEP(remount)
 {
+	const struct args_remount *a = &s->remount;
 	int at, fs, r = 0;
 	c->what = "open target";
-	if (s->a[5] == 2 && made_at(c, s->str[0], 1) < 0)
+	if (a->if_there && made_at(c, s->str[0], 1) < 0)
 		return 0;
-	if ((at = open_changed(c, s->str[0], (int)s->a[5])) < 0)
+	if ((at = open_changed(c, s->str[0], (int)a->own, (int)a->if_there)) < 0)
 		return at;
-	if (s->a[4]) {
+	if (a->superblock) {
 		TRY(c, "fspick", fs = (int)syscall(NR_fspick, at, "", K_FSPICK_CLOEXEC | K_FSPICK_EMPTY_PATH));
 		if ((r = configure_fs(c, fs, s->str + 1, s->nstr - 1, K_FSCONFIG_RECONFIGURE)) < 0)
 			return r;
 		close(fs);
 	}
-	r = set_attr(c, at, s->a[3] ? K_RECURSIVE : 0, s->a[0], s->a[1], s->a[2]);
+	r = set_attr(c, at, a->recursive ? K_RECURSIVE : 0, a->set, a->clear, a->propagation);
 	close(at);
 	return r;
 }

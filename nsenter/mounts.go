@@ -4,30 +4,6 @@ import "golang.org/x/sys/unix"
 
 // The steps that mount and remount: mounts.c.
 
-// OpenTree clones the mount at a path of the host into Tree, where rt may not do it; with Below at a path below the container's
-// root, which is what an earlier step has mounted there. Path lies below Root, if that is not "", and no link leads out of it.
-type OpenTree struct {
-	Tree      Slot
-	Path      string
-	Root      string `json:",omitempty"`
-	Recursive bool
-	Below     bool `json:",omitempty"`
-}
-
-func (OpenTree) Name() string { return "open-tree" }
-
-func (s OpenTree) String() string {
-	if s.Below {
-		return "open " + s.Path + " below the container's root"
-	}
-	return openBelow(s.Path, s.Root)
-}
-
-func (s OpenTree) encode(r *record) {
-	r.set(kOpenTree, slot(s.Tree), b2u(s.Recursive), b2u(s.Below))
-	r.source(s.Path, s.Root)
-}
-
 // MountFS mounts a new instance of a file system.
 type MountFS struct {
 	Type, Target, Source string
@@ -49,7 +25,10 @@ func (MountFS) Name() string     { return "mount" }
 func (s MountFS) String() string { return "mount " + s.Type + " at " + s.Target }
 
 func (s MountFS) encode(r *record) {
-	r.set(kMountFS, s.Attrs, b2u(s.NoLinks), s.Propagation, b2u(s.Recursive), uint64(s.CopyUp), b2u(s.ByMount)|b2u(s.ReadonlyFS)<<1, b2u(s.Keep), b2u(s.Tell))
+	set(r, kMountFS, argsMountFS{
+		attributes: r.low(s.Attrs), propagation: r.low(s.Propagation), recursive: truth(s.Recursive), no_links: truth(s.NoLinks),
+		copy_up: u32(s.CopyUp), by_mount: truth(s.ByMount), readonly: truth(s.ReadonlyFS), keep: truth(s.Keep), tell: truth(s.Tell),
+	})
 	r.str(s.Type, s.Target, s.Source, s.Data, s.Label)
 	if s.ReadonlyFS && !s.ByMount {
 		r.options([]Option{{Key: "ro"}})
@@ -82,9 +61,12 @@ func (MountTree) Name() string     { return "bind" }
 func (s MountTree) String() string { return "bind " + s.Source + " at " + s.Target }
 
 func (s MountTree) encode(r *record) {
-	r.set(kMountTree, slot(s.Tree), s.Set, s.Clear|s.Implied<<32, s.SetAll, s.ClrAll,
-		s.Place<<32|s.Propagation, b2u(s.Recursive)|b2u(s.PropagateAll)<<1|b2u(s.Keep)<<2, b2u(s.NoLinks)|b2u(s.Tell)<<1|b2u(s.Private)<<2|s.Back<<32)
-	r.str(s.Target, s.Source)
+	set(r, kMountTree, argsMountTree{
+		tree: slot(s.Tree), set: r.low(s.Set), clear: r.low(s.Clear), implied: r.low(s.Implied), back: r.low(s.Back), set_all: r.low(s.SetAll),
+		clear_all: r.low(s.ClrAll), place: r.low(s.Place), propagation: r.low(s.Propagation), propagate_all: truth(s.PropagateAll),
+		no_links: truth(s.NoLinks), keep: truth(s.Keep), tell: truth(s.Tell), own: truth(s.Private),
+	})
+	r.str(s.Target)
 }
 
 // Remount changes a mount that is there.
@@ -102,7 +84,9 @@ func (Remount) Name() string     { return "remount" }
 func (s Remount) String() string { return "remount " + s.Target }
 
 func (s Remount) encode(r *record) {
-	r.set(kRemount, s.Set, s.Clear, s.Propagation, b2u(s.Recursive), b2u(s.Superblock), b2u(s.Own))
+	set(r, kRemount, argsRemount{
+		set: r.low(s.Set), clear: r.low(s.Clear), propagation: r.low(s.Propagation), recursive: truth(s.Recursive), superblock: truth(s.Superblock), own: truth(s.Own),
+	})
 	r.str(s.Target)
 	r.options(s.Options)
 }
@@ -114,7 +98,7 @@ func (ReadonlyMount) Name() string     { return "readonly-mount" }
 func (s ReadonlyMount) String() string { return "make mount " + s.Target + " read-only" }
 
 func (s ReadonlyMount) encode(r *record) {
-	r.set(kRemount, unix.MOUNT_ATTR_RDONLY, 0, 0, 0, 0, 2)
+	set(r, kRemount, argsRemount{set: unix.MOUNT_ATTR_RDONLY, own: 1, if_there: 1})
 	r.str(s.Target)
 }
 
@@ -151,22 +135,4 @@ func (r *record) options(opts []Option) {
 	for i := range opts {
 		r.strs = append(r.strs, &opts[i].Key, opts[i].Value)
 	}
-}
-
-func propagationName(flags uint64) string {
-	name := ""
-	switch {
-	case flags&unix.MS_SHARED != 0:
-		name = "shared"
-	case flags&unix.MS_SLAVE != 0:
-		name = "slave"
-	case flags&unix.MS_PRIVATE != 0:
-		name = "private"
-	case flags&unix.MS_UNBINDABLE != 0:
-		name = "unbindable"
-	}
-	if flags&unix.MS_REC != 0 {
-		return "r" + name
-	}
-	return name
 }

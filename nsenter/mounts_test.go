@@ -78,12 +78,12 @@ func TestAttachRoot(t *testing.T) {
 		t.Error("the rootfs was mounted on the host")
 	}
 	none := func(path string) nsenter.AttachRoot {
-		return nsenter.AttachRoot{Tree: nsenter.NoSlot, Path: path}
+		return nsenter.AttachRoot{Tree: 0, Path: path}
 	}
-	start(t, attach(none(root+"/none"))).fails(2, unix.ENOENT, "open rootfs")
-	start(t, attach(none(root+"/bin/busybox"))).fails(2, unix.ENOTDIR, "open rootfs")
-	start(t, attach(none(root+"/link"))).fails(2, unix.ELOOP, "open rootfs")
-	start(t, attach(none(root+"/link/../real"))).fails(2, unix.ELOOP, "open rootfs")
+	start(t, attach(none(root+"/none")), openTree(t, root)).fails(2, unix.ENOENT, "open rootfs")
+	start(t, attach(none(root+"/bin/busybox")), openTree(t, root)).fails(2, unix.ENOTDIR, "open rootfs")
+	start(t, attach(none(root+"/link")), openTree(t, root)).fails(2, unix.ELOOP, "open rootfs")
+	start(t, attach(none(root+"/link/../real")), openTree(t, root)).fails(2, unix.ELOOP, "open rootfs")
 	start(t, attach(nsenter.AttachRoot{Tree: 0, Path: root}), openTree(t, other)).
 		fails(2, unix.ESTALE, "rootfs changed while it was opened")
 	start(t, attach(nsenter.AttachRoot{Tree: 0, Path: root}), openTree(t, root)).fails(2, unix.EINVAL, "the tree's propagation is not stated")
@@ -135,25 +135,33 @@ func TestMountFS(t *testing.T) {
 
 func TestMountTree(t *testing.T) {
 	root := rootfs(t, "file", "dir/", "src/sub/")
-	bind := nsenter.MountTree{Tree: nsenter.NoSlot, Place: unix.MS_PRIVATE, Recursive: true}
-	with := func(change func(*nsenter.MountTree)) nsenter.MountTree {
-		m := bind
-		change(&m)
-		return m
+	// bound is a plan that binds a tree of root for each change, which the step before opens in its slot: from 1 on.
+	bound := func(root string, before steps, changes ...func(*nsenter.MountTree)) (plan steps, files []*os.File) {
+		plan, files = within(root, before...), []*os.File{openTree(t, root+"/dir")}
+		for i, change := range changes {
+			m := nsenter.MountTree{Tree: nsenter.Slot(i + 1), Place: unix.MS_PRIVATE, Recursive: true}
+			change(&m)
+			if files = append(files, nil); m.Tree > 0 {
+				plan = append(plan, nsenter.OpenTree{Tree: m.Tree, Path: m.Source, Recursive: m.Recursive})
+			}
+			plan = append(plan, m)
+		}
+		return append(plan, stop), files
 	}
 	src := root + "/src"
 	sub := nsenter.MountFS{Type: "tmpfs", Target: "/src/sub", Source: "tmpfs"}
-	b := start(t, within(root, sub,
-		with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Set = src, "/all", unix.MOUNT_ATTR_RDONLY }),
-		with(func(m *nsenter.MountTree) { m.Source, m.Target, m.SetAll = src, "/rro", unix.MOUNT_ATTR_RDONLY }),
-		with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Recursive = src, "/one", false }),
-		with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Propagation = src, "/shared", unix.MS_SHARED }),
-		with(func(m *nsenter.MountTree) {
+	plan, files := bound(root, steps{sub},
+		func(m *nsenter.MountTree) { m.Source, m.Target, m.Set = src, "/all", unix.MOUNT_ATTR_RDONLY },
+		func(m *nsenter.MountTree) { m.Source, m.Target, m.SetAll = src, "/rro", unix.MOUNT_ATTR_RDONLY },
+		func(m *nsenter.MountTree) { m.Source, m.Target, m.Recursive = src, "/one", false },
+		func(m *nsenter.MountTree) { m.Source, m.Target, m.Propagation = src, "/shared", unix.MS_SHARED },
+		func(m *nsenter.MountTree) {
 			m.Source, m.Target, m.Propagation, m.PropagateAll = src, "/rshared", unix.MS_SHARED, true
-		}),
-		with(func(m *nsenter.MountTree) { m.Source, m.Target = "/etc/passwd", "/a/file" }),
-		with(func(m *nsenter.MountTree) { m.Tree, m.Source, m.Target = 0, "not opened", "/slot" }),
-		stop), openTree(t, root+"/dir")).sync(nsenter.SyncReady)
+		},
+		func(m *nsenter.MountTree) { m.Source, m.Target = "/etc/passwd", "/a/file" },
+		func(m *nsenter.MountTree) { m.Tree, m.Source, m.Target = 0, "not opened", "/slot" },
+	)
+	b := start(t, plan, files...).sync(nsenter.SyncReady)
 	b.hasMount(root+"/all", " ro,")
 	b.hasMount(root+"/all/sub", " rw,")
 	b.hasMount(root+"/rro", " ro,")
@@ -169,13 +177,22 @@ func TestMountTree(t *testing.T) {
 	if stat(t, b.at(root+"/a/file")).Ino != stat(t, "/etc/passwd").Ino {
 		t.Error("a file was not bound")
 	}
-	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = src+"/none", "/t" }))).fails(before, unix.ENOENT, "open_tree")
-	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = src, "/file" }))).fails(before, unix.ENOTDIR, "move_mount")
-	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target = root+"/file", "/dir" }))).fails(before, unix.ENOTDIR, "move_mount")
-	start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Set = src, "/t", 1<<40 }))).fails(before, unix.EINVAL, "mount_setattr")
-	for _, place := range []uint64{0, unix.MS_UNBINDABLE, unix.MS_REC | unix.MS_PRIVATE} {
-		start(t, within(root, with(func(m *nsenter.MountTree) { m.Source, m.Target, m.Place = src, "/t", place }))).
-			fails(before, unix.EINVAL, "the tree's propagation is not stated")
+	for _, c := range []struct {
+		change func(*nsenter.MountTree)
+		step   int // 0: the tree is opened
+		errno  unix.Errno
+		text   string
+	}{
+		{func(m *nsenter.MountTree) { m.Source, m.Target = src+"/none", "/t" }, 0, unix.ENOENT, "open_tree"},
+		{func(m *nsenter.MountTree) { m.Source, m.Target = src, "/file" }, 1, unix.ENOTDIR, "move_mount"},
+		{func(m *nsenter.MountTree) { m.Source, m.Target = root+"/file", "/dir" }, 1, unix.ENOTDIR, "move_mount"},
+		{func(m *nsenter.MountTree) { m.Source, m.Target, m.Set = src, "/t", 1<<31 }, 1, unix.EINVAL, "mount_setattr"},
+		{func(m *nsenter.MountTree) { m.Source, m.Target, m.Place = src, "/t", 0 }, 1, unix.EINVAL, "the tree's propagation is not stated"},
+		{func(m *nsenter.MountTree) { m.Source, m.Target, m.Place = src, "/t", unix.MS_UNBINDABLE }, 1, unix.EINVAL, "the tree's propagation is not stated"},
+		{func(m *nsenter.MountTree) { m.Source, m.Target, m.Place = src, "/t", unix.MS_REC|unix.MS_PRIVATE }, 1, unix.EINVAL, "the tree's propagation is not stated"},
+	} {
+		plan, files := bound(root, nil, c.change)
+		start(t, plan, files...).fails(before+c.step, c.errno, c.text)
 	}
 }
 

@@ -10,6 +10,28 @@
 
 #include "stub.h"
 
+/* Another's user namespace makes the process dumpable, perhaps: see undumped. */
+STEP(join_namespace)
+{
+	TRY(c, "setns", setns(slot(c, s->join_namespace.file), (int)s->join_namespace.type));
+	if (s->join_namespace.type & CLONE_NEWUSER)
+		TRY(c, "prctl PR_SET_DUMPABLE", undumped(0));
+	return 0;
+}
+
+/*
+ * Enters a cgroup v1 by its tasks file. Writing 0 moves the caller's own, only thread; the kernel then skips the global
+ * cgroup_threadgroup_rwsem and with it the wait for an RCU grace period (Linux 5.6). Nothing of the container's may find the file open.
+ */
+STEP(join_cgroup)
+{
+	int tasks = slot(c, s->join_cgroup.tasks);
+	TRY(c, "write", write(tasks, "0", 1));
+	close(tasks);
+	c->fd[s->join_cgroup.tasks.n] = -1;
+	return 0;
+}
+
 /* The mount namespace has been joined, which makes its root this process's. */
 STEP(take_root)
 {
@@ -75,7 +97,7 @@ static long clone_as(struct k_clone_args *args)
 }
 
 /*
- * a: CLONE_NEW* flags, slot of a cgroup v2 directory or NO_FD; if it is refused there, rt moves it. The child is
+ * Goes on in a new process in new namespaces, born in a cgroup v2 directory if there is one; if it is refused there, rt moves it. The child is
  * rt's child (CLONE_PARENT, which wants exit_signal 0 and inherits ours) and goes on with the next step; this process
  * tells rt its pid and ends, after the opener if it has one. A procfs of the host's, by which labels were
  * written, does not go with the child.
@@ -85,13 +107,13 @@ STEP(clone)
 	if (c->proc >= 0)
 		close(c->proc);
 	c->proc = -1;
-	struct k_clone_args args = {.flags = s->a[0] | K_CLONE_PARENT};
-	if (s->a[1] != NO_FD) {
+	struct k_clone_args args = {.flags = s->clone.flags | K_CLONE_PARENT};
+	if (is_given(s->clone.cgroup)) {
 		args.flags |= K_CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)slot(c, s->a[1]);
+		args.cgroup = (uint64_t)slot(c, s->clone.cgroup);
 	}
 	long pid = clone_as(&args);
-	int outside = pid < 0 && s->a[1] != NO_FD && refused(errno);
+	int outside = pid < 0 && is_given(s->clone.cgroup) && refused(errno);
 	if (outside) {
 		args.flags &= ~(uint64_t)K_CLONE_INTO_CGROUP;
 		pid = clone_as(&args);
@@ -102,15 +124,15 @@ STEP(clone)
 		reap_opener(c);
 		_exit(lost);
 	}
-	if (s->a[1] != NO_FD)
-		close(slot(c, s->a[1]));
+	if (is_given(s->clone.cgroup))
+		close(slot(c, s->clone.cgroup));
 	if (!outside)
 		return 0;
 	TRY(c, "send", talk_send(c, R_SYNC, SYNC_CGROUP, NULL, -1));
 	return talk_wait(c);
 }
 
-/* str: name. A new session keyring, searchable by its user, so that keys of the host are out of reach. */
+/* A new session keyring, searchable by its user, so that keys of the host are out of reach. */
 STEP(keyring)
 {
 	enum { JOIN_SESSION_KEYRING = 1, SETPERM = 5 };

@@ -16,8 +16,7 @@ func (JoinNS) Name() string     { return "join-namespace" }
 func (s JoinNS) String() string { return "join " + s.Kind + " namespace " + s.Path }
 
 func (s JoinNS) encode(r *record) {
-	r.call("setns", unix.SYS_SETNS, slot(s.File), s.Type)
-	r.slotAt(1)
+	set(r, kJoinNamespace, argsJoinNamespace{file: slot(s.File), _type: r.low(s.Type)})
 }
 
 // TakeRoot makes the root of the mount namespace just joined the one below which paths are looked for.
@@ -25,7 +24,7 @@ type TakeRoot struct{}
 
 func (TakeRoot) Name() string     { return "take-root" }
 func (TakeRoot) String() string   { return "take the root of the mount namespace" }
-func (TakeRoot) encode(r *record) { r.set(kTakeRoot) }
+func (TakeRoot) encode(r *record) { r.kind = kTakeRoot }
 
 // Unshare makes new namespaces for this process.
 type Unshare struct {
@@ -53,7 +52,9 @@ func (s Clone) String() string {
 	return "clone into new namespaces " + s.Kinds
 }
 
-func (s Clone) encode(r *record) { r.set(kClone, s.Flags, slot(s.Cgroup)) }
+func (s Clone) encode(r *record) {
+	set(r, kClone, argsClone{cgroup: slot(s.Cgroup), flags: r.low(s.Flags)})
+}
 
 // CgroupJoin enters a cgroup v1 directory by its tasks file.
 type CgroupJoin struct {
@@ -64,11 +65,8 @@ type CgroupJoin struct {
 func (CgroupJoin) Name() string     { return "join-cgroup" }
 func (s CgroupJoin) String() string { return "join cgroup " + s.Path }
 
-// Writing 0 moves the caller's own, only thread; the kernel then skips the global cgroup_threadgroup_rwsem and with it
-// the wait for an RCU grace period (Linux 5.6).
 func (s CgroupJoin) encode(r *record) {
-	r.callWith("0", 2, "write", unix.SYS_WRITE, slot(s.Tasks), 0, 1)
-	r.slotAt(1)
+	set(r, kJoinCgroup, argsJoinCgroup{tasks: slot(s.Tasks)})
 }
 
 // Setsid starts a new session.
@@ -83,14 +81,14 @@ type Keyring struct{ Keyring string }
 
 func (Keyring) Name() string       { return "keyring" }
 func (s Keyring) String() string   { return "join session keyring " + s.Keyring }
-func (s Keyring) encode(r *record) { r.set(kKeyring); r.str(s.Keyring) }
+func (s Keyring) encode(r *record) { r.kind = kKeyring; r.str(s.Keyring) }
 
 // LoopbackUp brings up lo.
 type LoopbackUp struct{}
 
 func (LoopbackUp) Name() string     { return "loopback-up" }
 func (LoopbackUp) String() string   { return "bring up lo" }
-func (LoopbackUp) encode(r *record) { r.set(kLoopbackUp) }
+func (LoopbackUp) encode(r *record) { r.kind = kLoopbackUp }
 
 // Hostname sets the UTS namespace's host name.
 type Hostname struct{ Value string }
@@ -100,7 +98,7 @@ func (s Hostname) String() string { return "set hostname " + s.Value }
 
 func (s Hostname) encode(r *record) {
 	r.callWith(s.Value, 1, "sethostname", unix.SYS_SETHOSTNAME, 0, uint64(len(s.Value)))
-	r.blob = false
+	r.data = false // a NUL is an error
 }
 
 // Domainname sets the UTS namespace's NIS domain name.
@@ -111,5 +109,5 @@ func (s Domainname) String() string { return "set domainname " + s.Value }
 
 func (s Domainname) encode(r *record) {
 	r.callWith(s.Value, 1, "setdomainname", unix.SYS_SETDOMAINNAME, 0, uint64(len(s.Value)))
-	r.blob = false
+	r.data = false
 }

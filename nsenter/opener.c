@@ -118,12 +118,12 @@ static int serve_tree(int sock, const struct step *s)
 	int fds[FDS], tree, failed = 0;
 	uint32_t word;
 	int n = recv_fds(sock, &word, sizeof word, fds, FDS);
-	if (n != (s->a[2] != NO_FD))
+	if (n != is_given(s->request_tree.userns))
 		return -1;
-	if ((tree = clone_source(s, K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0))) < 0)
+	if ((tree = clone_source(s, K_OPEN_TREE_CLONE | (s->request_tree.recursive ? K_RECURSIVE : 0))) < 0)
 		return tell(sock, OPEN_TREE, 1, -1);
 	if (n == 1) {
-		failed = map_ids(tree, fds[0], s->a[3]) < 0;
+		failed = map_ids(tree, fds[0], s->request_tree.map_all) < 0;
 		close(fds[0]);
 	}
 	return tell(sock, SETATTR, failed, tree);
@@ -136,7 +136,7 @@ static int serve_map(int sock, const struct step *s)
 	uint32_t word;
 	if (recv_fds(sock, &word, sizeof word, fds, FDS) != 2)
 		return -1;
-	int failed = map_ids(fds[0], fds[1], s->a[2]) < 0, err = errno;
+	int failed = map_ids(fds[0], fds[1], s->map_tree.all) < 0, err = errno;
 	close(fds[0]);
 	close(fds[1]);
 	errno = err;
@@ -147,7 +147,7 @@ static int serve_map(int sock, const struct step *s)
 static __attribute__((noreturn)) void serve(struct ctx *c, const struct step *s, int sock)
 {
 	prctl(PR_SET_NAME, "rt:[opener]", 0, 0, 0);
-	int r = s->a[0] ? 0 : enter_copy(sock);
+	int r = s->opener.inside ? 0 : enter_copy(sock);
 	syscall(NR_close_range, sock + 1, ~0u, 0);
 	if (sock > 0)
 		syscall(NR_close_range, 0, sock - 1, 0);
@@ -183,11 +183,11 @@ static int await_answer(struct ctx *c, int *fd)
 	return 0;
 }
 
-/* a: 1 if the opener is in the user namespace that its copy of the mounts belongs to, and opens by the rights of rt's user alone:
- * for an rt that may not enter that copy otherwise. */
+/* Forks the opener. With inside it is in the user namespace that its copy of the mounts belongs to, and opens by the rights of rt's user
+ * alone: for an rt that may not enter that copy otherwise. */
 STEP(opener)
 {
-	struct k_clone_args args = {.flags = s->a[0] ? CLONE_NEWUSER | CLONE_NEWNS : 0, .exit_signal = SIGCHLD};
+	struct k_clone_args args = {.flags = s->opener.inside ? CLONE_NEWUSER | CLONE_NEWNS : 0, .exit_signal = SIGCHLD};
 	int pair[2];
 	long pid;
 	TRY(c, "socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
@@ -197,41 +197,40 @@ STEP(opener)
 	close(pair[1]);
 	c->opener = pair[0];
 	c->opener_pid = (pid_t)pid;
-	return s->a[0] ? 0 : await_answer(c, NULL);
+	return s->opener.inside ? 0 : await_answer(c, NULL);
 }
 
-/* a: slot to fill, 1 if recursive, slot of a user namespace that maps the ids (NO_FD: none), 1 if that is recursive. str: as
- * clone_source. */
+/* Has the opener fill a slot with a tree, whose ids a user namespace maps if there is one. */
 STEP(request_tree)
 {
 	uint32_t word = PLAN_MAGIC;
-	int tree = -1, map = slot(c, s->a[2]);
+	int tree = -1, map = slot(c, s->request_tree.userns);
 	c->what = "ask the opener";
-	if (s->a[0] >= c->nfds || (map < 0) != (s->a[2] == NO_FD))
+	if (s->request_tree.tree.n >= c->nfds || (map < 0) == is_given(s->request_tree.userns))
 		return -EBADMSG;
 	if (send_fds(c->opener, &word, sizeof word, &map, map >= 0, 0) < 0)
 		return -EPIPE;
 	int r = await_answer(c, &tree);
 	if (r < 0)
 		return r;
-	close(c->fd[s->a[0]]); /* it holds the number */
-	c->fd[s->a[0]] = tree;
+	close(c->fd[s->request_tree.tree.n]); /* it holds the number */
+	c->fd[s->request_tree.tree.n] = tree;
 	return 0;
 }
 
 /*
- * a: slot of a tree that the stub has opened, slot of a user namespace that maps its ids, 1 if recursive. It takes the host's rights:
+ * Has a user namespace map the ids of a tree that the stub has opened. That takes the host's rights:
  * those of the opener if there is one, else this process has them.
  */
 STEP(map_tree)
 {
 	uint32_t word = PLAN_MAGIC;
-	int fds[FDS] = {slot(c, s->a[0]), slot(c, s->a[1])};
+	int fds[FDS] = {slot(c, s->map_tree.tree), slot(c, s->map_tree.userns)};
 	c->what = "ask the opener";
 	if (fds[0] < 0 || fds[1] < 0)
 		return -EBADMSG;
 	if (c->opener < 0) {
-		TRY(c, "mount_setattr", map_ids(fds[0], fds[1], s->a[2]));
+		TRY(c, "mount_setattr", map_ids(fds[0], fds[1], s->map_tree.all));
 		return 0;
 	}
 	if (send_fds(c->opener, &word, sizeof word, fds, 2, 0) < 0)

@@ -1,7 +1,5 @@
 package nsenter
 
-import "strings"
-
 // The steps that the opener serves: opener.c.
 
 // Opener forks the process that opens the trees of RequestTree, in a copy of the host's mounts that belongs to a new user
@@ -18,7 +16,7 @@ func (s Opener) String() string {
 	return "start a process that opens trees of mounts in a copy of the host's"
 }
 
-func (s Opener) encode(r *record) { r.set(kOpener, b2u(s.Inside)) }
+func (s Opener) encode(r *record) { set(r, kOpener, argsOpener{inside: truth(s.Inside)}) }
 
 // RequestTree has the opener clone the mount at a path of the host into Tree. Root is as in OpenTree.
 type RequestTree struct {
@@ -34,7 +32,7 @@ func (RequestTree) Name() string     { return "request-tree" }
 func (s RequestTree) String() string { return openBelow(s.Path, s.Root) }
 
 func (s RequestTree) encode(r *record) {
-	r.set(kRequestTree, slot(s.Tree), b2u(s.Recursive), slot(s.Map), b2u(s.MapAll))
+	set(r, kRequestTree, argsRequestTree{tree: slot(s.Tree), userns: slot(s.Map), recursive: truth(s.Recursive), map_all: truth(s.MapAll)})
 	r.source(s.Path, s.Root)
 }
 
@@ -45,29 +43,15 @@ type MapTree struct {
 	Path      string
 }
 
-func (MapTree) Name() string       { return "map-tree" }
-func (s MapTree) String() string   { return "map the ids of " + s.Path }
-func (s MapTree) encode(r *record) { r.set(kMapTree, slot(s.Tree), slot(s.Map), b2u(s.All)) }
+func (MapTree) Name() string     { return "map-tree" }
+func (s MapTree) String() string { return "map the ids of " + s.Path }
+func (s MapTree) encode(r *record) {
+	set(r, kMapTree, argsMapTree{tree: slot(s.Tree), userns: slot(s.Map), all: truth(s.All)})
+}
 
 // OpenerEnd waits until the opener has ended.
 type OpenerEnd struct{}
 
 func (OpenerEnd) Name() string     { return "opener-end" }
 func (OpenerEnd) String() string   { return "wait for the end of the opener" }
-func (OpenerEnd) encode(r *record) { r.set(kOpenerEnd) }
-
-func openBelow(path, root string) string {
-	if root == "" {
-		return "open " + path
-	}
-	return "open " + path + ", by no link that leads out of " + root
-}
-
-// source adds a path, the directory that it lies below or "", and the rest of it there.
-func (r *record) source(path, root string) {
-	rest := ""
-	if root != "" {
-		rest = strings.TrimPrefix(path, root)
-	}
-	r.str(path, root, rest)
-}
+func (OpenerEnd) encode(r *record) { r.kind = kOpenerEnd }

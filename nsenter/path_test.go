@@ -81,7 +81,7 @@ func TestPaths(t *testing.T) {
 				if c.made != "" {
 					must(t, os.RemoveAll(root+"/"+c.made))
 				}
-				b := start(t, within(root, nsenter.MountTree{Tree: nsenter.NoSlot, Target: c.path, Source: "/etc/passwd", Place: unix.MS_PRIVATE}, stop))
+				b := start(t, within(root, nsenter.MountTree{Tree: 0, Target: c.path, Source: "/etc/passwd", Place: unix.MS_PRIVATE}, stop), openTree(t, "/etc/passwd"))
 				if c.made == "" {
 					b.fails(before, c.errno, c.text)
 					continue

@@ -37,14 +37,14 @@ int reopen(struct ctx *c, int at, uint64_t flags)
 }
 
 /*
- * a: 1 for a process that is still outside. str: directory of /proc, path below it, value. It goes through the host's procfs, or
- * one of our own that is mounted nowhere: it cannot be redirected by anything in the container's tree (CVE-2019-16884,
+ * Writes a file of a procfs: the host's, for a process that is still outside, or
+ * one of our own that is mounted nowhere. It cannot be redirected by anything in the container's tree (CVE-2019-16884,
  * CVE-2019-19921, CVE-2025-52881). self is a link of the kernel's.
  */
 STEP(proc_write)
 {
 	int dir, fd;
-	if (c->proc < 0 && s->a[0])
+	if (c->proc < 0 && s->proc_write.outside)
 		c->proc = host_proc(c);
 	else if (c->proc < 0)
 		c->proc = own_proc(c);

@@ -9,7 +9,7 @@ type Sysctl struct{ Path, Value string }
 
 func (Sysctl) Name() string       { return "sysctl" }
 func (s Sysctl) String() string   { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
-func (s Sysctl) encode(r *record) { r.set(kProcWrite); r.str("sys", s.Path, s.Value) }
+func (s Sysctl) encode(r *record) { r.kind = kProcWrite; r.str("sys", s.Path, s.Value) }
 
 // Label writes a security attribute of the process: Text to File below /proc/self/attr. Outside says that the process has
 // not left the host's mount namespace yet, whose /proc will do.
@@ -25,6 +25,6 @@ func (s Label) String() string {
 }
 
 func (s Label) encode(r *record) {
-	r.set(kProcWrite, b2u(s.Outside))
+	set(r, kProcWrite, argsProcWrite{outside: truth(s.Outside)})
 	r.str("self/attr", s.File, s.Text)
 }

@@ -60,7 +60,7 @@ static int own_null(struct ctx *c)
 }
 
 /*
- * a: uid, gid. Pipes and sockets are given to the user, so that /dev/stderr can be opened again. Files, terminals and other
+ * Pipes and sockets are given to the user, so that /dev/stderr can be opened again. Files, terminals and other
  * devices belong to the host and keep their owner: the owner of a file can make it set-user-ID. The host's null device is
  * replaced, for root in the container could change its mode.
  */
@@ -79,9 +79,9 @@ STEP(chown_stdio)
 			else if (null != -EPERM && null != -EACCES)
 				return null;
 		}
-		if (!(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || st.st_uid == s->a[0])
+		if (!(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) || st.st_uid == s->chown_stdio.uid)
 			continue;
-		TRY(c, "fchown", fchown(fd, (uid_t)s->a[0], (gid_t)-1) < 0 && errno != EPERM && errno != EROFS && errno != EINVAL ? -1 : 0);
+		TRY(c, "fchown", fchown(fd, s->chown_stdio.uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS && errno != EINVAL ? -1 : 0);
 	}
 	if (null >= 0)
 		close(null);
@@ -98,27 +98,28 @@ static int inside(struct ctx *c)
 }
 
 /*
- * a: 1 to leave it where the user alone may enter: the step comes again after credentials; 1 if it must be reached without links and be
- * the directory of this device and inode: others may lay out the way to a rootfs. str: path.
+ * Enters a directory. With retry the step comes again after credentials, for one that the user alone may enter. The rootfs
+ * must be reached without links, and be the directory of a device and an inode: others may lay out the way to it.
  */
 STEP(chdir)
 {
+	const struct args_chdir *a = &s->chdir;
 	struct stat st;
 	if (c->cwd_done)
 		return 0;
 	c->what = "open";
-	int fd = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, s->a[1] ? K_NO_SYMLINKS : 0);
+	int fd = path_open(c->root, s->str[0], O_PATH | O_DIRECTORY, a->is_rootfs ? K_NO_SYMLINKS : 0);
 	if (fd < 0)
-		return s->a[0] && errno == EACCES ? 0 : -errno;
-	if (s->a[1]) {
+		return a->retry && errno == EACCES ? 0 : -errno;
+	if (a->is_rootfs) {
 		TRY(c, "fstat", fstat(fd, &st));
 		c->what = "rootfs changed while it was opened";
-		if (st.st_dev != s->a[2] || st.st_ino != s->a[3])
+		if (st.st_dev != a->device || st.st_ino != a->inode)
 			return -ESTALE;
 	}
 	c->what = "chdir";
 	if (fchdir(fd) < 0)
-		return s->a[0] && errno == EACCES ? 0 : -errno;
+		return a->retry && errno == EACCES ? 0 : -errno;
 	close(fd);
 	c->cwd_done = 1;
 	return inside(c);
@@ -151,13 +152,13 @@ int close_but(unsigned from, const int *kept, unsigned n)
 }
 
 /*
- * a: number of the first descriptor that the user's program must not see. To mark them is not enough: until execve has
+ * Closes the descriptors that the user's program must not see, from one on. To mark them is not enough: until execve has
  * found the program, its path can lead through /proc/self/fd (CVE-2024-21626). Only the conversation, the root and a gate stay.
  */
 STEP(close_fds)
 {
 	const int kept[] = {c->sock, c->root, c->gate};
-	TRY(c, "close_range", close_but((unsigned)s->a[0], kept, 3));
+	TRY(c, "close_range", close_but(s->close_fds.first, kept, 3));
 	c->proc = c->null = c->mask = c->opener = c->handout = -1;
 	c->made->n = 0;
 	c->nfds = 0;

@@ -77,7 +77,7 @@ type ChownStdio struct{ UID, GID uint32 }
 
 func (ChownStdio) Name() string       { return "chown-stdio" }
 func (s ChownStdio) String() string   { return "give stdio to uid " + strconv.Itoa(int(s.UID)) }
-func (s ChownStdio) encode(r *record) { r.set(kChownStdio, uint64(s.UID), uint64(s.GID)) }
+func (s ChownStdio) encode(r *record) { set(r, kChownStdio, argsChownStdio{uid: u32(s.UID)}) }
 
 // Chdir enters the working directory.
 type Chdir struct {
@@ -91,7 +91,7 @@ func (s Chdir) String() string {
 	return "chdir to cwd (" + strconv.Quote(s.Path) + ") set in config.json"
 }
 
-func (s Chdir) encode(r *record) { r.set(kChdir, b2u(s.Retry)); r.str(s.Path) }
+func (s Chdir) encode(r *record) { set(r, kChdir, argsChdir{retry: truth(s.Retry)}); r.str(s.Path) }
 
 // ChdirRootfs enters the rootfs by its path in the mount namespace: no links lead there, and it is the directory with these numbers.
 type ChdirRootfs struct {
@@ -103,7 +103,7 @@ func (ChdirRootfs) Name() string     { return "chdir-rootfs" }
 func (s ChdirRootfs) String() string { return "chdir to rootfs " + s.Path }
 
 func (s ChdirRootfs) encode(r *record) {
-	r.set(kChdir, 0, 1, s.Dev, s.Ino)
+	set(r, kChdir, argsChdir{is_rootfs: 1, device: u64(s.Dev), inode: u64(s.Ino)})
 	r.str(s.Path)
 }
 
@@ -126,7 +126,7 @@ type CloseFds struct{ First int }
 
 func (CloseFds) Name() string       { return "close-fds" }
 func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }
-func (s CloseFds) encode(r *record) { r.set(kCloseFds, uint64(s.First)) }
+func (s CloseFds) encode(r *record) { set(r, kCloseFds, argsCloseFds{first: u32(s.First)}) }
 
 func longs(list ...uint64) string {
 	var b []byte

@@ -80,12 +80,12 @@ static int make_readonly(struct ctx *c, const struct step *s, int at)
 		return tree;
 	r = set_attr(c, tree, 0, K_ATTR_RDONLY, 0, 0);
 	c->want = *c->made->target ? s->str[0] : NULL;
-	c->keep = (int)s->a[0];
+	c->keep = (int)s->readonly_path.keep;
 	/* What is mounted later where its source gets it appears below it; nothing goes the other way. */
 	return r < 0 ? r : attach_own(c, state(c, tree, MS_SLAVE), at);
 }
 
-/* a: 1 if later steps refer to the mount. str: path. It becomes read-only by a bind mount of itself, the root by a change of its
+/* The path becomes read-only by a bind mount of itself, the root by a change of its
  * own mount; what is not there needs no protection. */
 STEP(readonly_path)
 {
@@ -142,7 +142,7 @@ static int mask(struct ctx *c, const struct step *s, int at)
 	return tree < 0 ? tree : attach_own(c, state(c, tree, MS_PRIVATE), at);
 }
 
-/* str: path, label ("": none). It is covered: a directory by an empty one, anything else by the null device. */
+/* The path is covered: a directory by an empty one, anything else by the null device. */
 STEP(mask_path)
 {
 	return protect(c, s, mask, 1);

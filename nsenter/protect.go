@@ -8,9 +8,12 @@ type ReadonlyPath struct {
 	Keep bool `json:",omitempty"` // later steps refer to the mount
 }
 
-func (ReadonlyPath) Name() string       { return "readonly-path" }
-func (s ReadonlyPath) String() string   { return "make read-only " + s.Path }
-func (s ReadonlyPath) encode(r *record) { r.set(kReadonlyPath, b2u(s.Keep)); r.str(s.Path) }
+func (ReadonlyPath) Name() string     { return "readonly-path" }
+func (s ReadonlyPath) String() string { return "make read-only " + s.Path }
+func (s ReadonlyPath) encode(r *record) {
+	set(r, kReadonlyPath, argsReadonlyPath{keep: truth(s.Keep)})
+	r.str(s.Path)
+}
 
 // MaskPath hides a path.
 type MaskPath struct {
@@ -20,4 +23,4 @@ type MaskPath struct {
 
 func (MaskPath) Name() string       { return "mask-path" }
 func (s MaskPath) String() string   { return "mask " + s.Path }
-func (s MaskPath) encode(r *record) { r.set(kMaskPath); r.str(s.Path, s.Label) }
+func (s MaskPath) encode(r *record) { r.kind = kMaskPath; r.str(s.Path, s.Label) }

@@ -61,24 +61,21 @@ static int remove_apis(struct ctx *c, const struct step *s, uint32_t first)
 }
 
 /*
- * a: slot of the detached tree of the rootfs (NO_FD: clone it here), propagation for it, 1 if that of volumes is MS_SHARED, 1 to mount it
- * at STAGED_ROOT. str: its path, and for --no-pivot where
- * the host has procfs and sysfs below that: the clone will cover them, and they would stay. Later the paths lead into the clone.
- * The tree is mounted onto its own path, where hooks and pivot_root expect it, unless there are none.
+ * Mounts the detached tree of the rootfs onto its own path, where hooks and pivot_root expect it, or at STAGED_ROOT. For --no-pivot
+ * procfs and sysfs that the host has below that are removed: the tree will cover them, and they would stay. Later the paths lead into it.
  */
 STEP(attach_root)
 {
+	const struct args_attach_root *a = &s->attach_root;
 	struct stat want, have;
-	int at, tree = slot(c, s->a[0]);
-	TRY(c, "open rootfs", at = k_openat2(AT_FDCWD, s->a[3] ? STAGED_ROOT : s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS | K_NO_MAGICLINKS));
-	if (tree < 0)
-		TRY(c, "open_tree", tree = k_open_tree(at, "", K_EMPTY_PATH | K_OPEN_TREE_CLONE | K_RECURSIVE));
+	int at, tree = slot(c, a->tree);
+	TRY(c, "open rootfs", at = k_openat2(AT_FDCWD, a->staged ? STAGED_ROOT : s->str[0], O_PATH | O_DIRECTORY | O_CLOEXEC, 0, K_NO_SYMLINKS | K_NO_MAGICLINKS));
 	TRY(c, "fstat", fstat(tree, &want));
 	TRY(c, "fstat", fstat(at, &have));
 	c->what = "rootfs changed while it was opened";
-	if (!s->a[3] && (want.st_dev != have.st_dev || want.st_ino != have.st_ino))
+	if (!a->staged && (want.st_dev != have.st_dev || want.st_ino != have.st_ino))
 		return -ESTALE;
-	struct tree t = state(c, tree, s->a[1]);
+	struct tree t = state(c, tree, a->propagation);
 	if (t.fd < 0)
 		return t.fd;
 	int r = remove_apis(c, s, 1);
@@ -87,7 +84,7 @@ STEP(attach_root)
 	TRY(c, "move_mount", k_move_mount(t.fd, at));
 	close(at);
 	c->root = t.fd;
-	c->shared = (int)s->a[2];
+	c->shared = (int)a->shared;
 	return 0;
 }
 
@@ -108,7 +105,7 @@ STEP(pivot)
 }
 
 /*
- * str: as move_root. For --no-pivot, before the mount namespace is copied for the container's user namespace. A clone of the host's tree
+ * For --no-pivot, before the mount namespace is copied for the container's user namespace. A clone of the host's tree
  * can be pivoted away where its first root cannot. The copy locks it, and pivot_root(2) hands the lock on to the container's root: who
  * unmounted that would be in the host's tree.
  */
@@ -127,8 +124,7 @@ STEP(clone_root)
 	return 0;
 }
 
-/* str: where the host has procfs and sysfs, what is on top first. --no-pivot: for a host root that cannot be pivoted away (an
- * initramfs). */
+/* What --no-pivot does, for a host root that cannot be pivoted away (an initramfs). */
 STEP(move_root)
 {
 	int r = remove_apis(c, s, 0);
@@ -141,10 +137,10 @@ STEP(move_root)
 	return 0;
 }
 
-/* a: slot of the rootfs directory, for a container without a mount namespace of its own. */
+/* Takes the directory of the rootfs for the root, in a container without a mount namespace of its own. */
 STEP(chroot)
 {
-	c->root = slot(c, s->a[0]);
+	c->root = slot(c, s->chroot.directory);
 	TRY(c, "fchdir", fchdir(c->root));
 	TRY(c, "chroot", chroot("."));
 	TRY(c, "chdir", chdir("/"));

@@ -31,7 +31,7 @@ func (AttachRoot) Name() string     { return "attach-root" }
 func (s AttachRoot) String() string { return "mount rootfs " + s.Path }
 
 func (s AttachRoot) encode(r *record) {
-	r.set(kAttachRoot, slot(s.Tree), s.Propagation, b2u(s.Shared), b2u(s.Staged))
+	set(r, kAttachRoot, argsAttachRoot{tree: slot(s.Tree), propagation: r.low(s.Propagation), shared: truth(s.Shared), staged: truth(s.Staged)})
 	r.str(s.Path)
 	r.str(s.HostAPI...)
 }
@@ -41,7 +41,7 @@ type Pivot struct{}
 
 func (Pivot) Name() string     { return "pivot-root" }
 func (Pivot) String() string   { return "pivot to the rootfs" }
-func (Pivot) encode(r *record) { r.set(kPivot) }
+func (Pivot) encode(r *record) { r.kind = kPivot }
 
 // MoveRoot is what --no-pivot does instead. HostAPI is where the host has procfs and sysfs, the one on top first: they are unmounted.
 type MoveRoot struct {
@@ -50,7 +50,7 @@ type MoveRoot struct {
 
 func (MoveRoot) Name() string       { return "move-root" }
 func (MoveRoot) String() string     { return "move the rootfs to /" }
-func (s MoveRoot) encode(r *record) { r.set(kMoveRoot); r.str(s.HostAPI...) }
+func (s MoveRoot) encode(r *record) { r.kind = kMoveRoot; r.str(s.HostAPI...) }
 
 // CloneRoot mounts a clone of the host's tree over its root, and goes there. HostAPI is as in MoveRoot, for what the clone covers.
 type CloneRoot struct {
@@ -63,7 +63,7 @@ func (CloneRoot) String() string {
 	return "mount a clone of the host's tree over its root, to be pivoted away"
 }
 
-func (s CloneRoot) encode(r *record) { r.set(kCloneRoot); r.str(s.HostAPI...) }
+func (s CloneRoot) encode(r *record) { r.kind = kCloneRoot; r.str(s.HostAPI...) }
 
 // Chroot is for a container without a mount namespace.
 type Chroot struct {
@@ -73,7 +73,7 @@ type Chroot struct {
 
 func (Chroot) Name() string       { return "chroot" }
 func (s Chroot) String() string   { return "chroot to " + s.Path }
-func (s Chroot) encode(r *record) { r.set(kChroot, slot(s.Dir)) }
+func (s Chroot) encode(r *record) { set(r, kChroot, argsChroot{directory: slot(s.Dir)}) }
 
 // RootAttr sets attributes and propagation of the root mount.
 type RootAttr struct {
@@ -86,6 +86,24 @@ func (RootAttr) Name() string   { return "root-attributes" }
 func (RootAttr) String() string { return "set attributes of the root mount" }
 
 func (s RootAttr) encode(r *record) {
-	r.set(kRemount, s.Set, 0, s.Propagation, b2u(s.Recursive))
+	set(r, kRemount, argsRemount{set: r.low(s.Set), propagation: r.low(s.Propagation), recursive: truth(s.Recursive)})
 	r.str("/")
+}
+
+func propagationName(flags uint64) string {
+	name := ""
+	switch {
+	case flags&unix.MS_SHARED != 0:
+		name = "shared"
+	case flags&unix.MS_SLAVE != 0:
+		name = "slave"
+	case flags&unix.MS_PRIVATE != 0:
+		name = "private"
+	case flags&unix.MS_UNBINDABLE != 0:
+		name = "unbindable"
+	}
+	if flags&unix.MS_REC != 0 {
+		return "r" + name
+	}
+	return name
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,6 +82,7 @@ func startStdio(t *testing.T, stdio nsenter.Stdio, extra int, plan steps, files 
 	}
 	b := &box{t: t, stub: stub, total: len(plan), status: map[int]unix.WaitStatus{}}
 	t.Cleanup(b.end)
+	plan, files = openRootfs(t, plan, files)
 	if err := stub.SendPlan(plan, len(files), files); err != nil {
 		t.Fatal(err)
 	}
@@ -327,6 +329,19 @@ func open(t *testing.T, path string, flags int) *os.File {
 	must(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
+}
+
+// openRootfs opens the rootfs of a plan that has no slot for it, as rt does.
+func openRootfs(t *testing.T, plan steps, files []*os.File) (steps, []*os.File) {
+	t.Helper()
+	plan, files = slices.Clone(plan), slices.Clone(files)
+	for i, s := range plan {
+		if attach, ok := s.(nsenter.AttachRoot); ok && attach.Tree == nsenter.NoSlot {
+			attach.Tree = nsenter.Slot(len(files))
+			plan[i], files = attach, append(files, openTree(t, attach.Path))
+		}
+	}
+	return plan, files
 }
 
 // within is a plan up to the point where root is attached in namespaces of its own; that many steps are before more.

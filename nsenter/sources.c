@@ -78,21 +78,21 @@ int clone_source(const struct step *s, unsigned flags)
 }
 
 /*
- * a: slot to fill, 1 if recursive, 1 if the path is one below the container's root, of what an earlier step has mounted there.
- * str: as clone_source. Where rt may not clone mounts, the stub does: in the copy of the host's tree that is its own namespace,
- * before it takes on the container's ids.
+ * Fills a slot with a tree. Where rt may not clone mounts, the stub does: in the copy of the host's tree that is its own namespace,
+ * before it takes on the container's ids. With below the path is one below the container's root, of what an earlier step has mounted there.
  */
 STEP(open_tree)
 {
+	const struct args_open_tree *a = &s->open_tree;
 	int tree;
 	c->what = "open source";
-	if (s->a[0] >= c->nfds)
+	if (a->tree.n >= c->nfds)
 		return -EBADMSG;
-	if (!s->a[2])
-		TRY(c, "open_tree", tree = clone_source(s, K_OPEN_TREE_CLONE | (s->a[1] ? K_RECURSIVE : 0)));
-	else if ((tree = clone_found(c, s->str[0], s->a[1] != 0)) < 0)
+	if (!a->below)
+		TRY(c, "open_tree", tree = clone_source(s, K_OPEN_TREE_CLONE | (a->recursive ? K_RECURSIVE : 0)));
+	else if ((tree = clone_found(c, s->str[0], a->recursive != 0)) < 0)
 		return tree;
-	close(slot(c, s->a[0])); /* it holds the number */
-	c->fd[s->a[0]] = tree;
+	close(slot(c, a->tree)); /* it holds the number */
+	c->fd[a->tree.n] = tree;
 	return 0;
 }

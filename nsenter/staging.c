@@ -36,8 +36,8 @@ static int place(struct ctx *c, int fs, const char *type, const char *dir, char 
 }
 
 /*
- * a: 1 if the container mounts a sysfs. Makes a mount namespace without the host's tree, of which the container's is to be a copy: a
- * tmpfs with a directory for the rootfs, and a procfs and a sysfs, for the kernel allows new ones in a user namespace only where there are
+ * Makes a mount namespace without the host's tree, of which the container's is to be a copy: a
+ * tmpfs with a directory for the rootfs, a procfs and, if the container mounts one, a sysfs, for the kernel allows new ones in a user namespace only where there are
  * some that nothing covers. The procfs shows no process of others. All that goes with pivot_root.
  */
 STEP(staging_root)
@@ -58,7 +58,7 @@ STEP(staging_root)
 	close(at);
 	if ((r = pivot_to(c, fs)) == 0)
 		r = place(c, fs, "proc", "proc", hide, 2);
-	if (r == 0 && s->a[0])
+	if (r == 0 && s->staging_root.sysfs)
 		r = place(c, fs, "sysfs", "sys", NULL, 0);
 	close(fs);
 	return r;

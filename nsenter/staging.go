@@ -8,4 +8,4 @@ type StagingRoot struct {
 
 func (StagingRoot) Name() string       { return "staging-root" }
 func (StagingRoot) String() string     { return "make a mount namespace without the host's tree" }
-func (s StagingRoot) encode(r *record) { r.set(kStagingRoot, b2u(s.Sysfs)) }
+func (s StagingRoot) encode(r *record) { set(r, kStagingRoot, argsStagingRoot{sysfs: truth(s.Sysfs)}) }

@@ -18,7 +18,7 @@ _Static_assert(sizeof(char *) == 8, "the plan's encoding wants 64-bit pointers")
 _Static_assert(sizeof(struct step) == 80, "keep in step with wire.go");
 _Static_assert(sizeof(struct reply) == 256, "keep in step with wire.go");
 
-#define RUN(name, strings, slots) [K_##name] = step_##name,
+#define RUN(name, strings, slots, numbers) [K_##name] = step_##name,
 static int (*const run[K_END])(struct ctx *, const struct step *) = {KINDS(RUN)};
 
 /*

@@ -11,35 +11,24 @@
 #include <sys/types.h>
 
 #include "kernel.h"
+#include "steps.h"
 
-#define NO_FD 0xffffffffu /* a slot argument that names no descriptor */
 #define MAX_FDS 1000	  /* slots for descriptors that came with the plan */
 #define MAX_PATH 4096
 #define NS_TYPES 8	   /* of namespaces */
 #define MAX_UNDO 64 /* mounts of a plan that can be undone; MaxUndo in hotplug.go */
 
-/*
- * The kinds of steps, in the order of wire.go: what a plan must have for each, in strings and in arguments that are
- * slots (bit i: a[i]).
- */
-#define KINDS(X) \
-	X(take_root, 0, 0) X(clone, 0, 2) X(sync, 0, 0) X(open_tree, 3, 1) X(set_ids, 0, 0) \
-	X(keyring, 1, 0) X(loopback_up, 0, 0) X(attach_root, 1, 1) X(mount_fs, 5, 0) X(mount_tree, 2, 1) \
-	X(remount, 1, 0) X(mkdir, 1, 0) X(symlink, 2, 0) X(mknod, 2, 16) X(console, 0, 0) X(pivot, 0, 0) \
-	X(move_root, 0, 0) X(chroot, 0, 1) X(proc_write, 3, 0) X(readonly_path, 1, 0) X(mask_path, 2, 0) \
-	X(chown_stdio, 0, 0) X(chdir, 1, 0) X(find_exec, 1, 0) X(await_start, 0, 1) X(seccomp, 1, 0) \
-	X(bounding, 0, 0) X(credentials, 1, 0) X(capabilities, 0, 0) X(close_fds, 0, 0) X(exec, 3, 0) \
-	X(init, 0, 0) X(gate, 0, 1) X(undo, 0, 1) X(unmount, 1, 0) \
-	X(opener, 0, 0) X(request_tree, 3, 5) X(opener_end, 0, 0) X(call, 2, 0) X(inputs, 0, 0) \
-	X(no_new_privs, 0, 0) X(hand_out, 0, 1) X(staging_root, 0, 0) X(clone_root, 0, 0) X(map_tree, 0, 3)
-#define KIND(name, strings, slots) K_##name,
-enum kind { K_none, KINDS(KIND) K_END };
+#define MEMBER(name, strings, slots, numbers) struct args_##name name;
 
 /* One step as it lies in the plan; the string offsets behind it have become pointers (wire.c). */
 struct step {
 	uint32_t kind;
 	uint32_t size;
-	uint64_t a[8];
+	union {
+		uint32_t words[ARGS_SIZE / 4];
+		uint64_t longs[ARGS_SIZE / 8];
+		KINDS(MEMBER)
+	};
 	uint32_t nstr;
 	uint32_t pad;
 	char *str[]; /* nstr pointers, some of them NULL */
@@ -49,7 +38,7 @@ struct plan_header {
 	uint32_t magic, version, size, nsteps, nfds, pad;
 };
 #define PLAN_MAGIC 0x6e706c72u /* "rlpn" */
-#define PLAN_VERSION 1u
+#define PLAN_VERSION 2u
 
 /* What the stub says to rt. */
 enum reply_type { R_PID = 1, R_SYNC, R_FD, R_ERROR, R_LISTENER, R_MOUNTS, R_NO_PROGRAM };
@@ -136,7 +125,8 @@ int talk_send(struct ctx *c, uint32_t type, int32_t value, const char *text, int
 int talk_wait(struct ctx *c);
 int talk_mounts(struct ctx *c);
 int talk_listener(struct ctx *c, int fd, int send);
-int slot(const struct ctx *c, uint64_t n);
+int slot(const struct ctx *c, fd_slot s);
+int is_given(fd_slot s);
 
 /* namespaces.c */
 long clone_userns(struct k_clone_args *args);
@@ -218,7 +208,7 @@ int copy_up(struct ctx *c, int from, int to, unsigned what);
 
 /* The steps: each in the file of its subject. */
 #define STEP(name) int step_##name(struct ctx *c, const struct step *s)
-#define DECLARE(name, strings, slots) STEP(name);
+#define DECLARE(name, strings, slots, numbers) STEP(name);
 KINDS(DECLARE)
 
 /* Name the call for the error, make it, and leave with its errno if it fails. */

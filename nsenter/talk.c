@@ -111,10 +111,16 @@ int talk_listener(struct ctx *c, int fd, int send)
 	return write(c->sock, &r, sizeof r) == sizeof r ? 0 : -EPIPE;
 }
 
-/* The descriptor in slot n, which plan_check has seen to be one. */
-int slot(const struct ctx *c, uint64_t n)
+/* Whether a slot is one, which plan_check has seen to be in the plan, and not NO_FD. */
+int is_given(fd_slot s)
 {
-	return n < c->nfds ? c->fd[n] : -1;
+	return s.n != NO_FD;
+}
+
+/* The descriptor in a slot, -1 if there is none. */
+int slot(const struct ctx *c, fd_slot s)
+{
+	return s.n < c->nfds ? c->fd[s.n] : -1;
 }
 
 /* Takes one message of rt's: descriptors into got[0..max). Returns how many, or -errno. */
@@ -136,15 +142,13 @@ STEP(inputs)
 	return 0;
 }
 
-/* a: what has been reached, 1 to go on at once, 1 if signals are to be heeded from now on, 1 to tell the ids of
- * mounts first. Without the second, rt does its part
- * (maps ids, runs hooks, writes state) first. */
+/* Tells rt what has been reached. Unless the step says to go on, rt does its part first: maps ids, runs hooks, writes state. */
 STEP(sync)
 {
-	if (s->a[2])
+	if (s->sync.heed)
 		heed_signals();
-	if (s->a[3])
+	if (s->sync.mounts)
 		TRY(c, "send", talk_mounts(c));
-	TRY(c, "send", talk_send(c, R_SYNC, (int32_t)s->a[0], NULL, -1));
-	return s->a[1] ? 0 : talk_wait(c);
+	TRY(c, "send", talk_send(c, R_SYNC, (int32_t)s->sync.point, NULL, -1));
+	return s->sync.go_on ? 0 : talk_wait(c);
 }

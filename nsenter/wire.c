@@ -6,29 +6,53 @@
  */
 #include "stub.h"
 
-#define SHAPE(name, strings, slots) [K_##name] = {strings, slots},
+#define SLOT(name) +1
+#define U32(name)
+#define U64(name)
+#define SHAPE(name, strings, slots, numbers) [K_##name] = {strings, 0 slots},
 static const struct { uint8_t min_str, slots; } shape[K_END] = {KINDS(SHAPE)};
+#undef SLOT
+#undef U32
+#undef U64
 
-/* Bit i: a[i] is a slot. One of a call says so itself (STEP(call)). */
-static unsigned slots(const struct step *s)
+/* The first arguments, which are slots, are none or in the plan. */
+static int slots_fit(const struct step *s, uint32_t nfds)
 {
-	return s->kind == K_call ? 1u << (s->a[7] >> 8 & 7) & ~1u : shape[s->kind].slots;
+	for (unsigned i = 0; i < shape[s->kind].slots; i++)
+		if (s->words[i] != NO_FD && s->words[i] >= nfds)
+			return 0;
+	return 1;
 }
 
-/* Steps whose first string is a[0] bytes of data; kernel structures want them aligned. */
-static int blob_fits(const struct step *s)
+/* Whether the first string of a kind is data, not text, and how many bytes of it the step says there are. */
+static int has_data(const struct step *s, uint64_t *size)
 {
-	if (s->kind != K_seccomp && s->kind != K_credentials)
+	switch (s->kind) {
+	case K_seccomp: *size = s->seccomp.size; return 1;
+	case K_credentials: *size = (uint64_t)s->credentials.count * 8; return 1; /* groups, and room for the kernel's */
+	case K_call: *size = s->call.size; return 1;
+	default: return 0;
+	}
+}
+
+/* Data is all there, and aligned as kernel structures want it. */
+static int data_fits(const struct step *s)
+{
+	uint64_t size;
+	if (!has_data(s, &size))
 		return 1;
-	uint64_t n = s->kind == K_credentials ? s->a[3] * 8 : s->a[0]; /* groups, and room for the kernel's */
-	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;
 	/* struct sock_fprog counts instructions in 16 bits: a longer filter would be cut off without a word. */
-	if (s->kind == K_seccomp && (n % 8 || n > 8 * 4096))
+	if (s->kind == K_seccomp && (size % 8 || size > 8 * 4096))
 		return 0;
-	return s->str[0] && s->a[3] <= 65536 && (uintptr_t)s->str[0] % 8 == 0 && n <= s->size - at;
+	if (s->kind == K_credentials && s->credentials.count > 65536)
+		return 0;
+	if (s->kind == K_call && s->call.data > 6)
+		return 0;
+	uintptr_t at = (uintptr_t)s->str[0] - (uintptr_t)s;
+	return s->str[0] && at % 8 == 0 && size <= s->size - at;
 }
 
-/* The strings before str[i] that must not be NULL. */
+/* The strings that must not be NULL are there. */
 static int strings_there(const struct step *s)
 {
 	uint32_t all = s->kind == K_move_root || s->kind == K_attach_root || s->kind == K_clone_root ? s->nstr : shape[s->kind].min_str;
@@ -37,8 +61,9 @@ static int strings_there(const struct step *s)
 			return 0;
 	if (s->kind != K_exec)
 		return 1;
-	/* argv, NULL, environment, NULL: a[0] is the index of the environment. */
-	return s->a[1] <= 1 && s->str[0] && s->a[0] >= 2 && s->a[0] < s->nstr && !s->str[s->a[0] - 1] && !s->str[s->nstr - 1];
+	/* argv, NULL, environment, NULL */
+	const struct args_exec *a = &s->exec;
+	return a->own_end <= 1 && s->str[0] && a->environment >= 2 && a->environment < s->nstr && !s->str[a->environment - 1] && !s->str[s->nstr - 1];
 }
 
 static int step_check(struct step *s, uint32_t left, uint32_t nfds)
@@ -49,9 +74,8 @@ static int step_check(struct step *s, uint32_t left, uint32_t nfds)
 		return -EBADMSG;
 	if (s->nstr < shape[s->kind].min_str)
 		return -EBADMSG;
-	for (unsigned i = 0; i < 8; i++)
-		if (slots(s) >> i & 1 && s->a[i] != NO_FD && s->a[i] >= nfds)
-			return -EBADMSG;
+	if (!slots_fit(s, nfds))
+		return -EBADMSG;
 	char *base = (char *)s;
 	size_t first = sizeof *s + s->nstr * sizeof(char *);
 	if (s->nstr && (s->size == first || base[s->size - 1])) /* the last NUL ends every string */
@@ -62,7 +86,7 @@ static int step_check(struct step *s, uint32_t left, uint32_t nfds)
 			return -EBADMSG;
 		s->str[i] = off ? base + off : NULL;
 	}
-	return strings_there(s) && blob_fits(s) ? 0 : -EBADMSG;
+	return strings_there(s) && data_fits(s) ? 0 : -EBADMSG;
 }
 
 /* Checks the plan of len bytes at base (writable, private, 8-aligned). */

@@ -9,71 +9,22 @@ import (
 // Keep in step with stub.h.
 const (
 	planMagic   = 0x6e706c72
-	planVersion = 1
+	planVersion = 2
 	headerSize  = 24
 	recordSize  = 80
 	replySize   = 256
 	// MaxFds is how many descriptors can go with one plan.
 	MaxFds  = 1000
 	maxPlan = 64 << 20
-	noSlot  = 0xffffffff
-)
-
-// The kinds, in the order of KINDS in stub.h.
-const (
-	kTakeRoot = iota + 1
-	kClone
-	kSync
-	kOpenTree
-	kSetIDs
-	kKeyring
-	kLoopbackUp
-	kAttachRoot
-	kMountFS
-	kMountTree
-	kRemount
-	kMkdir
-	kSymlink
-	kMknod
-	kConsole
-	kPivot
-	kMoveRoot
-	kChroot
-	kProcWrite
-	kReadonlyPath
-	kMaskPath
-	kChownStdio
-	kChdir
-	kFindExec
-	kAwaitStart
-	kSeccomp
-	kBounding
-	kCredentials
-	kCapabilities
-	kCloseFds
-	kExec
-	kInit
-	kGate
-	kUndo
-	kUnmount
-	kOpener
-	kRequestTree
-	kOpenerEnd
-	kCall
-	kInputs
-	kNoNewPrivs
-	kHandOut
-	kStagingRoot
-	kCloneRoot
-	kMapTree
 )
 
 // A record is a step on its way into bytes: numbers, then strings, of which a nil one is NULL.
 type record struct {
 	kind uint32
-	a    [8]uint64
+	args [argsSize / 8]uint64 // the struct of the kind, by set
 	strs []*string
-	blob bool // strs[0] is data, not text: NULs are fine
+	data bool   // strs[0] is data, not text: NULs are fine
+	wide uint64 // flags that C has no room for
 }
 
 func (r *record) str(s ...string) {
@@ -84,20 +35,26 @@ func (r *record) str(s ...string) {
 
 func (r *record) null() { r.strs = append(r.strs, nil) }
 
-func (r *record) set(kind uint32, a ...uint64) {
-	r.kind = kind
-	copy(r.a[:], a)
+// low are flags of 32 bits, as the kernel has them so far; an error if there are more.
+func (r *record) low(flags uint64) u32 {
+	if flags>>32 != 0 {
+		r.wide = flags
+	}
+	return u32(flags)
 }
 
 var errNUL = errors.New("string holds a NUL byte")
 
 // append encodes the record at the end of buf: fixed part, offsets, bytes, padded to 8.
 func (r *record) append(buf []byte) ([]byte, error) {
+	if r.wide != 0 {
+		return nil, fmt.Errorf("encode flags %#x: more than 32 bits", r.wide)
+	}
 	le := binary.NativeEndian
 	start := len(buf)
 	buf = le.AppendUint32(buf, r.kind)
 	buf = le.AppendUint32(buf, 0) // size, below
-	for _, v := range r.a {
+	for _, v := range r.args {
 		buf = le.AppendUint64(buf, v)
 	}
 	buf = le.AppendUint32(buf, uint32(len(r.strs)))
@@ -115,7 +72,7 @@ func (r *record) append(buf []byte) ([]byte, error) {
 		if s == nil {
 			continue
 		}
-		if !(r.blob && i == 0) {
+		if !(r.data && i == 0) {
 			for j := 0; j < len(*s); j++ {
 				if (*s)[j] == 0 {
 					return nil, fmt.Errorf("encode %q: %w", *s, errNUL)
@@ -155,18 +112,4 @@ func Encode(steps []Step, nfds int) ([]byte, error) {
 		le.PutUint32(buf[4*i:], v)
 	}
 	return buf, nil
-}
-
-func slot(s Slot) uint64 {
-	if s < 0 {
-		return noSlot
-	}
-	return uint64(s)
-}
-
-func b2u(b bool) uint64 {
-	if b {
-		return 1
-	}
-	return 0
 }

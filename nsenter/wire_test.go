@@ -6,11 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -19,69 +17,100 @@ import (
 
 func ptr(s string) *string { return &s }
 
-// samples has a step of every type, in the order of the kinds, with every field set to something that is not zero.
-func samples() []Step {
-	return []Step{
-		TakeRoot{},
-		Clone{Flags: 0x20000000, Kinds: "pid", Cgroup: 0},
-		Sync{Point: SyncReady, GoOn: true, Mounts: true},
-		OpenTree{Tree: 1, Path: "/t", Recursive: true, Below: true}, OpenTree{Path: "/r/a/t", Root: "/r/a"},
-		SetIDs{UID: 1, GID: 2},
-		Keyring{Keyring: "_ses.x"},
-		LoopbackUp{},
-		AttachRoot{Tree: NoSlot, Propagation: 1 << 18, Path: "/rootfs", Staged: true, HostAPI: []string{"/r/proc"}},
-		MountFS{Type: "tmpfs", Target: "/t", Source: "s", Options: []Option{{"a", ptr("b")}, {"c", nil}, {"d", ptr("")}},
-			Attrs: 6, Propagation: 7, Recursive: true, NoLinks: true, Keep: true, Tell: true, CopyUp: CopyMode, ByMount: true, Data: "d", Label: "l"},
-		MountTree{Tree: 1, Target: "/t", Source: "/s", Set: 1, Clear: 2, Implied: 8, Back: 16, SetAll: 3, ClrAll: 4, Place: 5, Propagation: 6,
-			PropagateAll: true, Recursive: true, NoLinks: true, Keep: true, Tell: true},
-		Remount{Target: "/t", Set: 1, Clear: 2, Propagation: 3, Recursive: true, Superblock: true, Own: true, Options: []Option{{"a", nil}}},
-		RootAttr{Set: 1, Propagation: 2, Recursive: true}, ReadonlyMount{Target: "/t"},
-		Mkdir{Path: "/d", Mode: 0o755},
-		Symlink{Path: "/l", Target: "t"},
-		Mknod{Path: "/n", Mode: 0o20666, Dev: 0x103, UID: 4, GID: 5, HostNode: 2, Bind: true, HostPath: "/dev/null"},
-		Console{Rows: 24, Cols: 80, UID: 7, DevConsole: true},
-		Pivot{},
-		MoveRoot{HostAPI: []string{"/proc", "/sys"}},
-		Chroot{Dir: 0, Path: "/r"},
-		Sysctl{Path: "kernel/x", Value: "1"},
-		Label{Kind: "k", Value: "n", File: "exec", Text: "u:r:t:s0", Outside: true},
-		ReadonlyPath{Path: "/p", Keep: true},
-		MaskPath{Path: "/m", Label: "l"},
-		ChownStdio{UID: 8, GID: 9},
-		Chdir{Path: "/c", Retry: true}, ChdirRootfs{Path: "/r", Dev: 1 << 40, Ino: 1 << 50},
-		FindExec{Arg: "sh", Candidates: []string{"/a/sh", "/b/sh"}},
-		AwaitStart{Listener: 1},
-		Seccomp{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}, Flags: 8, Notify: true, Send: true},
-		Bounding{Keep: 0x20},
-		Credentials{UID: 10, GID: 11, Groups: []uint32{12, 13, 0}, KeepGroups: true},
-		Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40},
-		Capset{Effective: 1, Permitted: 3, Inheritable: 5},
-		CloseFds{First: 3},
-		ExecHost{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, Init{Steps: 7, Terminal: true}, Gate{FIFO: 2, Path: "/f"},
-		Undo{Proc: 1}, Unmount{Target: "/a/b", Check: true, ID: 7},
-		Opener{Inside: true}, RequestTree{Tree: 1, Path: "/src", Recursive: true, Map: 2, MapAll: true}, RequestTree{Path: "/r/src", Root: "/r"}, OpenerEnd{},
-		JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"},
-		Dumpable{},
-		CgroupJoin{Tasks: 2, Path: "/t"},
-		Unshare{Flags: 0x80, Kinds: "time"},
-		Setsid{},
-		Propagation{Flags: 0x4000},
-		Hostname{Value: "h"},
-		Domainname{Value: "d"},
-		Umask{Mask: 0o27},
-		Personality{Domain: 8},
-		MemPolicy{Mode: 3, Nodes: []uint64{5, 1 << 63}},
-		Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period_: 7},
-		IOPriority{Class: 2, Level: 3},
-		Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20},
-		Undumpable{},
-		DropGroups{},
-		Inputs{Early: 1},
-		NoNewPrivs{},
-		HandOut{Listener: 1},
-		StagingRoot{Sysfs: true},
-		CloneRoot{HostAPI: []string{"/proc", "/sys"}}, MapTree{Tree: 1, Map: 2, All: true, Path: "/t"},
+// A sample is a step, and what C must see: the name of its kind, and each argument that is not 0, in hexadecimal.
+type sample struct {
+	step Step
+	want string
+}
+
+// samples has a step of every type. Each argument of each kind is in one of them.
+func samples() []sample {
+	return []sample{
+		{JoinNS{File: 1, Type: 0x20000, Kind: "mount", Path: "/x"}, "join_namespace file=1 type=20000"},
+		{TakeRoot{}, "take_root"},
+		{Clone{Flags: 0x20000000, Kinds: "pid", Cgroup: 2}, "clone cgroup=2 flags=20000000"},
+		{CgroupJoin{Tasks: 2, Path: "/t"}, "join_cgroup tasks=2"}, {CgroupJoin{Tasks: NoSlot}, "join_cgroup tasks=ffffffff"},
+		{Keyring{Keyring: "_ses.x"}, "keyring"},
+		{LoopbackUp{}, "loopback_up"},
+		{Inputs{Early: 1}, "inputs"},
+		{Sync{Point: SyncReady, GoOn: true}, "sync point=5 go_on=1"}, {Sync{Point: SyncTime, Heed: true}, "sync point=2 heed=1"}, {Sync{Mounts: true}, "sync mounts=1"},
+		{Unshare{Flags: 0x80, Kinds: "time"}, call(unix.SYS_UNSHARE, 1, "arg1=80")},
+		{Dumpable{}, call(unix.SYS_PRCTL, 1, "arg1=4 arg2=1")}, {Undumpable{}, call(unix.SYS_PRCTL, 1, "arg1=4")},
+		{DropGroups{}, call(unix.SYS_SETGROUPS, 1, "")}, {Setsid{}, call(unix.SYS_SETSID, 1, "")},
+		{Hostname{Value: "host"}, call(unix.SYS_SETHOSTNAME, 5, "arg2=4 data=1")}, {Domainname{Value: "dom"}, call(unix.SYS_SETDOMAINNAME, 4, "arg2=3 data=1")},
+		{Propagation{Flags: 0x4000}, call(unix.SYS_MOUNT, 2, "arg4=4000 data=2")},
+		{Umask{Mask: 0o27}, call(unix.SYS_UMASK, 1, "arg1=17")}, {Personality{Domain: 8}, call(unix.SYS_PERSONALITY, 1, "arg1=8")},
+		{MemPolicy{Mode: 3, Nodes: []uint64{5, 1 << 63}}, call(unix.SYS_SET_MEMPOLICY, 17, "arg1=3 arg3=81 data=2")},
+		{Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period_: 7}, call(unix.SYS_SCHED_SETATTR, 49, "data=2")},
+		{IOPriority{Class: 2, Level: 3}, call(unix.SYS_IOPRIO_SET, 1, "arg1=1 arg3=4003")},
+		{Rlimit{Type: "RLIMIT_NOFILE", Number: 7, Soft: 10, Hard: 20}, call(unix.SYS_PRLIMIT64, 17, "arg2=7 data=3")},
+		{raw{}, "call number=1f arg1=1 arg2=2 arg3=3 arg4=4 arg5=5 arg6=6 data=6 size=2"},
+		{OpenTree{Tree: 1, Path: "/t", Recursive: true}, "open_tree tree=1 recursive=1"}, {OpenTree{Path: "/r/a/t", Root: "/r/a", Below: true}, "open_tree below=1"},
+		{Opener{Inside: true}, "opener inside=1"},
+		{RequestTree{Tree: 1, Path: "/src", Recursive: true, Map: 2}, "request_tree tree=1 userns=2 recursive=1"},
+		{RequestTree{Path: "/r/src", Root: "/r", Map: NoSlot, MapAll: true}, "request_tree userns=ffffffff map_all=1"},
+		{MapTree{Tree: 1, Map: 2, All: true, Path: "/t"}, "map_tree tree=1 userns=2 all=1"},
+		{OpenerEnd{}, "opener_end"},
+		{StagingRoot{Sysfs: true}, "staging_root sysfs=1"},
+		{AttachRoot{Tree: 2, Propagation: 1 << 18, Path: "/rootfs", Shared: true}, "attach_root tree=2 propagation=40000 shared=1"},
+		{AttachRoot{Staged: true, HostAPI: []string{"/r/proc"}}, "attach_root staged=1"},
+		{Pivot{}, "pivot"}, {CloneRoot{HostAPI: []string{"/proc", "/sys"}}, "clone_root"}, {MoveRoot{HostAPI: []string{"/proc", "/sys"}}, "move_root"},
+		{Chroot{Dir: 2, Path: "/r"}, "chroot directory=2"},
+		{MountFS{Type: "tmpfs", Target: "/t", Source: "s", Options: []Option{{"a", ptr("b")}, {"c", nil}, {"d", ptr("")}},
+			Attrs: 6, Propagation: 7, Recursive: true, CopyUp: CopyMode, ByMount: true, Data: "d", Label: "l"},
+			"mount_fs attributes=6 propagation=7 recursive=1 copy_up=4 by_mount=1"},
+		{MountFS{NoLinks: true, Keep: true}, "mount_fs no_links=1 keep=1"}, {MountFS{ReadonlyFS: true, Tell: true}, "mount_fs readonly=1 tell=1"},
+		{MountTree{Tree: 1, Target: "/t", Source: "/s", Set: 1, Clear: 2, Implied: 8, Back: 16, SetAll: 3, ClrAll: 4, Place: 5, Propagation: 6},
+			"mount_tree tree=1 set=1 clear=2 implied=8 back=10 set_all=3 clear_all=4 place=5 propagation=6"},
+		{MountTree{PropagateAll: true}, "mount_tree propagate_all=1"}, {MountTree{NoLinks: true, Tell: true}, "mount_tree no_links=1 tell=1"},
+		{MountTree{Keep: true, Private: true}, "mount_tree keep=1 own=1"},
+		{Remount{Target: "/t", Set: 1, Clear: 2, Propagation: 3, Recursive: true, Options: []Option{{"a", nil}}}, "remount set=1 clear=2 propagation=3 recursive=1"},
+		{Remount{Superblock: true}, "remount superblock=1"}, {Remount{Own: true}, "remount own=1"},
+		{RootAttr{Set: 1, Propagation: 2, Recursive: true}, "remount set=1 propagation=2 recursive=1"},
+		{ReadonlyMount{Target: "/t"}, "remount set=1 own=1 if_there=1"},
+		{ReadonlyPath{Path: "/p", Keep: true}, "readonly_path keep=1"}, {MaskPath{Path: "/m", Label: "l"}, "mask_path"},
+		{Mkdir{Path: "/d", Mode: 0o755}, "mkdir mode=1ed"}, {Symlink{Path: "/l", Target: "t", Must: true}, "symlink must=1"},
+		{Mknod{Path: "/n", Mode: 0o20666, Dev: unix.Mkdev(0x123, 0x45678), UID: 4, GID: 5, HostNode: 2, HostPath: "/dev/null"},
+			"mknod host_node=2 mode=21b6 major=123 minor=45678 uid=4 gid=5"},
+		{Mknod{Bind: true}, "mknod bind=1"},
+		{Console{Rows: 24, Cols: 80, UID: 7, DevConsole: true}, "console rows=18 columns=50 uid=7 dev_console=1"},
+		{Sysctl{Path: "kernel/x", Value: "1"}, "proc_write"}, {Label{Kind: "k", Value: "n", File: "exec", Text: "u:r:t:s0", Outside: true}, "proc_write outside=1"},
+		{Undo{Proc: 1}, "undo proc=1"}, {Unmount{Target: "/a/b", Check: true, ID: 1 << 40}, "unmount id=10000000000 check=1"},
+		{ChownStdio{UID: 8, GID: 9}, "chown_stdio uid=8"},
+		{Chdir{Path: "/c", Retry: true}, "chdir retry=1"}, {ChdirRootfs{Path: "/r", Dev: 1 << 40, Ino: 1 << 50}, "chdir is_rootfs=1 device=10000000000 inode=4000000000000"},
+		{CloseFds{First: 3}, "close_fds first=3"},
+		{SetIDs{UID: 1, GID: 2, Dumpable: true}, "set_ids uid=1 gid=2 dumpable=1"},
+		{Bounding{Keep: 1 << 40}, "bounding keep=10000000000"},
+		{Credentials{UID: 10, GID: 11, Groups: []uint32{12, 13, 0}, KeepGroups: true}, "credentials uid=a gid=b groups=1 count=3"},
+		{Credentials{TryGroups: true}, "credentials groups=2"}, {SetUser{UID: 10}, "credentials uid=a keep_capabilities=1"},
+		{NoNewPrivs{}, "no_new_privs"},
+		{Capabilities{Effective: 1, Permitted: 3, Inheritable: 5, Ambient: 1 << 40}, "capabilities effective=1 permitted=3 inheritable=5 ambient=10000000000"},
+		{Capset{Effective: 1, Permitted: 3, Inheritable: 5}, "capabilities effective=1 permitted=3 inheritable=5 only_set=1"},
+		{FindExec{Arg: "sh", Candidates: []string{"/a/sh", "/b/sh"}}, "find_exec"},
+		{HandOut{Listener: 1}, "hand_out listener=1"}, {AwaitStart{Listener: 1}, "await_start listener=1"},
+		{Init{Steps: 7, Terminal: true}, "init steps=7 terminal=1"},
+		{Seccomp{Program: []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}, Flags: 8, Notify: true}, "seccomp size=8 flags=8 notify=1"}, {Seccomp{Program: []byte{}, Send: true}, "seccomp send=1"},
+		{Gate{FIFO: 2, Path: "/f"}, "gate fifo=2"},
+		{ExecHost{Args: []string{"a", "", "b c"}, Env: []string{"K=V"}}, "exec environment=4"},
+		{Exec{[]string{"a"}, nil, Failure{OwnEnd: true, But: unix.ENOSYS}}, "exec environment=2 own_end=1 but=26"},
 	}
+}
+
+// call is what C must see of the system call number with size bytes of data.
+func call(number uintptr, size int, rest string) string {
+	return strings.TrimSpace(fmt.Sprintf("call number=%x %s", number, rest)) + fmt.Sprintf(" size=%x", size)
+}
+
+// raw is a system call with all arguments.
+type raw struct{ Setsid }
+
+func (raw) encode(r *record) { r.callWith("x", 6, "ioctl", 0x1f, 1, 2, 3, 4, 5, 6) }
+
+func steps(list []sample) (steps []Step) {
+	for _, s := range list {
+		steps = append(steps, s.step)
+	}
+	return steps
 }
 
 // build compiles testdata/decode.c, which holds the stub's own decoder.
@@ -127,9 +156,9 @@ func encode(t *testing.T, steps []Step, nfds int) []byte {
 }
 
 // words are the strings of a decoded step: "=" and hex, or NULL.
-func words(line string) []string {
+func words(strs string) []string {
 	var out []string
-	for _, f := range strings.Fields(line)[9:] {
+	for _, f := range strings.Fields(strs) {
 		if text, ok := strings.CutPrefix(f, "="); ok {
 			b, _ := hex.DecodeString(text)
 			f = "=" + string(b)
@@ -151,119 +180,59 @@ func TestBothSides(t *testing.T) {
 }
 
 func everyStepIsUnderstood(t *testing.T, program string) {
-	steps := samples()
-	lines := strings.Split(strings.TrimSpace(decode(t, program, "decode", encode(t, steps, 3))), "\n")
-	if len(lines) != len(steps)+1 || lines[0] != fmt.Sprintf("plan %d 3", len(steps)) {
+	list := samples()
+	lines := strings.Split(strings.TrimSpace(decode(t, program, "decode", encode(t, steps(list), 3))), "\n")
+	if len(lines) != len(list)+1 || lines[0] != fmt.Sprintf("plan %d 3", len(list)) {
 		t.Fatalf("%d lines, first %q", len(lines), lines[0])
 	}
-	last := 0
-	for i, s := range steps {
-		var r record
-		s.encode(&r)
-		if kind := int(r.kind); kind != last && kind != last+1 {
-			t.Errorf("%T is kind %d, after %d", s, r.kind, last)
-		}
-		last = int(r.kind)
-		want := fmt.Sprint(r.kind)
-		for _, v := range r.a {
-			want += fmt.Sprintf(" %x", v)
-		}
-		got := lines[i+1]
-		if !strings.HasPrefix(got+" ", want+" ") {
-			t.Errorf("%T: decoded %q, wanted %q", s, got, want)
-			continue
-		}
-		var strs []string
-		for _, p := range r.strs {
-			if p == nil {
-				strs = append(strs, "NULL")
-			} else {
-				text, _, _ := strings.Cut(*p, "\x00") // of data only the beginning is shown
-				strs = append(strs, "="+text)
+	seen, filled := map[string]bool{}, map[string]bool{}
+	for i, s := range list {
+		args, strs, _ := strings.Cut(lines[i+1], " |")
+		name, _, _ := strings.Cut(args, " ")
+		seen[name] = true
+		got := name
+		for _, arg := range strings.Fields(args)[1:] {
+			field := name + "." + arg[:strings.Index(arg, "=")]
+			filled[field] = filled[field] || !strings.HasSuffix(arg, "=0")
+			if !strings.HasSuffix(arg, "=0") {
+				got += " " + arg
 			}
 		}
-		if have := words(got); !reflect.DeepEqual(have, strs) {
-			t.Errorf("%T: strings %q, wanted %q", s, have, strs)
+		if got != s.want {
+			t.Errorf("%T: C sees %q, want %q", s.step, got, s.want)
+		}
+		var r record
+		s.step.encode(&r)
+		var want []string
+		for _, p := range r.strs {
+			if p == nil {
+				want = append(want, "NULL")
+			} else {
+				text, _, _ := strings.Cut(*p, "\x00") // of data only the beginning is shown
+				want = append(want, "="+text)
+			}
+		}
+		if have := words(strs); !reflect.DeepEqual(have, want) {
+			t.Errorf("%T: strings %q, want %q", s.step, have, want)
 		}
 	}
-	if last != kMapTree {
-		t.Errorf("%d kinds of steps were tried, there are %d", last, kMapTree)
+	if len(seen) != kinds {
+		t.Errorf("the samples are of %d kinds of steps, steps.h has %d", len(seen), kinds)
 	}
-}
-
-// These say which argument of a step is which in C; the decoder alone cannot tell a mixed-up order.
-func TestArguments(t *testing.T) {
-	for _, c := range []struct {
-		step Step
-		want []uint64
-	}{
-		{MountTree{Tree: NoSlot, Place: 5, Propagation: 6, PropagateAll: true}, []uint64{noSlot, 0, 0, 0, 0, 5<<32 | 6, 2, 0}},
-		{MountTree{Recursive: true, NoLinks: true}, []uint64{0, 0, 0, 0, 0, 0, 1, 1}},
-		{MountTree{Clear: 2, Implied: 5, Back: 16, Tell: true}, []uint64{0, 0, 5<<32 | 2, 0, 0, 0, 0, 16<<32 | 2}},
-		{ReadonlyMount{Target: "/t"}, []uint64{unix.MOUNT_ATTR_RDONLY, 0, 0, 0, 0, 2}},
-		{MapTree{Tree: 3, Map: 4, All: true}, []uint64{3, 4, 1}},
-		{Opener{Inside: true}, []uint64{1}},
-		{OpenTree{Tree: 3, Below: true}, []uint64{3, 0, 1}},
-		{RequestTree{Tree: 3, Map: NoSlot, Recursive: true}, []uint64{3, 1, noSlot, 0}},
-		{RequestTree{Map: 2, MapAll: true}, []uint64{0, 0, 2, 1}},
-		{JoinNS{File: 1, Type: 2}, []uint64{unix.SYS_SETNS, 1, 2, 0, 0, 0, 0, 1 << 8}},
-		{CgroupJoin{Tasks: NoSlot}, []uint64{unix.SYS_WRITE, noSlot, 0, 1, 0, 0, 0, 1<<8 | 2}},
-		{Umask{Mask: 0o22}, []uint64{unix.SYS_UMASK, 0o22, 0, 0, 0, 0, 0, 0}},
-		{IOPriority{Class: 3, Level: 7}, []uint64{unix.SYS_IOPRIO_SET, 1, 0, 3<<13 | 7}},
-		{Scheduler{Nice: -1}, []uint64{unix.SYS_SCHED_SETATTR, 0, 0, 0, 0, 0, 0, 2}},
-		{Rlimit{Number: 7}, []uint64{unix.SYS_PRLIMIT64, 0, 7, 0, 0, 0, 0, 3}},
-		{ExecHost{Args: []string{"a", "b"}, Env: []string{"c"}}, []uint64{3}},
-		{Credentials{Groups: []uint32{1, 2}}, []uint64{0, 0, 0, 2}},
-		{Sync{Point: SyncTime}, []uint64{SyncTime, 0}},
-	} {
-		var r record
-		c.step.encode(&r)
-		if got := r.a[:len(c.want)]; !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%#v: arguments %x, wanted %x", c.step, got, c.want)
+	for field, ok := range filled {
+		if !ok {
+			t.Errorf("%s is 0 in every sample: no Go step sets it", field)
 		}
 	}
 }
 
 func constantsAreTheHeaders(t *testing.T, program string) {
 	got := decode(t, program, "constants", nil)
-	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nNO_FD %d\nMAX_FDS %d\nK_END %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
-		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, noSlot, MaxFds, kMapTree+1,
+	want := fmt.Sprintf("PLAN_MAGIC %d\nPLAN_VERSION %d\nMAX_FDS %d\nheader %d\nstep %d\nreply %d\ntext 16\n"+
+		"R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", planMagic, planVersion, MaxFds,
 		headerSize, recordSize, replySize, ReplyPid, ReplySync, ReplyFd, ReplyError, ReplyListener)
 	if got != want {
 		t.Errorf("stub.h says\n%s\nthe Go side\n%s", got, want)
-	}
-}
-
-// names finds the first part of a source file that begin and end enclose, and in it the names that one matches.
-func names(t *testing.T, file, begin, end, one string) []string {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, part, ok := strings.Cut(string(data), begin)
-	part, _, ok2 := strings.Cut(part, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s: no %q ... %q", file, begin, end)
-	}
-	var out []string
-	for _, m := range regexp.MustCompile(one).FindAllStringSubmatch(part, -1) {
-		out = append(out, strings.ToLower(strings.ReplaceAll(m[1], "_", "")))
-	}
-	return out
-}
-
-// The kinds are numbered by their place in two lists.
-func TestKindsAreInTheSameOrder(t *testing.T) {
-	header := names(t, "stub.h", "#define KINDS(X)", "#define KIND(", `\bX\((\w+),`)
-	if len(header) != kMapTree {
-		t.Fatalf("KINDS has %d names, wire.go %d", len(header), kMapTree)
-	}
-	if got := names(t, "wire.go", "const (", "= iota + 1", `\bk(\w+)`); len(got) == 0 || got[len(got)-1] != header[0] {
-		t.Errorf("wire.go begins with %v, stub.h with %s", got, header[0])
-	}
-	if got := names(t, "wire.go", "= iota + 1", ")", `\bk(\w+)`); !reflect.DeepEqual(got, header[1:]) {
-		t.Errorf("wire.go has %v\nstub.h %v", got, header[1:])
 	}
 }
 
@@ -307,56 +276,52 @@ func badPlansAreRefused(t *testing.T, program string) {
 		binary.NativeEndian.PutUint32(data[at:], v)
 		return data
 	}
+	changed := func(s Step, at int, v uint32) []byte { // at: of the arguments
+		data := encode(t, []Step{s}, 0)
+		binary.NativeEndian.PutUint32(data[headerSize+8+at:], v)
+		return data
+	}
 	const first, second = headerSize, headerSize + recordSize + 16
 	for name, data := range map[string][]byte{
-		"nothing":                    nil,
-		"no step":                    encode(t, nil, 0),
-		"other magic":                damaged(0, 1),
-		"other version":              damaged(4, 2),
-		"size of more":               damaged(8, 1<<20),
-		"more steps":                 damaged(12, 3),
-		"fewer steps":                damaged(12, 1),
-		"no steps":                   damaged(12, 0),
-		"1001 descriptors":           damaged(16, 1001),
-		"kind 0":                     damaged(first, 0),
-		"kind past the end":          damaged(first, kMapTree+1),
-		"size 0":                     damaged(first+4, 0),
-		"size not aligned":           damaged(first+4, recordSize+12),
-		"size past the end":          damaged(first+4, 1<<30),
-		"too few strings":            damaged(first+72, 0),
-		"too many strings":           damaged(first+72, 1<<29),
-		"string in the record":       damaged(first+80, 8),
-		"string past the record":     damaged(first+80, recordSize+16),
-		"NULL string":                damaged(first+80, 0),
-		"string without its end":     damaged(first+92, 0x78787878),
-		"environment at 0":           damaged(second+8, 0),
-		"environment at 1":           damaged(second+8, 1),
-		"environment past the end":   damaged(second+8, 4),
-		"no NULL before environment": damaged(second+8, 3),
-		"failure of no kind":         damaged(second+16, 2),
-		"no program":                 damaged(second+80, 0),
-		"slot past the end":          encode(t, []Step{JoinNS{File: 2}}, 2),
-		"console slot":               encode(t, []Step{Mknod{HostNode: 7, HostPath: "x", Path: "y"}}, 7),
-		"tree past the end":          encode(t, []Step{RequestTree{Tree: 2, Map: NoSlot}}, 2),
-		"id map past the end":        encode(t, []Step{RequestTree{Map: 2}}, 2),
-		"map of no slot":             encode(t, []Step{MapTree{Tree: 1, Map: 2}}, 2),
-		"tree without a path":        damagedTree(t),
-		"no candidate":               encode(t, []Step{FindExec{Arg: "x"}}, 0),
-		"groups without their bytes": func() []byte {
-			data := encode(t, []Step{Credentials{Groups: []uint32{1}}}, 0)
-			binary.NativeEndian.PutUint64(data[headerSize+8+24:], 3)
-			return data
-		}(),
-		"groups that overflow": func() []byte {
-			data := encode(t, []Step{Credentials{Groups: []uint32{1}}}, 0)
-			binary.NativeEndian.PutUint64(data[headerSize+8+24:], 1<<62)
-			return data
-		}(),
-		"filter without its bytes": func() []byte {
-			data := encode(t, []Step{Seccomp{Program: make([]byte, 8)}}, 0)
-			binary.NativeEndian.PutUint64(data[headerSize+8:], 17)
-			return data
-		}(),
+		"nothing":                       nil,
+		"no step":                       encode(t, nil, 0),
+		"other magic":                   damaged(0, 1),
+		"other version":                 damaged(4, planVersion+1),
+		"size of more":                  damaged(8, 1<<20),
+		"more steps":                    damaged(12, 3),
+		"fewer steps":                   damaged(12, 1),
+		"no steps":                      damaged(12, 0),
+		"1001 descriptors":              damaged(16, 1001),
+		"kind 0":                        damaged(first, 0),
+		"kind past the end":             damaged(first, kinds+1),
+		"size 0":                        damaged(first+4, 0),
+		"size not aligned":              damaged(first+4, recordSize+12),
+		"size past the end":             damaged(first+4, 1<<30),
+		"too few strings":               damaged(first+72, 0),
+		"too many strings":              damaged(first+72, 1<<29),
+		"string in the record":          damaged(first+80, 8),
+		"string past the record":        damaged(first+80, recordSize+16),
+		"NULL string":                   damaged(first+80, 0),
+		"string without its end":        damaged(first+92, 0x78787878),
+		"environment at 0":              damaged(second+8, 0),
+		"environment at 1":              damaged(second+8, 1),
+		"environment past the end":      damaged(second+8, 4),
+		"no NULL before environment":    damaged(second+8, 3),
+		"failure of no kind":            damaged(second+12, 2),
+		"no program":                    damaged(second+80, 0),
+		"slot past the end":             encode(t, []Step{JoinNS{File: 2}}, 2),
+		"console slot":                  encode(t, []Step{Mknod{HostNode: 7, HostPath: "x", Path: "y"}}, 7),
+		"tree past the end":             encode(t, []Step{RequestTree{Tree: 2, Map: NoSlot}}, 2),
+		"id map past the end":           encode(t, []Step{RequestTree{Map: 2}}, 2),
+		"map of no slot":                encode(t, []Step{MapTree{Tree: 1, Map: 2}}, 2),
+		"tree without a path":           damagedTree(t),
+		"no candidate":                  encode(t, []Step{FindExec{Arg: "x"}}, 0),
+		"groups without their bytes":    changed(Credentials{Groups: []uint32{1}}, 12, 3),
+		"groups that overflow":          changed(Credentials{Groups: []uint32{1}}, 12, 1<<29),
+		"filter without its bytes":      changed(Seccomp{Program: make([]byte, 8)}, 0, 24),
+		"filter of half an instruction": changed(Seccomp{Program: make([]byte, 8)}, 0, 4),
+		"call without its data":         changed(Umask{}, 60, 9),
+		"call with a seventh pointer":   changed(Umask{}, 56, 7),
 	} {
 		if got := decode(t, program, "decode", data); got != "EBADMSG\n" {
 			t.Errorf("%s: %s", name, got)
@@ -366,7 +331,7 @@ func badPlansAreRefused(t *testing.T, program string) {
 
 // Every truncation is refused, and no change of a bit makes the decoder read or believe what is outside of a step.
 func damagedPlans(t *testing.T, program string) {
-	for name, steps := range map[string][]Step{"samples": samples(), "one": {Setsid{}}, "exec": {ExecHost{Args: []string{"a"}}}} {
+	for name, steps := range map[string][]Step{"samples": steps(samples()), "one": {Setsid{}}, "exec": {ExecHost{Args: []string{"a"}}}} {
 		if got := decode(t, program, "damage", encode(t, steps, 3)); !strings.HasPrefix(got, "ok ") {
 			t.Errorf("%s: %s", name, got)
 		}

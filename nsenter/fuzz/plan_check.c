@@ -25,18 +25,19 @@ static void use(const struct step *s, uint32_t nfds)
 			need(s->str[i] >= (const char *)(s->str + s->nstr) && s->str[i] < end);
 			need(s->str[i] + strlen(s->str[i]) < end);
 		}
-	for (unsigned i = 0; i < 8; i++)
-		need(!(slots(s) >> i & 1) || s->a[i] == NO_FD || s->a[i] < nfds);
+	need(slots_fit(s, nfds));
 	if (s->kind == K_exec) {
-		char *const *argv = s->str, *const *envp = s->str + s->a[0];
+		char *const *argv = s->str, *const *envp = s->str + s->exec.environment;
 		while (*argv)
 			argv++;
 		while (*envp)
 			envp++;
-		need(argv < s->str + s->a[0] && envp < s->str + s->nstr);
+		need(argv < s->str + s->exec.environment && envp < s->str + s->nstr);
 	}
-	if (s->kind == K_seccomp || s->kind == K_credentials) {
-		size_t n = s->kind == K_credentials ? s->a[3] * 4 : s->a[0];
+	if (s->kind == K_call)
+		need(s->call.data <= 6); /* as step_call has room for */
+	if (s->kind == K_seccomp || s->kind == K_credentials || s->kind == K_call) {
+		size_t n = s->kind == K_credentials ? (size_t)s->credentials.count * 8 : s->kind == K_call ? s->call.size : s->seccomp.size;
 		need(s->kind != K_seccomp || (n % 8 == 0 && n / 8 <= 4096)); /* struct sock_fprog has 16 bits for it */
 		unsigned sum = 0;
 		for (size_t i = 0; i < n; i++)

@@ -1,6 +1,6 @@
 /*
  * The stub's decoder and header as a program, for the tests of the Go side.
- *   constants         prints NAME VALUE lines: what wire.go must say too
+ *   constants         prints NAME VALUE lines: what wire.go and talk.go must say too
  *   decode            reads a plan from standard input, checks it, prints what it means
  *   damage            reads a valid plan, checks every truncation and every one-bit change of it
  */
@@ -13,7 +13,7 @@
 
 static void constants(void)
 {
-	printf("PLAN_MAGIC %u\nPLAN_VERSION %u\nNO_FD %u\nMAX_FDS %u\nK_END %u\n", PLAN_MAGIC, PLAN_VERSION, NO_FD, MAX_FDS, K_END);
+	printf("PLAN_MAGIC %u\nPLAN_VERSION %u\nMAX_FDS %u\n", PLAN_MAGIC, PLAN_VERSION, MAX_FDS);
 	printf("header %zu\nstep %zu\nreply %zu\ntext %zu\n", sizeof(struct plan_header), sizeof(struct step),
 	       sizeof(struct reply), offsetof(struct reply, text));
 	printf("R_PID %d\nR_SYNC %d\nR_FD %d\nR_ERROR %d\nR_LISTENER %d\n", R_PID, R_SYNC, R_FD, R_ERROR, R_LISTENER);
@@ -48,6 +48,25 @@ static void print_text(const char *s)
 		printf("%02x", (unsigned char)s[i]);
 }
 
+/* The arguments of a step by their names: " name=value", in hexadecimal. */
+#define SLOT(name) printf(" " #name "=%x", a->name.n);
+#define U32(name) printf(" " #name "=%x", a->name);
+#define U64(name) printf(" " #name "=%llx", (unsigned long long)a->name);
+#define SHOW(name, strings, slots, numbers) \
+	case K_##name: { \
+		const struct args_##name *a = &s->name; \
+		(void)a; \
+		printf(#name); \
+		slots numbers \
+		break; \
+	}
+static void print_arguments(const struct step *s)
+{
+	switch (s->kind) {
+	KINDS(SHOW)
+	}
+}
+
 static int decode(void *base, size_t len)
 {
 	if (plan_check(base, len)) {
@@ -59,9 +78,8 @@ static int decode(void *base, size_t len)
 	const struct step *s = plan_first(base);
 	printf("plan %u %u\n", h->nsteps, h->nfds);
 	for (uint32_t i = 0; i < h->nsteps; i++, s = plan_next(s)) {
-		printf("%u", s->kind);
-		for (int j = 0; j < 8; j++)
-			printf(" %llx", (unsigned long long)s->a[j]);
+		print_arguments(s);
+		printf(" |");
 		for (uint32_t j = 0; j < s->nstr; j++)
 			print_text(s->str[j]);
 		putchar('\n');

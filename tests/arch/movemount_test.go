@@ -10,6 +10,7 @@ import (
 // placing are the functions of the stub that call move_mount(2). What is of the host comes to its place by attach, which takes a struct
 // tree, of stated propagation. The others and why they need not:
 var placing = map[string]string{
+	"k_move_mount":  "the call itself",
 	"attach":        "places every mount of the plan",
 	"attach_root":   "places a struct tree as well: the rootfs, before there is a container's root to place it below",
 	"mount_by_name": "a new tmpfs of the stub's own, which is unmounted again",

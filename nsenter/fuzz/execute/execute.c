@@ -120,25 +120,27 @@ static uint64_t number(uint64_t old)
 	}
 }
 
-/* The arguments that may be anything, as bits. */
-static unsigned free_arguments(const struct step *s)
+/* Whether the word i of the arguments may be anything. */
+static int is_free(const struct step *s, unsigned i)
 {
 	switch (s->kind) {
-	case K_call: return s->a[0] == SYS_setns ? 6 : s->a[0] == SYS_unshare ? 2 : s->a[0] == SYS_mount ? 1 << 4 : 0;
-	case K_seccomp: return 2;
+	case K_call: return i >= 2 && i / 2 == (s->call.number == SYS_unshare ? 1u : s->call.number == SYS_mount ? 4u : 0u);
+	case K_seccomp: return i * 4 == offsetof(struct args_seccomp, flags);
 	case K_close_fds: return 0;
-	default: return 0xff;
+	default: return 1;
 	}
 }
 
 static void change_argument(struct step *s)
 {
-	unsigned i = below(8);
-	if (!(free_arguments(s) >> i & 1))
+	unsigned i = below(ARGS_SIZE / 4);
+	if (!is_free(s, i))
 		return;
-	s->a[i] = slots(s) >> i & 1 && below(4) ? below(12) : number(s->a[i]);
-	if ((s->kind == K_clone && i == 0) || (s->kind == K_call && s->a[0] == SYS_unshare))
-		s->a[i] &= NAMESPACES;
+	s->words[i] = s->kind < K_END && i < shape[s->kind].slots && below(4) ? below(12) : (uint32_t)number(s->words[i]);
+	if (s->kind == K_clone)
+		s->clone.flags &= (uint32_t)NAMESPACES;
+	if (s->kind == K_call && s->call.number == SYS_unshare)
+		s->call.arg1 &= NAMESPACES;
 }
 
 static void change_text(struct step *s)
@@ -224,9 +226,9 @@ static uint32_t mutate(const struct seed *from, char *plan)
 	h->size = sizeof *h;
 	for (unsigned i = 0; i < list.n; i++) {
 		struct step *s = list.step[i];
-		for (unsigned k = 0; k < 8; k++) /* of a plan with more descriptors */
-			if (s->kind < K_END && slots(s) >> k & 1 && s->a[k] != NO_FD && h->nfds > 0 && below(20))
-				s->a[k] %= h->nfds;
+		for (unsigned k = 0; s->kind < K_END && k < shape[s->kind].slots; k++) /* of a plan with more descriptors */
+			if (s->words[k] != NO_FD && h->nfds > 0 && below(20))
+				s->words[k] %= h->nfds;
 		if (h->size + s->size > MAX_BYTES)
 			break;
 		memcpy(plan + h->size, s, s->size);
@@ -648,14 +650,14 @@ static __attribute__((noreturn)) void become_stub(int conv, int null)
 static void show_plan(FILE *to, const char *plan)
 {
 	static const char *const names[] = {"none",
-#define NAME(name, strings, slots) #name,
+#define NAME(name, strings, slots, numbers) #name,
 		KINDS(NAME)};
 	const struct plan_header *h = (const struct plan_header *)(const void *)plan;
 	const struct step *s = plan_first(plan);
 	for (uint32_t i = 0; i < h->nsteps; i++, s = plan_next(s)) {
 		fprintf(to, "  %u %s", i, s->kind < K_END ? names[s->kind] : "?");
-		for (int k = 0; k < 8; k++)
-			fprintf(to, " %llx", (unsigned long long)s->a[k]);
+		for (int k = 0; k < ARGS_SIZE / 4; k++)
+			fprintf(to, " %x", s->words[k]);
 		fprintf(to, " (%u strings)\n", s->nstr);
 	}
 }
