@@ -47,6 +47,13 @@ func (s Mknod) encode(r *record) {
 	r.str(s.Path, s.HostPath)
 }
 
+func (Mknod) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EPERM || errno == unix.ENODEV {
+		return "in a user namespace no device can be made; the host's are bound, if they have the same path and number below /dev"
+	}
+	return ""
+}
+
 // Console opens a terminal, hands its master to rt and makes it the controlling one.
 type Console struct {
 	Rows, Cols uint32

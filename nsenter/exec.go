@@ -1,6 +1,11 @@
 package nsenter
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // The steps from the look for the program to execve: exec.c.
 
@@ -13,6 +18,13 @@ type FindExec struct {
 func (FindExec) Name() string       { return "find-executable" }
 func (s FindExec) String() string   { return "find executable " + s.Arg }
 func (s FindExec) encode(r *record) { r.kind = kFindExec; r.str(s.Candidates...) }
+
+func (s FindExec) hint(_ string, errno unix.Errno) string {
+	if errno == unix.ENOENT && len(s.Candidates) == 1 && !strings.Contains(s.Arg, "/") {
+		return "process.env sets no PATH"
+	}
+	return ""
+}
 
 // AwaitStart waits for `rt start`.
 type AwaitStart struct{ Listener Slot }
@@ -38,6 +50,14 @@ func (s Seccomp) encode(r *record) {
 	set(r, kSeccomp, argsSeccomp{size: u32(len(s.Program)), flags: u32(s.Flags), notify: truth(s.Notify), send: truth(s.Send)})
 	r.data = true
 	r.str(string(s.Program))
+}
+
+func (s Seccomp) hint(_ string, errno unix.Errno) string {
+	const waitKillableRecv = 1 << 5 // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	if errno == unix.EINVAL && s.Flags&waitKillableRecv != 0 {
+		return "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs Linux 5.19"
+	}
+	return ""
 }
 
 // Gate holds Exec up until somebody has read a byte from the FIFO, which has room for one write.
@@ -73,6 +93,10 @@ func (Exec) Name() string { return "exec" }
 func (s Exec) String() string   { return "exec " + s.Arg0() }
 func (s Exec) encode(r *record) { r.program(s.args, s.env, s.failure) }
 
+func (Exec) hint(_ string, errno unix.Errno) string {
+	return loaderHint(errno)
+}
+
 // ExecHost becomes a program that the host supplies: a createContainer hook, whose path is resolved in the runtime's namespaces
 // (config.md, POSIX-platform Hooks). It has the rights of rt.
 type ExecHost struct{ Args, Env []string }
@@ -83,10 +107,21 @@ func (ExecHost) Name() string { return "exec-host" }
 func (s ExecHost) String() string   { return "exec " + s.Args[0] + " of the host" }
 func (s ExecHost) encode(r *record) { r.program(s.Args, s.Env, Failure{}) }
 
+func (ExecHost) hint(_ string, errno unix.Errno) string {
+	return loaderHint(errno)
+}
+
 func (r *record) program(args, env []string, f Failure) {
 	set(r, kExec, argsExec{environment: u32(len(args) + 1), own_end: truth(f.OwnEnd), but: u32(f.But)})
 	r.str(args...)
 	r.null()
 	r.str(env...)
 	r.null()
+}
+
+func loaderHint(errno unix.Errno) string {
+	if errno == unix.ENOENT {
+		return "the program's interpreter or dynamic loader is not in the rootfs"
+	}
+	return ""
 }

@@ -1,6 +1,11 @@
 package nsenter
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // The steps that mount and remount: mounts.c.
 
@@ -39,6 +44,27 @@ func (s MountFS) encode(r *record) {
 	r.options(s.Options)
 }
 
+func (s MountFS) hint(call string, errno unix.Errno) string {
+	switch {
+	case errno == unix.ENODEV:
+		return "this kernel has no file system " + s.Type
+	case errno == unix.EINVAL && hasIDs(s.Options) && // found at the option, or by older kernels at the end
+		(strings.HasPrefix(call, "gid") || strings.HasPrefix(call, "uid") || strings.HasPrefix(call, "fsconfig")):
+		return "an id is not mapped in the user namespace: leave the option out, or map the id"
+	case errno != unix.EPERM:
+		return ""
+	case s.Type == "sysfs":
+		return "sysfs belongs to the owner of the network namespace; bind mount /sys instead"
+	case s.Type == "proc":
+		return "a new /proc would show what is covered in the one that rt sees: in a container, it must be mounted without masked paths"
+	case s.Type == "mqueue":
+		return `an mqueue belongs to the owner of the ipc namespace: add {"type": "ipc"} to /linux/namespaces`
+	case strings.HasPrefix(s.Type, "cgroup"):
+		return `a cgroup mount belongs to the owner of the cgroup namespace: add {"type": "cgroup"} to /linux/namespaces`
+	}
+	return ""
+}
+
 // MountTree attaches a bind mount.
 type MountTree struct {
 	Tree           Slot
@@ -69,6 +95,13 @@ func (s MountTree) encode(r *record) {
 	r.str(s.Target)
 }
 
+func (s MountTree) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EPERM && s.Clear|s.ClrAll != 0 {
+		return lockedHint
+	}
+	return ""
+}
+
 // Remount changes a mount that is there.
 type Remount struct {
 	Target      string
@@ -89,6 +122,13 @@ func (s Remount) encode(r *record) {
 	})
 	r.str(s.Target)
 	r.options(s.Options)
+}
+
+func (s Remount) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EPERM && s.Clear != 0 {
+		return lockedHint
+	}
+	return ""
 }
 
 // ReadonlyMount makes the mount read-only that the plan has made at Target, unless a later one covers it.
@@ -135,4 +175,10 @@ func (r *record) options(opts []Option) {
 	for i := range opts {
 		r.strs = append(r.strs, &opts[i].Key, opts[i].Value)
 	}
+}
+
+const lockedHint = "a user namespace cannot take off what the host's mount has: ro, nosuid, nodev, noexec or its access times"
+
+func hasIDs(options []Option) bool {
+	return slices.ContainsFunc(options, func(o Option) bool { return o.Key == "gid" || o.Key == "uid" })
 }

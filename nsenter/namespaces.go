@@ -19,6 +19,13 @@ func (s JoinNS) encode(r *record) {
 	set(r, kJoinNamespace, argsJoinNamespace{file: slot(s.File), _type: r.low(s.Type)})
 }
 
+func (JoinNS) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EPERM {
+		return "a namespace is joined with the rights in the user namespace that it belongs to"
+	}
+	return ""
+}
+
 // TakeRoot makes the root of the mount namespace just joined the one below which paths are looked for.
 type TakeRoot struct{}
 
@@ -35,6 +42,10 @@ type Unshare struct {
 func (Unshare) Name() string       { return "unshare" }
 func (s Unshare) String() string   { return "make new namespaces " + s.Kinds }
 func (s Unshare) encode(r *record) { r.call("unshare", unix.SYS_UNSHARE, s.Flags) }
+
+func (Unshare) hint(_ string, errno unix.Errno) string {
+	return namespacesHint(errno)
+}
 
 // Clone goes on in a new process in new namespaces; Cgroup is the v2 directory that it is born in.
 type Clone struct {
@@ -54,6 +65,16 @@ func (s Clone) String() string {
 
 func (s Clone) encode(r *record) {
 	set(r, kClone, argsClone{cgroup: slot(s.Cgroup), flags: r.low(s.Flags)})
+}
+
+func (Clone) hint(_ string, errno unix.Errno) string {
+	switch errno {
+	case unix.ENOMEM:
+		return "a pid namespace that is joined by path has no init any more; it cannot be used again (pid_namespaces(7))"
+	case unix.EAGAIN:
+		return processesHint
+	}
+	return namespacesHint(errno)
 }
 
 // CgroupJoin enters a cgroup v1 directory by its tasks file.
@@ -90,6 +111,13 @@ func (LoopbackUp) Name() string     { return "loopback-up" }
 func (LoopbackUp) String() string   { return "bring up lo" }
 func (LoopbackUp) encode(r *record) { r.kind = kLoopbackUp }
 
+func (LoopbackUp) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EPERM {
+		return "rt lacks CAP_NET_ADMIN in its user namespace"
+	}
+	return ""
+}
+
 // Hostname sets the UTS namespace's host name.
 type Hostname struct{ Value string }
 
@@ -110,4 +138,13 @@ func (s Domainname) String() string { return "set domainname " + s.Value }
 func (s Domainname) encode(r *record) {
 	r.callWith(s.Value, 1, "setdomainname", unix.SYS_SETDOMAINNAME, 0, uint64(len(s.Value)))
 	r.data = false
+}
+
+const processesHint = "a limit on processes is reached: the cgroup's pids.max, RLIMIT_NPROC or kernel.pid_max"
+
+func namespacesHint(errno unix.Errno) string {
+	if errno == unix.ENOSPC || errno == unix.EUSERS {
+		return "a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"
+	}
+	return ""
 }

@@ -1,5 +1,7 @@
 package nsenter
 
+import "golang.org/x/sys/unix"
+
 // The steps that the opener serves: opener.c.
 
 // Opener forks the process that opens the trees of RequestTree, in a copy of the host's mounts that belongs to a new user
@@ -18,6 +20,16 @@ func (s Opener) String() string {
 
 func (s Opener) encode(r *record) { set(r, kOpener, argsOpener{inside: truth(s.Inside)}) }
 
+func (Opener) hint(_ string, errno unix.Errno) string {
+	switch errno {
+	case unix.EAGAIN:
+		return processesHint
+	case unix.EPERM:
+		return "rt opens the sources of mounts in a user namespace of its own: that takes CAP_SYS_ADMIN and CAP_SYS_CHROOT, and is refused in a chroot, by a seccomp filter, or by an LSM (kernel.apparmor_restrict_unprivileged_userns)"
+	}
+	return namespacesHint(errno)
+}
+
 // RequestTree has the opener clone the mount at a path of the host into Tree. Root is as in OpenTree.
 type RequestTree struct {
 	Tree      Slot
@@ -34,6 +46,17 @@ func (s RequestTree) String() string { return openBelow(s.Path, s.Root) }
 func (s RequestTree) encode(r *record) {
 	set(r, kRequestTree, argsRequestTree{tree: slot(s.Tree), userns: slot(s.Map), recursive: truth(s.Recursive), map_all: truth(s.MapAll)})
 	r.source(s.Path, s.Root)
+}
+
+func (s RequestTree) hint(call string, errno unix.Errno) string {
+	switch {
+	case call == "mount_setattr":
+	case errno == unix.EINVAL && !s.Recursive:
+		return belowHint
+	case errno == unix.ENOSPC: // a detached mount has a mount namespace
+		return MountsHint
+	}
+	return ""
 }
 
 // MapTree has a tree that OpenTree has opened show its ids as the user namespace Map has them, every mount of it with All.

@@ -121,6 +121,13 @@ func (s Rlimit) encode(r *record) {
 	r.callWith(longs(s.Soft, s.Hard), 3, "prlimit", unix.SYS_PRLIMIT64, 0, uint64(s.Number))
 }
 
+func (Rlimit) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EPERM {
+		return "only CAP_SYS_RESOURCE raises a hard limit, and nothing raises that on open files above sysctl fs.nr_open"
+	}
+	return ""
+}
+
 // CloseFds hides every descriptor from First on from the program.
 type CloseFds struct{ First int }
 

@@ -36,12 +36,26 @@ func (s AttachRoot) encode(r *record) {
 	r.str(s.HostAPI...)
 }
 
+func (AttachRoot) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EACCES {
+		return "the host's user who is the container's root must be able to enter every directory above it (chmod o+x)"
+	}
+	return ""
+}
+
 // Pivot makes the container's root the root.
 type Pivot struct{}
 
 func (Pivot) Name() string     { return "pivot-root" }
 func (Pivot) String() string   { return "pivot to the rootfs" }
 func (Pivot) encode(r *record) { r.kind = kPivot }
+
+func (Pivot) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EINVAL {
+		return pivotHint
+	}
+	return ""
+}
 
 // MoveRoot is what --no-pivot does instead. HostAPI is where the host has procfs and sysfs, the one on top first: they are unmounted.
 type MoveRoot struct {
@@ -107,3 +121,5 @@ func propagationName(flags uint64) string {
 	}
 	return name
 }
+
+const pivotHint = "the host's root cannot be pivoted away, perhaps an initramfs: try --no-pivot"

@@ -1,6 +1,10 @@
 package nsenter
 
-import "strings"
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // The step that opens the source of a bind mount, and how a source is told to the stub: sources.c.
 
@@ -28,6 +32,13 @@ func (s OpenTree) encode(r *record) {
 	r.source(s.Path, s.Root)
 }
 
+func (OpenTree) hint(_ string, errno unix.Errno) string {
+	if errno == unix.EINVAL {
+		return belowHint
+	}
+	return ""
+}
+
 func openBelow(path, root string) string {
 	if root == "" {
 		return "open " + path
@@ -43,3 +54,8 @@ func (r *record) source(path, root string) {
 	}
 	r.str(path, root, rest)
 }
+
+const belowHint = "other file systems are mounted below it, which cannot be left out in a user namespace: bind it with rbind"
+
+// MountsHint is for a mount that the kernel has no room for (ENOSPC).
+const MountsHint = "a limit on mounts is reached: see /proc/sys/user/max_mnt_namespaces and /proc/sys/fs/mount-max"

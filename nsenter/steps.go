@@ -6,6 +6,8 @@ import "C"
 import (
 	"fmt"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Slot is the position of a descriptor among those sent with a plan; NoSlot is none.
@@ -137,4 +139,15 @@ func truth(b bool) u32 {
 		return 1
 	}
 	return 0
+}
+
+// Hint says what usually helps where a step has failed, by the system call that the stub names and its error; "" if nothing is known. In
+// user namespaces the kernel says EPERM or EINVAL to most (user_namespaces(7), mount_namespaces(7)).
+func Hint(s Step, call string, errno unix.Errno) string {
+	if s, ok := s.(interface {
+		hint(call string, errno unix.Errno) string
+	}); ok {
+		return s.hint(call, errno)
+	}
+	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/plan"
+	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -86,7 +87,7 @@ func (i *Inputs) Open(in plan.Input) (*os.File, error) {
 	case errors.Is(err, unix.EMFILE):
 		err = hint.With(err, filesHint)
 	case in.Kind == plan.Tree && errors.Is(err, unix.ENOSPC): // a detached mount has a mount namespace
-		err = hint.With(err, mountsHint)
+		err = hint.With(err, nsenter.MountsHint)
 	}
 	return f, err
 }
