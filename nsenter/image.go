@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// image/stub is the stub as a program of its own, some 40 KB; `make` puts it there.
+// image/stub is the stub as a program of its own, some 75 KB; `make` puts it there.
 //
 //go:embed image
 var image embed.FS
