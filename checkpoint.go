@@ -6,7 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"rt/libcontainer"
+	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 )
 
@@ -31,8 +31,8 @@ func (p *program) checkpointCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
-		return p.runtime(c).Checkpoint(c.Args().First(), libcontainer.CheckpointOptions{
-			CriuOptions:     criuOptions(c, emptyNS),
+		return p.runtime(c).Checkpoint(c.Args().First(), checkpoint.DumpOptions{
+			Options:         criuOptions(c, emptyNS),
 			ParentPath:      c.String("parent-path"),
 			LeaveRunning:    c.Bool("leave-running"),
 			PreDump:         c.Bool("pre-dump"),
@@ -62,8 +62,8 @@ func criuFlags(emptyNS *stringList) []cli.Flag {
 	}
 }
 
-func criuOptions(c *cli.Context, emptyNS []string) libcontainer.CriuOptions {
-	return libcontainer.CriuOptions{
+func criuOptions(c *cli.Context, emptyNS []string) checkpoint.Options {
+	return checkpoint.Options{
 		ImagePath:      c.String("image-path"),
 		WorkPath:       c.String("work-path"),
 		TCPEstablished: c.Bool("tcp-established"),

@@ -20,6 +20,7 @@ import (
 	"rt/internal/bug"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/doctor"
 	"rt/libcontainer/plan"
 
@@ -43,7 +44,7 @@ type verbs interface {
 	Exec(id string, o libcontainer.ExecOptions) (exitStatus int, err error)
 	Kill(id string, sig unix.Signal, all bool) error
 	Delete(id string, force bool) error
-	Checkpoint(id string, o libcontainer.CheckpointOptions) error
+	Checkpoint(id string, o checkpoint.DumpOptions) error
 	Restore(id string, o libcontainer.RestoreOptions) (exitStatus int, err error)
 	Checkpoints() bool
 	State(id string) (*libcontainer.ContainerState, error)

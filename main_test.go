@@ -16,6 +16,7 @@ import (
 
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/doctor"
 	"rt/libcontainer/plan"
 )
@@ -60,7 +61,7 @@ func (f *fake) Exec(id string, o libcontainer.ExecOptions) (int, error) {
 func (f *fake) Kill(id string, sig unix.Signal, all bool) error {
 	return f.call("kill", id, sig, all)
 }
-func (f *fake) Checkpoint(id string, o libcontainer.CheckpointOptions) error {
+func (f *fake) Checkpoint(id string, o checkpoint.DumpOptions) error {
 	return f.call("checkpoint", id, o)
 }
 func (f *fake) Restore(id string, o libcontainer.RestoreOptions) (int, error) {

@@ -25,7 +25,7 @@ func (p *program) restoreCommand() *cli.Command {
 		Flags:     flags,
 	}, 1, 1, func(c *cli.Context) error {
 		o := libcontainer.RestoreOptions{
-			CriuOptions:     criuOptions(c, emptyNS),
+			Options:         criuOptions(c, emptyNS),
 			Bundle:          c.String("bundle"),
 			ConsoleSocket:   c.String("console-socket"),
 			PidFile:         c.String("pid-file"),

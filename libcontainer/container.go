@@ -68,6 +68,14 @@ func (c *container) config() (*specs.Spec, error) {
 	return spec, err
 }
 
+// addTimeNamespace adds the time namespace that CRIU has made, if the container was restored (checkpoint.Restoration).
+func (c *container) addTimeNamespace(spec *specs.Spec) {
+	if !c.TimeNamespace || spec.Linux == nil || bundle.HasNamespace(spec, specs.TimeNamespace) {
+		return
+	}
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+}
+
 // cgroup is the container's cgroup, with what of it is the container's own.
 func (c *container) cgroup() (*cgroups.Cgroup, error) {
 	if c.cg == nil && len(c.Cgroups) == 0 {

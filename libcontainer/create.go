@@ -16,6 +16,7 @@ import (
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/console"
 	"rt/libcontainer/facts"
 	"rt/libcontainer/netdev"
@@ -80,15 +81,8 @@ type making struct {
 	left    bool           // something could not be undone
 	owes    bool           // poststop hooks, for there has been a process of the container
 
-	checked        bool              // restore: the processes have passed the checks before they resume
-	sources        *restoredMounts   // restore: what may be mounted, or nil
-	joined         joinedNamespaces  // restore
-	lsmProfile     string            // restore: TYPE:NAME of --lsm-profile
-	given          map[string]string // state.Stdio, if the container has no terminal
-	inherited      []inherited       // restore: what of rt's stdio stands for the image's
-	scope                            // with --systemd-cgroup
-	yard           string            // restore: the name of a directory that CRIU, which rt has killed, has left
-	cgroupsIgnored bool              // restore: CRIU leaves cgroups and their namespaces as they are
+	given map[string]string // state.State.Stdio, if the container has no terminal
+	scope                   // with --systemd-cgroup
 
 	listener *os.File // where `rt start` is awaited, or nil; sent to the stub
 }
@@ -119,7 +113,7 @@ func (r *Runtime) createOnce(id string, k *making) error {
 	if err := k.openStreams(); err != nil {
 		return err
 	}
-	if err := k.noteStdio(); err != nil {
+	if k.given, err = checkpoint.StdioFor(k.streams.Child); err != nil {
 		return k.fail(err)
 	}
 	soon := nsenter.StartSoon(k.streams.Child, extra) // it is there by the time that there is a plan
@@ -169,7 +163,9 @@ func (k *making) prepare() error {
 	if err := checkTerminal(b.Spec.Process.Terminal, k.detached, k.o.ConsoleSocket); err != nil {
 		return err
 	}
-	k.keepStdio()
+	if k.c.Stdio = k.given; b.Spec.Process.Terminal {
+		k.c.Stdio = checkpoint.NoStdio()
+	}
 	k.c.OCIVersion, k.c.Annotations, k.c.Bundle = b.Spec.Version, b.Spec.Annotations, b.Dir
 	k.c.SystemdCgroup, k.c.NoKeyring = k.c.rt.SystemdCgroup, k.o.NoNewKeyring
 	if k.c.Keyring, err = facts.NewKeyringName(k.c.ID); err != nil {

@@ -2,13 +2,11 @@ package libcontainer
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 
-	"rt/internal/names"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/facts"
@@ -54,21 +52,6 @@ func (c *container) forgetMounts(ids []uint64) {
 	}
 }
 
-// mountIDs are those of c.Mounts. Of a container that was restored, or that an older rt has made, there are those of mounts add since.
-func (c *container) mountIDs() (map[string][]uint64, error) {
-	ids := map[string][]uint64{}
-	for target, text := range c.Mounts {
-		for _, word := range strings.Fields(text) {
-			id, err := names.Unsigned(word, 64)
-			if err != nil {
-				return nil, fmt.Errorf("read %s: mounts: %w", state.StateFile, err)
-			}
-			ids[target] = append(ids[target], id)
-		}
-	}
-	return ids, nil
-}
-
 type mountDecoder func(raw []byte, spec *specs.Spec) ([]specs.Mount, []bundle.Problem, error)
 
 func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, change facts.MountChange) error {
@@ -106,7 +89,7 @@ func (c *container) enterToMount(spec *specs.Spec, change facts.MountChange) err
 		return err
 	}
 	defer init.close()
-	made, err := c.mountIDs()
+	made, err := c.MountIDs()
 	if err != nil {
 		return err
 	}

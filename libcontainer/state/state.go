@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"rt/internal/names"
 	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
@@ -148,4 +150,19 @@ func (c *Container) MustRun() error {
 		err = ErrNotRunning
 	}
 	return err
+}
+
+// MountIDs are the IDs in Mounts. For a container that was restored, or that an older rt has made, there are those of mounts add since.
+func (s *State) MountIDs() (map[string][]uint64, error) {
+	ids := map[string][]uint64{}
+	for target, text := range s.Mounts {
+		for _, word := range strings.Fields(text) {
+			id, err := names.Unsigned(word, 64)
+			if err != nil {
+				return nil, fmt.Errorf("read %s: mounts: %w", StateFile, err)
+			}
+			ids[target] = append(ids[target], id)
+		}
+	}
+	return ids, nil
 }

@@ -26,6 +26,8 @@ var may = []struct {
 	{"rt/libcontainer/console", []string{"rt/internal", "rt/nsenter"}}, // its signal handler is C
 	{"rt/libcontainer/hooks", []string{"rt/internal", "rt/nsenter"}},   // what rt's start has changed, children have back
 	{"rt/libcontainer/state", []string{"rt/internal", "rt/cgroups", "rt/libcontainer/bundle"}},
+	{"rt/libcontainer/checkpoint", []string{"rt/internal", "rt/cgroups", "rt/libcontainer/bundle", "rt/libcontainer/criu", "rt/libcontainer/facts", "rt/libcontainer/notify", "rt/libcontainer/plan",
+		"rt/libcontainer/seccomp", "rt/libcontainer/state", "rt/libcontainer/stub"}},
 	{"rt/libcontainer/doctor", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer/bundle", "rt/libcontainer/intelrdt", "rt/libcontainer/state"}},
 	{"rt/libcontainer/facts", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer/bundle", "rt/libcontainer/plan", "rt/libcontainer/seccomp"}},
 	{"rt/libcontainer/", []string{"rt/internal"}}, // hooks, console, notify ...: one subject each

@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"fmt"
@@ -19,12 +19,12 @@ var bornIn = [...]specs.LinuxNamespaceType{specs.MountNamespace, specs.NetworkNa
 // checkPid refuses a pid of CRIU's that is not of the container's process, before rt does anything in its namespaces, runs a hook
 // about it or writes it down: it must be a child of rt, which rt may have to kill, not CRIU, the one that was named before, and in none
 // of rt's own namespaces that the container is to have new ones of.
-func (k *making) checkPid(pid, criu int) error {
-	if pid == criu || !sys.OwnChild(pid) || k.c.Pid != 0 && pid != k.c.Pid {
+func (r *Restoration) checkPid(pid int) error {
+	if pid == r.Session.Pid || !sys.OwnChild(pid) || r.Pid != 0 && pid != r.Pid {
 		return fmt.Errorf("criu: %d is not the pid of the container's process", pid)
 	}
 	for _, kind := range bornIn {
-		if !bundle.MakesNamespace(k.spec, kind) {
+		if !bundle.MakesNamespace(r.Spec, kind) {
 			continue
 		}
 		file := "/ns/" + plan.NamespaceFile(kind)

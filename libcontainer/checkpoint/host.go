@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"fmt"
@@ -9,7 +9,6 @@ import (
 
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
-	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 
 	"github.com/moby/sys/mountinfo"
@@ -27,15 +26,16 @@ const tmpDir = "/tmp"
 var kernelTypes = []string{"proc", "sysfs", "cgroup", "cgroup2", "securityfs", "selinuxfs"}
 
 // shutHost leaves to CRIU what it has to write to: the images. What becomes the container's is open, and is mounted afterwards.
-func (k *making) shutHost(t *talk) error {
-	return shutBut(append(t.images.Paths(), t.work.Paths()...), []string{t.program, k.c.Dir})
+func (r *Restoration) shutHost() error {
+	s := r.Session
+	return shutBut(append(s.images.Paths(), s.work.Paths()...), []string{s.program, r.Dir})
 }
 
 // makeXtablesLock makes the file that iptables locks, and would make itself: in CRIU's mount namespace it cannot. If it cannot be made
 // here either, iptables says so.
-func (k *making) makeXtablesLock(method int) {
+func (r *Restoration) makeXtablesLock(method int) {
 	locks := criu.NetworkLocks()
-	if method != locks[""] && method != locks["iptables"] || !bundle.HasNamespace(k.spec, specs.NetworkNamespace) {
+	if method != locks[""] && method != locks["iptables"] || !bundle.HasNamespace(r.Spec, specs.NetworkNamespace) {
 		return
 	}
 	if _, err := exec.LookPath("iptables-restore"); err == nil {
@@ -65,7 +65,7 @@ func shutBut(keep, used []string) error {
 		return fmt.Errorf("make the host's mounts read-only for criu: %w", err)
 	}
 	for _, m := range list {
-		if slices.Contains(kernelTypes, m.FSType) && checkpoint.Attributes(m)&unix.MOUNT_ATTR_RDONLY == 0 {
+		if slices.Contains(kernelTypes, m.FSType) && Attributes(m)&unix.MOUNT_ATTR_RDONLY == 0 {
 			if err := makeWritable(m); err != nil {
 				return fmt.Errorf("make %s writable for criu: %w", m.Mountpoint, err)
 			}

@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 // checkMasks: what is configured to be masked is the null device or an empty read-only directory in init's mount namespace, and what
 // is to be read-only is. What does not exist there is left out, as create does.
 func (r *restored) checkMasks() error {
-	if !bundle.HasNamespace(r.spec, specs.MountNamespace) {
+	if !bundle.HasNamespace(r.Spec, specs.MountNamespace) {
 		return nil
 	}
 	root, err := sys.Open("/proc/"+strconv.Itoa(r.init)+"/root", unix.O_PATH|unix.O_DIRECTORY)
@@ -24,12 +24,12 @@ func (r *restored) checkMasks() error {
 		return err
 	}
 	defer root.Close()
-	for i, path := range r.spec.Linux.MaskedPaths {
+	for i, path := range r.Spec.Linux.MaskedPaths {
 		if err := checkPath(root, path, isMasked); err != nil {
 			return fmt.Errorf("%s %w (/linux/maskedPaths/%d)", path, err, i)
 		}
 	}
-	for i, path := range r.spec.Linux.ReadonlyPaths {
+	for i, path := range r.Spec.Linux.ReadonlyPaths {
 		if err := checkPath(root, path, isReadonly); err != nil {
 			return fmt.Errorf("%s %w (/linux/readonlyPaths/%d)", path, err, i)
 		}
@@ -83,6 +83,20 @@ func isReadonly(fd int) error {
 	}
 	if fs.Flags&unix.ST_RDONLY == 0 {
 		return errNotReadonly
+	}
+	return nil
+}
+
+// protectRoot makes the root read-only, if it is to be: CRIU has to make directories in it, and leaves its attributes as they are.
+func (r *restored) protectRoot() error {
+	if !r.Spec.Root.Readonly || !bundle.HasNamespace(r.Spec, specs.MountNamespace) {
+		return nil
+	}
+	err := inMountNamespace("/proc/"+strconv.Itoa(r.init), func() error {
+		return unix.MountSetattr(unix.AT_FDCWD, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	})
+	if err != nil {
+		return fmt.Errorf("make the root read-only: %w (/root/readonly)", err)
 	}
 	return nil
 }

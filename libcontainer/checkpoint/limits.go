@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ import (
 
 // lowerRlimits lowers the limits of each process to the configured hard ones. Lower ones stay: a process may have lowered them itself.
 func (r *restored) lowerRlimits() error {
-	for i, l := range r.spec.Process.Rlimits {
+	for i, l := range r.Spec.Process.Rlimits {
 		number := names.Rlimit(l.Type)
 		if number < 0 {
 			return fmt.Errorf("/process/rlimits/%d/type: wrong rlimit value: %s", i, l.Type)
@@ -47,7 +47,7 @@ func lowerRlimit(pid, number int, hard uint64) error {
 
 // raiseOOMScore gives each process at least the configured score: with a lower one the kernel ends others first.
 func (r *restored) raiseOOMScore() error {
-	want := r.spec.Process.OOMScoreAdj
+	want := r.Spec.Process.OOMScoreAdj
 	if want == nil {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (r *restored) raiseOOMScore() error {
 			return fmt.Errorf("read oom_score_adj of process %d: %.64q is no number", pid, text)
 		}
 		if has < *want {
-			if err := stub.SetOOMScore(pid, r.spec.Process); err != nil {
+			if err := stub.SetOOMScore(pid, r.Spec.Process); err != nil {
 				return err
 			}
 		}
@@ -71,14 +71,14 @@ func (r *restored) raiseOOMScore() error {
 
 // checkLabels: each thread of init has the configured profile or label, or the one of --lsm-profile.
 func (r *restored) checkLabels() error {
-	p := r.spec.Process
+	p := r.Spec.Process
 	profile, label := p.ApparmorProfile, p.SelinuxLabel
 	if none, err := facts.NoAppArmor(p); err != nil {
 		return err
 	} else if none {
 		profile = ""
 	}
-	switch kind, name, _ := strings.Cut(r.lsmProfile, ":"); kind {
+	switch kind, name, _ := strings.Cut(r.LSMProfile, ":"); kind {
 	case "apparmor":
 		profile = name
 	case "selinux":
@@ -91,7 +91,7 @@ func (r *restored) checkLabels() error {
 	if err != nil {
 		return err
 	}
-	if _, err := labelOf("/proc/"+strconv.Itoa(r.init), "current"); r.lsmProfile != "" && errors.Is(err, unix.EINVAL) {
+	if _, err := labelOf("/proc/"+strconv.Itoa(r.init), "current"); r.LSMProfile != "" && errors.Is(err, unix.EINVAL) {
 		return nil // this kernel has no labels: what the flag means is CRIU's to say, and labels of the configuration have been refused
 	}
 	for _, dir := range dirs {

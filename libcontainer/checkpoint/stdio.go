@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -99,29 +99,24 @@ func describe(f *os.File, exchanged bool) (g given, err error) {
 	return g, nil
 }
 
-// noteStdio writes down what the container gets.
-func (k *making) noteStdio() error {
-	k.given = map[string]string{}
-	for i, f := range k.streams.Child {
+// StdioFor is State.Stdio of a container that gets these files of rt's for its stdin, stdout and stderr.
+func StdioFor(files [3]*os.File) (map[string]string, error) {
+	stdio := map[string]string{}
+	for i, f := range files {
 		g, err := describe(f, true)
 		if err != nil {
-			return fmt.Errorf("look at descriptor %d: %w", i, err)
+			return nil, fmt.Errorf("look at descriptor %d: %w", i, err)
 		}
-		k.given[strconv.Itoa(i)] = g.String()
+		stdio[strconv.Itoa(i)] = g.String()
 	}
-	return nil
+	return stdio, nil
 }
 
-// keepStdio puts it into the state. One with a terminal of its own got nothing.
-func (k *making) keepStdio() {
-	k.c.Stdio = k.given
-	if k.spec.Process.Terminal {
-		k.c.Stdio = map[string]string{"0": "", "1": "", "2": ""}
-	}
-}
+// NoStdio is State.Stdio of a container that gets none of rt's, as one with a terminal of its own.
+func NoStdio() map[string]string { return map[string]string{"0": "", "1": "", "2": ""} }
 
-// stdio is what the container got, as it was written down, and nil if an rt made it that did not.
-func (c *container) stdio() (list []given, err error) {
+// recordedStdio is what the container got by its state; nil if an older rt made it, which did not record that.
+func recordedStdio(c *state.Container) (list []given, err error) {
 	if c.Stdio == nil {
 		return nil, nil
 	}
@@ -143,8 +138,8 @@ func (c *container) stdio() (list []given, err error) {
 
 // stdioOf says what a process's first descriptors are that come from outside of the container: keys to inherit others by, and
 // which of them CRIU is to leave out as files that no mount of the container has.
-func (c *container) stdioOf(t *mountTable) (keys, how, external []string, err error) {
-	list, err := c.stdio()
+func stdioOf(c *state.Container, t *mountTable) (keys, how, external []string, err error) {
+	list, err := recordedStdio(c)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"rt/internal/hint"
-	"rt/libcontainer/checkpoint"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -23,38 +22,38 @@ import (
 // yardPrefix begins the name of the directory below which CRIU makes the mounts of a container; six random characters follow.
 const yardPrefix = "/tmp/.criu.mntns."
 
-// fence looks at the mounts that CRIU has made and moved nothing of the container to. CRIU waits for the answer, and makes no files before
+// checkMade looks at the mounts that CRIU has made and moved nothing of the container to. CRIU waits for the answer, and makes no files before
 // it; on an error it kills what it has made.
-func (k *making) fence() error {
-	r := k.sources
-	if r == nil || k.c.Pid == 0 {
+func (r *Restoration) checkMade() error {
+	s := r.sources
+	if s == nil || r.Pid == 0 {
 		return nil
 	}
-	task := "/proc/" + strconv.Itoa(k.c.Pid)
+	task := "/proc/" + strconv.Itoa(r.Pid)
 	list, err := allMounts(task)
 	if err != nil {
 		return fmt.Errorf("read the mounts that criu has made: %w", err)
 	}
-	if err := r.learn("/proc/" + strconv.Itoa(r.criu)); err != nil {
+	if err := s.learn("/proc/" + strconv.Itoa(s.criu)); err != nil {
 		return fmt.Errorf("read the mounts of criu: %w", err)
 	}
-	if len(list) > 0 && r.isRootfs(rootOf(list)) {
+	if len(list) > 0 && s.isRootfs(rootOf(list)) {
 		return nil // init is in the container's tree, where links lead no further
 	}
 	yard := slices.DeleteFunc(list, func(m *mountinfo.Info) bool { return !strings.HasPrefix(m.Mountpoint, yardPrefix) })
 	if len(yard) == 0 {
 		return errors.New("criu has made no mounts at " + yardPrefix + "*")
 	}
-	if err := r.rules.CheckMade(yard); err != nil {
+	if err := s.rules.CheckMade(yard); err != nil {
 		return err
 	}
 	return inMountNamespace(task, func() error { return followNoLinks(yard) })
 }
 
 // isRootfs says whether a mount shows the container's rootfs.
-func (r *restoredMounts) isRootfs(m *mountinfo.Info) bool {
-	return slices.ContainsFunc(r.staged, func(s staged) bool {
-		return s.target == "/" && checkpoint.DeviceOf(s.Info) == checkpoint.DeviceOf(m) && s.Root == m.Root
+func (s *sources) isRootfs(m *mountinfo.Info) bool {
+	return slices.ContainsFunc(s.staged, func(s staged) bool {
+		return s.target == "/" && DeviceOf(s.Info) == DeviceOf(m) && s.Root == m.Root
 	})
 }
 

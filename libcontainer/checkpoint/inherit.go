@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -10,7 +10,6 @@ import (
 
 	"rt/internal/hint"
 	"rt/internal/sys"
-	"rt/libcontainer/criu"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,10 +46,11 @@ func (in *inherited) identify() error {
 var stdioNames = [3]string{"stdin", "stdout", "stderr"}
 
 // inheritStdio chooses what stands for the descriptors in the image.
-func (k *making) inheritStdio(images *criu.Directory) error {
-	k.c.Stdio = map[string]string{"0": "", "1": "", "2": ""}
+func (r *Restoration) inheritStdio() error {
+	images := r.Session.images
+	r.State.Stdio = NoStdio()
 	keys, err := images.ReadDescriptors()
-	if err != nil || k.spec.Process.Terminal {
+	if err != nil || r.Spec.Process.Terminal {
 		return err // of a terminal CRIU makes a new one
 	}
 	saved, err := images.ReadAccess()
@@ -61,7 +61,7 @@ func (k *making) inheritStdio(images *criu.Directory) error {
 		if key == "" || slices.Contains(keys[:i], key) {
 			continue
 		}
-		in, err := k.standFor(key, usesOf(key, keys, saved))
+		in, err := r.standFor(key, usesOf(key, keys, saved))
 		if err != nil {
 			return fmt.Errorf("descriptor %d of the container: %w", i, err)
 		}
@@ -72,10 +72,10 @@ func (k *making) inheritStdio(images *criu.Directory) error {
 		if err != nil {
 			return fmt.Errorf("look at %s: %w", stdioNames[in.number], err)
 		}
-		k.inherited = append(k.inherited, in)
+		r.inherited = append(r.inherited, in)
 		for j := range keys {
 			if keys[j] == key {
-				k.c.Stdio[strconv.Itoa(j)] = g.String()
+				r.Stdio[strconv.Itoa(j)] = g.String()
 			}
 		}
 	}
@@ -100,22 +100,22 @@ func usesOf(key string, keys, saved []string) (uses [3]access) {
 
 // standFor is rt's own for a descriptor that the image had under these numbers. Of several it is the one that is open for all
 // that they were, or else the last.
-func (k *making) standFor(key string, uses [3]access) (in inherited, err error) {
+func (r *Restoration) standFor(key string, uses [3]access) (in inherited, err error) {
 	want := uses[0] | uses[1] | uses[2]
 	for i, use := range uses {
 		if use == 0 {
 			continue
 		}
-		flags, err := unix.FcntlInt(k.streams.Child[i].Fd(), unix.F_GETFL, 0)
+		flags, err := unix.FcntlInt(r.Streams[i].Fd(), unix.F_GETFL, 0)
 		if err != nil {
 			return in, fmt.Errorf("look at descriptor %d: %w", i, err)
 		}
-		in = inherited{number: i, file: k.streams.Child[i], allowed: accessOf(flags)}
+		in = inherited{number: i, file: r.Streams[i], allowed: accessOf(flags)}
 		if in.allowed&want == want {
 			break
 		}
 	}
-	isNull, err := k.ownNull(&in)
+	isNull, err := r.ownNull(&in)
 	if err != nil {
 		return in, err
 	}
@@ -134,7 +134,7 @@ func (k *making) standFor(key string, uses [3]access) (in inherited, err error) 
 }
 
 // ownNull exchanges the host's null device for one that no other process has.
-func (k *making) ownNull(in *inherited) (isNull bool, err error) {
+func (r *Restoration) ownNull(in *inherited) (isNull bool, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(in.file.Fd()), &st); err != nil {
 		return false, fmt.Errorf("look at descriptor %d: %w", in.number, os.NewSyscallError("fstat", err))
@@ -149,7 +149,7 @@ func (k *making) ownNull(in *inherited) (isNull bool, err error) {
 		return true, fmt.Errorf("make a null device: %w", err)
 	}
 	in.allowed = reads | writes
-	k.undo.add(func() { in.file.Close() })
+	r.null = in.file
 	return true, nil
 }
 

@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -20,6 +20,9 @@ import (
 
 // What init may do is compared with what the configuration allows. Less is legitimate: a process can give up what it has. More is
 // not, where the kernel lets no process gain it. Other processes may have been made by exec, which can grant more; a filter all have.
+
+// maxFile bounds what is read of a file of the kernel's, in bytes.
+const maxFile = 64 << 20
 
 // A procStatus is what /proc/PID/status says of a thread, by the names of its lines.
 type procStatus map[string]string
@@ -72,7 +75,7 @@ func (r *restored) eachThread(f func(procStatus) error) error {
 // checkNoNewPrivs: CRIU before 4.0 forgets the flag, and it cannot be set for another process.
 func (r *restored) checkNoNewPrivs() error {
 	return r.eachThread(func(s procStatus) error {
-		if r.spec.Process.NoNewPrivileges && s["NoNewPrivs"] != "1" {
+		if r.Spec.Process.NoNewPrivileges && s["NoNewPrivs"] != "1" {
 			return hint.With(errors.New("a thread of init lacks no_new_privs (/process/noNewPrivileges)"),
 				"it was saved without, or CRIU is older than 4.0, which does not restore it")
 		}
@@ -82,7 +85,7 @@ func (r *restored) checkNoNewPrivs() error {
 
 // checkFilters: each thread of each process has a filter, if one is configured, for exec installs it, too.
 func (r *restored) checkFilters() error {
-	if seccomp.Of(r.spec) == nil {
+	if seccomp.Of(r.Spec) == nil {
 		return nil
 	}
 	for _, pid := range r.pids {
@@ -106,13 +109,13 @@ func (r *restored) checkFilters() error {
 // checkCapabilities: no set of init holds more than the configuration allows. Without no_new_privs a set-user-ID program may have
 // given it all that is in the bounding set.
 func (r *restored) checkCapabilities() error {
-	conf := r.spec.Process.Capabilities
+	conf := r.Spec.Process.Capabilities
 	if conf == nil {
 		conf = &specs.LinuxCapabilities{}
 	}
 	bounding, permitted, inheritable := capMask(conf.Bounding), capMask(conf.Permitted), capMask(conf.Inheritable)
 	most := permitted
-	if !r.spec.Process.NoNewPrivileges {
+	if !r.Spec.Process.NoNewPrivileges {
 		most |= bounding | inheritable
 	}
 	allowed := []struct {
@@ -163,7 +166,7 @@ func capNames(mask uint64) string {
 // checkUser: with no_new_privs only a process with CAP_SETUID or CAP_SETGID can have other ids than those configured. Without the
 // flag a set-user-ID program changes them, and the bounding set is what limits init; groups such a program does not change.
 func (r *restored) checkUser() error {
-	p := r.spec.Process
+	p := r.Spec.Process
 	conf := p.Capabilities
 	if conf == nil {
 		conf = &specs.LinuxCapabilities{}
@@ -180,7 +183,7 @@ func (r *restored) checkUser() error {
 		if err == nil && fixed(unix.CAP_SETGID) && p.NoNewPrivileges {
 			err = r.checkIDs("gid_map", s["Gid"], []uint32{p.User.GID}, "/process/user/gid")
 		}
-		if err == nil && fixed(unix.CAP_SETGID) && !r.priv.KeepsGroups(r.spec, r.c.rt.Warn) {
+		if err == nil && fixed(unix.CAP_SETGID) && !r.Privileges.KeepsGroups(r.Spec, r.Warn) {
 			err = r.checkIDs("gid_map", s["Groups"], append(slices.Clone(p.User.AdditionalGids), p.User.GID), "/process/user/additionalGids")
 		}
 		return err
@@ -222,7 +225,7 @@ func mappedID(table string, id uint32) (outside uint32, ok bool) {
 // checkPrivateNamespaces: what the configuration gives the container for its own is not the host's. What it shares with the host,
 // or joins, CRIU was told; a time namespace CRIU makes always, so that clocks go on.
 func (r *restored) checkPrivateNamespaces() error {
-	for i, ns := range r.spec.Linux.Namespaces {
+	for i, ns := range r.Spec.Linux.Namespaces {
 		file := "/ns/" + plan.NamespaceFile(ns.Type)
 		theirs, err := sys.NamespaceInode(unix.AT_FDCWD, "/proc/"+strconv.Itoa(r.init)+file)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -232,7 +235,7 @@ func (r *restored) checkPrivateNamespaces() error {
 			return err
 		}
 		want := "/proc/self" + file
-		if f := r.joined[ns.Type]; f != nil {
+		if f := r.Joined[ns.Type]; f != nil {
 			want = "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
 		}
 		other, err := sys.NamespaceInode(unix.AT_FDCWD, want)
@@ -241,7 +244,7 @@ func (r *restored) checkPrivateNamespaces() error {
 		}
 		if (theirs == other) != (ns.Path != "") {
 			err := fmt.Errorf("init is not in the %s namespace that is configured (/linux/namespaces/%d)", ns.Type, i)
-			if ns.Type == specs.CgroupNamespace && r.cgroupsIgnored {
+			if ns.Type == specs.CgroupNamespace && r.Session.CgroupsIgnored() {
 				err = hint.With(err, "with --manage-cgroups-mode ignore CRIU makes no cgroup namespace, and the container would see the host's cgroups: use soft")
 			}
 			return err

@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -32,7 +32,7 @@ func dropGroups(p facts.Privileges) error {
 
 // setSysctls writes the configured sysctls in init's namespaces.
 func (r *restored) setSysctls() (err error) {
-	if len(r.spec.Linux.Sysctl) == 0 {
+	if len(r.Spec.Linux.Sysctl) == 0 {
 		return nil
 	}
 	sys.OnThread(func() {
@@ -40,9 +40,9 @@ func (r *restored) setSysctls() (err error) {
 		if err = r.joinForSysctls(); err != nil {
 			return
 		}
-		for _, key := range plan.SortedKeys(r.spec.Linux.Sysctl) {
+		for _, key := range plan.SortedKeys(r.Spec.Linux.Sysctl) {
 			file := path.Join("/proc/sys", plan.SysctlPath(key))
-			if err = r.writeSysctl(file, r.spec.Linux.Sysctl[key]); err != nil {
+			if err = r.writeSysctl(file, r.Spec.Linux.Sysctl[key]); err != nil {
 				err = fmt.Errorf("set sysctl %s: %w (/linux/sysctl)", key, err)
 				return
 			}
@@ -103,10 +103,10 @@ func setThreadUID(uid uint32) error {
 
 // setIOPriority sets the configured one for each thread: what exec has started got it, too.
 func (r *restored) setIOPriority() error {
-	if r.spec.Process.IOPriority == nil {
+	if r.Spec.Process.IOPriority == nil {
 		return nil
 	}
-	step, err := plan.IOPriority(r.spec.Process.IOPriority)
+	step, err := plan.IOPriority(r.Spec.Process.IOPriority)
 	if err != nil {
 		return err
 	}

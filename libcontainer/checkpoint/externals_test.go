@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -42,12 +42,12 @@ func TestMountUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Dup2(stdin, 0)
-	c := &container{Container: &state.Container{State: state.State{Pid: os.Getpid()}}}
-	if _, _, _, err := c.stdioOf(table); err != nil {
+	c := &state.Container{State: state.State{Pid: os.Getpid()}}
+	if _, _, _, err := stdioOf(c, table); err != nil {
 		t.Error(err)
 	}
 	nofiles.Run(t, func() {
-		if keys, _, _, err := c.stdioOf(table); !errors.Is(err, unix.EMFILE) {
+		if keys, _, _, err := stdioOf(c, table); !errors.Is(err, unix.EMFILE) {
 			t.Errorf("%q, %v", keys, err)
 		}
 	})

@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ import (
 
 // A restored is what a check looks at: a container whose processes do not run.
 type restored struct {
-	*making
+	*Restoration
 	init int
 	pids []int // init and all that descend from it
 }
@@ -62,14 +62,14 @@ func checksBeforeResume() []restoreCheck {
 	}
 }
 
-func (k *making) runChecks(list []restoreCheck) error {
-	pids, err := sys.Descendants(k.c.Pid)
+func (r *Restoration) runChecks(list []restoreCheck) error {
+	pids, err := sys.Descendants(r.Pid)
 	if err != nil {
 		return fmt.Errorf("list the restored processes: %w", err)
 	}
-	r := &restored{making: k, init: k.c.Pid, pids: pids}
+	processes := &restored{r, r.Pid, pids}
 	for _, c := range list {
-		if err := c.check(r); err != nil {
+		if err := c.check(processes); err != nil {
 			return fmt.Errorf("check %s of the restored processes: %w", c.name, err)
 		}
 	}
@@ -77,31 +77,28 @@ func (k *making) runChecks(list []restoreCheck) error {
 }
 
 // beforeResume runs the checks on frozen processes and saves the state. On an error they are dead when it returns.
-func (k *making) beforeResume(criu int) (err error) {
-	if k.c.Pid == 0 {
+func (r *Restoration) beforeResume() (err error) {
+	if r.Pid == 0 {
 		return errors.New("criu is about to resume and has restored no process")
 	}
-	cg, err := k.c.cgroup()
-	if err != nil {
-		return k.refuse(criu, err)
-	}
+	cg := r.Cgroup
 	frozen := cg.FreezerDir() != ""
 	if frozen {
 		if err := cg.Freeze(); err != nil {
-			return k.refuse(criu, err)
+			return r.refuse(err)
 		}
 	}
-	if err = k.runChecks(checksBeforeResume()); err == nil {
-		k.c.Created = time.Now().UTC()
-		err = k.c.Save()
+	if err = r.runChecks(checksBeforeResume()); err == nil {
+		r.Created = time.Now().UTC()
+		err = r.Save()
 	}
 	if err == nil && frozen {
 		err = cg.Thaw()
 	}
 	if err != nil {
-		return k.refuse(criu, err)
+		return r.refuse(err)
 	}
-	k.checked = true
+	r.passed = true
 	return nil
 }
 
@@ -120,23 +117,22 @@ func yardOf(pid int) string {
 }
 
 // refuse kills the restored processes and then CRIU, which would resume them. A frozen process dies when it is thawed.
-func (k *making) refuse(criu int, why error) error {
-	pids, err := sys.Descendants(k.c.Pid)
+func (r *Restoration) refuse(why error) error {
+	pids, err := sys.Descendants(r.Pid)
 	if err != nil {
-		pids = []int{k.c.Pid} // which takes its pid namespace along
+		pids = []int{r.Pid} // which takes its pid namespace along
 	}
 	for _, pid := range pids {
 		_ = unix.Kill(pid, unix.SIGKILL) // none is reaped before its tracer, CRIU, is dead
 	}
-	if sys.OwnChild(criu) {
-		k.yard = yardOf(criu)
-		_ = unix.Kill(criu, unix.SIGKILL)
+	if sys.OwnChild(r.Session.Pid) {
+		r.yard = yardOf(r.Session.Pid)
+		_ = unix.Kill(r.Session.Pid, unix.SIGKILL)
 	}
-	cg, err := k.c.cgroup()
-	if err == nil && cg.FreezerDir() != "" {
-		err = cg.Release()
+	if r.Cgroup.FreezerDir() == "" {
+		return why
 	}
-	if err != nil {
+	if err := r.Cgroup.Release(); err != nil {
 		return fmt.Errorf("%w; and then end the restored processes: %w", why, err)
 	}
 	return why

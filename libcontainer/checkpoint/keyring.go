@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ const keyringPermissions = 0x3f1b0000
 
 // newKeyring gives the calling thread, and CRIU, which it starts, a new session keyring: what CRIU restores has CRIU's, and would
 // possess all keys of rt's caller. The thread must end: it cannot leave the keyring.
-func (k *making) newKeyring() error {
-	if label := k.spec.Process.SelinuxLabel; label != "" {
+func (r *Restoration) newKeyring() error {
+	if label := r.Spec.Process.SelinuxLabel; label != "" {
 		if err := sys.WriteFile("/proc/thread-self/attr/keycreate", label); err != nil {
 			return fmt.Errorf("label the session keyring: %w (/process/selinuxLabel)", err)
 		}
@@ -26,7 +26,7 @@ func (k *making) newKeyring() error {
 	if err == unix.ENOSYS { // a kernel without keys has none to protect
 		return nil
 	}
-	key, err := unix.KeyctlJoinSessionKeyring(k.c.Keyring)
+	key, err := unix.KeyctlJoinSessionKeyring(r.Keyring)
 	if err != nil {
 		return fmt.Errorf("make a session keyring: %w", err)
 	}
@@ -38,7 +38,7 @@ func (k *making) newKeyring() error {
 		return fmt.Errorf("look at the session keyring: %w", err)
 	}
 	// type;uid;gid;permissions;description
-	if parts := strings.SplitN(text, ";", 5); len(parts) != 5 || parts[1] != strconv.Itoa(unix.Geteuid()) || parts[4] != k.c.Keyring {
+	if parts := strings.SplitN(text, ";", 5); len(parts) != 5 || parts[1] != strconv.Itoa(unix.Geteuid()) || parts[4] != r.Keyring {
 		return fmt.Errorf("make a session keyring: it is %q", text)
 	}
 	if err := unix.KeyctlSetperm(key, keyringPermissions); err != nil {

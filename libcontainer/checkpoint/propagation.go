@@ -1,4 +1,4 @@
-package libcontainer
+package checkpoint
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"rt/internal/sys"
-	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 
 	"github.com/moby/sys/mountinfo"
@@ -124,10 +123,10 @@ func coverImage(images *criu.Directory, name, file string, data []byte) error {
 
 // masterOf is the mount of CRIU's namespace that has the master which a restored mount is to have: that of its own place, else the one
 // with the nearest root above. It is a slave of the host's, and the peer of no other mount.
-func (r *restoredMounts) masterOf(m *mountinfo.Info) (found *staged) {
-	for i := range r.staged {
-		s := &r.staged[i]
-		if !isBelow(m.Root, s.Root) || checkpoint.DeviceOf(m) != checkpoint.DeviceOf(s.Info) || !isSlave(s.Info) {
+func (s *sources) masterOf(m *mountinfo.Info) (found *staged) {
+	for i := range s.staged {
+		s := &s.staged[i]
+		if !isBelow(m.Root, s.Root) || DeviceOf(m) != DeviceOf(s.Info) || !isSlave(s.Info) {
 			continue
 		}
 		if s.target == m.Mountpoint {
@@ -151,14 +150,14 @@ func isSlave(m *mountinfo.Info) bool {
 }
 
 // enslave makes the private mounts of a restored mount namespace that were slaves of the host's slaves of the same again.
-func (r *restoredMounts) enslave(ns taskMounts) error {
+func (s *sources) enslave(ns taskMounts) error {
 	var mounts []*mountinfo.Info
 	var masters []*staged
 	for _, m := range ns.list {
-		if !r.slaves.points[m.Mountpoint] || m.Optional != "" {
+		if !s.slaves.points[m.Mountpoint] || m.Optional != "" {
 			continue
 		}
-		if s := r.masterOf(m); s != nil {
+		if s := s.masterOf(m); s != nil {
 			mounts, masters = append(mounts, m), append(masters, s)
 		}
 	}
@@ -167,7 +166,7 @@ func (r *restoredMounts) enslave(ns taskMounts) error {
 	}
 	files := make([]*os.File, len(masters))
 	defer closeAll(files)
-	err := inMountNamespace(fmt.Sprintf("/proc/%d", r.criu), func() (err error) {
+	err := inMountNamespace(fmt.Sprintf("/proc/%d", s.criu), func() (err error) {
 		for i, s := range masters {
 			if files[i], err = openMount(s.Mountpoint, s.ID); err != nil {
 				return err
