@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"rt/cgroups/translate"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -67,7 +69,7 @@ func (c *Cgroup) ApplyNoted(r *specs.LinuxResources, note func([]Change) error) 
 // before is what all the files hold that a translation writes.
 func (c *Cgroup) before(t *translation) ([]Change, error) {
 	u := &undo{}
-	err := c.each(t, func(m *member, s Setting) error {
+	err := c.each(t, func(m *member, s translate.Setting) error {
 		file := m.dir + "/" + s.File
 		old, err := u.read(file)
 		if s.Alt != "" && isErrno(err, unix.ENOENT) {
@@ -111,11 +113,11 @@ func (c *Cgroup) apply(t *translation, u *undo) error {
 // check finds, without writing, controllers and files that are not there and limits below what is in use.
 func (c *Cgroup) check(t *translation) error {
 	if t.devices != nil && c.memberOf("devices") == nil {
-		return fmt.Errorf("controller devices is not available: %s/devices cannot be applied", resources)
+		return fmt.Errorf("controller devices is not available: %s/devices cannot be applied", translate.Resources)
 	}
 	w := writer{c: c, enabling: t.enabling}
-	return c.each(t, func(m *member, s Setting) error {
-		if _, err := s.complete(m.dir); err != nil {
+	return c.each(t, func(m *member, s translate.Setting) error {
+		if _, err := complete(&s, m.dir); err != nil {
 			return w.explain(m, s, s.Value, err)
 		}
 		if s.Optional || exists(m.dir+"/"+s.File) || s.Alt != "" && exists(m.dir+"/"+s.Alt) {
@@ -129,7 +131,7 @@ func (c *Cgroup) check(t *translation) error {
 // of the two. Where there is no limit r stays, and Apply says that it is needed.
 func (c *Cgroup) WithMemoryLimit(r *specs.LinuxResources) (*specs.LinuxResources, error) {
 	m := r.Memory
-	if m == nil || !given(m.Swap) || *m.Swap < 0 || given(m.Limit) {
+	if m == nil || m.Swap == nil || *m.Swap <= 0 || m.Limit != nil && *m.Limit != 0 {
 		return r, nil
 	}
 	limit, err := c.MemoryLimitV2()
@@ -140,61 +142,6 @@ func (c *Cgroup) WithMemoryLimit(r *specs.LinuxResources) (*specs.LinuxResources
 	memory.Limit = limit
 	full.Memory = &memory
 	return &full, nil
-}
-
-// updateDevices changes a v1 devices cgroup that may be in use. From one list of allowed devices to another only
-// the differences are written, what is new first: what both allow stays allowed all the time, what neither allows
-// denied; and a cgroup with children, whose default cannot be changed (EINVAL), can be updated.
-func (c *Cgroup) updateDevices(want *deviceState) error {
-	dir := c.dirOf("devices")
-	have, err := readDeviceState(dir)
-	if err != nil {
-		return err
-	}
-	if have.allow || want.allow {
-		err = rewriteDevices(dir, want)
-		if err != nil && !have.allow {
-			_ = rewriteDevices(dir, have)
-		}
-		return err
-	}
-	if err := changeDevices(dir, have, want); err != nil {
-		_ = changeDevices(dir, want, have)
-		return err
-	}
-	return nil
-}
-
-// changeDevices goes from one list of allowed devices to another.
-func changeDevices(dir string, from, to *deviceState) error {
-	for _, way := range []struct {
-		file     string
-		has, not *deviceState
-	}{{"/devices.allow", to, from}, {"/devices.deny", from, to}} {
-		for _, key := range way.has.sortedKeys() {
-			acc := way.has.exceptions[key] &^ way.not.exceptions[key]
-			if acc == 0 {
-				continue
-			}
-			line := key.String() + " " + acc.String()
-			if err := writeFile(dir+way.file, line); err != nil {
-				return fmt.Errorf("write %q (%s/devices): %w", line, resources, err)
-			}
-		}
-	}
-	return nil
-}
-
-// rewriteDevices sets the default, which clears the exceptions, and then these.
-func rewriteDevices(dir string, want *deviceState) error {
-	var s settings
-	s.deviceState(*want, nil)
-	for _, x := range s.list {
-		if err := writeFile(dir+"/"+x.File, x.Value); err != nil {
-			return fmt.Errorf("write %s %q (%s): %w", x.File, x.Value, x.Pointer, err)
-		}
-	}
-	return nil
 }
 
 // An undo is what must be written to have a cgroup's files as they were.
@@ -238,7 +185,7 @@ func (u *undo) restore() error {
 		var first error
 		var refused []written
 		for _, x := range left {
-			value, ok := restored(x.path, x.old, x.value)
+			value, ok := translate.Restored(x.path, x.old, x.value)
 			if !ok {
 				continue
 			}

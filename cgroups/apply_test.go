@@ -11,36 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"rt/cgroups/translate"
+
 	"golang.org/x/sys/unix"
 )
-
-func TestRestored(t *testing.T) {
-	for _, c := range []struct{ name, file, old, value, want string }{
-		{"one value", "pids.max", "max", "7", "max\n"},
-		{"two words", "cpu.max", "max 100000", "20000 50000", "max 100000\n"},
-		{"limit of two words", "cpu.max", "20000 50000", "max 50000", "20000 50000\n"},
-		{"empty", "cpuset.cpus", "", "0-1", "\n"},
-		{"oom control", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3", "1", "0"},
-		{"device that has a line", "io.max", "8:16 rbps=5 wbps=max riops=max wiops=max\n8:0 rbps=max wbps=7 riops=max wiops=max", "8:0 rbps=9", "8:0 rbps=max wbps=7 riops=max wiops=max"},
-		{"device that has none", "io.max", "8:16 rbps=5 wbps=max riops=max wiops=max", "8:1 rbps=9", "8:1 rbps=max wbps=max riops=max wiops=max"},
-		{"throttle", "blkio.throttle.read_bps_device", "", "8:0 1000", "8:0 0"},
-		{"throttle that was there", "blkio.throttle.read_bps_device", "8:0 5", "8:0 1000", "8:0 5"},
-		{"weight", "io.weight", "default 100", "default 5000", "default 100"},
-		{"bfq weight", "io.bfq.weight", "default 100\n8:0 200", "300", "default 100\n"},
-		{"weight of a device", "io.weight", "default 100", "8:0 200", "8:0 default"},
-		{"rdma", "rdma.max", "", "mlx5_0 hca_handle=3", "mlx5_0 hca_handle=max hca_object=max"},
-		{"misc", "misc.max", "sev max\nsev_es 5", "sev_es 7", "sev_es 5"},
-		{"priority", "net_prio.ifpriomap", "lo 0\neth0 4", "eth0 5", "eth0 4"},
-		{"not known", "io.cost.qos", "", "8:0 enable=1", ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, ok := restored("/x/"+c.file, c.old, c.value)
-			if ok != (c.want != "") || ok && got != c.want {
-				t.Errorf("%q %v, want %q", got, ok, c.want)
-			}
-		})
-	}
-}
 
 // contents are all files of a cgroup that hold a setting.
 func contents(t *testing.T, c *Cgroup) map[string]string {
@@ -185,4 +159,25 @@ func TestApplyDevicesV1(t *testing.T) {
 		}
 	}
 	compareContents(t, map[string]string{list: strings.Join(defaultRules(), "\n")}, map[string]string{list: read(t, list)})
+}
+
+// defaultRules is what a deny-by-default cgroup gets.
+func defaultRules() []string {
+	state, _ := translate.ParseDevices(nil)
+	return state.Beyond(&translate.DeviceState{})
+}
+
+// rulesWith are the default rules with some replaced, or taken out ("").
+func rulesWith(change map[string]string) []string {
+	var out []string
+	for _, rule := range defaultRules() {
+		if to, ok := change[rule]; ok {
+			if to != "" {
+				out = append(out, to)
+			}
+			continue
+		}
+		out = append(out, rule)
+	}
+	return out
 }

@@ -33,8 +33,8 @@ func bpf(command int, attr unsafe.Pointer, size uintptr) (int, error) {
 }
 
 // loadProgram loads a program. Since Linux 5.11 its memory is charged to rt's cgroup: RLIMIT_MEMLOCK has no say.
-func loadProgram(p []instruction, name string) (*bpfObject, error) {
-	code, license := encode(p), []byte("Apache-2.0\x00")
+func loadProgram(code []byte, name string) (*bpfObject, error) {
+	license := []byte("Apache-2.0\x00")
 	attr := struct {
 		progType, count       uint32
 		code, license         pointer64
@@ -44,7 +44,7 @@ func loadProgram(p []instruction, name string) (*bpfObject, error) {
 		name                  [16]byte
 		ifindex, expectedType uint32
 	}{
-		progType: unix.BPF_PROG_TYPE_CGROUP_DEVICE, count: uint32(len(p)), expectedType: unix.BPF_CGROUP_DEVICE,
+		progType: unix.BPF_PROG_TYPE_CGROUP_DEVICE, count: uint32(len(code) / 8), expectedType: unix.BPF_CGROUP_DEVICE,
 		code: pointer64{unsafe.Pointer(&code[0])}, license: pointer64{unsafe.Pointer(&license[0])},
 	}
 	copy(attr.name[:len(attr.name)-1], name)

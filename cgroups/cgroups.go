@@ -1,7 +1,7 @@
 // Package cgroups makes, limits, freezes, kills and removes the cgroups of a container, on cgroup v1,
 // hybrid and v2 hosts. It runs outside the container, in the rt process.
 //
-// The translation of linux.resources into files and values (SettingsV1, SettingsV2) is pure; everything
+// The translation of linux.resources into files and values (package translate) is pure; everything
 // else works on directories below the hierarchies that Probe found.
 package cgroups
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"rt/cgroups/translate"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -123,7 +125,7 @@ func (c *fieldCase) test(t *testing.T, h *Host, want map[string]string) {
 	}
 	before := contents(t, cg)
 	warnings, err := cg.Create(parse(t, c.config))
-	at := resources + "/" + c.field
+	at := translate.Resources + "/" + c.field
 	if text, ok := strings.CutPrefix(want[""], "error: "); ok {
 		if err == nil || !strings.Contains(err.Error(), at) || !strings.Contains(err.Error(), text) && has {
 			t.Errorf("error %v, want %s", err, text)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"rt/cgroups/translate"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -181,6 +183,14 @@ func TestMissingControllersAreNamed(t *testing.T) {
 }
 
 // On a hybrid host each part goes to the side that has the controller.
+// lines shows settings as "controller file=value".
+func lines(list []translate.Setting) (out []string) {
+	for _, s := range list {
+		out = append(out, s.Controller+" "+s.File+"="+s.Value)
+	}
+	return out
+}
+
 func TestSplit(t *testing.T) {
 	h := fakeHost(t)
 	writeTestFile(t, h.Unified+"/cgroup.controllers", "hugetlb cpuset io rdma\n")
@@ -194,7 +204,7 @@ func TestSplit(t *testing.T) {
 		t.Fatal(err)
 	}
 	want1 := []string{"cpu cpu.shares=7", "memory memory.limit_in_bytes=5", "pids pids.max=9"}
-	want2 := []string{"cpuset cpuset.cpus=0", "cpuset cpuset.mems=0", "io io.max=8:0 rbps=1", "hugetlb hugetlb.2MB.rsvd.max=1 optional",
+	want2 := []string{"cpuset cpuset.cpus=0", "cpuset cpuset.mems=0", "io io.max=8:0 rbps=1", "hugetlb hugetlb.2MB.rsvd.max=1",
 		"hugetlb hugetlb.2MB.max=1", "rdma rdma.max=x hca_object=1", "misc misc.max=x 1"}
 	if got := lines(tr.v1); !slices.Equal(got, want1) {
 		t.Errorf("v1 %q", got)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rt/cgroups/translate"
 	"rt/internal/names"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -13,7 +14,7 @@ import (
 
 // Settings are the settings that r is for this host's hierarchies, without device rules. Values that depend on what
 // the files hold are completed, if there are files.
-func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
+func (c *Cgroup) Settings(r *specs.LinuxResources) ([]translate.Setting, error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -21,15 +22,15 @@ func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []Setting
+	var list []translate.Setting
 	for _, side := range []struct {
-		r         *specs.LinuxResources
-		translate func(*specs.LinuxResources) ([]Setting, []string, error)
-	}{{r1, SettingsV1}, {r2, SettingsV2}} {
+		r        *specs.LinuxResources
+		settings func(*specs.LinuxResources) ([]translate.Setting, []string, error)
+	}{{r1, translate.V1}, {r2, translate.V2}} {
 		if side.r == nil {
 			continue
 		}
-		more, _, err := side.translate(side.r)
+		more, _, err := side.settings(side.r)
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +45,7 @@ func (c *Cgroup) Settings(r *specs.LinuxResources) ([]Setting, error) {
 		if m == nil {
 			continue
 		}
-		value, err := s.complete(m.dir)
+		value, err := complete(s, m.dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			w := writer{c: c}
 			return nil, w.explain(m, *s, s.Value, err)

@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"rt/cgroups/translate"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -144,8 +147,9 @@ func TestDevicesForbiddenByAncestor(t *testing.T) {
 // attachForeign attaches a nameless program that denies one character device, and gives its id.
 func attachForeign(t *testing.T, dir string, flags uint32, major, minor int64) uint32 {
 	t.Helper()
-	d := deviceState{allow: true, exceptions: map[deviceKey]access{{'c', major, minor}: accessAll}}
-	p, err := loadProgram(d.program(), "foreign")
+	d := translate.ParseDeviceList(fmt.Sprintf("c %d:%d rwm", major, minor))
+	d.Allow = true // all but that one
+	p, err := loadProgram(d.Program(), "foreign")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +180,7 @@ func TestDevicesManyRulesWithoutMemlock(t *testing.T) {
 	var rules []specs.LinuxDeviceCgroup
 	for n := range int64(2000) {
 		major := n % 500
-		rules = append(rules, specs.LinuxDeviceCgroup{Allow: n%3 != 0, Type: "c", Major: &major, Minor: &n, Access: access(1 + n%7).String()})
+		rules = append(rules, specs.LinuxDeviceCgroup{Allow: n%3 != 0, Type: "c", Major: &major, Minor: &n, Access: [...]string{"r", "w", "rw", "m", "rm", "wm", "rwm"}[n%7]})
 	}
 	if _, err := c.Create(&specs.LinuxResources{Devices: rules}); err != nil {
 		t.Fatal(err)
@@ -194,7 +198,7 @@ func TestDevicesUnprivileged(t *testing.T) {
 		`[{"allow":true,"access":"rwm"},{"allow":false,"type":"b","major":8,"minor":0,"access":"w"}]`:          true,
 		`[` + denyAllRule + `,{"allow":true,"type":"c","access":"r"},{"allow":false,"type":"c","access":"m"}]`: true,
 	} {
-		if got := DeniesDevices(parse(t, `{"devices":`+config+`}`).Devices); got != want {
+		if got := translate.DeniesDevices(parse(t, `{"devices":`+config+`}`).Devices); got != want {
 			t.Errorf("%s: needs a program: %v", config, got)
 		}
 	}

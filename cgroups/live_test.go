@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -360,4 +362,13 @@ func BenchmarkCreateDestroy(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func parse(t testing.TB, text string) *specs.LinuxResources {
+	t.Helper()
+	var r specs.LinuxResources
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatal(err)
+	}
+	return &r
 }

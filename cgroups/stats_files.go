@@ -209,7 +209,7 @@ func pageSize(dir string) (string, bool) {
 		}
 		n, unit = n/1024, bigger
 	}
-	return utoa(n) + unit, true
+	return strconv.FormatUint(n, 10) + unit, true
 }
 
 // hugetlbV1 reads what is reserved where the kernel counts that (Linux 5.7), else what is used.

@@ -8,48 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestHoldsValue: what the kernel makes of a value is that value, and nothing else is.
-func TestHoldsValue(t *testing.T) {
-	for _, c := range []struct {
-		name, value, have string
-		want              bool
-	}{
-		{"pids.max", "42", "42\n", true},
-		{"pids.max", "42", "43\n", false},
-		{"pids.max", "max", "max\n", true},
-		{"pids.max", "max", "42\n", false},
-		{"memory.max", "5000", "4096\n", true},
-		{"memory.max", "100M", "104857600\n", true},
-		{"memory.max", "104857600", "max\n", false},
-		{"memory.max", "104857600", "209715200\n", false},
-		{"memory.limit_in_bytes", "-1", "9223372036854771712\n", true},
-		{"memory.limit_in_bytes", "-1", "104857600\n", false},
-		{"memory.oom_control", "1", "oom_kill_disable 1\nunder_oom 0\n", true},
-		{"memory.oom_control", "1", "oom_kill_disable 0\nunder_oom 0\n", false},
-		{"hugetlb.2MB.max", "3000000", "2097152\n", true},
-		{"hugetlb.2MB.max", "6000000", "2097152\n", false},
-		{"cpu.max", "50000", "50000 100000\n", true},
-		{"cpu.max", "50000 100000", "50000 20000\n", false},
-		{"cpu.max", "33333 100000", "34000 100000\n", true}, // by systemd
-		{"cpu.max", "33333 100000", "max 100000\n", false},
-		{"cpu.cfs_quota_us", "-1", "20000\n", false},
-		{"cpu.shares", "1", "2\n", true},
-		{"cpu.uclamp.max", "50", "50.00\n", true},
-		{"cpuset.cpus", "0,1,2", "0-2\n", true},
-		{"cpuset.cpus", "0,2", "0-2\n", false},
-		{"net_cls.classid", "0x10001", "65537\n", true},
-		{"io.max", "8:0 rbps=1000", "8:0 rbps=1000 wbps=max riops=max wiops=max\n", true},
-		{"io.max", "8:0 rbps=1000", "8:0 rbps=2000 wbps=max riops=max wiops=max\n", false},
-		{"io.max", "8:0 rbps=max", "", true},
-		{"io.weight", "default 500", "default 500\n8:0 20\n", true},
-		{"blkio.throttle.read_bps_device", "8:0 1000", "8:16 1000\n", false},
-	} {
-		if got := holdsValue(c.name, c.have, c.value); got != c.want {
-			t.Errorf("%s %q, written %q: %v", c.name, c.have, c.value, got)
-		}
-	}
-}
-
 // TestRestore: what an update has left half-done is taken back, also across what the kernel changes by itself; what
 // somebody else has written and what the kernel refuses stays, and is told.
 func TestRestore(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"rt/cgroups/translate"
 	"rt/internal/hint"
 	"rt/internal/names"
 
@@ -23,7 +24,7 @@ func (c *Cgroup) write(t *translation, undo *undo) error {
 }
 
 // each calls f for every setting of a translation, with the part of the cgroup that it is for.
-func (c *Cgroup) each(t *translation, f func(*member, Setting) error) error {
+func (c *Cgroup) each(t *translation, f func(*member, translate.Setting) error) error {
 	for _, s := range t.v1 {
 		m := c.memberOf(s.Controller)
 		if m == nil && s.Optional {
@@ -56,12 +57,12 @@ type writer struct {
 
 type waiting struct {
 	m   *member
-	s   Setting
+	s   translate.Setting
 	err error
 }
 
 // next writes one setting. One whose group may still make it valid waits.
-func (w *writer) next(m *member, s Setting) error {
+func (w *writer) next(m *member, s translate.Setting) error {
 	if s.Group != w.group {
 		if err := w.retry(); err != nil {
 			return err
@@ -95,8 +96,8 @@ func (w *writer) retry() error {
 	return nil
 }
 
-func (w *writer) setting(m *member, s Setting) error {
-	value, err := s.complete(m.dir)
+func (w *writer) setting(m *member, s translate.Setting) error {
+	value, err := complete(&s, m.dir)
 	if err == nil {
 		err = w.put(m.dir+"/"+s.File, value)
 	}
@@ -147,9 +148,9 @@ func (w *writer) done() {
 }
 
 // complete is the value to write, with what only the file itself can tell.
-func (s *Setting) complete(dir string) (string, error) {
+func complete(s *translate.Setting, dir string) (string, error) {
 	if s.Memory > 0 || s.MemorySwap > 0 {
-		if err := s.aboveUsed(dir); err != nil {
+		if err := aboveUsed(s, dir); err != nil {
 			return s.Value, err
 		}
 	}
@@ -165,7 +166,7 @@ func (s *Setting) complete(dir string) (string, error) {
 }
 
 // aboveUsed checks the limits that must be above what is in use. The words are runc's.
-func (s *Setting) aboveUsed(dir string) error {
+func aboveUsed(s *translate.Setting, dir string) error {
 	text, err := readShort(dir + "/memory.current")
 	if err != nil {
 		return err
@@ -183,7 +184,7 @@ func (s *Setting) aboveUsed(dir string) error {
 }
 
 // explain is the error for a setting: file, value, pointer, cause.
-func (w *writer) explain(m *member, s Setting, value string, err error) error {
+func (w *writer) explain(m *member, s translate.Setting, value string, err error) error {
 	if m.v2 && isErrno(err, unix.ENOENT) && m.lacks(s.Controller) {
 		if w.enabling != nil {
 			err := fmt.Errorf("controller %s is not available: %s cannot be applied: %w", s.Controller, s.Pointer, w.enabling)

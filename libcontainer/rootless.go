@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"rt/cgroups"
+	"rt/cgroups/translate"
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/facts"
@@ -53,12 +54,12 @@ func asksForCgroup(l *specs.Linux) string {
 	if l.Resources == nil {
 		return ""
 	}
-	if cgroups.DeniesDevices(l.Resources.Devices) {
+	if translate.DeniesDevices(l.Resources.Devices) {
 		return "/linux/resources/devices"
 	}
 	limits := *l.Resources
 	limits.Devices = nil
-	settings, _, err := cgroups.SettingsV2(&limits)
+	settings, _, err := translate.V2(&limits)
 	if err != nil {
 		return "/linux/resources"
 	}

@@ -8,6 +8,7 @@ import (
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
+	"rt/cgroups/translate"
 	"rt/internal/hint"
 	"rt/nsenter"
 
@@ -205,9 +206,9 @@ func systemdQuota(r *specs.LinuxResources) *specs.LinuxResources {
 
 // deviceProperties: rules that a v1 devices cgroup cannot express are beyond systemd, too.
 func deviceProperties(rules []specs.LinuxDeviceCgroup) []systemd.Property {
-	settings, err := cgroups.DeviceSettings(rules)
+	_, settings, err := translate.Devices(rules)
 	if err != nil {
-		settings = []cgroups.Setting{{}}
+		settings = []translate.Setting{{}}
 	}
 	return systemd.Devices(settings)
 }
@@ -255,10 +256,10 @@ func (c *container) setProperties(r *specs.LinuxResources) (undo func() error, e
 }
 
 // present are the files that r changes, with what they hold now.
-func (c *container) present(r *specs.LinuxResources) []cgroups.Setting {
+func (c *container) present(r *specs.LinuxResources) []translate.Setting {
 	settings, _ := c.cg.Settings(r)
 	for i := range settings {
-		settings[i] = cgroups.Setting{File: settings[i].File, Value: c.cg.Read(settings[i].File)}
+		settings[i] = translate.Setting{File: settings[i].File, Value: c.cg.Read(settings[i].File)}
 	}
 	return settings
 }

@@ -9,6 +9,7 @@ import (
 
 	"rt/cgroups"
 	"rt/cgroups/systemd"
+	"rt/cgroups/translate"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/intelrdt"
@@ -196,9 +197,9 @@ func (c *container) restore(cg *cgroups.Cgroup, changes []cgroups.Change) {
 }
 
 func (c *container) restoreProperties(cg *cgroups.Cgroup, changes []cgroups.Change) error {
-	settings := make([]cgroups.Setting, len(changes))
+	settings := make([]translate.Setting, len(changes))
 	for i, x := range changes {
-		settings[i] = cgroups.Setting{File: filepath.Base(x.Path), Value: x.Old}
+		settings[i] = translate.Setting{File: filepath.Base(x.Path), Value: x.Old}
 	}
 	before := systemd.Limits(settings, cg.Read, 0)
 	if len(before) == 0 {

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rt/cgroups"
+	"rt/cgroups/translate"
 	"rt/internal/dbus"
 )
 
@@ -42,7 +42,7 @@ const infinity = dbus.Uint64(math.MaxUint64)
 //
 // present reads a file of the cgroup as it is now ("" if it has none): systemd takes quota and period together, and a
 // change may give one of them. version is systemd's.
-func Limits(settings []cgroups.Setting, present func(file string) string, version int) []Property {
+func Limits(settings []translate.Setting, present func(file string) string, version int) []Property {
 	var list []Property
 	set := func(name string, v dbus.Value) { list = put(list, Property{name, v}) }
 	var cpu bandwidth
@@ -193,7 +193,7 @@ func bits(text string) dbus.Value {
 	return dbus.Bytes(mask)
 }
 
-func idle(settings []cgroups.Setting) bool {
+func idle(settings []translate.Setting) bool {
 	for _, s := range settings {
 		if s.File == "cpu.idle" && s.Value != "0" {
 			return true
@@ -208,7 +208,7 @@ type bandwidth struct {
 	v1            bool
 }
 
-func (b *bandwidth) take(s cgroups.Setting) bool {
+func (b *bandwidth) take(s translate.Setting) bool {
 	switch s.File {
 	case "cpu.max":
 		fields := strings.Fields(s.Value)
@@ -294,7 +294,7 @@ func (b *bandwidth) properties(present func(string) string) []Property {
 // Devices are the properties for device rules, given as the settings of a v1 devices cgroup: systemd filters what its
 // units may open, too, and attaches its filter again at every daemon-reload. If it cannot express the rules it is told
 // not to filter (DevicePolicy=auto with no rule), and those that rt puts in force stand alone.
-func Devices(settings []cgroups.Setting) []Property {
+func Devices(settings []translate.Setting) []Property {
 	rules := dbus.Array{Of: "(ss)"}
 	off := []Property{{"DeviceAllow", rules}, {"DevicePolicy", dbus.String("auto")}}
 	for i, s := range settings {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"rt/cgroups"
+	"rt/cgroups/translate"
 	"rt/internal/dbus"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -114,11 +114,11 @@ func TestLimits(t *testing.T) {
 		{v1: true, r: `{"cpu":{"quota":-1}}`, want: "CPUQuotaPerSecUSec=infinity"},
 		{v1: true, r: `{"blockIO":{"weight":300}}`, want: "BlockIOWeight=300"},
 	} {
-		translate := cgroups.SettingsV2
+		of := translate.V2
 		if c.v1 {
-			translate = cgroups.SettingsV1
+			of = translate.V1
 		}
-		settings, _, err := translate(resources(t, c.r))
+		settings, _, err := of(resources(t, c.r))
 		if err != nil {
 			t.Errorf("%s: %v", c.r, err)
 			continue
@@ -142,7 +142,7 @@ func TestDevices(t *testing.T) {
 		{`[{"allow":false,"access":"rwm"},{"allow":true,"type":"b","major":8,"access":"r"}]`, "[block-8,r]"},
 		{`[{"allow":false,"access":"rwm"},{"allow":true,"type":"b","major":8,"minor":1,"access":"rw"}]`, "[/dev/block/8:1,rw]"},
 	} {
-		settings, err := cgroups.DeviceSettings(resources(t, `{"devices":`+c.rules+`}`).Devices)
+		_, settings, err := translate.Devices(resources(t, `{"devices":`+c.rules+`}`).Devices)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestDevices(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", c.rules, got, c.want)
 		}
 	}
-	if got := show(Devices([]cgroups.Setting{{}})); got != "DeviceAllow=[] DevicePolicy=auto" {
+	if got := show(Devices([]translate.Setting{{}})); got != "DeviceAllow=[] DevicePolicy=auto" {
 		t.Errorf("no rules that could be expressed: %s", got)
 	}
 }

@@ -254,12 +254,12 @@ var flaws = []flaw{
 	{"a line for each warning", "libcontainer/api.go", "if i == mostWarnings {", "if false {", "TestManyOfEach/capabilities_that_few_know"},
 	{"a section that is missing is nil", "libcontainer/bundle/decode.go", "if err == nil && s.Linux == nil {", "if false {", "TestConfigWithoutLinux"},
 	{"a panic is nobody's to catch", "internal/bug/bug.go", "func Catch(err *error) {\n", "func Catch(err *error) {\n\tif true {\n\t\treturn\n\t}\n", "internal/bug TestPanicBecomesAnError"},
-	{"default devices come first", "cgroups/devices.go", "clear(state.exceptions)\n", `clear(state.exceptions)
+	{"default devices come first", "cgroups/translate/devices.go", "clear(state.exceptions)\n", `clear(state.exceptions)
 			if !rule.Allow {
 				state.exceptions = defaultDevices()
 			}
 `, ""},
-	{"default devices do not come last", "cgroups/devices.go", "defaults := deviceState{exceptions: defaultDevices()}", "defaults := deviceState{}", ""},
+	{"default devices do not come last", "cgroups/translate/devices.go", "defaults := DeviceState{exceptions: defaultDevices()}", "defaults := DeviceState{}", ""},
 	{"a command is read to its end", "libcontainer/top.go", `sys.ReadKernelHead(dir+"/cmdline", MaxCommand)`, `sys.ReadKernelHead(dir+"/cmdline", 64<<20)`, "tests/integration TestTopOfLongCommands"},
 	{"the answer of the kernel has no room", "cgroups/bpf.go", "	revision                                    uint64\n", "", "cgroups TestQueryIsNotOverrun"},
 	{"a cgroup that is frozen from above is joined", "cgroups/create.go", "if frozen {", "if frozen && len(c.members) == 0 {", ""},

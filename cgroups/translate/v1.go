@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"maps"
@@ -8,10 +8,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// SettingsV1 translates linux.resources for the v1 controllers, in the order in which the files are to be
-// written. It is pure: which controllers the host has is not its matter. Device rules are translated only
-// if r has any; see DeviceSettings for what a new container gets.
-func SettingsV1(r *specs.LinuxResources) ([]Setting, []string, error) {
+// V1 translates linux.resources for the v1 controllers, in the order in which the files are to be
+// written. Which controllers the host has is not its matter. Device rules are translated only
+// if r has any; see Devices for what a new container gets.
+func V1(r *specs.LinuxResources) ([]Setting, []string, error) {
 	var s settings
 	if r == nil {
 		return nil, nil, nil
@@ -30,13 +30,13 @@ func SettingsV1(r *specs.LinuxResources) ([]Setting, []string, error) {
 		s.devices(r.Devices)
 	}
 	for _, key := range sortedKeys(r.Unified) {
-		s.fail(resources+"/unified/"+escape(key), "cannot be applied: there is no cgroup v2 hierarchy")
+		s.fail(Resources+"/unified/"+escape(key), "cannot be applied: there is no cgroup v2 hierarchy")
 	}
 	return s.result()
 }
 
 func (s *settings) cpuV1(c *specs.LinuxCPU) {
-	const at = resources + "/cpu"
+	const at = Resources + "/cpu"
 	s.cpuShares(c, false, func(shares uint64) {
 		// The kernel would silently take the nearest value of its range.
 		if shares < 2 {
@@ -71,15 +71,15 @@ func (s *settings) cpuV1(c *specs.LinuxCPU) {
 func (s *settings) cpuShares(c *specs.LinuxCPU, v2 bool, weight func(shares uint64)) {
 	idle := c.Idle != nil && *c.Idle != 0
 	if c.Idle != nil {
-		f := s.add("cpu", "cpu.idle", resources+"/cpu/idle", itoa(*c.Idle))
+		f := s.add("cpu", "cpu.idle", Resources+"/cpu/idle", itoa(*c.Idle))
 		f.Group, f.Optional = "cpu weight", !idle // cpu.idle is Linux 5.15
 	}
 	switch {
 	case !given(c.Shares):
 	case idle && v2:
-		s.fail(resources+"/cpu/shares", bothIdleAndWeight)
+		s.fail(Resources+"/cpu/shares", bothIdleAndWeight)
 	case idle:
-		s.warn(resources+"/cpu/shares", "no effect while cpu.idle is set")
+		s.warn(Resources+"/cpu/shares", "no effect while cpu.idle is set")
 	default:
 		weight(*c.Shares)
 	}
@@ -89,7 +89,7 @@ func (s *settings) memoryV1(m *specs.LinuxMemory) {
 	if m == nil {
 		return
 	}
-	const at = resources + "/memory"
+	const at = Resources + "/memory"
 	s.memoryIgnored(m)
 	// memory.limit_in_bytes <= memory.memsw.limit_in_bytes holds always: growing, the second goes first;
 	// shrinking, the first (the group's retry). Both at -1 need no look: memsw first.
@@ -133,7 +133,7 @@ func (s *settings) memoryV1(m *specs.LinuxMemory) {
 
 // memoryIgnored warns of the fields that no supported kernel acts on.
 func (s *settings) memoryIgnored(m *specs.LinuxMemory) {
-	const at = resources + "/memory"
+	const at = Resources + "/memory"
 	//lint:ignore SA1019 read only to say that it is ignored
 	if given(m.Kernel) {
 		s.warn(at+"/kernel", "ignored: the kernel has no separate limit of kernel memory any more")
@@ -160,10 +160,10 @@ func (s *settings) network(n *specs.LinuxNetwork) {
 		return
 	}
 	if n.ClassID != nil {
-		s.add("net_cls", "net_cls.classid", resources+"/network/classID", utoa(uint64(*n.ClassID)))
+		s.add("net_cls", "net_cls.classid", Resources+"/network/classID", utoa(uint64(*n.ClassID)))
 	}
 	for i, p := range n.Priorities {
-		pointer := resources + "/network/priorities/" + strconv.Itoa(i)
+		pointer := Resources + "/network/priorities/" + strconv.Itoa(i)
 		if !oneWord(p.Name) {
 			s.fail(pointer+"/name", "invalid interface name %q", p.Name)
 		}

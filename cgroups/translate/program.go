@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"encoding/binary"
@@ -10,16 +10,16 @@ import (
 // open and mknod of a device with a struct bpf_cgroup_dev_ctx: __u32 access_type (type | access << 16), major,
 // minor; 0 is EPERM. The program is the same default and exceptions as a v1 devices cgroup has.
 
-// parseDeviceRules reads linux.resources.devices with the same meaning as DeviceSettings: what a container may open does not
+// ParseDevices reads linux.resources.devices with the same meaning as Devices: what a container may open does not
 // depend on the host's version of cgroups.
-func parseDeviceRules(rules []specs.LinuxDeviceCgroup) (*deviceState, error) {
+func ParseDevices(rules []specs.LinuxDeviceCgroup) (*DeviceState, error) {
 	var s settings
 	state, _ := s.playDevices(rules)
 	return state, s.err
 }
 
-// allowsAll says that nothing is denied.
-func (d *deviceState) allowsAll() bool { return d.allow && len(d.exceptions) == 0 }
+// AllowsAll says that nothing is denied.
+func (d *DeviceState) AllowsAll() bool { return d.Allow && len(d.exceptions) == 0 }
 
 // instruction is a struct bpf_insn.
 type instruction struct {
@@ -70,9 +70,12 @@ func devcgAccess(a access) int32 {
 	return mask
 }
 
+// Program is the program in the machine's byte order.
+func (d *DeviceState) Program() []byte { return encode(d.program()) }
+
 // program compiles the state, as the kernel evaluates a v1 cgroup: an exception allows what asks for no more than it has, or
 // denies what asks for anything of it.
-func (d *deviceState) program() []instruction {
+func (d *DeviceState) program() []instruction {
 	p := make([]instruction, 0, 6+9*len(d.exceptions))
 	p = append(p,
 		instruction{code: opLoad32, dst: regType, src: regContext, off: offType},
@@ -81,9 +84,9 @@ func (d *deviceState) program() []instruction {
 		instruction{code: opAnd, dst: regType, imm: 0xffff},
 	)
 	for _, key := range d.sortedKeys() {
-		p = key.compile(p, !d.allow, d.exceptions[key])
+		p = key.compile(p, !d.Allow, d.exceptions[key])
 	}
-	return returns(p, d.allow)
+	return returns(p, d.Allow)
 }
 
 func returns(p []instruction, allow bool) []instruction {

@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"slices"
@@ -72,7 +72,7 @@ func TestDeviceSettings(t *testing.T) {
 		{name: "number", config: `[{"allow":true,"type":"c","major":-2,"access":"r"}]`, err: "/linux/resources/devices/0/major"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			list, err := DeviceSettings(parse(t, `{"devices":`+c.config+`}`).Devices)
+			_, list, err := Devices(parse(t, `{"devices":`+c.config+`}`).Devices)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Fatalf("error %v, want %q", err, c.err)
@@ -100,7 +100,7 @@ func TestDeviceSettings(t *testing.T) {
 }
 
 func TestDevicePointers(t *testing.T) {
-	list, err := DeviceSettings(parse(t, `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"b","major":7,"minor":1,"access":"r"}]}`).Devices)
+	_, list, err := Devices(parse(t, `{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"b","major":7,"minor":1,"access":"r"}]}`).Devices)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func FuzzDevices(f *testing.F) {
 			rules = append(rules, specs.LinuxDeviceCgroup{Allow: data[0]&1 != 0, Type: []string{"a", "c", "b"}[data[0]/2%3], Major: &major, Minor: &minor, Access: acc.String()})
 			data = data[4:]
 		}
-		list, err := DeviceSettings(rules)
+		_, list, err := Devices(rules)
 		if err != nil {
 			t.Skip() // not expressible, and said so
 		}

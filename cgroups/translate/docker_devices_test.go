@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 // Docker denies fuse by a rule of its own; the default that any node may be made must not stand in the way.
 func TestDenyingOneDeviceLeavesMknodOfAll(t *testing.T) {
 	major, minor := int64(10), int64(229)
-	list, err := DeviceSettings([]specs.LinuxDeviceCgroup{
+	_, list, err := Devices([]specs.LinuxDeviceCgroup{
 		{Allow: false, Access: "rwm"},
 		{Allow: true, Type: "c", Major: &major, Minor: &minor, Access: "rw"},
 		{Allow: false, Type: "c", Major: &major, Minor: &minor, Access: "rwm"},

@@ -1,15 +1,13 @@
-package cgroups
+package translate
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // The v1 devices cgroup is a default (allow or deny) with a list of exceptions. Its rules as the kernel
@@ -37,9 +35,9 @@ const (
 	accessAll = accessRead | accessWrite | accessMknod
 )
 
-// deviceState is a v1 devices cgroup: a default and the exceptions to it.
-type deviceState struct {
-	allow      bool
+// DeviceState is a v1 devices cgroup: a default and the exceptions to it.
+type DeviceState struct {
+	Allow      bool // the default
 	exceptions map[deviceKey]access
 }
 
@@ -61,32 +59,32 @@ func defaultDevices() map[deviceKey]access {
 	}
 }
 
-// DeviceSettings translates linux.resources.devices for v1. Everything is denied until a rule says otherwise; the rules are applied in
+// Devices translates linux.resources.devices for v1. Everything is denied until a rule says otherwise; the rules are applied in
 // the order given, and a rule for all devices starts anew. After the last one the default devices are allowed, as with runc:
 // Docker's "deny c 10:229 rwm" takes away no node of it, and the usual first rule, "deny all", leaves a usable container. So a rule that denies a
 // default device has no effect.
-func DeviceSettings(rules []specs.LinuxDeviceCgroup) ([]Setting, error) {
+func Devices(rules []specs.LinuxDeviceCgroup) (*DeviceState, []Setting, error) {
 	var s settings
-	s.devices(rules)
+	state := s.devices(rules)
 	list, _, err := s.result()
-	return list, err
+	return state, list, err
 }
 
-func (s *settings) devices(rules []specs.LinuxDeviceCgroup) *deviceState {
+func (s *settings) devices(rules []specs.LinuxDeviceCgroup) *DeviceState {
 	state, pointers := s.playDevices(rules)
 	s.deviceState(*state, pointers)
 	return state
 }
 
 // playDevices is the state after all rules, for both versions. The pointers are those of who asked for an exception.
-func (s *settings) playDevices(rules []specs.LinuxDeviceCgroup) (*deviceState, map[deviceKey]string) {
-	state := &deviceState{exceptions: map[deviceKey]access{}}
+func (s *settings) playDevices(rules []specs.LinuxDeviceCgroup) (*DeviceState, map[deviceKey]string) {
+	state := &DeviceState{exceptions: map[deviceKey]access{}}
 	pointers := map[deviceKey]string{}
 	for i, rule := range rules {
-		pointer := resources + "/devices/" + strconv.Itoa(i)
+		pointer := Resources + "/devices/" + strconv.Itoa(i)
 		keys, acc, all := s.deviceRule(pointer, rule)
 		if all {
-			state.allow = rule.Allow
+			state.Allow = rule.Allow
 			clear(state.exceptions)
 			clear(pointers)
 			continue
@@ -98,10 +96,10 @@ func (s *settings) playDevices(rules []specs.LinuxDeviceCgroup) (*deviceState, m
 			pointers[key] = pointer
 		}
 	}
-	defaults := deviceState{exceptions: defaultDevices()}
+	defaults := DeviceState{exceptions: defaultDevices()}
 	for _, key := range defaults.sortedKeys() {
 		if !state.apply(true, key, defaults.exceptions[key]) {
-			s.fail(resources+"/devices", "cannot be expressed in a devices cgroup: a rule for *:* or a whole major denies %s, which every container has", key)
+			s.fail(Resources+"/devices", "cannot be expressed in a devices cgroup: a rule for *:* or a whole major denies %s, which every container has", key)
 		}
 	}
 	return state, pointers
@@ -189,8 +187,8 @@ func (k deviceKey) meets(other deviceKey) bool {
 // apply plays one rule. false: a wider exception stands against it, and a v1 cgroup has no exceptions from
 // exceptions. A denial takes narrower exceptions with it; to runc, which leaves that to the kernel, it has no effect on them. What is
 // allowed again must be what was denied, as with runc.
-func (d *deviceState) apply(allow bool, key deviceKey, acc access) bool {
-	if allow != d.allow {
+func (d *DeviceState) apply(allow bool, key deviceKey, acc access) bool {
+	if allow != d.Allow {
 		d.exceptions[key] |= acc
 		return true
 	}
@@ -210,17 +208,34 @@ func (d *deviceState) apply(allow bool, key deviceKey, acc access) bool {
 	return true
 }
 
-func (d *deviceState) sortedKeys() []deviceKey {
+func (d *DeviceState) sortedKeys() []deviceKey {
 	return slices.SortedFunc(maps.Keys(d.exceptions), func(a, b deviceKey) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor))
 	})
 }
 
+// Settings set the default, which clears the exceptions, and then these.
+func (d *DeviceState) Settings() []Setting {
+	var s settings
+	s.deviceState(*d, nil)
+	return s.list
+}
+
+// Beyond are the rules, as a devices cgroup takes them, for what d has as exceptions and other has not.
+func (d *DeviceState) Beyond(other *DeviceState) (rules []string) {
+	for _, key := range d.sortedKeys() {
+		if acc := d.exceptions[key] &^ other.exceptions[key]; acc != 0 {
+			rules = append(rules, key.String()+" "+acc.String())
+		}
+	}
+	return rules
+}
+
 // deviceState writes a state: the default first, which clears the exceptions, then these, sorted.
-func (s *settings) deviceState(d deviceState, pointers map[deviceKey]string) {
-	const at = resources + "/devices"
+func (s *settings) deviceState(d DeviceState, pointers map[deviceKey]string) {
+	const at = Resources + "/devices"
 	reset, except := "devices.deny", "devices.allow"
-	if d.allow {
+	if d.Allow {
 		reset, except = except, reset
 	}
 	s.add("devices", reset, at, "a")
@@ -229,36 +244,16 @@ func (s *settings) deviceState(d deviceState, pointers map[deviceKey]string) {
 	}
 }
 
-// resetDevices does what writing `a` to devices.deny or devices.allow would, on a cgroup that has
-// children, where the kernel refuses it (EINVAL): it takes the exceptions of a deny-by-default cgroup back
-// one by one. The other default cannot be reached.
-func resetDevices(dir string, allow bool) error {
-	have, err := readDeviceState(dir)
-	switch {
-	case err != nil:
-		return err
-	case allow && have.allow:
-		return nil
-	case allow || have.allow:
-		return fmt.Errorf("%s has child cgroups, so its default cannot be changed: %w", dir, unix.EINVAL)
-	}
-	return changeDevices(dir, have, &deviceState{})
-}
-
-// readDeviceState reads devices.list. The exceptions to a default of allow are not in it.
-func readDeviceState(dir string) (*deviceState, error) {
-	list, err := readFile(dir + "/devices.list")
-	if err != nil {
-		return nil, err
-	}
-	state := &deviceState{exceptions: map[deviceKey]access{}}
+// ParseDeviceList reads what devices.list of v1 says. The exceptions to a default of allow are not in it.
+func ParseDeviceList(list string) *DeviceState {
+	state := &DeviceState{exceptions: map[deviceKey]access{}}
 	for line := range strings.SplitSeq(list, "\n") {
 		fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == ':' })
 		if len(fields) != 4 {
 			continue
 		}
 		if fields[0] == "a" { // how the kernel shows a default of allow, whatever its exceptions
-			return &deviceState{allow: true}, nil
+			return &DeviceState{Allow: true}
 		}
 		number := func(text string) int64 {
 			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -269,5 +264,18 @@ func readDeviceState(dir string) (*deviceState, error) {
 		acc, _ := parseAccess(fields[3])
 		state.exceptions[deviceKey{fields[0][0], number(fields[1]), number(fields[2])}] |= acc
 	}
-	return state, nil
+	return state
+}
+
+// DeniesDevices says that rules take away more than file permissions do: without privileges a process cannot make
+// device nodes and opens those that file permissions give it. "Deny all", as engines write it first, and what is
+// allowed after that add nothing to it; a rule that denies some device does.
+func DeniesDevices(rules []specs.LinuxDeviceCgroup) bool {
+	var s settings
+	for _, r := range rules {
+		if _, _, all := s.deviceRule("", r); !all && !r.Allow {
+			return true
+		}
+	}
+	return false
 }

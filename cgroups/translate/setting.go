@@ -1,4 +1,6 @@
-package cgroups
+// Package translate has what linux.resources is for the files of cgroups: a value for each file, for v1 and v2, and the program that
+// enforces device rules on v2. It makes no system call.
+package translate
 
 import (
 	"fmt"
@@ -10,7 +12,7 @@ import (
 
 // A Setting is one value for one file of a cgroup.
 type Setting struct {
-	Controller string // v1: key of Host.V1; v2: name in cgroup.controllers, "" for cgroup.* files
+	Controller string // v1: name of the controller; v2: name in cgroup.controllers, "" for cgroup.* files
 	File       string // name in the cgroup's directory
 	Value      string // written with one write(2)
 	Pointer    string // JSON pointer of what asked for it, below /linux/resources
@@ -59,7 +61,8 @@ func (s *settings) result() ([]Setting, []string, error) {
 	return s.list, s.warnings, nil
 }
 
-const resources = "/linux/resources"
+// Resources is the JSON pointer of what is translated.
+const Resources = "/linux/resources"
 
 // given says that a number is set. As in every OCI runtime a limit of 0 means "not set", except where the
 // spec says otherwise (pids.limit).
@@ -91,13 +94,13 @@ func (s *settings) pids(p *specs.LinuxPids) {
 	if n == 0 {
 		n = 1
 	}
-	s.add("pids", "pids.max", resources+"/pids/limit", limit(n))
+	s.add("pids", "pids.max", Resources+"/pids/limit", limit(n))
 }
 
 // rdma.max is the same file in v1 and v2.
 func (s *settings) rdma(devices map[string]specs.LinuxRdma) {
 	for _, name := range sortedKeys(devices) {
-		pointer := resources + "/rdma/" + escape(name)
+		pointer := Resources + "/rdma/" + escape(name)
 		d, value := devices[name], name
 		if !oneWord(name) {
 			s.fail(pointer, "invalid device name %q", name)
@@ -121,7 +124,7 @@ func (s *settings) cpuset(c *specs.LinuxCPU) {
 		if f.value == "" {
 			continue
 		}
-		pointer := resources + "/cpu/" + f.name
+		pointer := Resources + "/cpu/" + f.name
 		list := strings.TrimSpace(f.value)
 		if list == "" || strings.Trim(list, "0123456789,-:/N ") != "" { // bitmap_parselist: 0-3,8-15:2/4, N is the last
 			s.fail(pointer, "invalid list %q", f.value)
@@ -132,7 +135,7 @@ func (s *settings) cpuset(c *specs.LinuxCPU) {
 
 // hugepagePrefix checks a page size, which becomes part of a file's name: 64KB, 2MB, 1GB.
 func (s *settings) hugepagePrefix(i int, size string) (prefix, pointer string) {
-	pointer = resources + "/hugepageLimits/" + strconv.Itoa(i)
+	pointer = Resources + "/hugepageLimits/" + strconv.Itoa(i)
 	n := strings.TrimRight(size, "KMGB")
 	unit := size[len(n):]
 	if n == "" || n[0] == '0' || strings.Trim(n, "0123456789") != "" || (unit != "KB" && unit != "MB" && unit != "GB") {

@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"encoding/json"
@@ -76,7 +76,7 @@ func testTranslate(t *testing.T, f func(*specs.LinuxResources) ([]Setting, []str
 }
 
 func TestSettingsV1(t *testing.T) {
-	testTranslate(t, SettingsV1, []translateCase{
+	testTranslate(t, V1, []translateCase{
 		{name: "empty", config: `{}`},
 		{name: "empty parts", config: `{"cpu":{},"memory":{},"pids":{},"blockIO":{},"network":{}}`},
 		{name: "zero is not set", config: `{"cpu":{"shares":0,"quota":0,"period":0},"memory":{"limit":0,"swap":0,"reservation":0},"blockIO":{"weight":0}}`},
@@ -136,7 +136,7 @@ func TestSettingsV1(t *testing.T) {
 }
 
 func TestSettingsV2(t *testing.T) {
-	testTranslate(t, SettingsV2, []translateCase{
+	testTranslate(t, V2, []translateCase{
 		{name: "empty", config: `{}`},
 		{name: "zero is not set", config: `{"cpu":{"shares":0,"quota":0,"period":0,"realtimePeriod":0,"realtimeRuntime":0},"memory":{"limit":0,"swap":0}}`},
 		{name: "cpu", config: `{"cpu":{"shares":1024,"quota":50000,"period":100000,"burst":1000,"cpus":"0","mems":"0"}}`, want: []string{
@@ -206,7 +206,7 @@ func FuzzSettings(f *testing.F) {
 		if json.Unmarshal(text, &r) != nil {
 			t.Skip()
 		}
-		for _, translate := range []func(*specs.LinuxResources) ([]Setting, []string, error){SettingsV1, SettingsV2} {
+		for _, translate := range []func(*specs.LinuxResources) ([]Setting, []string, error){V1, V2} {
 			list, _, err := translate(&r)
 			if err != nil && !strings.HasPrefix(err.Error(), "/linux/resources/") {
 				t.Errorf("error without pointer: %v", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"rt/cgroups/translate"
 	"rt/internal/hint"
 	"rt/internal/sys"
 
@@ -23,22 +24,22 @@ type deviceFilter struct {
 // loadDevices compiles rules and has the kernel check the program; nothing is attached yet. nil with a warning
 // means that the rules cannot be enforced and need not be.
 func loadDevices(rules []specs.LinuxDeviceCgroup) (f *deviceFilter, warning string, err error) {
-	d, err := parseDeviceRules(rules)
+	d, err := translate.ParseDevices(rules)
 	if err != nil {
 		return nil, "", err
 	}
-	if d.allowsAll() {
+	if d.AllowsAll() {
 		return &deviceFilter{}, "", nil
 	}
-	program, err := loadProgram(d.program(), programName)
+	program, err := loadProgram(d.Program(), programName)
 	if err == nil {
 		return &deviceFilter{program}, "", nil
 	}
-	const at = resources + "/devices"
+	const at = translate.Resources + "/devices"
 	if !isErrno(err, unix.EPERM) {
 		return nil, "", hint.With(fmt.Errorf("load device program (%s): %w", at, err), loadHint(err))
 	}
-	if !DeniesDevices(rules) && unprivileged() {
+	if !translate.DeniesDevices(rules) && unprivileged() {
 		if len(rules) > 0 {
 			warning = notEnforced + "device programs need CAP_BPF and CAP_NET_ADMIN on the host, file permissions apply"
 		}
@@ -59,20 +60,7 @@ func loadHint(err error) string {
 	return ""
 }
 
-const notEnforced = resources + "/devices: not enforced: "
-
-// DeniesDevices says that rules take away more than file permissions do: without privileges a process cannot make
-// device nodes and opens those that file permissions give it. "Deny all", as engines write it first, and what is
-// allowed after that add nothing to it; a rule that denies some device does.
-func DeniesDevices(rules []specs.LinuxDeviceCgroup) bool {
-	var s settings
-	for _, r := range rules {
-		if _, _, all := s.deviceRule("", r); !all && !r.Allow {
-			return true
-		}
-	}
-	return false
-}
+const notEnforced = translate.Resources + "/devices: not enforced: "
 
 // unprivileged says that this process is not the host's root: in a user namespace, or nobody special.
 func unprivileged() bool {
@@ -127,7 +115,7 @@ func (f *deviceFilter) attach(dir string, fresh bool) error {
 }
 
 func explainAttach(dir string, err error) error {
-	err = fmt.Errorf("attach device program to %s (%s/devices): %w", dir, resources, err)
+	err = fmt.Errorf("attach device program to %s (%s/devices): %w", dir, translate.Resources, err)
 	if isErrno(err, unix.EPERM) {
 		return hint.With(err, "a program that allows no others beside it is attached to this cgroup or one above it")
 	}

@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"math/rand/v2"
@@ -50,7 +50,7 @@ func interpret(t testing.TB, p []instruction, kind byte, major, minor int64, acc
 
 func programOf(t testing.TB, rules []specs.LinuxDeviceCgroup) []instruction {
 	t.Helper()
-	d, err := parseDeviceRules(rules)
+	d, err := ParseDevices(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestDeviceProgramErrors(t *testing.T) {
 		`[{"allow":true,"type":"u","access":"r"}]`:            "/linux/resources/devices/0/type",
 		`[{"allow":true,"type":"c","major":-2,"access":"r"}]`: "/linux/resources/devices/0/major",
 	} {
-		if _, err := parseDeviceRules(parse(t, `{"devices":`+config+`}`).Devices); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseDevices(parse(t, `{"devices":`+config+`}`).Devices); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", config, err)
 		}
 	}
@@ -152,8 +152,8 @@ func TestDeviceProgramAgainstModels(t *testing.T) {
 	expressible := 0
 	for range 3000 {
 		rules := randomRules(rnd)
-		v1, v1Err := DeviceSettings(rules)
-		state, err := parseDeviceRules(rules)
+		_, v1, v1Err := Devices(rules)
+		state, err := ParseDevices(rules)
 		if (err == nil) != (v1Err == nil) {
 			t.Fatalf("v1: %v, v2: %v, by %s", v1Err, err, show(rules))
 		}

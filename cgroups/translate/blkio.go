@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"strconv"
@@ -9,7 +9,7 @@ import (
 // The weights belong to an I/O scheduler: blkio.weight to CFQ (before Linux 5.0) and vendor kernels,
 // blkio.bfq.weight to BFQ, io.weight to blk-iocost. Whichever file exists is the one in force.
 
-const atBlockIO = resources + "/blockIO"
+const atBlockIO = Resources + "/blockIO"
 
 func (s *settings) blkioV1(b *specs.LinuxBlockIO) {
 	if b == nil {

@@ -3,6 +3,7 @@ package cgroups
 import (
 	"slices"
 
+	"rt/cgroups/translate"
 	"rt/internal/sys"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -10,11 +11,11 @@ import (
 
 // A translation is linux.resources for the hierarchies of one host.
 type translation struct {
-	v1, v2   []Setting
+	v1, v2   []translate.Setting
 	warnings []string
-	enabling error         // why not all v2 controllers could be enabled
-	filter   *deviceFilter // device rules for v2, or nil to leave them alone
-	devices  *deviceState  // device rules for v1, or nil; those of a new cgroup are among v1, too
+	enabling error                  // why not all v2 controllers could be enabled
+	filter   *deviceFilter          // device rules for v2, or nil to leave them alone
+	devices  *translate.DeviceState // device rules for v1, or nil; those of a new cgroup are among v1, too
 }
 
 // wanted are the controllers that the v2 settings need, or all.
@@ -38,12 +39,12 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 	}
 	var more []string
 	if r1 != nil {
-		if t.v1, t.warnings, err = SettingsV1(r1); err != nil {
+		if t.v1, t.warnings, err = translate.V1(r1); err != nil {
 			return t, err
 		}
 	}
 	if r2 != nil {
-		if t.v2, more, err = SettingsV2(r2); err != nil {
+		if t.v2, more, err = translate.V2(r2); err != nil {
 			return t, err
 		}
 		t.warnings = append(t.warnings, more...)
@@ -58,7 +59,7 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 		}
 		return t, err
 	}
-	if !DeniesDevices(r.Devices) && !sys.InFirstUserNamespace() { // the kernel takes device rules from the first one only
+	if !translate.DeniesDevices(r.Devices) && !sys.InFirstUserNamespace() { // the kernel takes device rules from the first one only
 		if len(r.Devices) > 0 {
 			t.warnings = append(t.warnings, notEnforced+"a devices cgroup needs CAP_SYS_ADMIN on the host, file permissions apply")
 		}
@@ -66,25 +67,25 @@ func (c *Cgroup) translate(r *specs.LinuxResources, create bool) (t *translation
 	}
 	// A v1 host without the devices controller gets its error when these are written: a container that
 	// could open any device is not made.
-	var list settings
-	t.devices = list.devices(r.Devices)
+	var list []translate.Setting
+	t.devices, list, err = translate.Devices(r.Devices)
 	if create {
-		t.v1 = append(t.v1, list.list...)
+		t.v1 = append(t.v1, list...)
 	}
-	return t, list.err
+	return t, err
 }
 
 // Check says what of r cannot be applied to this cgroup whatever the kernel says, as Create would. Nothing is made.
 func (c *Cgroup) Check(r *specs.LinuxResources) error {
 	r1, r2, err := c.split(r)
 	if err == nil && r1 != nil {
-		_, _, err = SettingsV1(r1)
+		_, _, err = translate.V1(r1)
 	}
 	if err == nil && r2 != nil {
-		_, _, err = SettingsV2(r2)
+		_, _, err = translate.V2(r2)
 	}
 	if err == nil {
-		_, err = DeviceSettings(r.Devices)
+		_, _, err = translate.Devices(r.Devices)
 	}
 	return err
 }

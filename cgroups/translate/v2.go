@@ -1,4 +1,4 @@
-package cgroups
+package translate
 
 import (
 	"math"
@@ -7,10 +7,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// SettingsV2 translates linux.resources for cgroup v2, in the order in which the files are to be written.
+// V2 translates linux.resources for cgroup v2, in the order in which the files are to be written.
 // What has no counterpart in v2 is an error, as config-linux.md ("Unified") demands. Device rules are not
 // files in v2 and are left out here. linux.resources.unified comes last: it overrides.
-func SettingsV2(r *specs.LinuxResources) ([]Setting, []string, error) {
+func V2(r *specs.LinuxResources) ([]Setting, []string, error) {
 	var s settings
 	if r == nil {
 		return nil, nil, nil
@@ -24,9 +24,9 @@ func SettingsV2(r *specs.LinuxResources) ([]Setting, []string, error) {
 	s.ioV2(r.BlockIO)
 	s.hugetlbV2(r.HugepageLimits)
 	if n := r.Network; n != nil && n.ClassID != nil {
-		s.fail(resources+"/network/classID", "cannot be applied: cgroup v2 has no net_cls")
+		s.fail(Resources+"/network/classID", "cannot be applied: cgroup v2 has no net_cls")
 	} else if n != nil && len(n.Priorities) > 0 {
-		s.fail(resources+"/network/priorities", "cannot be applied: cgroup v2 has no net_prio")
+		s.fail(Resources+"/network/priorities", "cannot be applied: cgroup v2 has no net_prio")
 	}
 	s.rdma(r.Rdma)
 	s.unified(r.Unified)
@@ -37,7 +37,7 @@ func SettingsV2(r *specs.LinuxResources) ([]Setting, []string, error) {
 const bothIdleAndWeight = "unable to apply both cpu.idle and a weight: the kernel refuses a weight while cpu.idle is 1"
 
 func (s *settings) cpuV2(c *specs.LinuxCPU) {
-	const at = resources + "/cpu"
+	const at = Resources + "/cpu"
 	s.cpuShares(c, true, func(shares uint64) {
 		s.add("cpu", "cpu.weight", at+"/shares", utoa(weightOfShares(shares))).Group = "cpu weight"
 	})
@@ -81,7 +81,7 @@ func (s *settings) memoryV2(m *specs.LinuxMemory) {
 	if m == nil {
 		return
 	}
-	const at = resources + "/memory"
+	const at = Resources + "/memory"
 	s.memoryIgnored(m)
 	if given(m.Limit) {
 		f := s.add("memory", "memory.max", at+"/limit", limit(*m.Limit))
@@ -102,7 +102,7 @@ func (s *settings) memoryV2(m *specs.LinuxMemory) {
 // swapV2 turns memory+swap into swap. The file is missing when the kernel has no swap accounting; no limit
 // and no swap at all hold there by themselves.
 func (s *settings) swapV2(m *specs.LinuxMemory) {
-	const at = resources + "/memory"
+	const at = Resources + "/memory"
 	add := func(pointer, value string) {
 		f := s.add("memory", "memory.swap.max", pointer, value)
 		f.Optional = value == "max" || value == "0"
@@ -150,10 +150,10 @@ func (s *settings) hugetlbV2(limits []specs.LinuxHugepageLimit) {
 // move, freeze or kill processes or give controllers away: they are not resources.
 func (s *settings) unified(files map[string]string) {
 	if _, weight := files["cpu.weight"]; weight && strings.TrimSpace(files["cpu.idle"]) == "1" {
-		s.fail(resources+"/unified/cpu.weight", bothIdleAndWeight)
+		s.fail(Resources+"/unified/cpu.weight", bothIdleAndWeight)
 	}
 	for _, name := range sortedKeys(files) {
-		pointer := resources + "/unified/" + escape(name)
+		pointer := Resources + "/unified/" + escape(name)
 		controller, rest, _ := strings.Cut(name, ".")
 		switch {
 		case controller == "" || rest == "" || strings.ContainsAny(name, "/\x00"):
