@@ -77,8 +77,6 @@ type ExecOptions struct {
 	Cgroups       []string // [controller[,controller]:]path
 	IgnorePaused  bool
 	WaitFIFO      string // path of a FIFO: the program is held until somebody has read a byte from it
-
-	transfer bool // see container.transfer
 }
 
 // The verbs, as package main calls them:

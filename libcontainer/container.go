@@ -10,6 +10,7 @@ import (
 	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // maxFile bounds what is read of a file of the kernel's, in bytes.
@@ -101,3 +102,20 @@ func (c *container) recorded() *cgroups.Cgroup {
 }
 
 func (c *container) frozen() (bool, error) { return c.rt.cgroups.Frozen(c.Cgroups) }
+
+// endIfFrozen is ErrFrozen if a cgroup above the container's was frozen after the container's was made, and its process with it. The
+// verb has the lock, and that cgroup may stay frozen for long. So the process, a child of this one, is killed, and moved to a cgroup
+// where it can end.
+func (c *container) endIfFrozen(pid int) error {
+	frozen, err := c.frozen()
+	if err != nil || !frozen {
+		return err
+	}
+	if pid != 0 {
+		_ = unix.Kill(pid, unix.SIGKILL) // it has not been reaped: the pid is its own
+		if err := c.cg.LetEnd(pid); err != nil {
+			c.rt.Warn("let process %d end: %v", pid, err)
+		}
+	}
+	return cgroups.ErrFrozen
+}

@@ -140,13 +140,6 @@ func (f *foreground) finish(r *Runtime, signals *console.Signals) {
 
 func callerStdio() nsenter.Stdio { return nsenter.Stdio{os.Stdin, os.Stdout, os.Stderr} }
 
-func (k *making) openStreams() (err error) {
-	if k.streams, err = stdio.Open(callerStdio(), !k.detached); err == nil {
-		k.undo.add(k.streams.Close)
-	}
-	return err
-}
-
 // warnStreams warns of what a detached process keeps of the caller's for as long as it likes.
 func (r *Runtime) warnStreams(s *stdio.Streams, p *specs.Process) {
 	if p.Terminal {

@@ -59,7 +59,7 @@ func taken(cg *cgroups.Cgroup) map[string]string {
 // early puts what a create leaves that is killed before it has a state.
 func early(t *testing.T, r *Runtime, cg *cgroups.Cgroup) *container {
 	t.Helper()
-	place(t, r, "c", map[string]string{state.ConfigFile: "{"})
+	placeFiles(t, r, "c", map[string]string{state.ConfigFile: "{"})
 	c := with(r, state.State{ID: "c", Cgroups: cg.Paths(), Taken: taken(cg)})
 	if err := c.WriteJournal(); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestDeleteStopped(t *testing.T) {
 	seen := filepath.Join(t.TempDir(), "seen")
 	config := fmt.Sprintf(`{"ociVersion":"1.2.0","hooks":{"poststop":[
 		{"path":"/bin/false"},{"path":"/bin/sh","args":["sh","-c","cat > %s"],"env":["PATH=/bin:/usr/bin"]}]}}`, seen)
-	place(t, r, "c", map[string]string{state.ConfigFile: config})
+	placeFiles(t, r, "c", map[string]string{state.ConfigFile: config})
 	c := with(r, state.State{OCIVersion: "1.2.0", ID: "c", Pid: 4194303, StartTime: 1, Bundle: "/b", Cgroups: cg.Paths(), Taken: taken(cg)})
 	if err := c.Save(); err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestJournal(t *testing.T) {
 	r, _ := newRuntime(t)
 	for _, text := range []string{"", "{", "null", "[]", `{"cgroups":7}`, `{"cgroups":{"":7}}`, `{"cgroups":{}}`, "\x00\xff",
 		`{"cgroups":{"":"/no/such/directory"}}`} {
-		dir := place(t, r, "c", map[string]string{state.JournalFile: text})
+		dir := placeFiles(t, r, "c", map[string]string{state.JournalFile: text})
 		if err := r.Delete("c", true); err != nil {
 			t.Errorf("%q: %v", text, err)
 			os.RemoveAll(dir)
@@ -161,7 +161,7 @@ func TestJournal(t *testing.T) {
 		}
 	}
 	outside := t.TempDir()
-	dir := place(t, r, "outside", map[string]string{
+	dir := placeFiles(t, r, "outside", map[string]string{
 		state.JournalFile: fmt.Sprintf(`{"cgroups":{"":%q,"memory":%q,"no such":%q}}`, outside, outside, outside)})
 	if err := r.Delete("outside", true); err == nil || !strings.Contains(err.Error(), outside) {
 		t.Errorf("a directory that is no cgroup: %v", err)
@@ -175,20 +175,24 @@ func TestJournal(t *testing.T) {
 
 // TestLeftover: a create that fails and cannot undo all keeps the directory, whose journal delete --force goes by.
 func TestLeftover(t *testing.T) {
-	for name, undo := range map[string]error{"undone": nil, "busy": errors.New("busy")} {
+	for name, undone := range map[string]error{"undone": nil, "busy": errors.New("busy")} {
 		warned := 0
 		r := &Runtime{Root: state.Root{Dir: t.TempDir(), Warn: func(string, ...any) { warned++ }}}
-		k := &making{c: r.newContainer("box")}
-		if err := os.Mkdir(k.c.Dir, 0o700); err != nil {
+		s := newSetup(r, "box", CreateOptions{})
+		if err := s.begin(); err != nil {
 			t.Fatal(err)
 		}
-		k.undo.steps = []func(){k.removeDir, func() { k.undone(undo) }}
+		if err := os.Mkdir(s.c.Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s.undo.add(s.place.removeDir)
+		s.undo.add(func() { s.undo.result(undone) })
 		failed := errors.New("failed")
-		if err := k.fail(failed); err != failed {
+		if err := s.fail(failed); err != failed {
 			t.Errorf("%s: %v", name, err)
 		}
-		_, err := os.Stat(k.c.Dir)
-		if kept := err == nil; kept != (undo != nil) || kept != (warned == 1) {
+		_, err := os.Stat(s.c.Dir)
+		if kept := err == nil; kept != (undone != nil) || kept != (warned == 1) {
 			t.Errorf("%s: kept %v, %d warnings", name, kept, warned)
 		}
 	}

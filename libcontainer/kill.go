@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"rt/cgroups"
 	"rt/internal/sys"
@@ -197,4 +198,51 @@ func (r *Runtime) processes(id string) (*cgroups.Cgroup, []int, error) {
 	}
 	pids, err := cg.Procs()
 	return cg, pids, err
+}
+
+// unreaped are processes of the container that have ended, and their parents, which are not of the container. Init does not end before the
+// last process of its pid namespace has been reaped. The parent of one that `rt exec` has started is that rt: it may wait for a file system
+// where it writes the pid file, or be stopped. A process that has ended is known by its cgroup v2 alone: it has left those of v1.
+func (c *container) unreaped() map[int]int {
+	cg, err := c.cgroup()
+	if err != nil {
+		return nil
+	}
+	list := sys.Unreaped()
+	for pid, parent := range list {
+		its, err := cg.Below(pid)
+		parents, parentErr := cg.Below(parent)
+		if err != nil || parentErr != nil || its == "" || parents != "" || parent <= 1 || parent == os.Getpid() {
+			delete(list, pid)
+		}
+	}
+	return list
+}
+
+// endParents kills each rt that does not reap a process of the container. The process that becomes the parent reaps it.
+func (c *container) endParents() {
+	for pid, parent := range c.unreaped() {
+		fd, err := unix.PidfdOpen(parent, 0)
+		if err != nil {
+			continue
+		}
+		p := os.NewFile(uintptr(fd), "pidfd")
+		if sys.SameProgram(parent) && sys.Unreaped()[pid] == parent {
+			c.rt.Warn("process %d (%s) does not reap process %d of container %s: it is killed", parent, sys.Command(parent), pid, c.ID)
+			_ = sys.Signal(p, unix.SIGKILL)
+		}
+		p.Close()
+	}
+}
+
+// withoutReaper says which process keeps init from its end, for an error; "" if there is none.
+func (c *container) withoutReaper() string {
+	for pid, parent := range c.unreaped() {
+		text := fmt.Sprintf(": process %d has ended, and its parent, process %d (%s), does not reap it", pid, parent, sys.Command(parent))
+		if sys.Uninterruptible(parent) {
+			text += fmt.Sprintf(": process %d is in an uninterruptible sleep (state D)", parent)
+		}
+		return text
+	}
+	return ""
 }

@@ -20,46 +20,46 @@ import (
 // moveNetDevices moves what linux.netDevices names into the network namespace that the new process is already in. They
 // are brought back if the container does not come to be. Afterwards they share the fate of the namespace: the
 // specification forbids to move them out.
-func (k *making) moveNetDevices(devices map[string]specs.LinuxNetDevice) error {
+func (s *setup) moveNetDevices(devices map[string]specs.LinuxNetDevice) error {
 	if len(devices) == 0 {
 		return nil
 	}
-	ns := "/proc/" + strconv.Itoa(k.c.Pid) + "/ns/net"
+	ns := "/proc/" + strconv.Itoa(s.c.Pid) + "/ns/net"
 	var note func(*netdev.Record) error
-	if path := bundle.JoinedNamespace(k.spec, specs.NetworkNamespace); path != "" { // one of the container's own ends with it, and the devices with that
-		note = func(r *netdev.Record) error { r.Path = path; return k.c.noteNetDevices(r) }
+	if path := bundle.JoinedNamespace(s.spec, specs.NetworkNamespace); path != "" { // one of the container's own ends with it, and the devices with that
+		note = func(r *netdev.Record) error { r.Path = path; return s.c.noteNetDevices(r) }
 	}
-	shared := note != nil || bundle.JoinedNamespace(k.spec, specs.UserNamespace) != "" // whose root has rights in a new one, too
+	shared := note != nil || bundle.JoinedNamespace(s.spec, specs.UserNamespace) != "" // whose root has rights in a new one, too
 	moved, err := netdev.Move(devices, ns, shared, note)
 	if moved == nil {
 		return err
 	}
-	k.moved = moved
-	k.undo.add(func() { k.bringBack(note != nil) })
+	s.moved = moved
+	s.undo.add(func() { s.bringBack(note != nil) })
 	return err
 }
 
 // moveRestored moves the devices for a restored container. In a namespace that is given by path those of the container that was saved
 // are still there.
-func (k *making) moveRestored() error {
-	devices := k.spec.Linux.NetDevices
-	if path := bundle.JoinedNamespace(k.spec, specs.NetworkNamespace); path != "" && len(devices) > 0 {
+func (s *setup) moveRestored() error {
+	devices := s.spec.Linux.NetDevices
+	if path := bundle.JoinedNamespace(s.spec, specs.NetworkNamespace); path != "" && len(devices) > 0 {
 		var err error
-		if devices, err = netdev.ToMove(devices, "/proc/"+strconv.Itoa(k.c.Pid)+"/ns/net"); err != nil {
+		if devices, err = netdev.ToMove(devices, "/proc/"+strconv.Itoa(s.c.Pid)+"/ns/net"); err != nil {
 			return err
 		}
 	}
-	return k.moveNetDevices(devices)
+	return s.moveNetDevices(devices)
 }
 
-// bringBack is create's undo. What is not noted is in a namespace that ends now.
-func (k *making) bringBack(noted bool) {
-	err := k.moved.Back()
-	k.moved.Close()
+// bringBack takes back moveNetDevices. What is not noted is in a namespace that ends now.
+func (s *setup) bringBack(noted bool) {
+	err := s.moved.Back()
+	s.moved.Close()
 	if noted && err != nil && !netdev.OnlyStay(err) {
-		k.undone(err)
+		s.undo.result(err)
 	} else if err != nil {
-		k.c.rt.Warn("%v", err)
+		s.c.rt.Warn("%v", err)
 	}
 }
 
@@ -76,15 +76,15 @@ func (c *container) noteNetDevices(r *netdev.Record) error {
 	return nil
 }
 
-// keepMoved: the container has come to be, and the devices stay. As long as they are noted they would not.
-func (k *making) keepMoved() error {
-	if k.moved == nil {
+// keepNetDevices leaves the devices to the container, which is complete: those that are noted delete would bring back.
+func (s *setup) keepNetDevices() error {
+	if s.moved == nil {
 		return nil
 	}
-	if err := unix.Unlink(filepath.Join(k.c.Dir, state.DevicesFile)); err != nil && err != unix.ENOENT {
+	if err := unix.Unlink(filepath.Join(s.c.Dir, state.DevicesFile)); err != nil && err != unix.ENOENT {
 		return fmt.Errorf("remove journal of network devices: %w", err)
 	}
-	k.moved.Close()
+	s.moved.Close()
 	return nil
 }
 

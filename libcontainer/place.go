@@ -2,157 +2,166 @@ package libcontainer
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"rt/cgroups"
 	"rt/internal/hint"
-	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Where a container that is being made has its place: its directory, its cgroup. The journal knows before it is taken.
+// A place is what a container takes on the host: its directory, its cgroup and its resctrl group. The journal has each before it is taken.
+type place struct {
+	c     *container
+	spec  *specs.Spec
+	priv  facts.Privileges
+	host  *cgroups.Host
+	undo  *undo
+	scope *scope // with --systemd-cgroup, else nil
+}
 
-// reserve takes the id by making its directory, and writes down what create will make outside of it.
-func (k *making) reserve() error {
-	c := k.c
+func (p *place) begin(c *container, u *undo) {
+	*p = place{c: c, undo: u}
+	if c.rt.SystemdCgroup {
+		p.scope = &scope{place: p}
+	}
+}
+
+// reserve takes the id by making its directory.
+func (p *place) reserve() error {
+	c := p.c
 	if err := c.rt.Make(); err != nil {
 		return err
 	}
-	if err := k.c.MakeDir(); err != nil {
+	if err := c.MakeDir(); err != nil {
 		return err
 	}
-	k.undo.add(k.removeDir)
+	p.undo.add(p.removeDir)
 	c.RecordHolder()
 	if err := c.rt.ReadBootID(); err != nil {
 		return err
 	}
 	c.BootID, c.PidNamespace = c.rt.BootID(), state.OwnPidNamespace()
-	if err := c.findRdt(k.spec); err != nil {
-		return err
-	}
-	if err := k.placeCgroup(); err != nil {
-		return err
-	}
-	if err := sys.CreateFile(filepath.Join(c.Dir, state.ConfigFile), k.b.Raw, 0o600); err != nil {
-		return fmt.Errorf("copy config.json: %w", err)
-	}
-	if k.sure() {
-		return nil
-	}
-	return k.takeLimits()
+	return nil
 }
 
-// sure says whether the container's cgroup is the one that the journal knows, or none. Else it is not known, and the plan
-// cannot be made, before it was tried to make it.
-func (k *making) sure() bool { return k.c.Unit == "" && !k.c.rt.tolerant(k.priv) }
-
-// takeLimits makes what limits the container: its cgroup, its resctrl group.
-func (k *making) takeLimits() error {
-	if err := k.makeCgroup(); err != nil {
+// intend chooses what make will make, and writes it into the journal.
+func (p *place) intend() error {
+	if err := p.c.findRdt(p.spec); err != nil {
 		return err
 	}
-	return k.makeRdt()
-}
-
-func (k *making) placeCgroup() error {
-	cg, err := k.chooseCgroup()
-	if err == nil && k.systemd != nil {
-		err = k.takeUnit(cg)
+	cg, err := p.choose()
+	if err == nil && p.hasUnit() {
+		err = p.scope.take(cg)
 	}
 	if err != nil {
 		return err
 	}
-	return k.setCgroup(cg)
+	return p.setCgroup(cg)
 }
 
-// chooseCgroup finds the cgroup that the container is to have. It makes nothing.
-func (k *making) chooseCgroup() (cg *cgroups.Cgroup, err error) {
-	if k.host, err = cgroups.Probe(); err != nil {
+// cgroupIsFinal says whether the container's cgroup is the one that the journal has, or none. Else another one may take its place when it
+// is made: it is made before the plan.
+func (p *place) cgroupIsFinal() bool { return p.c.Unit == "" && !p.c.rt.tolerant(p.priv) }
+
+// make makes what limits the container: its cgroup, its resctrl group.
+func (p *place) make() error {
+	if err := p.makeCgroup(); err != nil {
+		return err
+	}
+	return p.makeRdt()
+}
+
+// choose finds the cgroup that the container is to have. It makes nothing.
+func (p *place) choose() (cg *cgroups.Cgroup, err error) {
+	if p.host, err = cgroups.Probe(); err != nil {
 		return nil, err
 	}
-	if k.c.rt.NoCgroup {
-		return k.goWithoutCgroup()
+	if p.c.rt.NoCgroup {
+		return p.goWithoutCgroup()
 	}
-	if k.c.SystemdCgroup {
-		return k.chooseUnit()
+	if p.c.SystemdCgroup {
+		return p.scope.choose()
 	}
-	cg, err = cgroups.New(k.host, k.spec.Linux.CgroupsPath, k.c.ID)
-	if err != nil && k.c.rt.tolerant(k.priv) && asksForCgroup(k.spec.Linux) == "" && !unseen(err) {
-		return cgroups.Load(k.host, nil), nil
+	cg, err = cgroups.New(p.host, p.spec.Linux.CgroupsPath, p.c.ID)
+	if err != nil && p.c.rt.tolerant(p.priv) && asksForCgroup(p.spec.Linux) == "" && !unseen(err) {
+		return cgroups.Load(p.host, nil), nil
 	}
 	return cg, err
 }
 
-func (k *making) makeCgroup() error {
-	if k.c.Unit != "" {
-		return k.startUnit()
+func (p *place) makeCgroup() error {
+	if p.c.Unit != "" {
+		return p.scope.start()
 	}
-	if len(k.c.Cgroups) == 0 {
+	if len(p.c.Cgroups) == 0 {
 		return nil
 	}
-	warnings, err := k.c.cg.Create(k.spec.Linux.Resources)
+	warnings, err := p.c.cg.Create(p.spec.Linux.Resources)
 	for _, w := range warnings {
-		k.c.rt.Warn("%s", w)
+		p.c.rt.Warn("%s", w)
 	}
-	if err == nil && k.c.rt.tolerant(k.priv) {
-		if err = k.c.cg.MayJoin(k.host); err != nil && !k.removed() {
+	if err == nil && p.c.rt.tolerant(p.priv) {
+		if err = p.c.cg.MayJoin(p.host); err != nil && !p.removed() {
 			return err
 		}
 	}
 	if mayNotMake(err) {
-		return k.withoutCgroup(err)
+		return p.withoutCgroup(err)
 	}
 	if err != nil {
 		return err
 	}
-	k.undo.add(k.removeCgroup)
-	return delegate(k.c.cg, k.spec)
+	p.undo.add(p.removeCgroup)
+	return delegate(p.c.cg, p.spec)
 }
 
 // withoutCgroup is what follows when the container's cgroup cannot be had: an error if it was asked for; else one
 // below rt's own, which limits nothing but holds the container's processes together; else none.
-func (k *making) withoutCgroup(reason error) error {
-	cg, err := k.instead(reason)
+func (p *place) withoutCgroup(reason error) error {
+	cg, err := p.instead(reason)
 	if err != nil {
 		return err
 	}
 	if len(cg.Paths()) > 0 {
-		if err = k.useCgroup(cg); err == nil || k.left || unseen(err) {
+		if err = p.useCgroup(cg); err == nil || p.undo.left || unseen(err) {
 			return err
 		}
-		cg = cgroups.Load(k.host, nil)
+		cg = cgroups.Load(p.host, nil)
 	}
-	return k.setCgroup(cg)
+	return p.setCgroup(cg)
 }
 
 // instead is the cgroup to try next: one below rt's own, which comes after the one that was chosen, then none.
-func (k *making) instead(reason error) (*cgroups.Cgroup, error) {
-	if !k.c.rt.tolerant(k.priv) {
+func (p *place) instead(reason error) (*cgroups.Cgroup, error) {
+	if !p.c.rt.tolerant(p.priv) {
 		return nil, reason
 	}
-	if pointer := asksForCgroup(k.spec.Linux); pointer != "" {
+	if pointer := asksForCgroup(p.spec.Linux); pointer != "" {
 		if !strings.Contains(reason.Error(), pointer) {
 			reason = fmt.Errorf("%w (%s)", reason, pointer)
 		}
 		return nil, hint.With(reason, delegateHint)
 	}
-	if k.host.Mode == cgroups.V2 {
-		cg, err := cgroups.Below(k.host, k.c.ID)
+	if p.host.Mode == cgroups.V2 {
+		cg, err := cgroups.Below(p.host, p.c.ID)
 		if err == nil || unseen(err) {
 			return cg, err
 		}
 	}
-	return cgroups.Load(k.host, nil), nil
+	return cgroups.Load(p.host, nil), nil
 }
 
 // goWithoutCgroup is --cgroup-manager disabled: what needs a cgroup is refused, but for the path and the device rules,
 // which are in every configuration that an engine writes.
-func (k *making) goWithoutCgroup() (*cgroups.Cgroup, error) {
-	linux := *k.spec.Linux
+func (p *place) goWithoutCgroup() (*cgroups.Cgroup, error) {
+	linux := *p.spec.Linux
 	linux.CgroupsPath = ""
 	if linux.Resources != nil {
 		limits := *linux.Resources
@@ -162,53 +171,83 @@ func (k *making) goWithoutCgroup() (*cgroups.Cgroup, error) {
 	if pointer := asksForCgroup(&linux); pointer != "" {
 		return nil, fmt.Errorf("--cgroup-manager disabled: the container asks for a limit (%s)", pointer)
 	}
-	return cgroups.Load(k.host, nil), nil
+	return cgroups.Load(p.host, nil), nil
 }
 
-func (k *making) useCgroup(cg *cgroups.Cgroup) error {
-	if err := k.setCgroup(cg); err != nil {
+func (p *place) useCgroup(cg *cgroups.Cgroup) error {
+	if err := p.setCgroup(cg); err != nil {
 		return err
 	}
 	if _, err := cg.Create(nil); err != nil {
 		return err
 	}
-	if err := cg.MayJoin(k.host); err != nil {
-		k.removed()
+	if err := cg.MayJoin(p.host); err != nil {
+		p.removed()
 		return err
 	}
-	k.undo.add(k.removeCgroup)
+	p.undo.add(p.removeCgroup)
 	return nil
 }
 
 // setCgroup makes cg the container's, on disk first.
-func (k *making) setCgroup(cg *cgroups.Cgroup) error {
-	c := k.c
+func (p *place) setCgroup(cg *cgroups.Cgroup) error {
+	c := p.c
 	c.cg, c.Cgroups, c.Taken, c.Mark = cg, cg.Paths(), cg.Intended(), c.MarkText()
-	c.PrivatePid = bundle.MakesNamespace(k.spec, specs.PIDNamespace)
+	c.PrivatePid = bundle.MakesNamespace(p.spec, specs.PIDNamespace)
 	c.setClaim(cg)
 	return c.WriteJournal()
 }
 
-func (k *making) removeCgroup() { k.undone(k.c.removeCgroup()) }
+func (p *place) removeCgroup() { p.undo.result(p.c.removeCgroup()) }
 
 // removed is removeCgroup for a create that may go on without: not if it failed, for no other place may take that of this
 // one in the journal then.
-func (k *making) removed() bool {
-	k.removeCgroup()
-	return !k.left
-}
-
-// undone notes what could not be undone.
-func (k *making) undone(err error) {
-	if err != nil {
-		k.left = true
-		k.c.rt.Warn("%v; delete --force tries again", err)
-	}
+func (p *place) removed() bool {
+	p.removeCgroup()
+	return !p.undo.left
 }
 
 // removeDir keeps the journal if something that it knows is left: delete --force finds it by that alone.
-func (k *making) removeDir() {
-	if !k.left {
-		k.undone(k.c.RemoveDir())
+func (p *place) removeDir() {
+	if !p.undo.left {
+		p.undo.result(p.c.RemoveDir())
 	}
+}
+
+// delegate gives a container that has a cgroup namespace of its own and a writable cgroup mount the v2 cgroup it
+// sees there (config-linux.md, "Cgroup ownership").
+func delegate(cg *cgroups.Cgroup, spec *specs.Spec) error {
+	if cg.BornDir() == "" || len(cg.TaskFiles()) > 0 || !writesCgroups(spec) {
+		return nil // cgroup v1 cannot be delegated safely
+	}
+	if os.Geteuid() != 0 {
+		return nil // a user cannot give away what it has made
+	}
+	uid, ok := hostUID(spec)
+	if !ok {
+		return nil // nobody of the host
+	}
+	return cg.Delegate(uid)
+}
+
+func writesCgroups(spec *specs.Spec) bool {
+	return bundle.MakesNamespace(spec, specs.CgroupNamespace) && slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool {
+		return (m.Type == "cgroup" || m.Type == "cgroup2") && filepath.Join("/", m.Destination) == "/sys/fs/cgroup" &&
+			!slices.Contains(m.Options, "ro") && !slices.Contains(m.Options, "rro")
+	})
+}
+
+// hostUID is the host's id of the user that runs the container's process. false: it has none, or it is not known,
+// in a user namespace joined by path.
+func hostUID(spec *specs.Spec) (int, bool) {
+	uid := spec.Process.User.UID
+	if !bundle.HasNamespace(spec, specs.UserNamespace) {
+		return int(uid), true
+	}
+	for _, m := range spec.Linux.UIDMappings {
+		if uid >= m.ContainerID && uid-m.ContainerID < m.Size {
+			return int(m.HostID + uid - m.ContainerID), true
+		}
+	}
+	return 0, false
 }

@@ -36,16 +36,65 @@ func TestWithoutCgroup(t *testing.T) {
 	}
 	r, _ := newRuntime(t)
 	r.Rootless = "true"
-	place(t, r, "c", nil)
-	k := &making{c: r.newContainer("c"), spec: &specs.Spec{Linux: &specs.Linux{}}}
-	k.host = &cgroups.Host{Mode: cgroups.V2, Unified: full}
-	if err := k.withoutCgroup(unix.EACCES); !errors.Is(err, unix.ENOSPC) {
+	placeFiles(t, r, "c", nil)
+	p := &place{c: r.newContainer("c"), spec: &specs.Spec{Linux: &specs.Linux{}}, undo: &undo{warn: t.Logf}}
+	p.host = &cgroups.Host{Mode: cgroups.V2, Unified: full}
+	if err := p.withoutCgroup(unix.EACCES); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("no room: %v", err)
 	}
 	if err := unix.Mount("", full, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.withoutCgroup(unix.EACCES); err != nil || len(k.c.Cgroups) > 0 {
-		t.Errorf("a read-only cgroup: %v, %v", err, k.c.Cgroups)
+	if err := p.withoutCgroup(unix.EACCES); err != nil || len(p.c.Cgroups) > 0 {
+		t.Errorf("a read-only cgroup: %v, %v", err, p.c.Cgroups)
+	}
+}
+
+func TestHostUID(t *testing.T) {
+	user := []specs.LinuxNamespace{{Type: specs.UserNamespace}}
+	mappings := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 10}, {ContainerID: 10, HostID: 5000, Size: 2}}
+	for _, c := range []struct {
+		name  string
+		uid   uint32
+		linux specs.Linux
+		want  int
+		ok    bool
+	}{
+		{"no user namespace", 7, specs.Linux{}, 7, true},
+		{"root", 0, specs.Linux{Namespaces: user, UIDMappings: mappings}, 100000, true},
+		{"last of the first", 9, specs.Linux{Namespaces: user, UIDMappings: mappings}, 100009, true},
+		{"second", 11, specs.Linux{Namespaces: user, UIDMappings: mappings}, 5001, true},
+		{"not mapped", 12, specs.Linux{Namespaces: user, UIDMappings: mappings}, 0, false},
+		{"joined by path", 0, specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace, Path: "/x"}}}, 0, false},
+	} {
+		spec := &specs.Spec{Process: &specs.Process{User: specs.User{UID: c.uid}}, Linux: &c.linux}
+		if got, ok := hostUID(spec); got != c.want || ok != c.ok {
+			t.Errorf("%s: %d %v, want %d %v", c.name, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestWritesCgroups(t *testing.T) {
+	own, joined := specs.LinuxNamespace{Type: specs.CgroupNamespace}, specs.LinuxNamespace{Type: specs.CgroupNamespace, Path: "/x"}
+	mount := func(destination string, options ...string) specs.Mount {
+		return specs.Mount{Type: "cgroup", Source: "cgroup", Destination: destination, Options: options}
+	}
+	for _, c := range []struct {
+		name  string
+		ns    specs.LinuxNamespace
+		mount specs.Mount
+		want  bool
+	}{
+		{"writable", own, mount("/sys/fs/cgroup/", "nosuid"), true},
+		{"read-only", own, mount("/sys/fs/cgroup", "nosuid", "ro"), false},
+		{"somewhere else", own, mount("/cgroup"), false},
+		{"a bind mount", own, specs.Mount{Type: "bind", Destination: "/sys/fs/cgroup"}, false},
+		{"the namespace of another", joined, mount("/sys/fs/cgroup"), false},
+		{"the host's namespace", specs.LinuxNamespace{Type: specs.PIDNamespace}, mount("/sys/fs/cgroup"), false},
+	} {
+		spec := &specs.Spec{Mounts: []specs.Mount{c.mount}, Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{c.ns}}}
+		if got := writesCgroups(spec); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }

@@ -3,12 +3,18 @@ package libcontainer
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/console"
 	"rt/libcontainer/facts"
+	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -23,7 +29,7 @@ const (
 // Plan compiles the plan that Create would send to the stub, by the same functions. It makes nothing.
 func (r *Runtime) Plan(o CreateOptions) (*plan.Plan, error) {
 	k := r.plannedCreation(o)
-	defer k.endPlanned()
+	defer k.undo.run()
 	if err := k.look(); err != nil {
 		return nil, err
 	}
@@ -31,88 +37,121 @@ func (r *Runtime) Plan(o CreateOptions) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return k.facts(filter).Plan()
+	return k.facts(filter, k.await).Plan()
 }
 
-// plannedCreation is a creation that goes as far as anything can be found out without making it.
-func (r *Runtime) plannedCreation(o CreateOptions) *making {
-	c := r.newContainer(placeholderID)
-	c.Keyring, c.SystemdCgroup = facts.KeyringPlaceholder(placeholderID), r.SystemdCgroup
-	return &making{o: o, await: true, detached: true, c: c}
-}
-
-// endPlanned closes the connection to systemd, if there is one.
-func (k *making) endPlanned() {
-	if k.systemd != nil {
-		k.systemd.Close()
-	}
-}
-
-// look does what create does before it makes anything.
-func (k *making) look() error {
-	if _, err := facts.ExtraFds(k.o.PreserveFds); err != nil {
-		return err
-	}
-	b, err := bundle.LoadFile(k.o.Bundle, k.o.Config)
+// compile makes the plan of the container, and the directory of the NOTIFY_SOCKET proxy that it mounts.
+func (k *creation) compile() (err error) {
+	filter, err := k.priv.Filter(k.spec)
 	if err != nil {
 		return err
 	}
-	if err := k.check(b); err != nil {
+	if filter != nil && filter.Notify { // start connects
+		if err := console.Look(k.spec.Linux.Seccomp.ListenerPath); err != nil {
+			return fmt.Errorf("send seccomp listener (/linux/seccomp/listenerPath): %w", err)
+		}
+	}
+	if filter != nil {
+		k.c.rt.warnAll(filter.Warnings)
+	}
+	if dir := k.c.proxyDir(); dir != "" {
+		if err := notify.MakeDir(dir); err != nil {
+			return err
+		}
+	}
+	if k.plan, err = k.facts(filter, k.await).Plan(); err != nil {
 		return err
 	}
-	k.c.Bundle = b.Dir
-	if err := k.findRootfs(); err != nil {
-		return err
+	k.c.rt.warnAll(slices.DeleteFunc(slices.Clone(k.plan.Warnings), func(w string) bool { return slices.Contains(k.warned, w) }))
+	return nil
+}
+
+// facts are what is known of the container, for its plan. await: its process is to wait for `rt start`.
+func (s *setup) facts(filter *seccomp.Program, await bool) *facts.Creation {
+	c := s.c
+	cgroup := facts.Cgroup{Dir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Moved: c.transfer}
+	if s.place.isOutside() {
+		cgroup.Dir = ""
 	}
-	cg, err := k.expectCgroup()
+	return &facts.Creation{
+		Cgroup: cgroup, Spec: s.spec, ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, Keyring: c.Keyring, NotifyDir: c.proxyDir(),
+		NoPivot: s.o.NoPivot, NoNewKeyring: s.o.NoNewKeyring, Init: c.Init, Await: await, PreserveFds: s.o.PreserveFds,
+		Filter: filter, Privileges: s.priv, Warn: c.rt.Warn,
+		View: func() (plan.CgroupView, error) { return c.cgroupView(s.place.host, s.priv) },
+	}
+}
+
+// proxyDir is the directory of the NOTIFY_SOCKET proxy, "" if rt's caller gives no such socket.
+func (c *container) proxyDir() string {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return ""
+	}
+	return filepath.Join(c.Dir, state.NotifyDir)
+}
+
+// plannedCreation is a creation that goes as far as anything can be found out without making it.
+func (r *Runtime) plannedCreation(o CreateOptions) *creation {
+	k := &creation{setup: newSetup(r, placeholderID, o), await: true}
+	k.detached = true
+	return k
+}
+
+// look does what create does before it makes anything.
+func (k *creation) look() error {
+	for _, step := range []func() error{k.begin, k.load, k.checkBundle, k.findRootfs} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	k.c.Bundle, k.c.Keyring, k.c.SystemdCgroup = k.b.Dir, facts.KeyringPlaceholder(placeholderID), k.rt.SystemdCgroup
+	cg, err := k.place.expect()
 	if err == nil {
 		k.c.cg, k.c.Cgroups = cg, cg.Paths()
 	}
 	return err
 }
 
-// expectCgroup is the cgroup that the container will have. If rt goes without one that it may not make, permissions tell
+// expect is the cgroup that the container will have. If rt goes without one that it may not make, permissions tell
 // what it may make.
-func (k *making) expectCgroup() (*cgroups.Cgroup, error) {
-	cg, err := k.chooseCgroup()
+func (p *place) expect() (*cgroups.Cgroup, error) {
+	cg, err := p.choose()
 	if err != nil {
 		return nil, err
 	}
-	if k.systemd != nil {
-		k.outside = k.bornOutside(cg.MayReach(k.host))
+	if p.hasUnit() {
+		p.scope.outside = p.scope.bornOutside(cg.MayReach(p.host))
 		return cg, nil
 	}
-	if len(cg.Paths()) == 0 || !k.c.rt.tolerant(k.priv) {
+	if len(cg.Paths()) == 0 || !p.c.rt.tolerant(p.priv) {
 		return cg, nil
 	}
-	if err = k.mayCreate(cg); err == nil || !mayNotMake(err) {
+	if err = p.mayCreate(cg); err == nil || !mayNotMake(err) {
 		return cg, err
 	}
-	cg, err = k.instead(err)
+	cg, err = p.instead(err)
 	if err != nil || len(cg.Paths()) == 0 {
 		return cg, err
 	}
-	if err = k.mayCreate(cg); err != nil && !unseen(err) {
-		return cgroups.Load(k.host, nil), nil
+	if err = p.mayCreate(cg); err != nil && !unseen(err) {
+		return cgroups.Load(p.host, nil), nil
 	}
 	return cg, err
 }
 
 // mayCreate asks whether rt may make a cgroup. Root of the host is not excused from its device rules: v1 takes them from a
 // process with CAP_SYS_ADMIN only, and v2 takes CAP_BPF and CAP_NET_ADMIN as well.
-func (k *making) mayCreate(cg *cgroups.Cgroup) error {
-	p := k.priv
-	program := k.host.Mode == cgroups.V2 && p.Has(unix.CAP_BPF) && p.Has(unix.CAP_NET_ADMIN)
-	if os.Geteuid() == 0 && p.First && !p.Admin() && !program {
+func (p *place) mayCreate(cg *cgroups.Cgroup) error {
+	program := p.host.Mode == cgroups.V2 && p.priv.Has(unix.CAP_BPF) && p.priv.Has(unix.CAP_NET_ADMIN)
+	if os.Geteuid() == 0 && p.priv.First && !p.priv.Admin() && !program {
 		return fmt.Errorf("set device rules (/linux/resources/devices): %w", unix.EPERM)
 	}
-	return cg.MayCreate(k.host)
+	return cg.MayCreate(p.host)
 }
 
 // PlanExec compiles the plan that Exec would send for the process of a file, in a container created from a bundle.
 func (r *Runtime) PlanExec(dir, file string) (*plan.Plan, error) {
 	k := r.plannedCreation(CreateOptions{Bundle: dir})
-	defer k.endPlanned()
+	defer k.undo.run()
 	if err := k.look(); err != nil {
 		return nil, err
 	}
@@ -140,8 +179,8 @@ func (r *Runtime) PlanExec(dir, file string) (*plan.Plan, error) {
 }
 
 // expectJoining is what joining will find of the container.
-func (k *making) expectJoining(spec *specs.Spec) (*facts.Joining, error) {
-	known := k.facts(nil)
+func (k *creation) expectJoining(spec *specs.Spec) (*facts.Joining, error) {
+	known := k.facts(nil, k.await)
 	j := &facts.Joining{
 		Cgroup: known.Cgroup, Spec: spec, ID: known.ID, Keyring: known.Keyring, NoNewKeyring: known.NoNewKeyring,
 		Privileges: k.priv, Home: known.Home, Warn: known.Warn,

@@ -190,14 +190,17 @@ func comparePlan(t *testing.T, dir, golden, agent string) (compiled bool) {
 
 // compileAsCreate does what create does up to the plan, and undoes it.
 func (r *Runtime) compileAsCreate(o CreateOptions) (p *plan.Plan, keyring string, err error) {
-	k := &making{o: o, await: true, detached: true}
-	k.c = r.newContainer(placeholderID)
-	if err = k.prepare(); err == nil {
+	k := r.plannedCreation(o)
+	for _, step := range []func() error{k.begin, k.load, k.check, k.describe, k.place.reserve, k.place.intend, k.copyConfig, k.makeEarly, k.compile} {
+		if err = step(); err != nil {
+			break
+		}
+	}
+	if k.c != nil {
 		keyring = k.c.Keyring
-		p, err = k.compile()
 	}
 	_ = k.fail(errors.New("it was only a test"))
-	return p, keyring, err
+	return k.plan, keyring, err
 }
 
 func textOf(p *plan.Plan, err error) string {

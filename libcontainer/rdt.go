@@ -38,26 +38,26 @@ func (c *container) findRdt(spec *specs.Spec) error {
 	return nil
 }
 
-func (k *making) makeRdt() error {
-	if k.c.RdtGroup == "" {
+func (p *place) makeRdt() error {
+	if p.c.RdtGroup == "" {
 		return nil
 	}
-	made, err := k.c.rdt().Create(k.spec.Linux.IntelRdt)
-	k.undo.add(func() { k.undone(made.Remove(nil)) })
+	made, err := p.c.rdt().Create(p.spec.Linux.IntelRdt)
+	p.undo.add(func() { p.undo.result(made.Remove(nil)) })
 	for _, dir := range []string{made.Dir, made.Mon} {
-		if text := k.c.MarkText(); dir != "" && text != "" {
+		if text := p.c.MarkText(); dir != "" && text != "" {
 			sys.SetMark(dir, text)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	g := k.c.rdt()
+	g := p.c.rdt()
 	if err := g.Take(made); err != nil {
 		return err
 	}
-	k.c.setRdt(g)
-	return k.c.WriteJournal()
+	p.c.setRdt(g)
+	return p.c.WriteJournal()
 }
 
 // markedByOthers says whether a directory of resctrl carries the mark of another container.

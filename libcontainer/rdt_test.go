@@ -20,7 +20,7 @@ func TestRdtJournal(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		place(t, r, "c", nil)
+		placeFiles(t, r, "c", nil)
 		c := with(r, state.State{ID: "c", RdtGroup: dir, RdtMonitor: mon, RdtOwn: own})
 		if err := c.WriteJournal(); err != nil {
 			t.Fatal(err)
@@ -49,7 +49,7 @@ func TestRdtTaken(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		place(t, r, "c", nil)
+		placeFiles(t, r, "c", nil)
 		c := r.newContainer("c")
 		g := intelrdt.Group{Dir: dir, Own: true, Taken: map[string]string{dir: tc.taken}}
 		switch tc.taken {

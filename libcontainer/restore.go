@@ -53,10 +53,10 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 		}
 	}
 	defer func() { signals.Stop() }()
-	created := CreateOptions{Bundle: o.Bundle, ConsoleSocket: o.ConsoleSocket, PidFile: o.PidFile}
-	k := &restoring{making: &making{o: created, out: created.handOver(), detached: o.Detach}}
+	k := &restoring{setup: newSetup(r, id, CreateOptions{Bundle: o.Bundle, ConsoleSocket: o.ConsoleSocket, PidFile: o.PidFile}), options: o}
+	k.detached = o.Detach
 	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
-	if err := k.restore(r, id, o); err != nil {
+	if err := k.restore(); err != nil {
 		return -1, err
 	}
 	r.warnStreams(k.streams, k.spec.Process)
@@ -65,7 +65,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 	if err := k.out.giveTerminal(fg, k.spec.Process); err != nil {
 		return -1, k.fail(err)
 	}
-	if err := k.keepMoved(); err != nil {
+	if err := k.keepNetDevices(); err != nil {
 		return -1, k.fail(err)
 	}
 	k.c.Release()
@@ -86,37 +86,47 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 // A restoring is a container in the course of its restoration. It has its place and its streams as one that is created, and its
 // processes from CRIU.
 type restoring struct {
-	*making
+	setup
+	options   RestoreOptions
 	processes *checkpoint.Restoration
 }
 
 // restore takes a container to the point where its processes run and its state is saved. On error nothing of it is left.
-func (k *restoring) restore(r *Runtime, id string, o RestoreOptions) error {
-	if err := bundle.CheckID(id); err != nil {
+func (k *restoring) restore() error {
+	if err := k.begin(); err != nil {
 		return err
 	}
-	k.c = r.newContainer(id)
 	k.c.Restored = true
-	if err := k.openStreams(); err != nil {
+	if err := k.do(k.order()...); err != nil {
 		return fmt.Errorf("restore container: %w", err)
-	}
-	k.startAnchor(0)
-	err := k.prepare()
-	if err == nil && k.sure() {
-		err = k.takeLimits()
-	}
-	if err == nil {
-		err = k.restoreProcesses(o)
-	}
-	if err != nil {
-		return fmt.Errorf("restore container: %w", k.fail(err))
 	}
 	return nil
 }
 
+// order is a restoration up to the hand-over. The first steps are those of create.
+func (k *restoring) order() []func() error {
+	return []func() error{
+		k.openStreams,      // what the container gets of rt's stdio
+		k.startAnchor,      // of a systemd scope
+		k.load,             // the bundle
+		k.check,            // what is wrong with it, and what cannot be done here
+		k.describe,         // what the state says
+		k.place.reserve,    // the id: a locked directory
+		k.place.intend,     // the journal: what will be made outside of that
+		k.copyConfig,       // for exec and delete
+		k.place.make,       // cgroup and resctrl group
+		k.restoreProcesses, // by CRIU, in that cgroup
+	}
+}
+
+func (k *restoring) startAnchor() error {
+	k.place.startAnchor(k.streams.Child, 0)
+	return nil
+}
+
 // restoreProcesses has CRIU restore the processes in the container's cgroup.
-func (k *restoring) restoreProcesses(o RestoreOptions) error {
-	c := k.c
+func (k *restoring) restoreProcesses() error {
+	c, o := k.c, &k.options
 	session, err := c.openCriu(&o.Options, checkpoint.RestoreLog, false)
 	if err != nil {
 		return err
@@ -135,7 +145,7 @@ func (k *restoring) restoreProcesses(o RestoreOptions) error {
 		return err
 	}
 	k.undo.add(k.killAll)
-	k.owes = true
+	k.owesPoststop = true
 	if err := k.processes.Start(); err != nil {
 		return err
 	}
@@ -146,7 +156,7 @@ func (k *restoring) restoreProcesses(o RestoreOptions) error {
 	if err := k.processes.Run(k); err != nil {
 		return err
 	}
-	k.endAnchor()
+	k.place.endAnchor()
 	return k.processes.Passed()
 }
 
@@ -155,7 +165,7 @@ func (k *restoring) prepareMounts() error {
 	if !bundle.HasNamespace(k.spec, specs.MountNamespace) {
 		return k.processes.Prepare(nil)
 	}
-	known := k.facts(nil)
+	known := k.facts(nil, false)
 	known.NotifyDir = filepath.Join(k.c.Dir, state.NotifyDir)
 	if err := notify.MakeDir(known.NotifyDir); err != nil {
 		return err
@@ -191,7 +201,7 @@ func (k *restoring) moveCriu(pid int) (err error) {
 	if len(c.Cgroups) == 0 {
 		return nil
 	}
-	if k.outside {
+	if k.place.isOutside() {
 		return hint.With(errors.New("rt may move no process into the container's cgroup"), "run rt as root, or in a cgroup that is delegated")
 	}
 	if c.Helper, err = sys.Identify(pid); err != nil {
@@ -221,7 +231,7 @@ func (k *restoring) Furnish(pid int) error {
 	if err := k.c.WriteJournal(); err != nil {
 		return err
 	}
-	k.endAnchor()
+	k.place.endAnchor()
 	if bundle.MakesNamespace(k.spec, specs.NetworkNamespace) {
 		if err := netdev.LoopbackUp("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
 			return err
@@ -251,6 +261,6 @@ func (k *restoring) killAll() {
 		_, _ = sys.Wait(pid)
 	}
 	if len(k.c.Cgroups) > 0 {
-		k.undone(k.c.removeCgroup())
+		k.undo.result(k.c.removeCgroup())
 	}
 }

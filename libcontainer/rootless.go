@@ -79,35 +79,6 @@ func mayNotMake(err error) bool {
 // unseen says that an error leaves open what there is: that this user may not is an answer.
 func unseen(err error) bool { return sys.Unseen(err) && !mayNotMake(err) }
 
-// rights fills in what a process that joins the container depends on besides namespaces and cgroups. init is init's
-// directory in /proc. If the kernel forbids joining the cgroup, the process stays in rt's. If that cannot be told, it is an
-// error: a process must not escape the container's limits.
-func (c *container) rights(j *facts.Joining, init *os.File, cg *cgroups.Cgroup) error {
-	admin := j.Privileges.Admin()
-	if !admin || j.Namespace&unix.CLONE_NEWUSER != 0 || !j.Privileges.First {
-		j.KeepGroups = facts.SetgroupsDenied(int(init.Fd()), "setgroups")
-	}
-	if admin || j.Cgroup.Dir == "" {
-		return nil
-	}
-	err := mayJoin(cg)
-	if mayNotMake(err) {
-		c.rt.Warn("the process stays in the cgroup that rt is in: %v", err)
-		j.Cgroup.Dir = ""
-		return nil
-	}
-	return err
-}
-
-// mayJoin is MayJoin where nobody has looked at the host's hierarchies yet: root's exec does without.
-func mayJoin(cg *cgroups.Cgroup) error {
-	host, err := cgroups.Probe()
-	if err != nil {
-		return err
-	}
-	return cg.MayJoin(host)
-}
-
 // mustHaveCgroup is cgroup for what cannot be done without one.
 func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {
 	if c.Gone {

@@ -19,10 +19,13 @@ import (
 func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	fg := &foreground{}
 	var signals *console.Signals
-	var meanwhile func() error
+	k := &creation{setup: newSetup(r, id, o.CreateOptions), fg: fg}
+	k.detached = o.Detach
 	if !o.Detach {
-		meanwhile = func() (err error) {
-			signals, err = console.CatchSignals()
+		k.interlude = func() (err error) {
+			if signals == nil { // else the creation is tried again
+				signals, err = console.CatchSignals()
+			}
 			return err
 		}
 		if !o.NoSubreaper {
@@ -31,21 +34,13 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 			}
 		}
 	}
-	k := &making{o: o.CreateOptions, out: o.handOver(), detached: o.Detach, meanwhile: meanwhile}
 	defer func() { signals.Stop() }()
 	defer fg.close() // before the signals have their default actions back, and when the process has ended
 	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
-	if err := r.create(id, k); err != nil {
+	if err := k.create(); err != nil {
 		return -1, err
 	}
 	defer k.c.Release()
-	fg.streams = k.streams
-	if err := k.out.sendPidfd(k.c.Pid); err != nil {
-		return -1, k.fail(err)
-	}
-	if err := k.out.giveTerminal(fg, k.spec.Process); err != nil {
-		return -1, k.fail(err)
-	}
 	proxy, err := k.c.begin(k.spec, k.session)
 	if err != nil {
 		fg.close()
@@ -58,7 +53,7 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 	}
 	defer proxy.Close()
 	k.session.Close()
-	if err := k.keepMoved(); err != nil { // kept open, the network namespace would outlive the container for as long as rt is there
+	if err := k.keepNetDevices(); err != nil { // kept open, the network namespace would outlive the container for as long as rt is there
 		return -1, k.fail(err)
 	}
 	if err := k.out.writePidFile(k.c.Pid); err != nil {
@@ -84,14 +79,14 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 }
 
 // broken is fail for a panic: the container may have been without a lock since it runs.
-func (k *making) broken(err error) error {
-	if k.c == nil || k.c.IsLocked() || k.c.Pid == 0 {
-		return k.fail(err)
+func (s *setup) broken(err error) error {
+	if s.c == nil || s.c.IsLocked() || s.c.Pid == 0 {
+		return s.fail(err)
 	}
-	if k.session != nil {
-		k.session.Abandon()
+	if s.undo.process != nil {
+		s.undo.process()
 	}
-	return errors.Join(err, k.c.rt.removeOwn(k.c))
+	return errors.Join(err, s.rt.removeOwn(s.c))
 }
 
 // forwardMeanwhile tells the service manager when the container is ready, while this process serves its terminal and its signals. end
@@ -156,7 +151,7 @@ func (r *Runtime) removeOwn(c *container) error {
 
 // killedEarly: on its way from the word to its program the process was ended by a signal. To the caller of a foreground rt that
 // is an exit status, as it would be a moment later. A filter's SIGSYS does not come here: it counts as the program's.
-func (k *making) killedEarly(err error) (status int, killed bool) {
+func (k *creation) killedEarly(err error) (status int, killed bool) {
 	if k.detached || !errors.Is(err, stub.ErrDied) {
 		return -1, false
 	}

@@ -20,16 +20,16 @@ func TestKilledEarly(t *testing.T) {
 		if err := child.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
-		k := &making{session: stub.Connect(nil, nil, child.Process.Pid, nil)}
+		k := &creation{session: stub.Connect(nil, nil, child.Process.Pid, nil)}
 		status, killed := k.killedEarly(stub.ErrDied)
 		if !killed || status != 128+int(signal) || k.session.Pid() != 0 {
 			t.Errorf("%v: %d, %v, pid %d", signal, status, killed, k.session.Pid())
 		}
 	}
-	if _, killed := (&making{detached: true}).killedEarly(stub.ErrDied); killed {
+	if _, killed := (&creation{setup: setup{detached: true}}).killedEarly(stub.ErrDied); killed {
 		t.Error("nobody waits for the status of a detached container")
 	}
-	if _, killed := (&making{}).killedEarly(unix.EINVAL); killed {
+	if _, killed := (&creation{}).killedEarly(unix.EINVAL); killed {
 		t.Error("any error is taken for a signal")
 	}
 }

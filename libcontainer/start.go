@@ -3,7 +3,6 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,22 +196,6 @@ func (c *container) withSignal(err error) error {
 	return err
 }
 
-func startError(c *container, err error) error {
-	if err == io.EOF {
-		if cg, cgErr := c.cgroup(); cgErr == nil {
-			if oom, _ := cg.OOMKilled(); oom {
-				return errors.New("container init was OOM-killed (memory limit too low?)")
-			}
-		}
-		return stub.ErrDied
-	}
-	var step *stub.StepError
-	if errors.As(err, &step) {
-		return fmt.Errorf("unable to start container process: %w", err)
-	}
-	return err
-}
-
 // stop kills what is left of a container that could not be started.
 func (c *container) stop() {
 	p, err := c.InitProcess().Open()
@@ -249,4 +232,25 @@ func (c *container) notifyProxy() (*notify.Proxy, error) {
 		}
 	}
 	return proxy, err
+}
+
+// bindSocket makes a listening socket in the container's directory, for rt's user alone.
+func (c *container) bindSocket(name string, flags int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|flags, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	// Bind gives the mode to the name: a user who may write to it could start the container, whatever the umask of rt's caller is.
+	if err = unix.Fchmod(fd, 0o600); err == nil {
+		err = unix.Bind(fd, c.SocketAddress(name))
+	}
+	if err == nil {
+		err = unix.Listen(fd, 1)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("make %s: %w", name, err)
+	}
+	return f, nil
 }

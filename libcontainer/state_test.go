@@ -28,7 +28,7 @@ func newRuntime(t *testing.T) (*Runtime, *[]string) {
 }
 
 // place puts a container's directory below the root, with files by name.
-func place(t *testing.T, r *Runtime, id string, files map[string]string) string {
+func placeFiles(t *testing.T, r *Runtime, id string, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(r.Dir, id)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -52,7 +52,7 @@ func TestTruncatedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range len(whole) {
-		dir := place(t, r, "c", map[string]string{state.StateFile: string(whole[:n])})
+		dir := placeFiles(t, r, "c", map[string]string{state.StateFile: string(whole[:n])})
 		if _, err := r.State("c"); err == nil || errors.Is(err, state.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(dir, state.StateFile)) {
 			t.Fatalf("%d bytes: %v", n, err)
 		}
@@ -81,7 +81,7 @@ func TestCorruptState(t *testing.T) {
 	r, _ := newRuntime(t)
 	for _, text := range []string{"null", "[]", "{}", `{"pid":"1"}`, `{"pid":-1}`, `{"pid":1}`, `{"pid":1,"startTime":-1}`, `{"id":""}`,
 		`{"pid":99999999999999999999}`, "\x00", `{"created":"yesterday"}`, strings.Repeat("[", 20_000)} {
-		place(t, r, "c", map[string]string{state.StateFile: text})
+		placeFiles(t, r, "c", map[string]string{state.StateFile: text})
 		if c, err := r.open("c", false); err == nil {
 			if alive, _ := c.IsAlive(); alive {
 				t.Errorf("%.40q: process %d is taken for the container's", text, c.Pid)
@@ -99,7 +99,7 @@ func TestCorruptState(t *testing.T) {
 
 func TestNoContainer(t *testing.T) {
 	r, _ := newRuntime(t)
-	place(t, r, "empty", nil)
+	placeFiles(t, r, "empty", nil)
 	if err := os.WriteFile(filepath.Join(r.Dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func process(t *testing.T, args ...string) sys.Process {
 func TestPidReuse(t *testing.T) {
 	p := process(t, "sleep", "60")
 	r, _ := newRuntime(t)
-	place(t, r, "c", nil)
+	placeFiles(t, r, "c", nil)
 	boot := r.BootID()
 	for _, s := range []state.State{{StartTime: p.Start}, {StartTime: p.Start, PidInode: p.Inode, BootID: boot}, {StartTime: p.Start, PidInode: 1}} {
 		s.ID, s.Pid = "c", p.Pid

@@ -18,176 +18,187 @@ import (
 // With --systemd-cgroup the container's cgroup is that of a systemd unit. Only what makes, changes or removes the unit
 // talks to systemd; everything else works on the directories that the state records.
 
-// A scope is the unit of a container that is being made.
+// A scope is the unit of a container that is set up.
 //
-// systemd has no empty scopes: one is started around a process and ends with its last. That process is the anchor, a
-// stub without a plan. It holds the scope while the plan opens the cgroup's directories and the container's process is
-// born there like any other. The process that clones is never in it, and neither is what the namespaces take.
+// systemd has no empty scopes: one is started around a process and ends with its last. That process is the anchor, a stub without a plan.
+// It holds the scope until the container's process has been cloned into the cgroup's directories like any other. The process that clones
+// is never in it, and the memory of the namespaces is not charged to it.
 type scope struct {
+	*place
 	unit    systemd.Unit
 	systemd *systemd.Manager // until the unit is started
 	started bool             // the unit may be there
 	up      bool             // it is: systemd has said so
 	soon    *nsenter.Soon    // the anchor, on its way
 	anchor  *nsenter.Stub
-	outside bool // rt may move nothing from its own cgroup into the scope: the anchor becomes the container's process
+	outside bool // the anchor becomes the container's process: see isOutside
 }
 
-// chooseUnit names the container's unit, and finds the cgroup that systemd will make for it.
-func (k *making) chooseUnit() (cg *cgroups.Cgroup, err error) {
+// choose names the container's unit, and finds the cgroup that systemd will make for it.
+func (s *scope) choose() (cg *cgroups.Cgroup, err error) {
 	user := systemd.IsUsers()
-	if user && k.host.Mode != cgroups.V2 {
+	if user && s.host.Mode != cgroups.V2 {
 		return nil, errors.New("--systemd-cgroup: a user's systemd has no controllers on cgroup v1")
 	}
-	if k.unit, err = systemd.UnitOf(k.spec.Linux.CgroupsPath, k.c.ID, user); err != nil {
+	if s.unit, err = systemd.UnitOf(s.spec.Linux.CgroupsPath, s.c.ID, user); err != nil {
 		return nil, err
 	}
-	if k.systemd, err = systemd.Connect(user); err != nil {
+	if s.systemd, err = systemd.Connect(user); err != nil {
 		return nil, fmt.Errorf("--systemd-cgroup: %w", err)
 	}
-	k.undo.add(k.systemd.Close)
-	dir, err := k.systemd.Root()
+	s.undo.add(s.systemd.Close)
+	dir, err := s.systemd.Root()
 	if err != nil {
 		return nil, err
 	}
-	return cgroups.New(k.host, filepath.Join(dir, k.unit.Path()), k.c.ID)
+	return cgroups.New(s.host, filepath.Join(dir, s.unit.Path()), s.c.ID)
 }
 
-// takeUnit sees that neither the unit nor its cgroup exists.
-func (k *making) takeUnit(cg *cgroups.Cgroup) error {
+// take sees that neither the unit nor its cgroup exists.
+func (s *scope) take(cg *cgroups.Cgroup) error {
 	// That it is taken is to be known before the journal says that it is ours, and before systemd has a unit to end, which
 	// takes the cgroup with it.
 	if err := cg.Unused(); err != nil {
-		return hint.With(err, "systemctl status "+k.unit.Name+" may tell whose it is; give another linux.cgroupsPath")
+		return hint.With(err, "systemctl status "+s.unit.Name+" may tell whose it is; give another linux.cgroupsPath")
 	}
-	if err := k.systemd.Free(k.unit.Name); err != nil {
+	if err := s.systemd.Free(s.unit.Name); err != nil {
 		return err
 	}
-	k.c.Unit = k.unit.Name
+	s.c.Unit = s.unit.Name
 	return nil
 }
 
-// startAnchor does so while the configuration is read.
-func (k *making) startAnchor(extra int) {
-	if k.c.rt.SystemdCgroup {
-		k.soon = nsenter.StartSoon(k.streams.Child, extra)
-		k.undo.add(k.endAnchor)
+// startAnchor starts the anchor, if there is to be a scope, while the configuration is read.
+func (p *place) startAnchor(stdio nsenter.Stdio, extra int) {
+	if p.scope != nil {
+		p.scope.soon = nsenter.StartSoon(stdio, extra)
+		p.undo.add(p.endAnchor)
 	}
 }
 
-// insider is the stub that gets the plan. Systemd moves a process of the user's from anywhere into a scope of the user's
-// own, which the kernel lets nobody do who has no write access to a cgroup above both, as in a login session.
-func (k *making) insider(soon *nsenter.Soon) *nsenter.Soon {
-	if !k.outside {
+// insider is the stub that gets the plan: soon, or the anchor. Systemd moves a process of a user's from anywhere into a scope of that user's.
+// The kernel lets no other process do that without write access to a cgroup above both, as in a login session.
+func (p *place) insider(soon *nsenter.Soon) *nsenter.Soon {
+	if !p.isOutside() {
 		return soon
 	}
 	soon.Abandon()
-	soon = k.anchor.Soon()
-	k.anchor, k.soon = nil, nil
+	soon = p.scope.anchor.Soon()
+	p.scope.anchor, p.scope.soon = nil, nil
 	return soon
 }
 
+// isOutside says whether rt may move no process from its own cgroup into the container's.
+func (p *place) isOutside() bool { return p.scope != nil && p.scope.outside }
+
+// hasUnit says whether the container's cgroup is to be that of a unit.
+func (p *place) hasUnit() bool { return p.scope != nil && p.scope.systemd != nil }
+
 // endAnchor ends the anchor, once the container's process is in the scope. It also ends by itself if rt does.
-func (k *making) endAnchor() {
-	switch {
-	case k.anchor != nil:
-		k.anchor.Abandon()
-	case k.soon != nil:
-		k.soon.Abandon()
+func (p *place) endAnchor() {
+	s := p.scope
+	if s == nil {
+		return
 	}
-	k.anchor, k.soon = nil, nil
+	switch {
+	case s.anchor != nil:
+		s.anchor.Abandon()
+	case s.soon != nil:
+		s.soon.Abandon()
+	}
+	s.anchor, s.soon = nil, nil
 }
 
-// startUnit starts the unit, makes what systemd does not make of the cgroup, and writes all limits.
-func (k *making) startUnit() (err error) {
-	c := k.c
-	if k.anchor, err = k.soon.Stub(); err != nil {
-		k.soon = nil
+// start starts the unit, makes what systemd does not make of the cgroup, and writes all limits.
+func (s *scope) start() (err error) {
+	c := s.c
+	if s.anchor, err = s.soon.Stub(); err != nil {
+		s.soon = nil
 		return err
 	}
-	k.undo.add(k.removeUnit)
-	properties, err := k.properties(k.anchor.Pid)
+	s.undo.add(s.remove)
+	properties, err := s.properties(s.anchor.Pid)
 	if err != nil {
 		return err
 	}
-	k.started = true
-	if err := k.systemd.Start(c.Unit, properties); err != nil {
-		k.started = !errors.Is(err, systemd.ErrExists) && !systemd.Refused(err)
+	s.started = true
+	if err := s.systemd.Start(c.Unit, properties); err != nil {
+		s.started = !errors.Is(err, systemd.ErrExists) && !systemd.Refused(err)
 		return err
 	}
-	k.up = true
-	k.systemd.Close()
-	if err := k.checkPlace(); err != nil {
+	s.up = true
+	s.systemd.Close()
+	if err := s.checkPlace(); err != nil {
 		return err
 	}
-	warnings, err := c.cg.Adopt(k.resources(), k.anchor.Pid)
+	warnings, err := c.cg.Adopt(s.resources(), s.anchor.Pid)
 	for _, w := range warnings {
 		c.rt.Warn("%s", w)
 	}
 	if err != nil {
 		return err
 	}
-	k.outside = k.bornOutside(c.cg.MayJoin(k.host))
-	return delegate(c.cg, k.spec)
+	s.outside = s.bornOutside(c.cg.MayJoin(s.host))
+	return delegate(c.cg, s.spec)
 }
 
 // bornOutside says whether the anchor becomes the container's process: joining is why rt may not move one into the scope, or nil.
-func (k *making) bornOutside(joining error) bool {
-	return !k.priv.Admin() && !k.unit.IsSlice() && joining != nil
+func (s *scope) bornOutside(joining error) bool {
+	return !s.priv.Admin() && !s.unit.IsSlice() && joining != nil
 }
 
-// checkPlace: rt and systemd must mean the same cgroup.
-func (k *making) checkPlace() error {
-	if k.unit.IsSlice() {
+// checkPlace refuses a unit in another cgroup than rt expects.
+func (s *scope) checkPlace() error {
+	if s.unit.IsSlice() {
 		return nil // it has no process of its own
 	}
-	in, err := k.c.cg.Holds(k.anchor.Pid)
+	in, err := s.c.cg.Holds(s.anchor.Pid)
 	if err != nil || in {
 		return err
 	}
-	err = fmt.Errorf("start unit %s: systemd has not made it in %s", k.c.Unit, k.c.cg.Dirs()[0])
+	err = fmt.Errorf("start unit %s: systemd has not made it in %s", s.c.Unit, s.c.cg.Dirs()[0])
 	return hint.With(err, "/proc/self/cgroup and /proc/1/cgroup may tell whether rt and systemd see the same cgroups")
 }
 
-// removeUnit undoes startUnit.
-func (k *making) removeUnit() {
-	ours := k.started && (k.up || k.isPlaced())
-	k.endAnchor()
-	if !k.started {
+// remove takes back start.
+func (s *scope) remove() {
+	ours := s.started && (s.up || s.isPlaced())
+	s.endAnchor()
+	if !s.started {
 		return
 	}
-	k.undone(k.c.stopUnit(ours))
-	k.removeCgroup()
+	s.undo.result(s.c.stopUnit(ours))
+	s.removeCgroup()
 }
 
 // isPlaced says whether systemd has moved the anchor into the unit: if its answer did not come, another container's unit may have
 // the name.
-func (k *making) isPlaced() bool {
-	if k.anchor == nil || k.unit.IsSlice() {
+func (s *scope) isPlaced() bool {
+	if s.anchor == nil || s.unit.IsSlice() {
 		return false
 	}
-	in, err := k.c.cg.Holds(k.anchor.Pid)
+	in, err := s.c.cg.Holds(s.anchor.Pid)
 	return err == nil && in
 }
 
-func (k *making) properties(pid int) ([]systemd.Property, error) {
-	list := systemd.Base(k.unit, "rt container "+k.c.ID, pid, k.host.Mode == cgroups.V2)
+func (s *scope) properties(pid int) ([]systemd.Property, error) {
+	list := systemd.Base(s.unit, "rt container "+s.c.ID, pid, s.host.Mode == cgroups.V2)
 	var rules []specs.LinuxDeviceCgroup
-	if r := k.spec.Linux.Resources; r != nil {
+	if r := s.spec.Linux.Resources; r != nil {
 		rules = r.Devices
 	}
-	limits, err := k.c.limitProperties(k.systemd, k.resources())
+	limits, err := s.c.limitProperties(s.systemd, s.resources())
 	if err != nil {
 		return nil, err
 	}
 	list = systemd.With(list, limits...)
 	list = systemd.With(list, deviceProperties(rules)...)
-	asked, err := systemd.Annotations(k.spec.Annotations)
+	asked, err := systemd.Annotations(s.spec.Annotations)
 	return systemd.With(list, asked...), err
 }
 
 // resources are those of the configuration, with a quota that systemd and the cgroup's files both have.
-func (k *making) resources() *specs.LinuxResources { return systemdQuota(k.spec.Linux.Resources) }
+func (s *scope) resources() *specs.LinuxResources { return systemdQuota(s.spec.Linux.Resources) }
 
 // systemdQuota rounds the CPU quota as systemd does. A quota that linux.resources.unified gives stays as it is.
 func systemdQuota(r *specs.LinuxResources) *specs.LinuxResources {

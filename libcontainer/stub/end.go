@@ -183,6 +183,10 @@ func (s *Session) Wait() (unix.WaitStatus, error) {
 
 // Abandon ends the conversation, and whatever there is of the process.
 func (s *Session) Abandon() {
+	if s.abandoned {
+		return // the pids may be others' by now
+	}
+	s.abandoned = true
 	s.inputs.Close()
 	s.closeFiles()
 	if s.pid == 0 && s.conv.Pid != 0 {

@@ -72,3 +72,15 @@ func SetOOMScore(pid int, p *specs.Process) error {
 	}
 	return err
 }
+
+// SetTimeOffsets writes the offsets of the time namespace that the process's children will be in.
+func SetTimeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
+	var b strings.Builder
+	for clock, o := range offsets {
+		fmt.Fprintf(&b, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
+	}
+	if err := sys.WriteFile("/proc/"+strconv.Itoa(pid)+"/timens_offsets", b.String()); err != nil {
+		return fmt.Errorf("set time offsets (/linux/timeOffsets): %w", err)
+	}
+	return nil
+}

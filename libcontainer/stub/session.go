@@ -36,8 +36,10 @@ type Session struct {
 	filtered int      // pid of the process that has the filter
 	older    bool     // the stub is that of an older rt, and has waited for its start
 
-	terminal *os.File // its master
-	mounts   []uint64 // ids of the mounts that the plan has made, in its order
+	terminal  *os.File // its master
+	abandoned bool
+
+	mounts []uint64 // ids of the mounts that the plan has made, in its order
 }
 
 // Options are what a session needs besides the plan.
