@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What CRIU has restored comes from images, which may be another runtime's, and from the host's files as they are now. So rt looks
-// at the processes before they run. CRIU waits for rt's answer at two points:
+// CRIU restores processes from images, which another runtime may have made, and from the host's files as they are now. So rt checks them
+// before they run. CRIU waits for rt's answer at two points:
 //
 //   - post-restore: memory, mounts, descriptors and namespaces are there, and CRIU obeys a refusal. Credentials, no_new_privs and
 //     filters are not there yet.
@@ -102,7 +102,7 @@ func (r *Restoration) beforeResume() (err error) {
 	return nil
 }
 
-// yardOf is the name of the directory that CRIU leaves when it is killed, "" if it has none.
+// yardOf is the name of the directory (cgyard) on which CRIU mounts cgroups, and which it leaves when it is killed; "" if it has none.
 func yardOf(pid int) string {
 	list, err := mountsOf("/proc/" + strconv.Itoa(pid))
 	if err != nil {

@@ -17,9 +17,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// What of the host is mounted in a container is not in its checkpoint, but a name that stands for it: the mount point, as runc
-// has it. Dump and restore both find the mounts in a mount namespace that has them in place, of the container or of a process
-// that has made its mount points.
+// A checkpoint does not hold what of the host is mounted in a container, but a name for it: its mount point, as with runc. Dump and restore
+// find the mounts in a mount namespace that has them in place: that of the container, or of a process that has made its mount points.
 
 // An external is a mount of the host in a container: Key is its name, Value the path on the host.
 type external struct {

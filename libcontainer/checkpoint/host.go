@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CRIU makes deleted files that a process has open anew, for a moment, at the path that they had. A link of the container in that path
-// leads it to the host, where it is root. So what is the host's is read-only in CRIU's mount namespace.
+// CRIU creates deleted files that a process has open again, for a moment, at the paths that they had. A link of the container in such a path
+// can lead it to the host, where it is root. So the host's mounts are read-only in CRIU's mount namespace.
 
 // tmpDir is where CRIU makes directories when it looks at what the kernel can do.
 const tmpDir = "/tmp"
@@ -25,14 +25,15 @@ const tmpDir = "/tmp"
 // kernelTypes are file systems of the kernel that CRIU writes to, and on which it makes no files.
 var kernelTypes = []string{"proc", "sysfs", "cgroup", "cgroup2", "securityfs", "selinuxfs"}
 
-// shutHost leaves to CRIU what it has to write to: the images. What becomes the container's is open, and is mounted afterwards.
+// shutHost makes the host read-only for CRIU, but for the directories of images, which it writes to. What is mounted in the container is
+// open already, and is mounted afterwards.
 func (r *Restoration) shutHost() error {
 	s := r.Session
 	return shutBut(append(s.images.Paths(), s.work.Paths()...), []string{s.program, r.Dir})
 }
 
-// makeXtablesLock makes the file that iptables locks, and would make itself: in CRIU's mount namespace it cannot. If it cannot be made
-// here either, iptables says so.
+// makeXtablesLock creates the file that iptables locks. iptables cannot create it in CRIU's mount namespace. If rt cannot either, iptables
+// says so.
 func (r *Restoration) makeXtablesLock(method int) {
 	locks := criu.NetworkLocks()
 	if method != locks[""] && method != locks["iptables"] || !bundle.HasNamespace(r.Spec, specs.NetworkNamespace) {

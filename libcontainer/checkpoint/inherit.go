@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a restored container gets of rt's stdin, stdout and stderr. An image names what its container had; it gets rt's own only
-// like for like. Of a pipe CRIU opens the other one again, with the access that the image says.
+// An image names what its container had for stdin, stdout and stderr. The restored container gets rt's own only if they are of the same
+// kind: CRIU opens a pipe again, with the access that the image names.
 
 // An inherited is one of rt's own that stands for one in the image.
 type inherited struct {
@@ -28,7 +28,7 @@ type inherited struct {
 	mount    int    // the id of the mount that it was opened by
 }
 
-// identify notes which file it is.
+// identify records which file it is.
 func (in *inherited) identify() error {
 	var st unix.Stat_t
 	var at unix.Statx_t
@@ -153,7 +153,7 @@ func (r *Restoration) ownNull(in *inherited) (isNull bool, err error) {
 	return true, nil
 }
 
-// likeForLike: a pipe stands for a pipe and a socket for a socket, which CRIU opens again, or takes for what it was.
+// likeForLike refuses another kind of file for a pipe or a socket of the image: CRIU opens them again, or takes them for what they were.
 func likeForLike(key string, in inherited) error {
 	link, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(in.file.Fd())))
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits, the OOM score and labels of a bundle that is stricter than the images. What a process cannot undo is set again or compared. The
-// umask is neither: a process sets it as it likes.
+// A bundle may be stricter than the images. What a process cannot undo is set again or compared: limits, OOM score, labels. The umask is
+// neither, for a process can always set it.
 
 // lowerRlimits lowers the limits of each process to the configured hard ones. Lower ones stay: a process may have lowered them itself.
 func (r *restored) lowerRlimits() error {
@@ -69,7 +69,7 @@ func (r *restored) raiseOOMScore() error {
 	return nil
 }
 
-// checkLabels: each thread of init has the configured profile or label, or the one of --lsm-profile.
+// checkLabels compares the profile and the label of each thread of init with those configured, or with that of --lsm-profile.
 func (r *restored) checkLabels() error {
 	p := r.Spec.Process
 	profile, label := p.ApparmorProfile, p.SelinuxLabel

@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When the mounts of a container are made, CRIU makes the deleted files anew that its processes have open, before they enter their mount
-// namespaces: as root, by the paths that the files had, below a directory where the container's mounts are. A link of the container
-// in such a path leads the host's root wherever it wants. /proc/1/root is writable even where all mounts of CRIU's mount
+// Once CRIU has made the mounts of a container, and before its processes enter their mount namespaces, CRIU creates the deleted files that
+// they have open again: as root, by the paths that the files had, below a directory with the container's mounts. A link of the container
+// in such a path can lead the host's root anywhere. /proc/1/root is writable even where all mounts of CRIU's mount
 // namespace are not. So no link is followed on these mounts, and none of them shows the host.
 
-// yardPrefix begins the name of the directory below which CRIU makes the mounts of a container; six random characters follow.
-const yardPrefix = "/tmp/.criu.mntns."
+// madePrefix begins the name of the directory below which CRIU makes the mounts of a container; six random characters follow.
+const madePrefix = "/tmp/.criu.mntns."
 
 // checkMade looks at the mounts that CRIU has made and moved nothing of the container to. CRIU waits for the answer, and makes no files before
 // it; on an error it kills what it has made.
@@ -40,14 +40,14 @@ func (r *Restoration) checkMade() error {
 	if len(list) > 0 && s.isRootfs(rootOf(list)) {
 		return nil // init is in the container's tree, where links lead no further
 	}
-	yard := slices.DeleteFunc(list, func(m *mountinfo.Info) bool { return !strings.HasPrefix(m.Mountpoint, yardPrefix) })
-	if len(yard) == 0 {
-		return errors.New("criu has made no mounts at " + yardPrefix + "*")
+	made := slices.DeleteFunc(list, func(m *mountinfo.Info) bool { return !strings.HasPrefix(m.Mountpoint, madePrefix) })
+	if len(made) == 0 {
+		return errors.New("criu has made no mounts at " + madePrefix + "*")
 	}
-	if err := s.rules.CheckMade(yard); err != nil {
+	if err := s.rules.CheckMade(made); err != nil {
 		return err
 	}
-	return inMountNamespace(task, func() error { return followNoLinks(yard) })
+	return inMountNamespace(task, func() error { return followNoLinks(made) })
 }
 
 // isRootfs says whether a mount shows the container's rootfs.
@@ -59,10 +59,10 @@ func (s *sources) isRootfs(m *mountinfo.Info) bool {
 
 // followNoLinks has the kernel follow no link on the mounts in CRIU's directory, in the calling thread's mount namespace. Those that the
 // processes enter are copies that have been made before.
-func followNoLinks(yard []*mountinfo.Info) error {
+func followNoLinks(made []*mountinfo.Info) error {
 	tops := 0
-	for _, m := range yard {
-		if path.Dir(m.Mountpoint) != path.Dir(yardPrefix) {
+	for _, m := range made {
+		if path.Dir(m.Mountpoint) != path.Dir(madePrefix) {
 			continue // the directory's own mount is changed with all below it
 		}
 		tops++

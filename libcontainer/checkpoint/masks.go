@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkMasks: what is configured to be masked is the null device or an empty read-only directory in init's mount namespace, and what
-// is to be read-only is. What does not exist there is left out, as create does.
+// checkMasks requires the null device or an empty read-only directory at each masked path in init's mount namespace, and read-only mounts
+// at the read-only paths. Paths that do not exist are left out, as create does.
 func (r *restored) checkMasks() error {
 	if !bundle.HasNamespace(r.Spec, specs.MountNamespace) {
 		return nil
@@ -87,7 +87,7 @@ func isReadonly(fd int) error {
 	return nil
 }
 
-// protectRoot makes the root read-only, if it is to be: CRIU has to make directories in it, and leaves its attributes as they are.
+// protectRoot makes the root read-only, if that is configured. CRIU needs to create directories in it, and leaves its attributes as they are.
 func (r *restored) protectRoot() error {
 	if !r.Spec.Root.Readonly || !bundle.HasNamespace(r.Spec, specs.MountNamespace) {
 		return nil

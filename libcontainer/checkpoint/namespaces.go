@@ -125,7 +125,7 @@ func eachTask(pids []int, alive bool, f func(task string) error) error {
 	return nil
 }
 
-// isZombie: it has no namespaces any more.
+// isZombie says whether a thread has ended and was not reaped: it has no namespaces any more.
 func isZombie(task string) (bool, error) {
 	text, err := sys.ReadKernelFile(task+"/stat", 4096)
 	if err != nil {

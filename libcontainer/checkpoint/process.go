@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What init may do is compared with what the configuration allows. Less is legitimate: a process can give up what it has. More is
-// not, where the kernel lets no process gain it. Other processes may have been made by exec, which can grant more; a filter all have.
+// What init may do is compared with what the configuration allows. A process can give up privileges, so less is allowed. More is refused
+// where the kernel lets no process gain it. Only the filter is required of all processes: exec can give others more privileges.
 
 // maxFile bounds what is read of a file of the kernel's, in bytes.
 const maxFile = 64 << 20
@@ -72,7 +72,8 @@ func (r *restored) eachThread(f func(procStatus) error) error {
 	return nil
 }
 
-// checkNoNewPrivs: CRIU before 4.0 forgets the flag, and it cannot be set for another process.
+// checkNoNewPrivs requires no_new_privs on each thread of init, if it is configured. CRIU before 4.0 does not restore the flag, and a process
+// can set it only for itself.
 func (r *restored) checkNoNewPrivs() error {
 	return r.eachThread(func(s procStatus) error {
 		if r.Spec.Process.NoNewPrivileges && s["NoNewPrivs"] != "1" {
@@ -83,7 +84,7 @@ func (r *restored) checkNoNewPrivs() error {
 	})
 }
 
-// checkFilters: each thread of each process has a filter, if one is configured, for exec installs it, too.
+// checkFilters requires a seccomp filter on each thread of each process, if one is configured: exec installs it, too.
 func (r *restored) checkFilters() error {
 	if seccomp.Of(r.Spec) == nil {
 		return nil
@@ -106,8 +107,8 @@ func (r *restored) checkFilters() error {
 	return nil
 }
 
-// checkCapabilities: no set of init holds more than the configuration allows. Without no_new_privs a set-user-ID program may have
-// given it all that is in the bounding set.
+// checkCapabilities refuses an init with a capability that the configuration does not allow. Without no_new_privs a set-user-ID program may
+// have given it all of the bounding set.
 func (r *restored) checkCapabilities() error {
 	conf := r.Spec.Process.Capabilities
 	if conf == nil {
@@ -163,8 +164,8 @@ func capNames(mask uint64) string {
 	return strings.Join(list, ", ")
 }
 
-// checkUser: with no_new_privs only a process with CAP_SETUID or CAP_SETGID can have other ids than those configured. Without the
-// flag a set-user-ID program changes them, and the bounding set is what limits init; groups such a program does not change.
+// checkUser compares the IDs of init with those configured. With no_new_privs a process needs CAP_SETUID or CAP_SETGID to change them. Without
+// it a set-user-ID program can change the user, limited by the bounding set, but not the supplementary groups.
 func (r *restored) checkUser() error {
 	p := r.Spec.Process
 	conf := p.Capabilities
@@ -222,8 +223,8 @@ func mappedID(table string, id uint32) (outside uint32, ok bool) {
 	return 0, false
 }
 
-// checkPrivateNamespaces: what the configuration gives the container for its own is not the host's. What it shares with the host,
-// or joins, CRIU was told; a time namespace CRIU makes always, so that clocks go on.
+// checkPrivateNamespaces refuses an init that is in a namespace of the host's where the configuration gives it its own, or not in the one
+// that it joins. A time namespace CRIU makes always, so that clocks go on.
 func (r *restored) checkPrivateNamespaces() error {
 	for i, ns := range r.Spec.Linux.Namespaces {
 		file := "/ns/" + plan.NamespaceFile(ns.Type)

@@ -18,8 +18,8 @@ import (
 
 // CRIU restores neither what is set in a new network namespace nor io priorities: the configured ones are set again.
 
-// dropGroups gives up the supplementary groups of the calling thread, which starts CRIU: to a process that had none CRIU leaves its
-// own, which are those of rt's caller.
+// dropGroups gives up the supplementary groups of the calling thread, which starts CRIU. A process that had no groups keeps those of CRIU,
+// which would be those of rt's caller.
 func dropGroups(p facts.Privileges) error {
 	if !p.MayDropGroups() {
 		return nil

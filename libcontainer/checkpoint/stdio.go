@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the container got of rt's stdin, stdout and stderr is written down when it is created, for a checkpoint. The container
-// can put anything on its descriptors 0, 1 and 2 later, and none of that is what restore gives it rt's own for.
+// create records what the container gets of rt's stdin, stdout and stderr, for a checkpoint. The container can replace its descriptors 0,
+// 1 and 2 later, and restore gives it nothing of rt's for those.
 
 // A given is what a container got for one of the three: the name that CRIU knows it by, and how it is open.
 type given struct {
@@ -44,7 +44,7 @@ func accessOf(flags int) access {
 	return reads | writes
 }
 
-// defaultAccess is what the three are for, where it was not written down.
+// defaultAccess is the access of descriptor i, if none was recorded.
 func defaultAccess(i int) access {
 	if i == 0 {
 		return reads
@@ -172,7 +172,7 @@ func mountOfKey(key string) (id int, ok bool) {
 	return int(n), err == nil
 }
 
-// presentStdio looks at what a process has now, for a container of an rt that wrote down nothing.
+// presentStdio looks at what a process has now, for a container of an older rt, which recorded nothing.
 func presentStdio(pid int) (list []given, err error) {
 	list = make([]given, 3)
 	for fd := range list {
