@@ -64,10 +64,10 @@ func (r *restored) compareMounts() error {
 		return fmt.Errorf("read the mounts of the restored container: %w", err)
 	}
 	for _, ns := range all {
-		if err := s.rules.Check(ns.list); err != nil {
+		if err := s.rules.check(ns.list); err != nil {
 			return err
 		}
-		if err := strengthen(ns.task, s.rules.Weaker(ns.list)); err != nil {
+		if err := strengthen(ns.task, s.rules.weaker(ns.list)); err != nil {
 			return err
 		}
 		if err := s.enslave(ns); err != nil {
@@ -78,9 +78,9 @@ func (r *restored) compareMounts() error {
 }
 
 // cgroupsOf are those of a process's cgroups.
-func cgroupsOf(pid int) ([]Cgroup, error) {
+func cgroupsOf(pid int) ([]cgroupPath, error) {
 	text, err := sys.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/cgroup", maxFile)
-	return ParseCgroups(string(text)), err
+	return parseCgroups(string(text)), err
 }
 
 // mountID asks statx(2) for the id that the stub tells, too: one that is never used again, from Linux 6.8 on.
@@ -103,7 +103,7 @@ func (r *Restoration) recordMounts(table *mountTable) error {
 }
 
 // strengthen adds attributes to mounts of the mount namespace of a thread, each by its own descriptor.
-func strengthen(task string, list []Weaker) error {
+func strengthen(task string, list []weakMount) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -135,7 +135,7 @@ func openMount(mountpoint string, id int) (*os.File, error) {
 	return f, nil
 }
 
-func addAttributes(w *Weaker) error {
+func addAttributes(w *weakMount) error {
 	f, err := openMount(w.Mountpoint, w.ID)
 	if err != nil {
 		return err

@@ -21,9 +21,9 @@ func checkMounts(c *state.Container, spec *specs.Spec, table *mountTable) error 
 	if err != nil {
 		return err
 	}
-	known := map[Device]bool{}
+	known := map[device]bool{}
 	for _, m := range host {
-		known[DeviceOf(m)] = true
+		known[deviceOf(m)] = true
 	}
 	configured, err := configuredMounts(spec, table)
 	if err != nil {
@@ -39,11 +39,11 @@ func checkMounts(c *state.Container, spec *specs.Spec, table *mountTable) error 
 	}
 	for _, ns := range all {
 		if len(ns.list) > 0 {
-			known[DeviceOf(rootOf(ns.list))] = true
+			known[deviceOf(rootOf(ns.list))] = true
 		}
 	}
 	for _, ns := range all {
-		if err := CheckDump(ns.list, known, configured); err != nil {
+		if err := checkDump(ns.list, known, configured); err != nil {
 			return err
 		}
 	}

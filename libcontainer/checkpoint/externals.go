@@ -33,7 +33,7 @@ func externals(c *state.Container, spec *specs.Spec, t *mountTable, view plan.Cg
 	defer func() {
 		for i := range list {
 			if err == nil {
-				err = CheckKey(list[i].Key)
+				err = checkKey(list[i].Key)
 			}
 		}
 	}()
@@ -53,7 +53,7 @@ func externals(c *state.Container, spec *specs.Spec, t *mountTable, view plan.Cg
 		}
 	}
 	add := func(m *mountinfo.Info, source string, mount int, below string) {
-		list = append(list, external{criu.Pair{Key: t.name(m), Value: source}, mount, below, Attributes(m)})
+		list = append(list, external{criu.Pair{Key: t.name(m), Value: source}, mount, below, attributesOf(m)})
 	}
 	for i, p := range devices {
 		if m := rest[i]; m != nil && !taken[m.ID] {

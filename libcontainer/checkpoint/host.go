@@ -66,7 +66,7 @@ func shutBut(keep, used []string) error {
 		return fmt.Errorf("make the host's mounts read-only for criu: %w", err)
 	}
 	for _, m := range list {
-		if slices.Contains(kernelTypes, m.FSType) && Attributes(m)&unix.MOUNT_ATTR_RDONLY == 0 {
+		if slices.Contains(kernelTypes, m.FSType) && attributesOf(m)&unix.MOUNT_ATTR_RDONLY == 0 {
 			if err := makeWritable(m); err != nil {
 				return fmt.Errorf("make %s writable for criu: %w", m.Mountpoint, err)
 			}

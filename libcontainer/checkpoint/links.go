@@ -44,7 +44,7 @@ func (r *Restoration) checkMade() error {
 	if len(made) == 0 {
 		return errors.New("criu has made no mounts at " + madePrefix + "*")
 	}
-	if err := s.rules.CheckMade(made); err != nil {
+	if err := s.rules.checkMade(made); err != nil {
 		return err
 	}
 	return inMountNamespace(task, func() error { return followNoLinks(made) })
@@ -53,7 +53,7 @@ func (r *Restoration) checkMade() error {
 // isRootfs says whether a mount shows the container's rootfs.
 func (s *sources) isRootfs(m *mountinfo.Info) bool {
 	return slices.ContainsFunc(s.staged, func(s staged) bool {
-		return s.target == "/" && DeviceOf(s.Info) == DeviceOf(m) && s.Root == m.Root
+		return s.target == "/" && deviceOf(s.Info) == deviceOf(m) && s.Root == m.Root
 	})
 }
 

@@ -126,7 +126,7 @@ func coverImage(images *criu.Directory, name, file string, data []byte) error {
 func (s *sources) masterOf(m *mountinfo.Info) (found *staged) {
 	for i := range s.staged {
 		s := &s.staged[i]
-		if !isBelow(m.Root, s.Root) || DeviceOf(m) != DeviceOf(s.Info) || !isSlave(s.Info) {
+		if !isBelow(m.Root, s.Root) || deviceOf(m) != deviceOf(s.Info) || !isSlave(s.Info) {
 			continue
 		}
 		if s.target == m.Mountpoint {

@@ -189,7 +189,7 @@ func (r *Restoration) JoinCgroup() error {
 	if err != nil {
 		return err
 	}
-	own := ParseCgroups(string(text))
+	own := parseCgroups(string(text))
 	for _, cg := range own {
 		for name := range strings.SplitSeq(cg.Hierarchy, ",") {
 			r.Session.opts.CgroupRoots = append(r.Session.opts.CgroupRoots, criu.Pair{Key: name, Value: cg.Path})

@@ -1,5 +1,3 @@
-// Package checkpoint compares what a container has before a dump, and after a restore, with what its configuration gives it. It makes
-// no system call: callers read /proc.
 package checkpoint
 
 import (
@@ -13,56 +11,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CRIU makes the mounts of a restored container by paths: of the images, which the container had chosen, resolved in a copy of the
-// host's tree. So what they have become is compared, by device and root, before any process of the container runs.
+// CRIU makes the mounts of a restored container by paths, which the container had chosen, and resolves them in a copy of the host's tree. So
+// the mounts are compared with the configuration, by device and root, before any process of the container runs. The comparison, in this
+// file, makes no system call.
 
-// A Device is the number of a file system (proc_pid_mountinfo(5), major:minor).
-type Device struct{ Major, Minor int }
+// A device is the number of a file system (proc_pid_mountinfo(5), major:minor).
+type device struct{ Major, Minor int }
 
-// DeviceOf is that of a mount's file system.
-func DeviceOf(m *mountinfo.Info) Device { return Device{m.Major, m.Minor} }
+// deviceOf is that of a mount's file system.
+func deviceOf(m *mountinfo.Info) device { return device{m.Major, m.Minor} }
 
-// A Source is a tree of the host that the configuration shows in the container.
-type Source struct {
+// A hostSource is a tree of the host that the configuration shows in the container.
+type hostSource struct {
 	Target string // mount point in the container
-	Device Device
+	Device device
 	Root   string // directory in the file system
 	Attrs  uint64 // MOUNT_ATTR_* that restrict a mount of it
 }
 
-// A FileSystem is one that the configuration mounts.
-type FileSystem struct {
+// A fileSystem is one that the configuration mounts.
+type fileSystem struct {
 	Target, Type, Source string
 	Options              []string // the file system's own, KEY or KEY=VALUE
 }
 
-// Rules are what may be mounted in a container.
-type Rules struct {
-	Sources []Source
-	Mounts  []FileSystem
-	Host    map[Device]bool // file systems that are mounted on the host
-	Cgroups []Cgroup        // the container's own, as mountinfo shows them to rt
+// mountRules are what may be mounted in a container.
+type mountRules struct {
+	Sources []hostSource
+	Mounts  []fileSystem
+	Host    map[device]bool // file systems that are mounted on the host
+	Cgroups []cgroupPath    // the container's own, as mountinfo shows them to rt
 	HostsIn map[string]bool // types of which the container's instance is the host's: it has no such namespace of its own
 }
 
-// A Cgroup is that of a process in one hierarchy, a line of /proc/PID/cgroup.
-type Cgroup struct {
+// A cgroupPath is that of a process in one hierarchy, a line of /proc/PID/cgroup.
+type cgroupPath struct {
 	Hierarchy string // its controllers or its name, with commas between; "" for cgroup v2
 	Path      string
 }
 
-// ParseCgroups reads a /proc/PID/cgroup.
-func ParseCgroups(text string) (list []Cgroup) {
+// parseCgroups reads a /proc/PID/cgroup.
+func parseCgroups(text string) (list []cgroupPath) {
 	for line := range strings.Lines(text) {
 		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(parts) == 3 {
-			list = append(list, Cgroup{parts[1], parts[2]})
+			list = append(list, cgroupPath{parts[1], parts[2]})
 		}
 	}
 	return list
 }
 
 // shows says whether a mount shows the cgroup or one below. In another hierarchy the same path is another one's cgroup, and / the host's root.
-func (c *Cgroup) shows(m *mountinfo.Info) bool {
+func (c *cgroupPath) shows(m *mountinfo.Info) bool {
 	if !within(m.Root, c.Path) || (m.FSType == "cgroup2") != (c.Hierarchy == "") {
 		return false
 	}
@@ -84,8 +83,8 @@ var single = []string{"devtmpfs", "securityfs", "debugfs", "tracefs", "pstore", 
 // pathOptions are options of overlay that name directories.
 var pathOptions = []string{"lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir"}
 
-// Check says which of a list of mounts, a mount namespace's, the container may not have.
-func (r *Rules) Check(list []*mountinfo.Info) error {
+// check says which of a list of mounts, a mount namespace's, the container may not have.
+func (r *mountRules) check(list []*mountinfo.Info) error {
 	for _, m := range list {
 		if !r.allowed(m, list) {
 			return notGiven(m)
@@ -94,8 +93,8 @@ func (r *Rules) Check(list []*mountinfo.Info) error {
 	return nil
 }
 
-func (r *Rules) ownCgroup(m *mountinfo.Info) bool {
-	return slices.ContainsFunc(r.Cgroups, func(c Cgroup) bool { return c.shows(m) })
+func (r *mountRules) ownCgroup(m *mountinfo.Info) bool {
+	return slices.ContainsFunc(r.Cgroups, func(c cgroupPath) bool { return c.shows(m) })
 }
 
 func notGiven(m *mountinfo.Info) error {
@@ -104,8 +103,8 @@ func notGiven(m *mountinfo.Info) error {
 		"a mount that the container has made itself can be restored if it shows a part of the container's own tree, or is of type tmpfs, proc, sysfs, devpts or mqueue")
 }
 
-func (r *Rules) allowed(m *mountinfo.Info, list []*mountinfo.Info) bool {
-	device := DeviceOf(m)
+func (r *mountRules) allowed(m *mountinfo.Info, list []*mountinfo.Info) bool {
+	device := deviceOf(m)
 	if len(r.of(m)) > 0 {
 		return true
 	}
@@ -120,21 +119,21 @@ func (r *Rules) allowed(m *mountinfo.Info, list []*mountinfo.Info) bool {
 	}
 	// What has one instance, or options with paths, is the configuration's, or a part of that in its place.
 	for _, top := range list {
-		if DeviceOf(top) == device && top.Root == "/" && within(m.Mountpoint, top.Mountpoint) && r.configured(top) {
+		if deviceOf(top) == device && top.Root == "/" && within(m.Mountpoint, top.Mountpoint) && r.configured(top) {
 			return true
 		}
 	}
 	return false
 }
 
-// CheckMade is Check for mounts that are not at their places yet, before CRIU makes files on them: none shows a file system of the host
+// checkMade is Check for mounts that are not at their places yet, before CRIU makes files on them: none shows a file system of the host
 // that has files of its own, but for a part of a source.
-func (r *Rules) CheckMade(list []*mountinfo.Info) error {
+func (r *mountRules) checkMade(list []*mountinfo.Info) error {
 	for _, m := range list {
 		switch {
-		case len(r.of(m)) > 0, !r.Host[DeviceOf(m)], r.HostsIn[m.FSType]:
+		case len(r.of(m)) > 0, !r.Host[deviceOf(m)], r.HostsIn[m.FSType]:
 		case (m.FSType == "cgroup" || m.FSType == "cgroup2") && (len(r.Cgroups) == 0 || r.ownCgroup(m)):
-		case slices.ContainsFunc(r.Mounts, func(fs FileSystem) bool { return fs.Type == m.FSType && slices.Contains(single, fs.Type) }):
+		case slices.ContainsFunc(r.Mounts, func(fs fileSystem) bool { return fs.Type == m.FSType && slices.Contains(single, fs.Type) }):
 		default:
 			return notGiven(m)
 		}
@@ -143,8 +142,8 @@ func (r *Rules) CheckMade(list []*mountinfo.Info) error {
 }
 
 // configured says whether a mount is one that the configuration makes, at its place.
-func (r *Rules) configured(m *mountinfo.Info) bool {
-	return slices.ContainsFunc(r.Mounts, func(fs FileSystem) bool {
+func (r *mountRules) configured(m *mountinfo.Info) bool {
+	return slices.ContainsFunc(r.Mounts, func(fs fileSystem) bool {
 		if fs.Type != m.FSType || fs.Target != m.Mountpoint {
 			return false
 		}
@@ -170,10 +169,10 @@ func paths(options []string) (list []string) {
 }
 
 // of are the sources that a mount shows a part of: those with the longest root.
-func (r *Rules) of(m *mountinfo.Info) (list []Source) {
+func (r *mountRules) of(m *mountinfo.Info) (list []hostSource) {
 	longest := 0
 	for _, s := range r.Sources {
-		if s.Device != DeviceOf(m) || !within(m.Root, s.Root) {
+		if s.Device != deviceOf(m) || !within(m.Root, s.Root) {
 			continue
 		}
 		if len(s.Root) > longest {
@@ -191,16 +190,16 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// A Weaker is a mount that lacks attributes.
-type Weaker struct {
+// A weakMount is a mount that lacks attributes.
+type weakMount struct {
 	ID         int
 	Mountpoint string
 	Missing    uint64 // MOUNT_ATTR_*
 }
 
-// Weaker lists the mounts that may do more than the configuration says. Of a source that is mounted in several places, each has what
+// weaker lists the mounts that may do more than the configuration says. Of a source that is mounted in several places, each has what
 // is said for it; what else shows it has what is said for all of them.
-func (r *Rules) Weaker(list []*mountinfo.Info) (weaker []Weaker) {
+func (r *mountRules) weaker(list []*mountinfo.Info) (weaker []weakMount) {
 	for _, m := range list {
 		sources := r.of(m)
 		if len(sources) == 0 {
@@ -214,15 +213,15 @@ func (r *Rules) Weaker(list []*mountinfo.Info) (weaker []Weaker) {
 			}
 			want &= s.Attrs
 		}
-		if missing := want &^ Attributes(m); missing != 0 {
-			weaker = append(weaker, Weaker{m.ID, m.Mountpoint, missing})
+		if missing := want &^ attributesOf(m); missing != 0 {
+			weaker = append(weaker, weakMount{m.ID, m.Mountpoint, missing})
 		}
 	}
 	return weaker
 }
 
-// Attributes are those of a mount that restrict it.
-func Attributes(m *mountinfo.Info) (attrs uint64) {
+// attributesOf are those of a mount that restrict it.
+func attributesOf(m *mountinfo.Info) (attrs uint64) {
 	for o := range strings.SplitSeq(m.Options, ",") {
 		switch o {
 		case "ro":
@@ -240,13 +239,13 @@ func Attributes(m *mountinfo.Info) (attrs uint64) {
 	return attrs
 }
 
-// CheckDump says which of a container's mounts could not be restored: restore would have to let CRIU look for the paths that their
+// checkDump says which of a container's mounts could not be restored: restore would have to let CRIU look for the paths that their
 // options name. Known are the file systems of the host.
-func CheckDump(list []*mountinfo.Info, known map[Device]bool, configured []FileSystem) error {
-	r := Rules{Mounts: configured}
+func checkDump(list []*mountinfo.Info, known map[device]bool, configured []fileSystem) error {
+	r := mountRules{Mounts: configured}
 	for _, m := range list {
 		switch {
-		case known[DeviceOf(m)], slices.Contains(fresh, m.FSType), m.FSType == "cgroup", m.FSType == "cgroup2":
+		case known[deviceOf(m)], slices.Contains(fresh, m.FSType), m.FSType == "cgroup", m.FSType == "cgroup2":
 		case r.partOfConfigured(m, list):
 		default:
 			return hint.With(fmt.Errorf("a mount at %s is a file system of type %s, whose paths or devices a restore would look for on the host", m.Mountpoint, m.FSType),
@@ -256,21 +255,21 @@ func CheckDump(list []*mountinfo.Info, known map[Device]bool, configured []FileS
 	return nil
 }
 
-func (r *Rules) partOfConfigured(m *mountinfo.Info, list []*mountinfo.Info) bool {
-	return slices.ContainsFunc(list, func(top *mountinfo.Info) bool { return DeviceOf(top) == DeviceOf(m) && r.configured(top) })
+func (r *mountRules) partOfConfigured(m *mountinfo.Info, list []*mountinfo.Info) bool {
+	return slices.ContainsFunc(list, func(top *mountinfo.Info) bool { return deviceOf(top) == deviceOf(m) && r.configured(top) })
 }
 
-// CheckKey refuses a name of an external mount that CRIU would take for another: it keeps mnt[KEY]:VALUE as one string, and ends KEY at
+// checkKey refuses a name of an external mount that CRIU would take for another: it keeps mnt[KEY]:VALUE as one string, and ends KEY at
 // the first "]:" (CVE-2026-119101, CVE-2026-119614).
-func CheckKey(key string) error {
+func checkKey(key string) error {
 	if !strings.HasPrefix(key, "/") || strings.Contains(key, "]:") {
 		return fmt.Errorf("the mount point %q cannot be the name of an external mount in CRIU's images", key)
 	}
 	return nil
 }
 
-// A Saved is a mount as the images have it.
-type Saved struct {
+// A savedMount is a mount as the images have it.
+type savedMount struct {
 	Type       string // "" if it can only be a bind mount
 	Device     uint64
 	Mountpoint string
@@ -286,13 +285,15 @@ type superblock struct {
 	kind, source, options string
 }
 
-func (m *Saved) superblock() superblock { return superblock{m.Device, m.Type, m.Source, m.Options} }
+func (m *savedMount) superblock() superblock {
+	return superblock{m.Device, m.Type, m.Source, m.Options}
+}
 
-// CheckImages says which of the mounts of images, by mount namespace and init's first, CRIU must not make: it would look on the host for
+// checkSaved says which of the mounts of images, by mount namespace and init's first, CRIU must not make: it would look on the host for
 // the paths that the options of the file system name, and may change what is there. What has the superblock of the root, or of
 // what is mounted from outside, is a bind mount.
-func CheckImages(namespaces [][]Saved, configured []FileSystem) error {
-	r := Rules{Mounts: configured}
+func checkSaved(namespaces [][]savedMount, configured []fileSystem) error {
+	r := mountRules{Mounts: configured}
 	bound := map[superblock]bool{}
 	for i, list := range namespaces {
 		for _, m := range list {
@@ -304,7 +305,7 @@ func CheckImages(namespaces [][]Saved, configured []FileSystem) error {
 	for _, list := range namespaces {
 		for _, m := range list {
 			// CRIU has names of its own, by which it mounts a source that the images name.
-			if m.Key != "" && CheckKey(m.Key) != nil {
+			if m.Key != "" && checkKey(m.Key) != nil {
 				return fmt.Errorf("the images have a mount at %s from outside by the name %.256q, which is no mount point", m.Mountpoint, m.Key)
 			}
 			switch m.Type {

@@ -33,23 +33,23 @@ func parse(t *testing.T, text string) []*mountinfo.Info {
 	return list
 }
 
-func rules() *Rules {
-	vda := Device{254, 0}
-	return &Rules{
-		Sources: []Source{{Target: "/", Device: vda, Root: "/b/rootfs"},
+func rules() *mountRules {
+	vda := device{254, 0}
+	return &mountRules{
+		Sources: []hostSource{{Target: "/", Device: vda, Root: "/b/rootfs"},
 			{Target: "/fixed", Device: vda, Root: "/srv/fixed", Attrs: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NODEV},
-			{Target: "/open", Device: vda, Root: "/srv/open"}, {Target: "/dev/null", Device: Device{0, 5}, Root: "/null"}},
-		Mounts: []FileSystem{{Target: "/proc", Type: "proc"}, {Target: "/sys", Type: "sysfs"},
+			{Target: "/open", Device: vda, Root: "/srv/open"}, {Target: "/dev/null", Device: device{0, 5}, Root: "/null"}},
+		Mounts: []fileSystem{{Target: "/proc", Type: "proc"}, {Target: "/sys", Type: "sysfs"},
 			{Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b", "upperdir=/u", "workdir=/w", "metacopy=off"}},
 			{Target: "/sec", Type: "securityfs"}},
-		Host:    map[Device]bool{vda: true, {0, 5}: true, {0, 22}: true, {0, 23}: true, {0, 24}: true, {0, 35}: true, {0, 8}: true},
-		Cgroups: ParseCgroups("5:blkio:/ck1\n4:cpu,cpuacct:/ck1\n3:memory:/\n1:name=systemd:/ck1\n0::/ck1\n"), HostsIn: map[string]bool{},
+		Host:    map[device]bool{vda: true, {0, 5}: true, {0, 22}: true, {0, 23}: true, {0, 24}: true, {0, 35}: true, {0, 8}: true},
+		Cgroups: parseCgroups("5:blkio:/ck1\n4:cpu,cpuacct:/ck1\n3:memory:/\n1:name=systemd:/ck1\n0::/ck1\n"), HostsIn: map[string]bool{},
 	}
 }
 
 // TestCheck: a mount more than those of a container that is as it should be.
 func TestCheck(t *testing.T) {
-	if err := rules().Check(parse(t, recorded)); err != nil {
+	if err := rules().check(parse(t, recorded)); err != nil {
 		t.Fatal(err)
 	}
 	for line, allowed := range map[string]bool{
@@ -95,7 +95,7 @@ func TestCheck(t *testing.T) {
 		"0:4 mnt:[4026531840] /mnt rw - nsfs nsfs rw":                                               false,
 	} {
 		list := parse(t, recorded+"300 144 "+line+"\n")
-		if err := rules().Check(list); (err == nil) != allowed {
+		if err := rules().check(list); (err == nil) != allowed {
 			t.Errorf("%s: %v, want allowed %v", line, err, allowed)
 		}
 	}
@@ -118,7 +118,7 @@ func TestCheckMade(t *testing.T) {
 		"0:35 / /t/mnt-1 rw - cgroup cgroup rw,blkio":            false,
 		"0:35 /other /t/mnt-1 rw - cgroup cgroup rw,cpu,cpuacct": false,
 	} {
-		if err := rules().CheckMade(parse(t, "300 144 "+line+"\n")); (err == nil) != allowed {
+		if err := rules().checkMade(parse(t, "300 144 "+line+"\n")); (err == nil) != allowed {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
@@ -129,13 +129,13 @@ func TestCheckHostsIn(t *testing.T) {
 	r := rules()
 	r.HostsIn["proc"] = true
 	text := strings.ReplaceAll(recorded, "0:51", "0:22")
-	if err := r.Check(parse(t, text)); err != nil {
+	if err := r.check(parse(t, text)); err != nil {
 		t.Error(err)
 	}
-	if err := r.Check(parse(t, text+"300 144 0:22 / /mnt rw - proc proc rw\n")); err == nil {
+	if err := r.check(parse(t, text+"300 144 0:22 / /mnt rw - proc proc rw\n")); err == nil {
 		t.Error("a second one, without masks")
 	}
-	if err := r.Check(parse(t, text+"300 144 0:22 /1 /mnt rw - proc proc rw\n")); err == nil {
+	if err := r.check(parse(t, text+"300 144 0:22 /1 /mnt rw - proc proc rw\n")); err == nil {
 		t.Error("a part of it, elsewhere")
 	}
 }
@@ -143,12 +143,12 @@ func TestCheckHostsIn(t *testing.T) {
 // TestWeaker: what shows a source has the attributes that the configuration gives to that.
 func TestWeaker(t *testing.T) {
 	const ro, nodev = unix.MOUNT_ATTR_RDONLY, unix.MOUNT_ATTR_NODEV
-	twice := func(r *Rules) {
-		r.Sources = append(r.Sources, Source{Target: "/again", Device: Device{254, 0}, Root: "/srv/fixed", Attrs: nodev})
+	twice := func(r *mountRules) {
+		r.Sources = append(r.Sources, hostSource{Target: "/again", Device: device{254, 0}, Root: "/srv/fixed", Attrs: nodev})
 	}
 	for _, c := range []struct {
 		name, from, to string
-		change         func(*Rules)
+		change         func(*mountRules)
 		want           map[string]uint64
 	}{
 		{"as it was", "", "", nil, nil},
@@ -171,7 +171,7 @@ func TestWeaker(t *testing.T) {
 				t.Fatalf("%s: no %s", c.name, c.from)
 			}
 		}
-		got := r.Weaker(parse(t, text))
+		got := r.weaker(parse(t, text))
 		if len(got) != len(c.want) {
 			t.Errorf("%s: %+v, want %v", c.name, got, c.want)
 		}
@@ -184,9 +184,9 @@ func TestWeaker(t *testing.T) {
 }
 
 func TestCheckDump(t *testing.T) {
-	known := map[Device]bool{{254, 0}: true, {0, 5}: true}
-	configured := []FileSystem{{Target: "/sec", Type: "securityfs"}, {Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b"}}}
-	if err := CheckDump(parse(t, recorded), known, configured); err != nil {
+	known := map[device]bool{{254, 0}: true, {0, 5}: true}
+	configured := []fileSystem{{Target: "/sec", Type: "securityfs"}, {Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b"}}}
+	if err := checkDump(parse(t, recorded), known, configured); err != nil {
 		t.Error(err)
 	}
 	for line, allowed := range map[string]bool{
@@ -202,7 +202,7 @@ func TestCheckDump(t *testing.T) {
 		"0:30 / /mnt rw - cgroup2 x rw":                       true,
 		"0:99 / /mnt rw - securityfs x rw":                    false,
 	} {
-		if err := CheckDump(parse(t, recorded+"300 144 "+line+"\n"), known, configured); (err == nil) != allowed {
+		if err := checkDump(parse(t, recorded+"300 144 "+line+"\n"), known, configured); (err == nil) != allowed {
 			t.Errorf("%s: %v, want allowed %v", line, err, allowed)
 		}
 	}
@@ -210,7 +210,7 @@ func TestCheckDump(t *testing.T) {
 
 func TestCheckKey(t *testing.T) {
 	for key, allowed := range map[string]bool{"/vol": true, "/a]b": true, "/a]": true, "/a:b": true, "": false, "x": false, "/x]:/etc": false, "]:/etc": false, "/]:": false} {
-		if err := CheckKey(key); (err == nil) != allowed {
+		if err := checkKey(key); (err == nil) != allowed {
 			t.Errorf("%q: %v, want allowed %v", key, err, allowed)
 		}
 	}
@@ -218,38 +218,38 @@ func TestCheckKey(t *testing.T) {
 
 // TestCheckImages: file systems that CRIU would make anew, by paths on the host.
 func TestCheckImages(t *testing.T) {
-	root := []Saved{{Type: "overlay", Device: 72, Mountpoint: "/", Options: "lowerdir=/image"}, {Type: "proc", Device: 1, Mountpoint: "/proc"},
+	root := []savedMount{{Type: "overlay", Device: 72, Mountpoint: "/", Options: "lowerdir=/image"}, {Type: "proc", Device: 1, Mountpoint: "/proc"},
 		{Device: 5, Mountpoint: "/vol", External: true}, {Type: "cgroup2", Device: 9, Mountpoint: "/cg"}}
-	configured := []FileSystem{{Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b"}}}
+	configured := []fileSystem{{Target: "/over", Type: "overlay", Options: []string{"lowerdir=/a:/b"}}}
 	for _, c := range []struct {
 		name    string
-		m       Saved
+		m       savedMount
 		nested  bool
 		allowed bool
 	}{
-		{"tmpfs", Saved{Type: "tmpfs", Device: 80, Mountpoint: "/mnt"}, false, true},
-		{"a part of the root", Saved{Type: "overlay", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/image"}, false, true},
-		{"a part of a volume", Saved{Device: 5, Mountpoint: "/mnt"}, false, true},
-		{"overlay", Saved{Type: "overlay", Device: 80, Mountpoint: "/mnt", Options: "lowerdir=/etc:/usr"}, false, false},
-		{"the configuration's", Saved{Type: "overlay", Device: 80, Mountpoint: "/over", Options: "lowerdir=/a:/b"}, false, true},
-		{"like the configuration's", Saved{Type: "overlay", Device: 80, Mountpoint: "/over", Options: "lowerdir=/a:/c"}, false, false},
-		{"external", Saved{Type: "overlay", Device: 80, Mountpoint: "/mnt", External: true, Key: "/vol"}, false, true},
-		{"external, of an old CRIU", Saved{Type: "overlay", Device: 80, Mountpoint: "/mnt", External: true}, false, true},
-		{"external by a name of CRIU's", Saved{Device: 80, Mountpoint: "/mnt", Source: "/etc", External: true, Key: "CRIU:AUTOGENERATED"}, false, false},
-		{"external by what CRIU takes for another name", Saved{Device: 80, Mountpoint: "/mnt", External: true, Key: "/x]:/etc"}, false, false},
-		{"the root's device with other options", Saved{Type: "overlay", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/etc:/usr"}, false, false},
-		{"the root's device with another source", Saved{Type: "overlay", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/image", Source: "/etc"}, false, false},
-		{"the root's device with another type", Saved{Type: "ext4", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/image"}, false, false},
-		{"a volume's device as a new file system", Saved{Type: "overlay", Device: 5, Mountpoint: "/mnt", Options: "lowerdir=/etc:/usr"}, false, false},
-		{"binfmt_misc", Saved{Type: "binfmt_misc", Device: 80, Mountpoint: "/mnt"}, false, false},
-		{"unknown", Saved{Type: "type 99", Device: 80, Mountpoint: "/mnt"}, false, false},
-		{"root of another namespace", Saved{Type: "overlay", Device: 80, Mountpoint: "/"}, true, false},
+		{"tmpfs", savedMount{Type: "tmpfs", Device: 80, Mountpoint: "/mnt"}, false, true},
+		{"a part of the root", savedMount{Type: "overlay", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/image"}, false, true},
+		{"a part of a volume", savedMount{Device: 5, Mountpoint: "/mnt"}, false, true},
+		{"overlay", savedMount{Type: "overlay", Device: 80, Mountpoint: "/mnt", Options: "lowerdir=/etc:/usr"}, false, false},
+		{"the configuration's", savedMount{Type: "overlay", Device: 80, Mountpoint: "/over", Options: "lowerdir=/a:/b"}, false, true},
+		{"like the configuration's", savedMount{Type: "overlay", Device: 80, Mountpoint: "/over", Options: "lowerdir=/a:/c"}, false, false},
+		{"external", savedMount{Type: "overlay", Device: 80, Mountpoint: "/mnt", External: true, Key: "/vol"}, false, true},
+		{"external, of an old CRIU", savedMount{Type: "overlay", Device: 80, Mountpoint: "/mnt", External: true}, false, true},
+		{"external by a name of CRIU's", savedMount{Device: 80, Mountpoint: "/mnt", Source: "/etc", External: true, Key: "CRIU:AUTOGENERATED"}, false, false},
+		{"external by what CRIU takes for another name", savedMount{Device: 80, Mountpoint: "/mnt", External: true, Key: "/x]:/etc"}, false, false},
+		{"the root's device with other options", savedMount{Type: "overlay", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/etc:/usr"}, false, false},
+		{"the root's device with another source", savedMount{Type: "overlay", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/image", Source: "/etc"}, false, false},
+		{"the root's device with another type", savedMount{Type: "ext4", Device: 72, Mountpoint: "/mnt", Options: "lowerdir=/image"}, false, false},
+		{"a volume's device as a new file system", savedMount{Type: "overlay", Device: 5, Mountpoint: "/mnt", Options: "lowerdir=/etc:/usr"}, false, false},
+		{"binfmt_misc", savedMount{Type: "binfmt_misc", Device: 80, Mountpoint: "/mnt"}, false, false},
+		{"unknown", savedMount{Type: "type 99", Device: 80, Mountpoint: "/mnt"}, false, false},
+		{"root of another namespace", savedMount{Type: "overlay", Device: 80, Mountpoint: "/"}, true, false},
 	} {
-		namespaces := [][]Saved{append(root[:len(root):len(root)], c.m)}
+		namespaces := [][]savedMount{append(root[:len(root):len(root)], c.m)}
 		if c.nested {
-			namespaces = [][]Saved{root, {c.m}}
+			namespaces = [][]savedMount{root, {c.m}}
 		}
-		if err := CheckImages(namespaces, configured); (err == nil) != c.allowed {
+		if err := checkSaved(namespaces, configured); (err == nil) != c.allowed {
 			t.Errorf("%s: %v, want allowed %v", c.name, err, c.allowed)
 		}
 	}

@@ -1,3 +1,5 @@
+// Package checkpoint saves and restores containers by CRIU. It gives CRIU nothing that the container could have named, and compares what CRIU
+// has restored with the configuration before it runs.
 package checkpoint
 
 import (

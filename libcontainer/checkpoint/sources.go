@@ -25,7 +25,7 @@ import (
 type sources struct {
 	list   []external // what of the host is mounted, by names that the images have
 	inputs []plan.Input
-	rules  Rules
+	rules  mountRules
 
 	dir, rootfs string // where the sources and the rootfs are mounted for CRIU
 	criu        int    // pid
@@ -52,7 +52,7 @@ func (r *Restoration) findSources(at *Mountpoints) (*sources, error) {
 		}
 	}
 	for _, e := range list {
-		if err := CheckKey(e.Key); err != nil {
+		if err := checkKey(e.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -60,7 +60,7 @@ func (r *Restoration) findSources(at *Mountpoints) (*sources, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sources{list: list, inputs: at.Inputs, rules: Rules{HostsIn: hostsIn(r.Spec), Mounts: configured}}, nil
+	return &sources{list: list, inputs: at.Inputs, rules: mountRules{HostsIn: hostsIn(r.Spec), Mounts: configured}}, nil
 }
 
 // checkImages refuses what CRIU must not even try to mount.
@@ -72,15 +72,15 @@ func (s *sources) checkImages(images *criu.Directory) error {
 	if err != nil {
 		return err
 	}
-	list := make([][]Saved, len(saved))
+	list := make([][]savedMount, len(saved))
 	for i := range saved {
 		for _, m := range saved[i].Mounts {
-			list[i] = append(list[i], Saved{Type: m.Type, Device: m.Device, Mountpoint: m.Mountpoint, Source: m.Source, Options: m.Options,
+			list[i] = append(list[i], savedMount{Type: m.Type, Device: m.Device, Mountpoint: m.Mountpoint, Source: m.Source, Options: m.Options,
 				External: m.External, Key: m.Key})
 		}
 	}
 	s.slaves = findSlaves(saved)
-	return CheckImages(list, s.rules.Mounts)
+	return checkSaved(list, s.rules.Mounts)
 }
 
 // sourceTrees are the rootfs and what of the host is mounted in the container, as detached trees.
@@ -245,13 +245,13 @@ func (s *sources) learn(proc string) error {
 		return err
 	}
 	if s.rules.Host == nil {
-		s.rules.Host = map[Device]bool{}
+		s.rules.Host = map[device]bool{}
 	}
 	s.rules.Sources, s.staged = nil, nil
 	for _, m := range list {
 		name, isSource := strings.CutPrefix(m.Mountpoint, s.dir+"/")
 		target, isRoot := strings.CutPrefix(m.Mountpoint, s.rootfs)
-		source := Source{Device: DeviceOf(m), Root: m.Root}
+		source := hostSource{Device: deviceOf(m), Root: m.Root}
 		switch {
 		case isSource:
 			name, below, _ := strings.Cut(name, "/")
@@ -276,7 +276,7 @@ func (s *sources) learn(proc string) error {
 }
 
 // configuredMounts are the file systems that the configuration mounts, by where they are in the container now.
-func configuredMounts(spec *specs.Spec, t *mountTable) (list []FileSystem, err error) {
+func configuredMounts(spec *specs.Spec, t *mountTable) (list []fileSystem, err error) {
 	for i := range spec.Mounts {
 		m := &spec.Mounts[i]
 		if plan.IsBind(*m) {
@@ -287,7 +287,7 @@ func configuredMounts(spec *specs.Spec, t *mountTable) (list []FileSystem, err e
 			return nil, err
 		}
 		if at != nil {
-			list = append(list, FileSystem{Target: t.name(at), Type: m.Type, Source: m.Source, Options: m.Options})
+			list = append(list, fileSystem{Target: t.name(at), Type: m.Type, Source: m.Source, Options: m.Options})
 		}
 	}
 	return list, nil
