@@ -245,7 +245,7 @@ func (r *restored) checkPrivateNamespaces() error {
 		}
 		if (theirs == other) != (ns.Path != "") {
 			err := fmt.Errorf("init is not in the %s namespace that is configured (/linux/namespaces/%d)", ns.Type, i)
-			if ns.Type == specs.CgroupNamespace && r.Session.CgroupsIgnored() {
+			if ns.Type == specs.CgroupNamespace && r.Session.cgroupsIgnored() {
 				err = hint.With(err, "with --manage-cgroups-mode ignore CRIU makes no cgroup namespace, and the container would see the host's cgroups: use soft")
 			}
 			return err

@@ -54,8 +54,8 @@ type Events interface {
 	Restored(pid int) error
 }
 
-// CgroupsIgnored says whether CRIU leaves cgroups and their namespaces as they are.
-func (s *Session) CgroupsIgnored() bool { return s.opts.ManageCgroup == criu.CgroupsIgnored }
+// cgroupsIgnored says whether CRIU leaves cgroups and their namespaces as they are.
+func (s *Session) cgroupsIgnored() bool { return s.opts.ManageCgroup == criu.CgroupsIgnored }
 
 // A Mountpoints is a process in a mount namespace that has the new container's mount points in place.
 type Mountpoints struct {
