@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"rt/cgroups"
+	cgstats "rt/cgroups/stats"
 	"rt/libcontainer"
 )
 
@@ -31,7 +31,7 @@ func TestEvents(t *testing.T) {
 func TestEventsLayout(t *testing.T) {
 	f := &fake{events: []libcontainer.Event{
 		{Type: "oom", ID: "c"},
-		{Type: "stats", ID: "c", Data: &libcontainer.EventData{Stats: &cgroups.Stats{Hugetlb: map[string]cgroups.HugetlbStat{"2MB": {Usage: 1}}}}},
+		{Type: "stats", ID: "c", Data: &libcontainer.EventData{Stats: &cgstats.Stats{Hugetlb: map[string]cgstats.HugetlbStat{"2MB": {Usage: 1}}}}},
 	}}
 	r := rt(f, "events", "c")
 	want := `{"type":"oom","id":"c"}

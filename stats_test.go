@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"rt/cgroups"
+	cgstats "rt/cgroups/stats"
 	"rt/libcontainer"
 )
 
@@ -17,10 +17,10 @@ import (
 func sample(int) []libcontainer.ContainerUsage {
 	at := time.Date(2026, 11, 23, 8, 49, 33, 0, time.UTC)
 	return []libcontainer.ContainerUsage{
-		{ID: "web", At: at, Measured: true, CPUPercent: 99.876, Usage: cgroups.Usage{
+		{ID: "web", At: at, Measured: true, CPUPercent: 99.876, Usage: cgstats.Usage{
 			CPU: 5e9, Memory: 32 << 20, MemoryLimit: 64 << 20, HasMemory: true, Pids: 7, PidsLimit: 100, Read: 1 << 30, Written: 4096,
 			HasPressure: true, PressureCPU: 12.5, PressureMemory: 0.01, PressureIO: 100}},
-		{ID: strings.Repeat("0123456789abcdef", 4), At: at, Usage: cgroups.Usage{Memory: 1 << 20, MemoryLimit: math.MaxUint64, HasMemory: true, Pids: 1}},
+		{ID: strings.Repeat("0123456789abcdef", 4), At: at, Usage: cgstats.Usage{Memory: 1 << 20, MemoryLimit: math.MaxUint64, HasMemory: true, Pids: 1}},
 	}
 }
 

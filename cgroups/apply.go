@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rt/cgroups/stats"
 	"rt/cgroups/translate"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -134,7 +135,7 @@ func (c *Cgroup) WithMemoryLimit(r *specs.LinuxResources) (*specs.LinuxResources
 	if m == nil || m.Swap == nil || *m.Swap <= 0 || m.Limit != nil && *m.Limit != 0 {
 		return r, nil
 	}
-	limit, err := c.MemoryLimitV2()
+	limit, err := stats.MemoryLimitV2(c.dirOf, readFile)
 	if err != nil || limit == nil {
 		return r, err
 	}

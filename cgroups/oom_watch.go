@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/names"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -107,7 +109,7 @@ func (w *OOMWatch) count() (uint64, error) {
 		}
 		for line := range strings.SplitSeq(string(buf[:n]), "\n") {
 			if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
-				return parseNumber(value)
+				return names.Unsigned(value, 64)
 			}
 		}
 		return 0, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rt/cgroups"
+	"rt/cgroups/stats"
 	"rt/internal/sys"
 	"rt/libcontainer/intelrdt"
 
@@ -29,7 +30,7 @@ type Event struct {
 
 // EventData are the statistics of a container. rt makes no network interface, so that it knows of none.
 type EventData struct {
-	*cgroups.Stats
+	*stats.Stats
 	IntelRDT          intelrdt.Stats `json:"intel_rdt"` // empty without linux.intelRdt
 	NetworkInterfaces []struct{}     `json:"network_interfaces"`
 }

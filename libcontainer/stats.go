@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rt/cgroups"
+	"rt/cgroups/stats"
 	"rt/internal/sys"
 	"rt/libcontainer/state"
 
@@ -19,7 +20,7 @@ type ContainerUsage struct {
 	At         time.Time
 	Measured   bool    // this is not the first look at the container
 	CPUPercent float64 // of one cpu, since the look before
-	cgroups.Usage
+	stats.Usage
 }
 
 // Usages returns a function that looks at the named containers, or at all of the root, once a call. Those that

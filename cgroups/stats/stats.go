@@ -1,4 +1,5 @@
-package cgroups
+// Package stats reads what a cgroup uses: the files of the kernel, as numbers.
+package stats
 
 import "math"
 
@@ -124,10 +125,10 @@ type RDMAStat struct {
 	ObjectLimit uint64 `json:"hca_object_max"`
 }
 
-// Stats reads the usage of the cgroup. What a host does not have is zero, and so is what vanishes while it
+// Read reads the usage of a cgroup, of which dir is the directory by controller: "" if there is none, and for "" that of v2. read reads a file. What a host does not have is zero, and so is what vanishes while it
 // is read. On a hybrid host each part comes from the hierarchy that has it, and pressure from v2.
-func (c *Cgroup) Stats() (*Stats, error) {
-	rs := c.readings()
+func Read(dir func(controller string) string, read func(path string) (string, error)) (*Stats, error) {
+	rs := &readings{dir: dir, read: read}
 	s := &Stats{Hugetlb: map[string]HugetlbStat{}}
 	rs.cpu(&s.CPU)
 	rs.v1("cpuset").cpuset(&s.CPUSet)
@@ -150,10 +151,10 @@ type Usage struct {
 	HasPressure, HasMemory                  bool    // whether there is such a controller
 }
 
-// Usage reads them: eight or nine small files, none of which makes the kernel sum up all processors' counters
+// ReadUsage is Read for those: eight or nine small files, none of which makes the kernel sum up all processors' counters
 // of memory, as memory.stat does.
-func (c *Cgroup) Usage() (*Usage, error) {
-	rs := &readings{c: c, read: readShort}
+func ReadUsage(dir func(controller string) string, read func(path string) (string, error)) (*Usage, error) {
+	rs := &readings{dir: dir, read: read}
 	u := &Usage{}
 	if r := rs.v1("cpuacct"); r != nil {
 		u.CPU = r.number("cpuacct.usage")
@@ -193,8 +194,8 @@ func (c *Cgroup) Usage() (*Usage, error) {
 }
 
 // MemoryLimitV2 is memory.max; nil if there is no limit, or memory is not v2's here.
-func (c *Cgroup) MemoryLimitV2() (*int64, error) {
-	rs := c.readings()
+func MemoryLimitV2(dir func(controller string) string, read func(path string) (string, error)) (*int64, error) {
+	rs := &readings{dir: dir, read: read}
 	if rs.v1("memory") != nil {
 		return nil, nil
 	}

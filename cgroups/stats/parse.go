@@ -1,6 +1,7 @@
-package cgroups
+package stats
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // readings reads the files of one cgroup in all its hierarchies. The first error is kept: what a caller
 // wants is all numbers or the reason why not.
 type readings struct {
-	c    *Cgroup
+	dir  func(controller string) string
 	read func(path string) (string, error)
 	err  error
 }
@@ -24,8 +25,6 @@ type reading struct {
 	err  *error
 }
 
-func (c *Cgroup) readings() *readings { return &readings{c: c, read: readFile} }
-
 func (rs *readings) in(dir string) *reading {
 	if dir == "" {
 		return nil
@@ -34,9 +33,9 @@ func (rs *readings) in(dir string) *reading {
 }
 
 // v1 is the hierarchy of a v1 controller, or nil.
-func (rs *readings) v1(controller string) *reading { return rs.in(rs.c.dirOf(controller)) }
+func (rs *readings) v1(controller string) *reading { return rs.in(rs.dir(controller)) }
 
-func (rs *readings) v2() *reading { return rs.in(rs.c.dirOf("")) }
+func (rs *readings) v2() *reading { return rs.in(rs.dir("")) }
 
 // either is for controllers whose files are the same in v1 and v2.
 func (rs *readings) either(controller string) *reading {
@@ -57,7 +56,7 @@ func (r *reading) text(name string) (text string, ok bool) {
 	switch {
 	case err == nil:
 		return text, true
-	case !gone(err) && !isErrno(err, unix.EOPNOTSUPP):
+	case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EOPNOTSUPP):
 		r.fail(err)
 	}
 	return "", false
