@@ -32,8 +32,8 @@ func Check(dir string) (problems, host []bundle.Problem, err error) {
 // hostProblems looks for what the configuration names and this host does not have.
 func hostProblems(b *bundle.Bundle) []bundle.Problem {
 	h := &hostCheck{}
-	s := b.Spec
-	if s.Root != nil && s.Root.Path != "" {
+	s := withAll(b.Spec)
+	if s.Root.Path != "" {
 		if _, _, err := facts.Rootfs(b); err != nil {
 			h.fail("/root/path", err)
 		}
@@ -49,14 +49,22 @@ func hostProblems(b *bundle.Bundle) []bundle.Problem {
 		}
 	}
 	h.fail(facts.LabelProblem(s))
-	if s.Hooks != nil {
-		h.hooks(s.Hooks)
-	}
-	if s.Linux != nil {
-		h.linux(s)
-	}
+	h.hooks(s.Hooks)
+	h.linux(s)
 	h.found = append(h.found, facts.OwnPrivileges().Problems(s)...)
 	return h.found
+}
+
+// withAll is a configuration in which Process and Root are there, for a check that goes on after a problem.
+func withAll(s *specs.Spec) *specs.Spec {
+	all := *s
+	if all.Process == nil {
+		all.Process = new(specs.Process)
+	}
+	if all.Root == nil {
+		all.Root = new(specs.Root)
+	}
+	return &all
 }
 
 type hostCheck struct{ found []bundle.Problem }
@@ -117,7 +125,7 @@ func (h *hostCheck) linux(s *specs.Spec) {
 			h.fail("/linux/sysctl/"+key, fmt.Errorf("this kernel has no sysctl %s", key))
 		}
 	}
-	if s.Process != nil && s.Process.Capabilities != nil {
+	if s.Process.Capabilities != nil {
 		h.capabilities(s)
 	}
 	host, err := cgroups.Probe()
@@ -148,9 +156,6 @@ func (h *hostCheck) capabilities(s *specs.Spec) {
 func (h *hostCheck) cgroup(host *cgroups.Host, l *specs.Linux) {
 	cg, err := cgroups.New(host, l.CgroupsPath, "ID")
 	h.fail("/linux/cgroupsPath", err)
-	if l.Resources == nil {
-		return
-	}
 	h.controllers(host, l.Resources)
 	if err == nil {
 		h.pointed("/linux/resources", cg.Check(l.Resources))

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"rt/cgroups"
 	"rt/libcontainer/bundle"
@@ -63,18 +64,22 @@ func (c *container) config() (*specs.Spec, error) {
 		return nil, fmt.Errorf("read the container's configuration: %w", err)
 	}
 	spec, err := bundle.Decode(data)
-	if err == nil {
-		c.addTimeNamespace(spec)
+	if err != nil {
+		return nil, err
 	}
-	return spec, err
+	return c.withTimeNamespace(spec), nil
 }
 
-// addTimeNamespace adds the time namespace that CRIU has made, if the container was restored (checkpoint.Restoration).
-func (c *container) addTimeNamespace(spec *specs.Spec) {
-	if !c.TimeNamespace || spec.Linux == nil || bundle.HasNamespace(spec, specs.TimeNamespace) {
-		return
+// withTimeNamespace is the configuration with the time namespace that CRIU has made, if the container was restored
+// (checkpoint.Restoration).
+func (c *container) withTimeNamespace(spec *specs.Spec) *specs.Spec {
+	if !c.TimeNamespace || bundle.HasNamespace(spec, specs.TimeNamespace) {
+		return spec
 	}
-	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+	changed, linux := *spec, *spec.Linux
+	linux.Namespaces = append(slices.Clone(linux.Namespaces), specs.LinuxNamespace{Type: specs.TimeNamespace})
+	changed.Linux = &linux
+	return &changed
 }
 
 // cgroup is the container's cgroup, with what of it is the container's own.

@@ -136,16 +136,19 @@ func (e *execution) startStub() error {
 
 // load reads the container's configuration, replaces its process by the one to run, and checks that.
 func (e *execution) load() (err error) {
-	if e.spec, err = e.c.config(); err != nil {
+	own, err := e.c.config()
+	if err != nil {
 		return err
 	}
-	if e.spec.Process, err = execProcess(e.spec.Process, e.o); err != nil {
+	changed := *own
+	e.spec = &changed
+	if e.spec.Process, err = execProcess(own.Process, e.o); err != nil {
 		return err
 	}
 	if err := bundle.Join(bundle.CheckProcess(e.spec.Process, "/process")); err != nil {
 		return err
 	}
-	if err := facts.CheckLabels(&specs.Spec{Process: e.spec.Process}); err != nil {
+	if err := facts.CheckProcessLabels(e.spec.Process); err != nil {
 		return err
 	}
 	return checkTerminal(e.spec.Process.Terminal, e.o.Detach, e.o.ConsoleSocket)

@@ -57,7 +57,7 @@ func (c *container) runtimeHooks(spec *specs.Spec) error {
 // startHooks runs startContainer hooks. Their programs are the image's: they have the process's rights, and its environment if they
 // have none.
 func (c *container) startHooks(spec *specs.Spec) error {
-	if spec.Hooks == nil || len(spec.Hooks.StartContainer) == 0 {
+	if len(spec.Hooks.StartContainer) == 0 {
 		return nil
 	}
 	state, err := c.hookState(specs.StateCreated)
@@ -85,7 +85,7 @@ func (c *container) startHooks(spec *specs.Spec) error {
 // openHookDir opens the bundle, which is the working directory of the hooks that create, run and restore execute in rt's namespaces, also
 // of those at the end of run. With start and delete it is the caller's own.
 func (c *container) openHookDir(spec *specs.Spec) (err error) {
-	if h := spec.Hooks; h == nil || len(h.CreateRuntime)+len(h.Poststart)+len(h.Poststop)+len(prestart(h)) == 0 {
+	if h := spec.Hooks; len(h.CreateRuntime)+len(h.Poststart)+len(h.Poststop)+len(prestart(h)) == 0 {
 		return nil
 	}
 	if c.hookDir, err = sys.Open(c.Bundle, unix.O_PATH|unix.O_DIRECTORY); err != nil {
@@ -104,7 +104,7 @@ func (c *container) hookContext() context.Context {
 }
 
 func (c *container) poststart(spec *specs.Spec) error {
-	if spec.Hooks == nil || len(spec.Hooks.Poststart) == 0 {
+	if len(spec.Hooks.Poststart) == 0 {
 		return nil
 	}
 	state, err := c.hookState(specs.StateRunning)
@@ -116,7 +116,7 @@ func (c *container) poststart(spec *specs.Spec) error {
 
 // poststop runs every hook; a failure is a warning (runtime.md, lifecycle, 13).
 func (c *container) poststop(spec *specs.Spec) {
-	if spec == nil || spec.Hooks == nil {
+	if spec == nil {
 		return
 	}
 	state, err := c.hookState(specs.StateStopped)

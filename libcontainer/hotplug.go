@@ -77,10 +77,12 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, chang
 	for _, p := range problems {
 		r.Warn("%s: %s", p.Pointer, p.Text)
 	}
-	if spec.Mounts = list; len(list) == 0 {
+	if len(list) == 0 {
 		return nil
 	}
-	return stub.RetryMoved(&c.transfer, func() error { return c.enterToMount(spec, change) })
+	changed := *spec
+	changed.Mounts = list
+	return stub.RetryMoved(&c.transfer, func() error { return c.enterToMount(&changed, change) })
 }
 
 func (c *container) enterToMount(spec *specs.Spec, change facts.MountChange) error {

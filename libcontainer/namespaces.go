@@ -90,9 +90,6 @@ func (c *container) openInit(spec *specs.Spec) (*initFiles, error) {
 }
 
 func (f *initFiles) openNamespaces(spec *specs.Spec) error {
-	if spec.Linux == nil {
-		return nil
-	}
 	for _, ns := range spec.Linux.Namespaces {
 		file, err := openNamespaceAt(int(f.proc.Fd()), "ns/"+plan.NamespaceFile(ns.Type))
 		if err != nil {

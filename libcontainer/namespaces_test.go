@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -36,7 +37,7 @@ func TestNamespacesAreCompared(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func() error {
-		f, err := c.openInit(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}})
+		f, err := c.openInit(bundle.Normalise(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}}))
 		if err == nil {
 			f.close()
 		}
@@ -69,7 +70,7 @@ func TestNamespacesAreCompared(t *testing.T) {
 // TestNamespacesOfAnOlderRt: nothing recorded is a warning, and the pid namespace must be what the configuration says.
 func TestNamespacesOfAnOlderRt(t *testing.T) {
 	c, warnings := created(t)
-	shared := &specs.Spec{Linux: &specs.Linux{}}
+	shared := bundle.Normalise(&specs.Spec{Linux: &specs.Linux{}})
 	f, err := c.openInit(shared)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestNamespacesOfAnOlderRt(t *testing.T) {
 		t.Errorf("warnings %q", *warnings)
 	}
 	c.PrivatePid = true
-	own := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}}}}
+	own := bundle.Normalise(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}}}})
 	if _, err := c.openInit(own); err == nil || !strings.Contains(err.Error(), "pid namespace: init is not") {
 		t.Errorf("a private pid namespace that is rt's own: %v", err)
 	}
@@ -89,7 +90,7 @@ func TestNamespacesOfAnOlderRt(t *testing.T) {
 func TestInitFilesAreOfInit(t *testing.T) {
 	c, _ := created(t)
 	c.Pid = os.Getpid()
-	if f, err := c.openInit(&specs.Spec{}); !strings.Contains(sys.Cause(err).Error(), "no such process") {
+	if f, err := c.openInit(bundle.Normalise(&specs.Spec{})); !strings.Contains(sys.Cause(err).Error(), "no such process") {
 		f.close()
 		t.Errorf("opened of another process: %v", err)
 	}

@@ -163,11 +163,9 @@ func (p *place) instead(reason error) (*cgroups.Cgroup, error) {
 func (p *place) goWithoutCgroup() (*cgroups.Cgroup, error) {
 	linux := *p.spec.Linux
 	linux.CgroupsPath = ""
-	if linux.Resources != nil {
-		limits := *linux.Resources
-		limits.Devices = nil
-		linux.Resources = &limits
-	}
+	limits := *linux.Resources
+	limits.Devices = nil
+	linux.Resources = &limits
 	if pointer := asksForCgroup(&linux); pointer != "" {
 		return nil, fmt.Errorf("--cgroup-manager disabled: the container asks for a limit (%s)", pointer)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"rt/cgroups"
+	"rt/libcontainer/bundle"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func TestWithoutCgroup(t *testing.T) {
 	r, _ := newRuntime(t)
 	r.Rootless = "true"
 	placeFiles(t, r, "c", nil)
-	p := &place{c: r.newContainer("c"), spec: &specs.Spec{Linux: &specs.Linux{}}, undo: &undo{warn: t.Logf}}
+	p := &place{c: r.newContainer("c"), spec: bundle.Normalise(&specs.Spec{Linux: &specs.Linux{}}), undo: &undo{warn: t.Logf}}
 	p.host = &cgroups.Host{Mode: cgroups.V2, Unified: full}
 	if err := p.withoutCgroup(unix.EACCES); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("no room: %v", err)

@@ -164,7 +164,7 @@ func (r *Runtime) PlanExec(dir, file string) (*plan.Plan, error) {
 	}
 	spec := *k.spec
 	spec.Process = process
-	if err := facts.CheckLabels(&specs.Spec{Process: process}); err != nil {
+	if err := facts.CheckProcessLabels(process); err != nil {
 		return nil, err
 	}
 	filter, err := k.priv.Filter(&spec)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -198,6 +199,11 @@ func (r *Runtime) compileAsCreate(o CreateOptions) (p *plan.Plan, keyring string
 	}
 	if k.c != nil {
 		keyring = k.c.Keyring
+	}
+	if err == nil {
+		if loaded, _ := bundle.Decode(k.b.Raw); !reflect.DeepEqual(loaded, k.spec) {
+			err = fmt.Errorf("create has changed the configuration: %+v", k.spec)
+		}
 	}
 	_ = k.fail(errors.New("it was only a test"))
 	return k.plan, keyring, err

@@ -240,10 +240,7 @@ func (k *restoring) Furnish(pid int) error {
 	if err := k.moveRestored(); err != nil {
 		return err
 	}
-	if h := k.spec.Hooks; h != nil {
-		return k.c.runtimeHooks(k.spec)
-	}
-	return nil
+	return k.c.runtimeHooks(k.spec)
 }
 
 // Restored implements checkpoint.Events: it records which process is init, and its namespaces.

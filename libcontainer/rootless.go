@@ -51,9 +51,6 @@ func asksForCgroup(l *specs.Linux) string {
 	if l.CgroupsPath != "" {
 		return "/linux/cgroupsPath"
 	}
-	if l.Resources == nil {
-		return ""
-	}
 	if translate.DeniesDevices(l.Resources.Devices) {
 		return "/linux/resources/devices"
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rt/cgroups"
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/facts"
 	"rt/libcontainer/state"
 	"rt/tests/nofiles"
@@ -26,11 +27,11 @@ func TestAsksForCgroup(t *testing.T) {
 		"/linux/resources/unified/a.b":  {Resources: &specs.LinuxResources{Unified: map[string]string{"a.b": "1"}}},
 		"/linux/resources":              {Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: &swappiness}}},
 	} {
-		if got := asksForCgroup(l); got != want {
+		if got := asksForCgroup(bundle.Normalise(&specs.Spec{Linux: l}).Linux); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if got := asksForCgroup(&specs.Linux{}); got != "" {
+	if got := asksForCgroup(bundle.Normalise(&specs.Spec{}).Linux); got != "" {
 		t.Error(got)
 	}
 }

@@ -183,16 +183,12 @@ func (s *scope) isPlaced() bool {
 
 func (s *scope) properties(pid int) ([]systemd.Property, error) {
 	list := systemd.Base(s.unit, "rt container "+s.c.ID, pid, s.host.Mode == cgroups.V2)
-	var rules []specs.LinuxDeviceCgroup
-	if r := s.spec.Linux.Resources; r != nil {
-		rules = r.Devices
-	}
 	limits, err := s.c.limitProperties(s.systemd, s.resources())
 	if err != nil {
 		return nil, err
 	}
 	list = systemd.With(list, limits...)
-	list = systemd.With(list, deviceProperties(rules)...)
+	list = systemd.With(list, deviceProperties(s.spec.Linux.Resources.Devices)...)
 	asked, err := systemd.Annotations(s.spec.Annotations)
 	return systemd.With(list, asked...), err
 }

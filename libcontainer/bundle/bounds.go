@@ -30,22 +30,19 @@ func (c *checker) count(pointer, what string, n, most int) (many bool) {
 func (c *checker) counts(s *specs.Spec) {
 	c.count("/mounts", "mounts", len(s.Mounts), maxMounts)
 	c.processCounts(s.Process, "/process")
-	if h := s.Hooks; h != nil {
-		for _, l := range []struct {
-			field string
-			list  []specs.Hook
-		}{
-			//lint:ignore SA1019 deprecated for those who write a config.json, not for a runtime
-			{"prestart", h.Prestart},
-			{"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer}, {"startContainer", h.StartContainer},
-			{"poststart", h.Poststart}, {"poststop", h.Poststop},
-		} {
-			c.count("/hooks/"+l.field, "hooks", len(l.list), maxHooks)
-		}
+	h := s.Hooks
+	for _, l := range []struct {
+		field string
+		list  []specs.Hook
+	}{
+		//lint:ignore SA1019 deprecated for those who write a config.json, not for a runtime
+		{"prestart", h.Prestart},
+		{"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer}, {"startContainer", h.StartContainer},
+		{"poststart", h.Poststart}, {"poststop", h.Poststop},
+	} {
+		c.count("/hooks/"+l.field, "hooks", len(l.list), maxHooks)
 	}
-	if s.Linux != nil {
-		c.linuxCounts(s.Linux)
-	}
+	c.linuxCounts(s.Linux)
 }
 
 func (c *checker) processCounts(p *specs.Process, ptr string) {
@@ -72,9 +69,7 @@ func (c *checker) linuxCounts(l *specs.Linux) {
 	c.count("/linux/readonlyPaths", "paths", len(l.ReadonlyPaths), maxPaths)
 	c.count("/linux/sysctl", "sysctls", len(l.Sysctl), maxLimits)
 	c.count("/linux/netDevices", "network devices", len(l.NetDevices), maxLimits)
-	if l.Resources != nil {
-		c.resourceCounts(l.Resources)
-	}
+	c.resourceCounts(l.Resources)
 }
 
 func (c *checker) resourceCounts(r *specs.LinuxResources) {

@@ -40,7 +40,7 @@ func TestBounds(t *testing.T) {
 		}},
 	} {
 		for _, n := range []int{c.most, c.most + 1} {
-			s := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}}}
+			s := Normalise(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}}})
 			c.fill(s, n)
 			problems := (&Bundle{Spec: s}).Check()
 			var found []Problem
@@ -68,7 +68,7 @@ func TestBoundsOfParts(t *testing.T) {
 	}
 	list := "[{}" + strings.Repeat(",{}", maxMounts) + "]"
 	for _, decode := range []func([]byte, *specs.Spec) ([]specs.Mount, []Problem, error){DecodeMounts, DecodeDestinations} {
-		if _, p, err := decode([]byte(list), &specs.Spec{}); err != nil || len(p) != 1 || !strings.Contains(p[0].Text, "4097 mounts") {
+		if _, p, err := decode([]byte(list), Normalise(&specs.Spec{})); err != nil || len(p) != 1 || !strings.Contains(p[0].Text, "4097 mounts") {
 			t.Errorf("mounts add: %v %v", p, err)
 		}
 	}

@@ -30,9 +30,6 @@ func (b *Bundle) Check() []Problem {
 		c.warn("", "the file is not UTF-8: U+FFFD stands for each byte that is not")
 	}
 	l := s.Linux
-	if l == nil {
-		l = new(specs.Linux)
-	}
 	ns := c.namespaces(l)
 
 	c.version(s.Version)

@@ -37,13 +37,28 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 // Decode decodes a config.json. Unknown properties are ignored, as the specification demands ("Extensibility"
 // in config.md); UnknownFields lists them. Every error is a *DecodeError.
 //
-// Linux is never nil: without the section, or with null, every property of it has its default.
+// Linux, Linux.Resources and Hooks are never nil: a section that is missing, or null, is one in which nothing is set. Process
+// and Root are nil only where Check complains of it. Nothing changes the result later.
 func Decode(raw []byte) (*specs.Spec, error) {
 	s, err := decodeAll(raw)
-	if err == nil && s.Linux == nil {
-		s.Linux = new(specs.Linux)
+	if err == nil {
+		Normalise(s)
 	}
 	return s, err
+}
+
+// Normalise makes the sections that are never nil, as Decode does, of a configuration that was not decoded. It returns s.
+func Normalise(s *specs.Spec) *specs.Spec {
+	if s.Linux == nil {
+		s.Linux = new(specs.Linux)
+	}
+	if s.Linux.Resources == nil {
+		s.Linux.Resources = new(specs.LinuxResources)
+	}
+	if s.Hooks == nil {
+		s.Hooks = new(specs.Hooks)
+	}
+	return s
 }
 
 func decodeAll(raw []byte) (*specs.Spec, error) {

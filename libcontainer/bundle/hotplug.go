@@ -21,11 +21,7 @@ func DecodeMounts(raw []byte, spec *specs.Spec) ([]specs.Mount, []Problem, error
 	if c.count("/mounts", "mounts", len(list), maxMounts) {
 		return nil, c.relative("/mounts"), nil
 	}
-	l := spec.Linux
-	if l == nil {
-		l = new(specs.Linux)
-	}
-	ns := new(checker).namespaces(l)
+	ns := new(checker).namespaces(spec.Linux)
 	c.noNUL(reflect.ValueOf(list), "/mounts")
 	c.mounts(list, ns)
 	return list, c.relative("/mounts"), nil

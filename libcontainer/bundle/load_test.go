@@ -140,9 +140,7 @@ func TestDecodeIsEncodingJSON(t *testing.T) {
 		if err := json.Unmarshal(raw, &want); err != nil {
 			t.Fatal(err)
 		}
-		if want.Linux == nil {
-			want.Linux = new(specs.Linux)
-		}
+		Normalise(&want)
 		if got, err := Decode(raw); err != nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("%.60s: %v, got %+v\nwant %+v", raw, err, got, want)
 		}

@@ -7,9 +7,6 @@ import (
 // NamespaceOf finds the entry of linux.namespaces of a type: at is its index, and ok is false if there is none.
 // A checked configuration has each type once at most.
 func NamespaceOf(spec *specs.Spec, kind specs.LinuxNamespaceType) (ns specs.LinuxNamespace, at int, ok bool) {
-	if spec.Linux == nil {
-		return ns, 0, false
-	}
 	for i, ns := range spec.Linux.Namespaces {
 		if ns.Type == kind {
 			return ns, i, true

@@ -34,9 +34,6 @@ func (c *checker) rootfsPropagation(p string, ns namespaces) {
 }
 
 func (c *checker) hooks(h *specs.Hooks) {
-	if h == nil {
-		return
-	}
 	//lint:ignore SA1019 deprecated for those who write a config.json, not for a runtime
 	c.hookList("/hooks/prestart", h.Prestart)
 	c.hookList("/hooks/createRuntime", h.CreateRuntime)

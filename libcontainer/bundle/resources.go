@@ -55,9 +55,6 @@ func (c *checker) deviceNumber(d *specs.LinuxDevice, i int) {
 
 // resources checks what is wrong on every host. Limits that only some kernels refuse are left to them.
 func (c *checker) resources(r *specs.LinuxResources) {
-	if r == nil {
-		return
-	}
 	for i := range r.Devices {
 		c.deviceRule(&r.Devices[i], i)
 	}

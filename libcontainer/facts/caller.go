@@ -20,7 +20,7 @@ const secbitNoAmbient = 1 << 6
 
 // forbidsAmbient says that no process of this caller can raise an ambient capability, if the process is to have any.
 func forbidsAmbient(p *specs.Process) bool {
-	if p == nil || p.Capabilities == nil || len(p.Capabilities.Ambient) == 0 {
+	if p.Capabilities == nil || len(p.Capabilities.Ambient) == 0 {
 		return false
 	}
 	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)

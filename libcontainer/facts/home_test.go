@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
 	"rt/tests/nofiles"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -17,7 +18,9 @@ import (
 const passwd = "root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n"
 
 // rootfsHome is HOME for a uid in a rootfs with the given etc/passwd.
-func rootfsHome(rootfs string, uid uint32) string { return specHome(&specs.Spec{}, rootfs, uid) }
+func rootfsHome(rootfs string, uid uint32) string {
+	return specHome(bundle.Normalise(&specs.Spec{}), rootfs, uid)
+}
 
 func specHome(spec *specs.Spec, rootfs string, uid uint32) string {
 	home, err := homeOf(spec, filepath.Dir(rootfs), rootfs, nil, uid)
@@ -145,7 +148,7 @@ func TestHomeOfSourceBelowRootfs(t *testing.T) {
 	}
 	name := filepath.Base(root)
 	for source, want := range map[string]string{root + "/out/etc/passwd": "/", name + "/out/etc/passwd": "/", root + "/own": "/root", name + "/own": "/root"} {
-		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: source, Type: "bind"}}}
+		spec := bundle.Normalise(&specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: source, Type: "bind"}}})
 		if got := specHome(spec, root, 0); got != want {
 			t.Errorf("%s: %q, want %q", source, got, want)
 		}
@@ -159,12 +162,12 @@ func TestHomeOfMount(t *testing.T) {
 		t.Fatal(err)
 	}
 	for destination, want := range map[string]string{"/etc/passwd": "/mounted", "etc/./passwd": "/mounted", "/etc/group": "/root"} {
-		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: destination, Source: mounted, Options: []string{"bind"}}}}
+		spec := bundle.Normalise(&specs.Spec{Mounts: []specs.Mount{{Destination: destination, Source: mounted, Options: []string{"bind"}}}})
 		if got := specHome(spec, rootfs, 0); got != want {
 			t.Errorf("mount at %s: %q", destination, got)
 		}
 	}
-	spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: "/no/such/file", Options: []string{"bind"}}}}
+	spec := bundle.Normalise(&specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: "/no/such/file", Options: []string{"bind"}}}})
 	if got := specHome(spec, rootfs, 0); got != "/" {
 		t.Errorf("mount of nothing: %q", got)
 	}
@@ -187,7 +190,7 @@ func TestNeedsHome(t *testing.T) {
 // TestHomeUnknown: no home directory was found because none could be looked for.
 func TestHomeUnknown(t *testing.T) {
 	rootfs := rootfsWith(t, passwd)
-	mounted := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(rootfs, "etc/passwd"), Options: []string{"bind"}}}}
+	mounted := bundle.Normalise(&specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/passwd", Source: filepath.Join(rootfs, "etc/passwd"), Options: []string{"bind"}}}})
 	proc, err := sys.Open("/proc/self", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +198,7 @@ func TestHomeUnknown(t *testing.T) {
 	defer proc.Close()
 	root := func() (*os.File, error) { return sys.OpenAt(int(proc.Fd()), "root", unix.O_PATH|unix.O_DIRECTORY, 0) }
 	nofiles.Run(t, func() {
-		for _, spec := range []*specs.Spec{{}, mounted} {
+		for _, spec := range []*specs.Spec{bundle.Normalise(&specs.Spec{}), mounted} {
 			if home, err := homeOf(spec, filepath.Dir(rootfs), rootfs, nil, 0); !errors.Is(err, unix.EMFILE) {
 				t.Errorf("%q, %v", home, err)
 			}

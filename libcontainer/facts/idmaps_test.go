@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"rt/libcontainer/bundle"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -37,7 +39,7 @@ func TestMapper(t *testing.T) {
 				t.Errorf("%s: %s by %d, want %d", name, m.file, got, c.want[i])
 			}
 		}
-		if got := p.deniesSetgroups(&specs.Spec{Linux: l}); got != (c.want[1] == byOwnID) {
+		if got := p.deniesSetgroups(bundle.Normalise(&specs.Spec{Linux: l})); got != (c.want[1] == byOwnID) {
 			t.Errorf("%s: setgroups is denied: %v", name, got)
 		}
 	}

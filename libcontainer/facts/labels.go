@@ -24,8 +24,12 @@ var errNotLoaded = errors.New("profile not loaded")
 
 // CheckLabels refuses security attributes that this host cannot apply, before anything is made: a container with
 // less confinement than was asked for is worse than none.
-func CheckLabels(spec *specs.Spec) error {
-	pointer, err := LabelProblem(spec)
+func CheckLabels(spec *specs.Spec) error { return pointed(LabelProblem(spec)) }
+
+// CheckProcessLabels is CheckLabels of a process that joins a container.
+func CheckProcessLabels(p *specs.Process) error { return pointed(processLabelProblem(p)) }
+
+func pointed(pointer string, err error) error {
 	if err != nil {
 		err = fmt.Errorf("%w (%s)", err, pointer)
 	}
@@ -34,19 +38,26 @@ func CheckLabels(spec *specs.Spec) error {
 
 // LabelProblem is the first of them. Podman knows the files by their backquotes.
 func LabelProblem(spec *specs.Spec) (pointer string, err error) {
-	if p := spec.Process; p != nil && p.ApparmorProfile != "" {
+	if pointer, err = processLabelProblem(spec.Process); err != nil {
+		return pointer, err
+	}
+	if l := spec.Linux.MountLabel; l != "" {
+		if err := checkSELinux(l); err != nil {
+			return "/linux/mountLabel", fmt.Errorf("apply selinux label %s to mounts: %w", text.Short(l), err)
+		}
+	}
+	return "", nil
+}
+
+func processLabelProblem(p *specs.Process) (pointer string, err error) {
+	if p.ApparmorProfile != "" {
 		if err := checkAppArmor(p); err != nil {
 			return "/process/apparmorProfile", fmt.Errorf("apply apparmor profile %s to `/proc/self/attr/apparmor/exec`: %w", text.Short(p.ApparmorProfile), err)
 		}
 	}
-	if p := spec.Process; p != nil && p.SelinuxLabel != "" {
+	if p.SelinuxLabel != "" {
 		if err := checkSELinux(p.SelinuxLabel); err != nil {
 			return "/process/selinuxLabel", fmt.Errorf("apply selinux label %s to `/proc/self/attr/exec`: %w", text.Short(p.SelinuxLabel), err)
-		}
-	}
-	if l := spec.Linux; l != nil && l.MountLabel != "" {
-		if err := checkSELinux(l.MountLabel); err != nil {
-			return "/linux/mountLabel", fmt.Errorf("apply selinux label %s to mounts: %w", text.Short(l.MountLabel), err)
 		}
 	}
 	return "", nil
@@ -58,7 +69,7 @@ const unconfined = "unconfined"
 // NoAppArmor says that a process is to be unconfined on a host where AppArmor is not enabled: there every process is, and
 // there is no file to write the profile to.
 func NoAppArmor(p *specs.Process) (bool, error) {
-	if p == nil || p.ApparmorProfile != unconfined {
+	if p.ApparmorProfile != unconfined {
 		return false, nil
 	}
 	on, err := hasAppArmor()

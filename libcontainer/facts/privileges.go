@@ -121,7 +121,7 @@ func (p Privileges) Problems(spec *specs.Spec) (found []bundle.Problem) {
 	if !bundle.MakesNamespace(spec, specs.UserNamespace) {
 		return found
 	}
-	if p.mapsOwnGID(spec.Linux) && spec.Process != nil && len(spec.Process.User.AdditionalGids) > 0 {
+	if p.mapsOwnGID(spec.Linux) && len(spec.Process.User.AdditionalGids) > 0 {
 		found = append(found, bundle.Problem{Pointer: "/process/user/additionalGids", Text: "cannot set any additional groups in a rootless container"})
 	}
 	for _, m := range idMapsOf(spec.Linux) {

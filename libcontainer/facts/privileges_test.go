@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"rt/libcontainer/bundle"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +44,7 @@ func TestCheckPrivileges(t *testing.T) {
 		"joined":               {Privileges{}, []specs.LinuxNamespace{joined, net}, ""},
 		"new, and one that is": {Privileges{}, []specs.LinuxNamespace{user, net}, "(/linux/namespaces/1/path)"},
 	} {
-		err := c.p.Check(&specs.Spec{Linux: &specs.Linux{Namespaces: c.ns}})
+		err := c.p.Check(bundle.Normalise(&specs.Spec{Linux: &specs.Linux{Namespaces: c.ns}}))
 		if (err == nil) != (c.want == "") || err != nil && !strings.HasSuffix(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

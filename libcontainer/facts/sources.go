@@ -72,7 +72,7 @@ func Rootfs(b *bundle.Bundle) (string, plan.RootDir, error) {
 		return "", dir, fmt.Errorf("open rootfs: %w (/root/path)", err)
 	}
 	defer f.Close()
-	if b.Spec.Hooks == nil || len(b.Spec.Hooks.CreateContainer) == 0 {
+	if len(b.Spec.Hooks.CreateContainer) == 0 {
 		return path, dir, nil
 	}
 	var st unix.Stat_t

@@ -14,18 +14,18 @@ import (
 
 // TestLinkedSources: copy-symlink copies a link of the host, and none of the image, however its path is written.
 func TestLinkedSources(t *testing.T) {
-	bundle := t.TempDir()
-	rootfs := bundle + "/rootfs"
-	if err := errors.Join(os.Mkdir(rootfs, 0o755), os.Symlink("image", rootfs+"/link"), os.Symlink("host", bundle+"/link")); err != nil {
+	dir := t.TempDir()
+	rootfs := dir + "/rootfs"
+	if err := errors.Join(os.Mkdir(rootfs, 0o755), os.Symlink("image", rootfs+"/link"), os.Symlink("host", dir+"/link")); err != nil {
 		t.Fatal(err)
 	}
 	for source, want := range map[string]string{
-		bundle + "/link": "host", "link": "host", bundle + "/./link": "host", bundle + "/rootfs/../link": "host",
-		rootfs + "/link": "", "rootfs/link": "", bundle + "/./rootfs/link": "", bundle + "//rootfs/link": "", "/" + rootfs + "/link": "",
+		dir + "/link": "host", "link": "host", dir + "/./link": "host", dir + "/rootfs/../link": "host",
+		rootfs + "/link": "", "rootfs/link": "", dir + "/./rootfs/link": "", dir + "//rootfs/link": "", "/" + rootfs + "/link": "",
 	} {
-		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/x", Type: "bind", Source: source, Options: []string{"bind", "copy-symlink"}}}}
+		spec := bundle.Normalise(&specs.Spec{Mounts: []specs.Mount{{Destination: "/x", Type: "bind", Source: source, Options: []string{"bind", "copy-symlink"}}}})
 		got := ""
-		for _, text := range linkedSources(spec, bundle, rootfs, nil) {
+		for _, text := range linkedSources(spec, dir, rootfs, nil) {
 			got = text
 		}
 		if got != want {
@@ -58,7 +58,7 @@ func TestRootfsOf(t *testing.T) {
 		"link": "symbolic link", "up/rootfs": "symbolic link", "loop": "symbolic link",
 		"file": "not a directory", "missing": "no such file or directory",
 	} {
-		got, _, err := Rootfs(&bundle.Bundle{Dir: dir, Spec: &specs.Spec{Root: &specs.Root{Path: path}}})
+		got, _, err := Rootfs(&bundle.Bundle{Dir: dir, Spec: bundle.Normalise(&specs.Spec{Root: &specs.Root{Path: path}})})
 		switch {
 		case want == "" && (err != nil || got != dir+"/real/rootfs"):
 			t.Errorf("%s: %s, %v", path, got, err)

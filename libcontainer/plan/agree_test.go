@@ -15,7 +15,7 @@ import (
 func TestProcessAgrees(t *testing.T) {
 	check := func(p specs.Process) (bundleErr, planErr error) {
 		p.Args, p.Cwd = []string{"sh"}, "/"
-		_, planErr = AfterStart(&specs.Spec{Process: &p}, Options{}, Facts{})
+		_, planErr = AfterStart(bundle.Normalise(&specs.Spec{Process: &p}), Options{}, Facts{})
 		return bundle.Join(bundle.CheckProcess(&p, "/process")), planErr
 	}
 	policies := []specs.LinuxSchedulerPolicy{specs.SchedOther, specs.SchedFIFO, specs.SchedRR, specs.SchedBatch,
@@ -56,10 +56,10 @@ func TestSysctlsAgree(t *testing.T) {
 	for _, key := range []string{"net.ipv4.ip_forward", "net/ipv4/ip_forward", "net.ipv4.conf.eth0/100.rp_filter",
 		"kernel/msgmax", "fs.mqueue.msg_max", "net/x/../../kernel/core_pattern", "net.x.//.kernel", "kernel.core_pattern",
 		"net/../kernel/panic", "net..ipv4", "/net/x", "user.max_x", "net.ä/b"} {
-		spec := &specs.Spec{
+		spec := bundle.Normalise(&specs.Spec{
 			Version: "1.2.0", Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
 			Linux: &specs.Linux{Sysctl: map[string]string{key: "1"}, Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace}}},
-		}
+		})
 		if bundle.Join((&bundle.Bundle{Spec: spec}).Check()) != nil {
 			continue
 		}

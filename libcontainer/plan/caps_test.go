@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"rt/libcontainer/bundle"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -49,7 +50,7 @@ func TestCapabilityRules(t *testing.T) {
 }
 
 func compileCaps(caps *specs.LinuxCapabilities, granted uint64) (capSets, []string) {
-	b := &builder{spec: &specs.Spec{Process: &specs.Process{Capabilities: caps}}, facts: Facts{Bounding: granted}}
+	b := &builder{spec: bundle.Normalise(&specs.Spec{Process: &specs.Process{Capabilities: caps}}), facts: Facts{Bounding: granted}}
 	sets := b.capabilities()
 	return *sets, b.Warnings
 }
@@ -57,8 +58,8 @@ func compileCaps(caps *specs.LinuxCapabilities, granted uint64) (capSets, []stri
 // TestNoAmbient: securebits of the caller that forbid ambient capabilities are a warning for each, but in a user namespace.
 func TestNoAmbient(t *testing.T) {
 	list := []string{"CAP_KILL", "CAP_CHOWN"}
-	b := &builder{facts: Facts{Bounding: ^uint64(0), NoAmbient: true}, spec: &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{
-		Bounding: list, Permitted: list, Inheritable: list, Ambient: append(list, "CAP_FOWNER")}}}}
+	b := &builder{facts: Facts{Bounding: ^uint64(0), NoAmbient: true}, spec: bundle.Normalise(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{
+		Bounding: list, Permitted: list, Inheritable: list, Ambient: append(list, "CAP_FOWNER")}}})}
 	sets := b.capabilities()
 	if sets.Ambient != 0 || sets.Inheritable != 1<<unix.CAP_KILL|1<<unix.CAP_CHOWN || len(b.Warnings) != 2 ||
 		!strings.Contains(b.Warnings[1], "/process/capabilities/ambient/1: can't raise ambient capability CAP_CHOWN: ") {
@@ -72,8 +73,8 @@ func TestNoAmbient(t *testing.T) {
 
 // TestCapabilitiesInUserNamespace: there its first process has them all, whatever rt has.
 func TestCapabilitiesInUserNamespace(t *testing.T) {
-	b := &builder{spec: &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Permitted: []string{"CAP_SYS_ADMIN"}}},
-		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}}}}
+	b := &builder{spec: bundle.Normalise(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Permitted: []string{"CAP_SYS_ADMIN"}}},
+		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}}})}
 	if sets := b.capabilities(); sets.Permitted != 1<<unix.CAP_SYS_ADMIN || b.Warnings != nil {
 		t.Error(fmt.Sprint(sets, b.Warnings))
 	}

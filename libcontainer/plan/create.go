@@ -18,9 +18,6 @@ import (
 func Create(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	b := &builder{spec: spec, opts: opts, facts: facts, waits: true}
 	b.opts.WaitFIFO = "" // start is what it waits for
-	if spec.Linux == nil {
-		b.spec.Linux = &specs.Linux{}
-	}
 	err := inOrder(
 		// Still in the host's namespaces, as rt's own identity.
 		b.raiseLimits,
@@ -247,7 +244,7 @@ func (b *builder) hooks() error {
 func (b *builder) hooksBeforeSwitch() bool {
 	h := b.spec.Hooks
 	//nolint:staticcheck // prestart is deprecated and must still run
-	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
+	return len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
 }
 
 func (b *builder) names() error {

@@ -14,9 +14,6 @@ import (
 // Process replaced by the new one.
 func Exec(spec *specs.Spec, opts Options, facts Facts) (*Plan, error) {
 	b := &builder{spec: spec, opts: opts, facts: facts}
-	if spec.Linux == nil {
-		b.spec.Linux = &specs.Linux{}
-	}
 	err := inOrder(
 		b.joinAsUser,
 		b.finalAffinity,

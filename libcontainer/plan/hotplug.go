@@ -100,9 +100,6 @@ func (p *Plan) Removed() (ids []uint64) {
 
 func hotplug(spec *specs.Spec, opts Options, facts Facts) (*builder, error) {
 	b := &builder{spec: spec, opts: opts, facts: facts, hot: true}
-	if spec.Linux == nil {
-		b.spec.Linux = &specs.Linux{}
-	}
 	if facts.Namespace&unix.CLONE_NEWNS == 0 {
 		return nil, errors.New("the container has no mount namespace of its own: its mounts are the host's")
 	}

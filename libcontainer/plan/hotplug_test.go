@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"rt/libcontainer/bundle"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -13,14 +14,14 @@ import (
 )
 
 func hotplugSpec(mounts ...specs.Mount) *specs.Spec {
-	return &specs.Spec{
+	return bundle.Normalise(&specs.Spec{
 		Version: "1.2.0", Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "rootfs"}, Mounts: mounts,
 		Linux: &specs.Linux{
 			UIDMappings: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}}, GIDMappings: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}},
 			MaskedPaths: []string{"/secret"},
 			Namespaces:  []specs.LinuxNamespace{{Type: "pid"}, {Type: "mount"}, {Type: "user"}, {Type: "network"}, {Type: "time"}},
 		},
-	}
+	})
 }
 
 const hotplugNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWTIME

@@ -30,12 +30,12 @@ func FuzzMountOptions(f *testing.F) {
 		if options != "" {
 			m.Options = strings.Split(options, ",")
 		}
-		spec := &specs.Spec{
+		spec := bundle.Normalise(&specs.Spec{
 			Version: "1.2.0", Root: &specs.Root{Path: "rootfs"},
 			Process: &specs.Process{Args: []string{"sh"}, Cwd: "/", Env: []string{"PATH=/bin"}},
 			Mounts:  []specs.Mount{m},
 			Linux:   &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.PIDNamespace}}},
-		}
+		})
 		if bundle.Join((&bundle.Bundle{Spec: spec}).Check()) != nil {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"rt/libcontainer/bundle"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -187,11 +188,11 @@ func TestCandidates(t *testing.T) {
 }
 
 func TestEmptyOptionsOnBind(t *testing.T) {
-	spec := &specs.Spec{
+	spec := bundle.Normalise(&specs.Spec{
 		Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
 		Linux:  &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}},
 		Mounts: []specs.Mount{{Destination: "/a", Source: "/b", Options: []string{"bind", ""}}},
-	}
+	})
 	if _, err := Create(spec, Options{Rootfs: "/r"}, Facts{}); err != nil {
 		t.Errorf("bundle.Check only warns of an empty option: %v", err)
 	}
@@ -214,11 +215,11 @@ func TestEmptyOptionsOnBind(t *testing.T) {
 
 func TestIDMapNeedsRoot(t *testing.T) {
 	ids := []specs.LinuxIDMapping{{HostID: 1, Size: 1}}
-	spec := &specs.Spec{
+	spec := bundle.Normalise(&specs.Spec{
 		Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
 		Linux:  &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}},
 		Mounts: []specs.Mount{{Destination: "/a", Source: "/b", Options: []string{"bind"}, UIDMappings: ids, GIDMappings: ids}},
-	}
+	})
 	for _, f := range []Facts{{Unprivileged: true}, {OpenInside: true}} {
 		if _, err := Create(spec, Options{Rootfs: "/r"}, f); !errors.Is(err, unix.EPERM) {
 			t.Errorf("%+v: %v", f, err)
@@ -230,10 +231,10 @@ func TestIDMapNeedsRoot(t *testing.T) {
 }
 
 func TestTooManyInputs(t *testing.T) {
-	spec := &specs.Spec{
+	spec := bundle.Normalise(&specs.Spec{
 		Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
 		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}},
-	}
+	})
 	for range nsenter.MaxFds {
 		spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/a", Source: "/b", Options: []string{"bind"}})
 	}

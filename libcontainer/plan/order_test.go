@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode"
 
+	"rt/libcontainer/bundle"
 	"rt/libcontainer/seccomp"
 	"rt/nsenter"
 
@@ -393,9 +394,9 @@ func textViolations(p *Plan, complain func(string, ...any)) {
 
 // A path of /proc is looked for in the mount there, which must not make /proc/../etc/shadow one that does not exist.
 func TestProtectedPathsAreClean(t *testing.T) {
-	spec := &specs.Spec{Version: "1.2.0", Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
+	spec := bundle.Normalise(&specs.Spec{Version: "1.2.0", Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"}, Root: &specs.Root{Path: "r"},
 		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}},
-			MaskedPaths: []string{"/proc/../etc/shadow"}, ReadonlyPaths: []string{"/./proc//sys", "/link/../x"}}}
+			MaskedPaths: []string{"/proc/../etc/shadow"}, ReadonlyPaths: []string{"/./proc//sys", "/link/../x"}}})
 	p, err := Create(spec, Options{}, Facts{})
 	if err != nil {
 		t.Fatal(err)
@@ -460,10 +461,10 @@ func TestAfterStart(t *testing.T) {
 // of exec and of a hook; process.rlimits comes after it.
 func TestCallerFiles(t *testing.T) {
 	own := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 3, Hard: 4}
-	spec := &specs.Spec{
+	spec := bundle.Normalise(&specs.Spec{
 		Process: &specs.Process{Args: []string{"a"}, Cwd: "/", Rlimits: []specs.POSIXRlimit{own}},
 		Root:    &specs.Root{Path: "/r"}, Linux: &specs.Linux{},
-	}
+	})
 	limits := func(p *Plan, err error) (order []string) {
 		if err != nil {
 			t.Fatal(err)
@@ -501,10 +502,10 @@ func TestCallerFiles(t *testing.T) {
 
 // TestProcessLimitOfExec: the limit on processes is in force when exec sets its user, and not when it clones.
 func TestProcessLimitOfExec(t *testing.T) {
-	spec := &specs.Spec{
+	spec := bundle.Normalise(&specs.Spec{
 		Process: &specs.Process{Args: []string{"a"}, Cwd: "/", Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Soft: 3, Hard: 4}}},
 		Root:    &specs.Root{Path: "/r"}, Linux: &specs.Linux{},
-	}
+	})
 	for caller, want := range map[Limit]string{
 		{100, 200}: "3:200 set-user 100:200 clone 3:4", {1, 2}: "2:2 set-user 1:2 clone 3:4",
 	} {
@@ -530,11 +531,11 @@ func TestProcessLimitOfExec(t *testing.T) {
 // TestRaisedLimitsOfUserNamespace: hard limits are raised before the user namespace is entered, and nothing before the program's
 // limits lowers them.
 func TestRaisedLimitsOfUserNamespace(t *testing.T) {
-	spec := &specs.Spec{
+	spec := bundle.Normalise(&specs.Spec{
 		Process: &specs.Process{Args: []string{"a"}, Cwd: "/", Rlimits: []specs.POSIXRlimit{
 			{Type: "RLIMIT_NPROC", Soft: 50, Hard: 60}, {Type: "RLIMIT_NOFILE", Soft: 300, Hard: 400}}},
 		Root: &specs.Root{Path: "/r"}, Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.UserNamespace}}},
-	}
+	})
 	facts := Facts{Namespace: unix.CLONE_NEWUSER, Files: Limit{100, 200}, Processes: Limit{1, 2}, Raised: []nsenter.Rlimit{
 		{Type: "RLIMIT_NPROC", Number: unix.RLIMIT_NPROC, Soft: 1, Hard: 60}, {Type: "RLIMIT_NOFILE", Number: unix.RLIMIT_NOFILE, Soft: 200, Hard: 400}}}
 	order := func(p *Plan, err error) string {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"rt/libcontainer/bundle"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -27,10 +29,10 @@ func TestPathsInside(t *testing.T) {
 		{specs.Mount{Type: "ext4", Source: "/b/rootfs/disk"}, "/mounts/0/source: "},
 	} {
 		tc.mount.Destination = "/m"
-		spec := &specs.Spec{
+		spec := bundle.Normalise(&specs.Spec{
 			Root: &specs.Root{Path: "rootfs"}, Process: &specs.Process{Args: []string{"sh"}, Cwd: "/"},
 			Mounts: []specs.Mount{tc.mount}, Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}}},
-		}
+		})
 		facts := Facts{Bounding: everything, Home: "/", Inside: map[string]Inside{"/alias/x": {Root: "/alias", Path: "/alias/x"}}}
 		_, err := Create(spec, Options{ID: "ID", Bundle: "/b", Rootfs: "/b/rootfs"}, facts)
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {

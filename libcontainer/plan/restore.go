@@ -51,10 +51,8 @@ func DevicePaths(spec *specs.Spec) (paths []string) {
 	for _, d := range defaultDevices {
 		paths = append(paths, d.path)
 	}
-	if spec.Linux != nil {
-		for _, d := range spec.Linux.Devices {
-			paths = append(paths, path.Join("/", d.Path))
-		}
+	for _, d := range spec.Linux.Devices {
+		paths = append(paths, path.Join("/", d.Path))
 	}
 	return paths
 }
