@@ -29,5 +29,3 @@ func (v doctorVerbs) RemoveCgroup(s *state.Container, cg *cgroups.Cgroup) error 
 	}
 	return cg.Remove(c.killPatiently())
 }
-
-func (v doctorVerbs) LockCgroups() (unlock func(), err error) { return v.r.lockCgroups() }

@@ -49,7 +49,7 @@ func (c *container) rights(j *facts.Joining, init *os.File, cg *cgroups.Cgroup) 
 		return nil
 	}
 	err := mayJoin(cg)
-	if mayNotMake(err) {
+	if sys.IsForbidden(err) {
 		c.rt.Warn("the process stays in the cgroup that rt is in: %v", err)
 		j.Cgroup.Dir = ""
 		return nil

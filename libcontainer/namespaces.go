@@ -73,7 +73,7 @@ func (c *container) openInit(spec *specs.Spec) (*initFiles, error) {
 	}
 	f := &initFiles{proc: proc, ns: map[uint64]*os.File{}, cgroup: c.openInitCgroup}
 	err = f.openNamespaces(spec)
-	if mayNotMake(err) {
+	if sys.IsForbidden(err) {
 		err = c.askNamespaces(f, spec, err)
 	}
 	if err == nil {
@@ -244,7 +244,7 @@ func (c *container) recordNamespaces() error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // the kernel has none of the type
 			continue
-		case mayNotMake(err):
+		case sys.IsForbidden(err):
 			c.MountNamespaceID = 0
 			return nil
 		case err != nil:

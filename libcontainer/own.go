@@ -2,9 +2,7 @@ package libcontainer
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -37,51 +35,13 @@ func (c *container) recordTaken(taken map[string]string) error {
 	return c.WriteJournal()
 }
 
-// lockTimeout bounds the wait for the lock on all cgroups, which is held for some milliseconds. A delete --force that takes long, for it
-// removes thousands of cgroups and gives the lock away meanwhile, still waits lockAtLeast.
-const (
-	lockTimeout = 4 * time.Second
-	lockAtLeast = time.Second
-)
+// lockAtLeast is how long a delete --force whose deadline has passed still waits for the lock: it removes thousands of cgroups and gives the
+// lock away meanwhile.
+const lockAtLeast = time.Second
 
-// lockCgroups keeps every other rt of this user from taking a cgroup, whatever its --root is: so that a cgroup is not given to
-// two containers, and not removed by one when another has just taken it. The lock is a file that containers and other users
-// cannot open, for a lock on the cgroup's directory could be taken by whoever sees it.
+// lockCgroups implements cgroups.Claim.Lock.
 func (r *Runtime) lockCgroups() (unlock func(), err error) {
-	f, err := r.openLock()
-	if err != nil {
-		return nil, fmt.Errorf("lock cgroups: %w", err)
-	}
-	if err := sys.Lock(f, max(r.left(lockTimeout), lockAtLeast)); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock cgroups: %s: %w", f.Name(), err)
-	}
-	return func() { f.Close() }, nil
-}
-
-// openLock opens the lock in the first directory that this user can have.
-func (r *Runtime) openLock() (*os.File, error) {
-	for _, parent := range lockParents() {
-		dir := parent + "/rt.lock"
-		if !sys.MakeOwnDir(dir) {
-			continue
-		}
-		f, err := sys.OpenLock(dir + "/cgroups")
-		if err == nil || !mayNotMake(err) {
-			return f, err
-		}
-	}
-	return sys.Open(r.Dir, unix.O_RDONLY|unix.O_DIRECTORY)
-}
-
-func lockParents() []string {
-	if os.Geteuid() == 0 && sys.InFirstUserNamespace() {
-		return []string{"/run"}
-	}
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		return []string{dir}
-	}
-	return []string{"/run/user/" + strconv.Itoa(os.Geteuid())}
+	return r.LockCgroups(max(r.left(state.CgroupsLockWait), lockAtLeast))
 }
 
 // removeCgroup removes the container's cgroup, and kills those of its processes that are still there.

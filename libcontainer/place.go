@@ -9,6 +9,7 @@ import (
 
 	"rt/cgroups"
 	"rt/internal/hint"
+	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/facts"
 	"rt/libcontainer/state"
@@ -112,7 +113,7 @@ func (p *place) makeCgroup() error {
 			return err
 		}
 	}
-	if mayNotMake(err) {
+	if sys.IsForbidden(err) {
 		return p.withoutCgroup(err)
 	}
 	if err != nil {

@@ -125,7 +125,7 @@ func (p *place) expect() (*cgroups.Cgroup, error) {
 	if len(cg.Paths()) == 0 || !p.c.rt.tolerant(p.priv) {
 		return cg, nil
 	}
-	if err = p.mayCreate(cg); err == nil || !mayNotMake(err) {
+	if err = p.mayCreate(cg); err == nil || !sys.IsForbidden(err) {
 		return cg, err
 	}
 	cg, err = p.instead(err)

@@ -68,13 +68,8 @@ func asksForCgroup(l *specs.Linux) string {
 	return ""
 }
 
-// mayNotMake says that an error is about what this user may do.
-func mayNotMake(err error) bool {
-	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
-}
-
 // unseen says that an error leaves open what there is: that this user may not is an answer.
-func unseen(err error) bool { return sys.Unseen(err) && !mayNotMake(err) }
+func unseen(err error) bool { return sys.Unseen(err) && !sys.IsForbidden(err) }
 
 // mustHaveCgroup is cgroup for what cannot be done without one.
 func (c *container) mustHaveCgroup(doing string) (*cgroups.Cgroup, error) {

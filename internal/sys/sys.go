@@ -43,6 +43,11 @@ func Unseen(err error) bool {
 	return false
 }
 
+// IsForbidden says whether an error is that this user may not do something: no permission, or a read-only file system.
+func IsForbidden(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
+}
+
 // OpenTree makes a detached clone of the mount at path, and of those below it if recursive.
 func OpenTree(path string, recursive bool) (*os.File, error) {
 	return openTree(unix.AT_FDCWD, path, path, 0, recursive)

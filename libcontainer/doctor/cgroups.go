@@ -59,7 +59,7 @@ func (s *search) cgroups() (found []Finding, err error) {
 func (s *search) cgroup(host *cgroups.Host, mark state.Mark, dirs []string) Finding {
 	f := Finding{Kind: "cgroup", Paths: dirs, Why: whyMarked(mark), Fix: "remove it"}
 	cg := cgroups.LoadDirs(host, dirs)
-	cg.SetClaim(cgroups.Claim{Other: s.MarkedContainer, Lock: s.verbs.LockCgroups, IsOwn: func(text string) bool {
+	cg.SetClaim(cgroups.Claim{Other: s.MarkedContainer, Lock: s.lockCgroups, IsOwn: func(text string) bool {
 		m, ok := state.ParseMark(text, mark.Trusted)
 		return ok && m == mark
 	}})
@@ -83,6 +83,11 @@ func (s *search) cgroup(host *cgroups.Host, mark state.Mark, dirs []string) Find
 	own, err := cg.Own()
 	s.spareMarked(mark, &f, own, err)
 	return f
+}
+
+// lockCgroups implements cgroups.Claim.Lock.
+func (s *search) lockCgroups() (unlock func(), err error) {
+	return s.LockCgroups(state.CgroupsLockWait)
 }
 
 // spareMarked is spare for a marked cgroup: if it is in doubt whose it is, only an empty one is removed.

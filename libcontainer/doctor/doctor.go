@@ -38,8 +38,6 @@ type Verbs interface {
 	Remove(c *state.Container) error
 	// RemoveCgroup stops the container's unit, if it has one, and removes the cgroup with the processes in it.
 	RemoveCgroup(c *state.Container, cg *cgroups.Cgroup) error
-	// LockCgroups implements cgroups.Claim.Lock.
-	LockCgroups() (unlock func(), err error)
 }
 
 // A search is one run of doctor.
