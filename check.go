@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -15,18 +14,18 @@ func (p *program) checkCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "list everything that is wrong with a bundle, without running it",
 		ArgsUsage: "<bundle>",
-		Flags:     []cli.Flag{textOrJSON()},
+		Flags:     []cli.Flag{formatFlag("text")},
 	}, 1, 1, func(c *cli.Context) error {
-		format := c.String("format")
-		if format != "text" && format != "json" {
-			return errors.New("invalid format option")
+		asJSON, err := isJSON(c, "text")
+		if err != nil {
+			return err
 		}
 		problems, host, err := p.check(c.Args().First())
 		if err != nil {
 			return err
 		}
 		r := findings{append([]bundle.Problem{}, problems...), append([]bundle.Problem{}, host...)}
-		if format == "json" {
+		if asJSON {
 			e := newEncoder(p.stdout)
 			e.SetIndent("", "  ")
 			err = e.Encode(r)
@@ -38,10 +37,6 @@ func (p *program) checkCommand() *cli.Command {
 		}
 		return err
 	})
-}
-
-func textOrJSON() cli.Flag {
-	return &cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "text", Usage: "text or json"}
 }
 
 // findings is what rt check prints; the JSON layout is in docs/cli.md.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -19,16 +18,16 @@ func (p *program) doctorCommand() *cli.Command {
 			&cli.BoolFlag{Name: "fix", Usage: "remove what is found"},
 			&cli.BoolFlag{Name: "kill", Usage: "with --fix: also where programs still run; they are killed"},
 			&cli.BoolFlag{Name: "stopped", Usage: "also containers that have stopped and were not deleted"},
-			textOrJSON(),
+			formatFlag("text"),
 		},
 	}, 0, 0, func(c *cli.Context) error {
-		format := c.String("format")
-		if format != "text" && format != "json" {
-			return errors.New("invalid format option")
+		asJSON, err := isJSON(c, "text")
+		if err != nil {
+			return err
 		}
 		o := doctor.Options{Fix: c.Bool("fix"), Kill: c.Bool("kill"), Stopped: c.Bool("stopped")}
 		found, err := p.runtime(c).Doctor(o)
-		if err == nil && format == "json" {
+		if err == nil && asJSON {
 			err = newEncoder(p.stdout).Encode(append([]doctor.Finding{}, found...))
 		} else if err == nil {
 			err = printFindings(p.stdout, found)

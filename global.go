@@ -109,7 +109,7 @@ func checkRoot(dir string) error {
 }
 
 // runtime is what the command acts on: the containers below the root that was asked for.
-func (p *program) runtime(c *cli.Context) verbs {
+func (p *program) runtime(c *cli.Context) libcontainer.Verbs {
 	return p.open(&libcontainer.Runtime{
 		Root:          state.Root{Dir: root(c), Warn: p.log.warnf},
 		SystemdCgroup: c.Bool("systemd-cgroup") || c.String("cgroup-manager") == "systemd",

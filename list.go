@@ -22,13 +22,13 @@ func (p *program) listCommand() *cli.Command {
 		Name:  "list",
 		Usage: "list the containers below the root",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "table or json"},
+			formatFlag("table"),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print container ids only"},
 		},
 	}, 0, 0, func(c *cli.Context) error {
-		format := c.String("format")
-		if format != "table" && format != "json" {
-			return errors.New("invalid format option")
+		asJSON, err := isJSON(c, "table")
+		if err != nil {
+			return err
 		}
 		all, err := p.runtime(c).List()
 		// The default root is made by the first container; one that was named by hand is more likely misspelt.
@@ -45,7 +45,7 @@ func (p *program) listCommand() *cli.Command {
 		print := printTable
 		if c.Bool("quiet") {
 			print = printIDs
-		} else if format == "json" {
+		} else if asJSON {
 			print = printStates
 		}
 		return errors.Join(print(p.stdout, all), err)

@@ -20,13 +20,9 @@ import (
 	"rt/internal/bug"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
-	"rt/libcontainer/checkpoint"
-	"rt/libcontainer/doctor"
-	"rt/libcontainer/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 )
 
 // The linker sets them (-X main.version=... -X main.commit=... -X main.build=...); nothing else writes them.
@@ -36,39 +32,12 @@ var (
 	build   = "stock" // toolchain/build sets "patched" when it has patched Go's runtime
 )
 
-// verbs is what the commands ask of a *libcontainer.Runtime.
-type verbs interface {
-	Create(id string, o libcontainer.CreateOptions) error
-	Run(id string, o libcontainer.RunOptions) (exitStatus int, err error)
-	Start(id string) error
-	Exec(id string, o libcontainer.ExecOptions) (exitStatus int, err error)
-	Kill(id string, sig unix.Signal, all bool) error
-	Delete(id string, force bool) error
-	Checkpoint(id string, o checkpoint.DumpOptions) error
-	Restore(id string, o libcontainer.RestoreOptions) (exitStatus int, err error)
-	Checkpoints() bool
-	State(id string) (*libcontainer.ContainerState, error)
-	List() ([]libcontainer.ContainerState, error)
-	Processes(id string) ([]int, error)
-	Pause(id string) error
-	Resume(id string) error
-	Update(id string, resources *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error
-	AddMounts(id string, list []byte) error
-	RemoveMounts(id string, list []byte) error
-	Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error
-	Usages(ids []string) func() ([]libcontainer.ContainerUsage, error)
-	Top(id string, tell func(*libcontainer.Process) error) error
-	Doctor(o doctor.Options) ([]doctor.Finding, error)
-	Plan(o libcontainer.CreateOptions) (*plan.Plan, error)
-	PlanExec(bundleDir, processJSON string) (*plan.Plan, error)
-}
-
 // A program is one call of rt: where its output goes and what it calls.
 type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *logger
-	open           func(*libcontainer.Runtime) verbs
+	open           func(*libcontainer.Runtime) libcontainer.Verbs
 	check          func(bundleDir string) (problems, host []bundle.Problem, err error)
 	ps             func(args []string, row func(text string) error) error // the host's ps
 	unknownHelp    string                                                 // NAME of `rt help NAME`, if that is no command
@@ -89,7 +58,7 @@ func main() {
 		stdout:         os.Stdout,
 		stderr:         os.Stderr,
 		log:            &logger{stderr: os.Stderr, max: levelInfo, now: time.Now},
-		open:           func(r *libcontainer.Runtime) verbs { return r },
+		open:           func(r *libcontainer.Runtime) libcontainer.Verbs { return r },
 		check:          libcontainer.Check,
 		ps:             hostPs,
 		keepCollecting: func() { debug.SetGCPercent(100); debug.SetMemoryLimit(collectedLimit) },

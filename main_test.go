@@ -137,7 +137,7 @@ func rt(f *fake, args ...string) result {
 		stdout: &stdout,
 		stderr: &stderr,
 		log:    &logger{stderr: &stderr, max: levelInfo, now: func() time.Time { return time.Unix(1700000000, 0) }},
-		open: func(r *libcontainer.Runtime) verbs {
+		open: func(r *libcontainer.Runtime) libcontainer.Verbs {
 			f.runtime = *r
 			return f
 		},
@@ -273,7 +273,7 @@ func TestPanicIsOneLine(t *testing.T) {
 	for _, debug := range []bool{false, true} {
 		var stderr bytes.Buffer
 		p := &program{stdout: io.Discard, stderr: &stderr, log: &logger{stderr: &stderr, max: levelInfo, now: time.Now},
-			open: func(*libcontainer.Runtime) verbs { return &panics{} }}
+			open: func(*libcontainer.Runtime) libcontainer.Verbs { return &panics{} }}
 		args := []string{"rt", "start", "c"}
 		if debug {
 			args = []string{"rt", "--debug", "start", "c"}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 
 	"rt/libcontainer"
@@ -17,21 +16,21 @@ func (p *program) planCommand() *cli.Command {
 		ArgsUsage: "<bundle>",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "exec", Usage: "the steps of exec --process `process.json` in that container instead"},
-			textOrJSON(),
+			formatFlag("text"),
 			&cli.BoolFlag{Name: "no-pivot", Usage: "as in create"},
 			&cli.BoolFlag{Name: "no-new-keyring", Usage: "as in create"},
 			&cli.BoolFlag{Name: "init", Usage: "as in create"},
 		},
 	}, 1, 1, func(c *cli.Context) error {
-		format := c.String("format")
-		if format != "text" && format != "json" {
-			return errors.New("invalid format option")
+		asJSON, err := isJSON(c, "text")
+		if err != nil {
+			return err
 		}
 		steps, err := p.compile(c)
 		if err != nil {
 			return err
 		}
-		if format == "json" {
+		if asJSON {
 			e := newEncoder(p.stdout)
 			e.SetIndent("", "  ")
 			return e.Encode(steps)

@@ -22,18 +22,18 @@ func (p *program) psCommand() *cli.Command {
 		Usage:     "list the processes of a container",
 		ArgsUsage: "<container-id> [ps option...]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "table or json"},
+			formatFlag("table"),
 		},
 	}, 1, -1, func(c *cli.Context) error {
-		format := c.String("format")
-		if format != "table" && format != "json" {
-			return errors.New("invalid format option")
+		asJSON, err := isJSON(c, "table")
+		if err != nil {
+			return err
 		}
 		pids, err := p.runtime(c).Processes(c.Args().First())
 		if err != nil {
 			return err
 		}
-		if format == "json" {
+		if asJSON {
 			return json.NewEncoder(p.stdout).Encode(append([]int{}, pids...)) // [], not null, when empty
 		}
 		args := c.Args().Tail()

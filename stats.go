@@ -55,32 +55,28 @@ func (p *program) statsCommand() *cli.Command {
 			&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "`time` between updates"},
 			&cli.BoolFlag{Name: "no-stream", Usage: "show once and exit"},
 			&cli.StringFlag{Name: "sort", Value: "id", Usage: "id, cpu, memory, pids or io"},
-			tableOrJSON(),
+			formatFlag("table"),
 		},
 	}, 0, -1, func(c *cli.Context) error {
-		s := stats{p: p, named: c.NArg() > 0, interval: c.Duration("interval"), once: c.Bool("no-stream"), json: c.String("format") == "json"}
-		switch {
-		case s.interval <= 0:
+		s := stats{p: p, named: c.NArg() > 0, interval: c.Duration("interval"), once: c.Bool("no-stream")}
+		if s.interval <= 0 {
 			return errors.New("duration interval must be greater than 0")
-		case c.String("format") != "table" && !s.json:
-			return errors.New("invalid format option")
+		}
+		var err error
+		if s.json, err = isJSON(c, "table"); err != nil {
+			return err
 		}
 		if s.order = statsOrder(c.String("sort")); s.order == nil {
 			return errors.New("invalid sort option")
 		}
 		s.look = p.runtime(c).Usages(c.Args().Slice())
 		// The default root is made by the first container.
-		var err error
 		if s.first, err = s.look(); err != nil && (c.IsSet("root") || !errors.Is(err, os.ErrNotExist)) {
 			return hint.With(err, unknownFlag(c))
 		}
 		p.keepCollecting()
 		return s.run()
 	})
-}
-
-func tableOrJSON() cli.Flag {
-	return &cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "table or json"}
 }
 
 // statsOrder compares two lines; what is larger comes first, and equals by id.

@@ -36,21 +36,21 @@ func (p *program) topCommand() *cli.Command {
 		Name:      "top",
 		Usage:     "show the processes of a container and which of its cgroups they are in",
 		ArgsUsage: "<container-id>",
-		Flags:     []cli.Flag{tableOrJSON()},
+		Flags:     []cli.Flag{formatFlag("table")},
 	}, 1, 1, func(c *cli.Context) error {
-		format := c.String("format")
-		if format != "table" && format != "json" {
-			return errors.New("invalid format option")
+		asJSON, err := isJSON(c, "table")
+		if err != nil {
+			return err
 		}
 		p.keepCollecting()                                               // ten thousand processes are as many files and texts
 		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
-		if format == "json" {
+		if asJSON {
 			return topJSON(p.stdout, func(tell func(*libcontainer.Process) error) error {
 				return p.runtime(c).Top(c.Args().First(), tell)
 			}, string(passwd))
 		}
 		var rows [][]string
-		err := p.runtime(c).Top(c.Args().First(), func(l *libcontainer.Process) error {
+		err = p.runtime(c).Top(c.Args().First(), func(l *libcontainer.Process) error {
 			rows = append(rows, topRow(topOf(l, string(passwd))))
 			return nil
 		})

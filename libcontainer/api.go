@@ -5,8 +5,12 @@ import (
 	"time"
 
 	"rt/cgroups"
+	"rt/libcontainer/checkpoint"
+	"rt/libcontainer/doctor"
+	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,29 +83,31 @@ type ExecOptions struct {
 	WaitFIFO      string // path of a FIFO: the program is held until somebody has read a byte from it
 }
 
-// The verbs, as package main calls them:
-//
-//	func (r *Runtime) Create(id string, o CreateOptions) error
-//	func (r *Runtime) Run(id string, o RunOptions) (exitStatus int, err error)
-//	func (r *Runtime) Start(id string) error
-//	func (r *Runtime) Exec(id string, o ExecOptions) (exitStatus int, err error)
-//	func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error
-//	func (r *Runtime) Checkpoint(id string, o CheckpointOptions) error
-//	func (r *Runtime) Restore(id string, o RestoreOptions) (exitStatus int, err error)
-//	func (r *Runtime) Delete(id string, force bool) error
-//	func (r *Runtime) State(id string) (*ContainerState, error)
-//	func (r *Runtime) List() ([]ContainerState, error)   // a root that does not exist is an error (os.ErrNotExist)
-//	func (r *Runtime) Processes(id string) ([]int, error)
-//	func (r *Runtime) Pause(id string) error
-//	func (r *Runtime) Resume(id string) error
-//	func (r *Runtime) Update(id string, resources *specs.LinuxResources) error
-//	func (r *Runtime) AddMounts(id string, list []byte) error
-//	func (r *Runtime) RemoveMounts(id string, list []byte) error
-//	func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) error
-//	func (r *Runtime) Usages(ids []string) func() ([]ContainerUsage, error)
-//	func (r *Runtime) Top(id string, tell func(*Process) error) error
-//	func Check(bundleDir string) (problems []bundle.Problem, host []bundle.Problem, err error)
-//	func (r *Runtime) Plan(o CreateOptions) (*plan.Plan, error)
-//	func (r *Runtime) PlanExec(bundleDir, processJSON string) (*plan.Plan, error)
-//	(*plan.Plan).Text() string; json.Marshal(*plan.Plan) works
-var _ unix.Signal
+// Verbs are what the commands ask of a Runtime.
+type Verbs interface {
+	Create(id string, o CreateOptions) error
+	Run(id string, o RunOptions) (exitStatus int, err error)
+	Start(id string) error
+	Exec(id string, o ExecOptions) (exitStatus int, err error)
+	Kill(id string, sig unix.Signal, all bool) error
+	Delete(id string, force bool) error
+	Checkpoint(id string, o checkpoint.DumpOptions) error
+	Restore(id string, o RestoreOptions) (exitStatus int, err error)
+	Checkpoints() bool
+	State(id string) (*ContainerState, error)
+	List() ([]ContainerState, error) // a root that does not exist is an error (os.ErrNotExist)
+	Processes(id string) ([]int, error)
+	Pause(id string) error
+	Resume(id string) error
+	Update(id string, resources *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error
+	AddMounts(id string, list []byte) error
+	RemoveMounts(id string, list []byte) error
+	Events(id string, o EventsOptions, emit func(*Event) error) error
+	Usages(ids []string) func() ([]ContainerUsage, error)
+	Top(id string, tell func(*Process) error) error
+	Doctor(o doctor.Options) ([]doctor.Finding, error)
+	Plan(o CreateOptions) (*plan.Plan, error)
+	PlanExec(bundleDir, processJSON string) (*plan.Plan, error)
+}
+
+var _ Verbs = (*Runtime)(nil)
