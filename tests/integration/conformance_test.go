@@ -22,7 +22,7 @@ const (
 
 // rooms are the packages whose tests may be named besides those of this one.
 var rooms = map[string]string{
-	"bundle": "../../libcontainer/bundle", "cgroups": "../../cgroups", "intelrdt": "../../libcontainer/intelrdt",
+	"bundle": "../../libcontainer/bundle", "cgroups": "../../cgroups", "translate": "../../cgroups/translate", "intelrdt": "../../libcontainer/intelrdt",
 	"seccomp": "../../libcontainer/seccomp", "hooks": "../../libcontainer/hooks", "plan": "../../libcontainer/plan", "main": "../..", "fault": "../fault",
 }
 
