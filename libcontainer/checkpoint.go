@@ -66,7 +66,7 @@ func (c *container) dump(o checkpoint.DumpOptions) error {
 	if err != nil {
 		return err
 	}
-	init.close()
+	init.Close()
 	session, err := c.openCriu(&o.Options, checkpoint.DumpLog, true)
 	if err != nil {
 		return err

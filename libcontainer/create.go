@@ -13,6 +13,7 @@ import (
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/facts"
+	"rt/libcontainer/namespaces"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
 	"rt/libcontainer/state"
@@ -231,10 +232,10 @@ func (k *creation) Sync(point, pid int) error {
 	case nsenter.SyncTime:
 		return stub.SetTimeOffsets(k.process.Pid, k.spec.Linux.TimeOffsets)
 	case nsenter.SyncNamespaces:
-		return k.c.recordNamespaces()
+		return namespaces.Record(k.c.Container)
 	case nsenter.SyncHooks:
 		k.place.endAnchor() // hooks see the container's processes alone
-		if err := k.c.recordNamespaces(); err != nil {
+		if err := namespaces.Record(k.c.Container); err != nil {
 			return err
 		}
 		return k.c.createHooks(k.spec)
@@ -266,7 +267,7 @@ func (k *creation) explain(err error) error {
 func (k *creation) save() error {
 	k.c.noteMounts(k.session)
 	k.place.endAnchor()
-	if err := k.c.recordNamespaces(); err != nil {
+	if err := namespaces.Record(k.c.Container); err != nil {
 		return err
 	}
 	return k.c.Save()

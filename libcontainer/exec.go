@@ -8,6 +8,7 @@ import (
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
 	"rt/libcontainer/facts"
+	"rt/libcontainer/namespaces"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
 	"rt/libcontainer/stdio"
@@ -43,7 +44,7 @@ type execution struct {
 	c       *container
 	spec    *specs.Spec     // the container's, with the process to run
 	sub     *cgroups.Cgroup // of --cgroup, or nil
-	init    *initFiles
+	init    *namespaces.Init
 	plan    *plan.Plan
 	soon    *nsenter.Soon // the stub, on its way
 	session *stub.Session
@@ -99,7 +100,7 @@ func (e *execution) close() {
 	e.signals.Stop()
 	e.out.close()
 	if e.init != nil {
-		e.init.close()
+		e.init.Close()
 	}
 }
 
@@ -226,8 +227,8 @@ func (e *execution) sendPlan() error {
 	if err != nil {
 		return err
 	}
-	e.session, err = stub.Enter(process, e.plan, stub.Options{Open: e.init.open, MapIDs: facts.MapIDs, Filter: seccomp.Of(e.spec)})
-	e.init.close()
+	e.session, err = stub.Enter(process, e.plan, stub.Options{Open: e.init.Open, MapIDs: facts.MapIDs, Filter: seccomp.Of(e.spec)})
+	e.init.Close()
 	e.init = nil
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"rt/libcontainer/console"
 	"rt/libcontainer/facts"
 	"rt/libcontainer/hooks"
+	"rt/libcontainer/namespaces"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
 	"rt/libcontainer/stub"
@@ -28,14 +29,14 @@ func (c *container) createHooks(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	compile := func(h specs.Hook) (*plan.Plan, *initFiles, error) {
+	compile := func(h specs.Hook) (*plan.Plan, *namespaces.Init, error) {
 		j, init, err := c.joining(spec, c.recorded())
 		if err != nil {
 			return nil, nil, err
 		}
 		p, err := j.CreateHook(h, c.rootDir)
 		if err != nil {
-			init.close()
+			init.Close()
 		}
 		return p, init, err
 	}
@@ -68,14 +69,14 @@ func (c *container) startHooks(spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	compile := func(h specs.Hook) (*plan.Plan, *initFiles, error) {
+	compile := func(h specs.Hook) (*plan.Plan, *namespaces.Init, error) {
 		j, init, err := c.joining(spec, c.recorded())
 		if err != nil {
 			return nil, nil, err
 		}
 		p, err := j.StartHook(h, filter)
 		if err != nil {
-			init.close()
+			init.Close()
 		}
 		return p, init, err
 	}
@@ -132,7 +133,7 @@ func (c *container) poststop(spec *specs.Spec) {
 }
 
 // insideHooks runs hooks in the container's namespaces: the stub takes each there, by the plan that compile makes.
-func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook, state []byte, compile func(specs.Hook) (*plan.Plan, *initFiles, error)) error {
+func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook, state []byte, compile func(specs.Hook) (*plan.Plan, *namespaces.Init, error)) error {
 	for i, h := range list {
 		start := func(ctx context.Context, stdin, stdout, stderr *os.File) (pid int, wait func() error, err error) {
 			err = stub.RetryMoved(&c.transfer, func() error {
@@ -153,8 +154,8 @@ func (c *container) insideHooks(kind string, spec *specs.Spec, list []specs.Hook
 }
 
 // startHook returns when the hook's program runs. What can hold that up is the container's: its cgroup, its file systems.
-func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Plan, init *initFiles, stdio nsenter.Stdio) (int, func() error, error) {
-	defer init.close()
+func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Plan, init *namespaces.Init, stdio nsenter.Stdio) (int, func() error, error) {
+	defer init.Close()
 	process, err := nsenter.Start(stdio, 0)
 	if err != nil {
 		return 0, nil, err
@@ -164,7 +165,7 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Pla
 		process.Abandon()
 		return 0, nil, err
 	}
-	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: facts.MapIDs, Filter: seccomp.Of(spec)})
+	in, err := stub.Enter(process, p, stub.Options{Open: init.Open, MapIDs: facts.MapIDs, Filter: seccomp.Of(spec)})
 	if err != nil {
 		return 0, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/facts"
+	"rt/libcontainer/namespaces"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/stub"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // joining is a process that is to join the container, in its cgroup cg or one below that. The caller closes what is opened of init.
-func (c *container) joining(spec *specs.Spec, cg *cgroups.Cgroup) (*facts.Joining, *initFiles, error) {
+func (c *container) joining(spec *specs.Spec, cg *cgroups.Cgroup) (*facts.Joining, *namespaces.Init, error) {
 	j := &facts.Joining{
 		Cgroup: facts.Cgroup{Dir: cg.BornDir(), Tasks: cg.TaskFiles(), Moved: c.transfer},
 		Spec:   spec, ID: c.ID, Keyring: c.Keyring, NoNewKeyring: c.NoKeyring, Privileges: facts.OwnPrivileges(), Warn: c.rt.Warn,
@@ -25,13 +26,13 @@ func (c *container) joining(spec *specs.Spec, cg *cgroups.Cgroup) (*facts.Joinin
 	if err != nil {
 		return nil, nil, err
 	}
-	j.Namespace = init.flags()
+	j.Namespace = init.Flags()
 	if j.Namespace&unix.CLONE_NEWNS == 0 {
 		j.Root = "/proc/" + strconv.Itoa(c.Pid) + "/root"
 	}
-	j.Home = func(uid uint32) (string, error) { return facts.HomeBelow(init.root, uid) }
-	if err := c.rights(j, init.proc, cg); err != nil {
-		init.close()
+	j.Home = func(uid uint32) (string, error) { return facts.HomeBelow(init.Root, uid) }
+	if err := c.rights(j, init.Proc, cg); err != nil {
+		init.Close()
 		return nil, nil, err
 	}
 	return j, init, nil
@@ -64,6 +65,11 @@ func mayJoin(cg *cgroups.Cgroup) error {
 		return err
 	}
 	return cg.MayJoin(host)
+}
+
+// openInit opens the namespaces of init that a process of spec joins.
+func (c *container) openInit(spec *specs.Spec) (*namespaces.Init, error) {
+	return namespaces.OpenInit(c.Container, spec, namespaces.Options{Cgroup: c.openInitCgroup, Warn: c.rt.Warn})
 }
 
 // joinCgroup moves a process that could not be cloned into the container's cgroup. If init has moved itself into a cgroup below it and

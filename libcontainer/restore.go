@@ -14,6 +14,7 @@ import (
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/console"
 	"rt/libcontainer/facts"
+	"rt/libcontainer/namespaces"
 	"rt/libcontainer/netdev"
 	"rt/libcontainer/notify"
 	"rt/libcontainer/plan"
@@ -248,7 +249,7 @@ func (k *restoring) Restored(pid int) error {
 	if err := k.c.SetInit(pid); err != nil {
 		return err
 	}
-	return k.c.recordNamespaces()
+	return namespaces.Record(k.c.Container)
 }
 
 // killAll ends the restored processes of a container that is not completed.

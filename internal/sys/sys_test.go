@@ -207,3 +207,11 @@ func TestReadFile(t *testing.T) {
 		}
 	}
 }
+
+func TestIsForbidden(t *testing.T) {
+	for err, want := range map[error]bool{unix.EACCES: true, unix.EPERM: true, unix.EROFS: true, unix.ENOENT: false, unix.EIO: false, nil: false} {
+		if got := IsForbidden(err); got != want {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package libcontainer
+package namespaces
 
 import (
 	"errors"
@@ -32,7 +32,7 @@ func (h *handed) close() {
 
 // askInit has the container's init hand out its root and its namespaces, where this rt may not open them: init is not dumpable
 // while it waits for its start, nor as rt's own init with --init (ptrace(2)).
-func (c *container) askInit() (*handed, error) {
+func askInit(c *state.Container) (*handed, error) {
 	dir, err := sys.Open(c.Dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err

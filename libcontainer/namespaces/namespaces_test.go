@@ -1,4 +1,4 @@
-package libcontainer
+package namespaces
 
 import (
 	"os"
@@ -14,7 +14,7 @@ import (
 )
 
 // created is a container whose init is a process of the host's.
-func created(t *testing.T) (c *container, warnings *[]string) {
+func created(t *testing.T) (c *state.Container, o Options, warnings *[]string) {
 	t.Helper()
 	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {
@@ -22,24 +22,24 @@ func created(t *testing.T) (c *container, warnings *[]string) {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	warnings = new([]string)
-	r := &Runtime{Root: state.Root{Warn: func(format string, args ...any) { *warnings = append(*warnings, format) }}}
-	c = r.newContainer("c")
+	o.Warn = func(format string, args ...any) { *warnings = append(*warnings, format) }
+	c = (&state.Root{Warn: o.Warn}).Container("c")
 	if err := c.SetInit(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
-	return c, warnings
+	return c, o, warnings
 }
 
 // TestNamespacesAreCompared: one of another number, of any type, is refused; so is a mount namespace of the number and another id.
 func TestNamespacesAreCompared(t *testing.T) {
-	c, warnings := created(t)
-	if err := c.recordNamespaces(); err != nil {
+	c, o, warnings := created(t)
+	if err := Record(c); err != nil {
 		t.Fatal(err)
 	}
 	open := func() error {
-		f, err := c.openInit(bundle.Normalise(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}}))
+		f, err := OpenInit(c, bundle.Normalise(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}}), o)
 		if err == nil {
-			f.close()
+			f.Close()
 		}
 		return err
 	}
@@ -69,29 +69,29 @@ func TestNamespacesAreCompared(t *testing.T) {
 
 // TestNamespacesOfAnOlderRt: nothing recorded is a warning, and the pid namespace must be what the configuration says.
 func TestNamespacesOfAnOlderRt(t *testing.T) {
-	c, warnings := created(t)
+	c, o, warnings := created(t)
 	shared := bundle.Normalise(&specs.Spec{Linux: &specs.Linux{}})
-	f, err := c.openInit(shared)
+	f, err := OpenInit(c, shared, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.close()
+	f.Close()
 	if len(*warnings) != 1 {
 		t.Errorf("warnings %q", *warnings)
 	}
 	c.PrivatePid = true
 	own := bundle.Normalise(&specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}}}})
-	if _, err := c.openInit(own); err == nil || !strings.Contains(err.Error(), "pid namespace: init is not") {
+	if _, err := OpenInit(c, own, o); err == nil || !strings.Contains(err.Error(), "pid namespace: init is not") {
 		t.Errorf("a private pid namespace that is rt's own: %v", err)
 	}
 }
 
 // TestInitFilesAreOfInit: a state whose pid another process has by now opens nothing of that.
 func TestInitFilesAreOfInit(t *testing.T) {
-	c, _ := created(t)
+	c, o, _ := created(t)
 	c.Pid = os.Getpid()
-	if f, err := c.openInit(bundle.Normalise(&specs.Spec{})); !strings.Contains(sys.Cause(err).Error(), "no such process") {
-		f.close()
+	if f, err := OpenInit(c, bundle.Normalise(&specs.Spec{}), o); !strings.Contains(sys.Cause(err).Error(), "no such process") {
+		f.Close()
 		t.Errorf("opened of another process: %v", err)
 	}
 }

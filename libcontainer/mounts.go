@@ -10,6 +10,7 @@ import (
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/facts"
+	"rt/libcontainer/namespaces"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
 	"rt/libcontainer/stub"
@@ -90,7 +91,7 @@ func (c *container) enterToMount(spec *specs.Spec, change facts.MountChange) err
 	if err != nil {
 		return err
 	}
-	defer init.close()
+	defer init.Close()
 	made, err := c.MountIDs()
 	if err != nil {
 		return err
@@ -123,7 +124,7 @@ func (c *container) mayMount() error {
 
 // runInside has a stub carry out a plan in the container that ends at SyncReady. Before it may end, what was done is noted: a stub
 // that is not told to go on, for this process fails or is killed, takes back what it has mounted.
-func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*stub.Session) error) error {
+func (c *container) runInside(p *plan.Plan, init *namespaces.Init, note func(*stub.Session) error) error {
 	null, err := sys.OpenNull()
 	if err != nil {
 		return err
@@ -133,7 +134,7 @@ func (c *container) runInside(p *plan.Plan, init *initFiles, note func(*stub.Ses
 	if err != nil {
 		return err
 	}
-	in, err := stub.Enter(process, p, stub.Options{Open: init.open, MapIDs: facts.MapIDs})
+	in, err := stub.Enter(process, p, stub.Options{Open: init.Open, MapIDs: facts.MapIDs})
 	if err != nil {
 		return err
 	}
