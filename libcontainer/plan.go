@@ -119,7 +119,7 @@ func (p *place) expect() (*cgroups.Cgroup, error) {
 		return nil, err
 	}
 	if p.hasUnit() {
-		p.scope.outside = p.scope.bornOutside(cg.MayReach(p.host))
+		p.scope.outside = p.scope.bornOutside(cg.MayReach)
 		return cg, nil
 	}
 	if len(cg.Paths()) == 0 || !p.c.rt.tolerant(p.priv) {

@@ -138,13 +138,14 @@ func (s *scope) start() (err error) {
 	if err != nil {
 		return err
 	}
-	s.outside = s.bornOutside(c.cg.MayJoin(s.host))
+	s.outside = s.bornOutside(c.cg.MayJoin)
 	return delegate(c.cg, s.spec)
 }
 
-// bornOutside says whether the anchor becomes the container's process: joining is why rt may not move one into the scope, or nil.
-func (s *scope) bornOutside(joining error) bool {
-	return !s.priv.Admin() && !s.unit.IsSlice() && joining != nil
+// bornOutside says whether the anchor becomes the container's process, for rt may move none into the scope. mayJoin asks the kernel that:
+// root need not ask.
+func (s *scope) bornOutside(mayJoin func(*cgroups.Host) error) bool {
+	return !s.priv.Admin() && !s.unit.IsSlice() && mayJoin(s.host) != nil
 }
 
 // checkPlace refuses a unit in another cgroup than rt expects.

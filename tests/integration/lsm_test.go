@@ -66,6 +66,8 @@ func TestNoLSM(t *testing.T) {
 		}
 		c := newContainer(t, confined("unconfined")).up()
 		c.execWith([]string{"--apparmor", "x"}, "true").exits(255).says("AppArmor is not enabled on this host")
+		hook := func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/true"}}} }
+		newContainer(t, confined("unconfined"), hook).up() // start reads the configuration anew
 		if r := c.rt("check", newContainer(t, confined("x")).bundle); !strings.Contains(r.stdout+r.stderr, "/process/apparmorProfile") {
 			t.Errorf("check: %s", r)
 		}
