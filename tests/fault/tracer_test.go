@@ -293,6 +293,9 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 	case doSignal:
 		_ = syscall.Kill(t.tgid, tr.Signal)
 	case doFail:
+		if alwaysSucceeds(nr) {
+			return
+		}
 		if nr == unix.SYS_CLOSE || nr == unix.SYS_CLOSE_RANGE { // which releases the descriptor whatever it returns (close(2))
 			t.failed = true
 		} else if syscall.PtraceGetRegs(tid, &regs) == nil {
@@ -307,6 +310,15 @@ func (tr *tracer) entry(tid int, t *task, info *callInfo) {
 			t.cut = syscall.PtraceSetRegs(tid, &regs) == nil
 		}
 	}
+}
+
+// alwaysSucceeds says whether a call has no error by its manual page: a negative result of it is no error to rt, but an id.
+func alwaysSucceeds(nr int) bool {
+	switch nr {
+	case unix.SYS_GETPID, unix.SYS_GETPPID, unix.SYS_GETTID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_UMASK:
+		return true
+	}
+	return false
 }
 
 func (tr *tracer) exit(tid int, t *task) {
