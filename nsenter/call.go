@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 // The steps that are one system call and nothing more, which the stub need not know: call.c.
 
 // call encodes system call number with up to six arguments; name is for the error.
@@ -13,7 +16,7 @@ func (r *record) callWith(data string, at int, name string, number uintptr, args
 	for i, arg := range args {
 		a[i] = u64(arg)
 	}
-	set(r, kCall, argsCall{
+	set(r, C.K_call, C.struct_args_call{
 		number: u64(number), arg1: a[0], arg2: a[1], arg3: a[2], arg4: a[3], arg5: a[4], arg6: a[5], data: u32(at), size: u32(len(data) + 1),
 	})
 	r.data = true

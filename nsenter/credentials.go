@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import (
 	"encoding/binary"
 	"fmt"
@@ -40,7 +43,7 @@ func (s SetIDs) String() string {
 }
 
 func (s SetIDs) encode(r *record) {
-	set(r, kSetIDs, argsSetIDs{uid: u32(s.UID), gid: u32(s.GID), dumpable: truth(s.Dumpable)})
+	set(r, C.K_set_ids, C.struct_args_set_ids{uid: u32(s.UID), gid: u32(s.GID), dumpable: truth(s.Dumpable)})
 }
 
 // NoNewPrivs forbids gaining privileges by execve.
@@ -48,7 +51,7 @@ type NoNewPrivs struct{}
 
 func (NoNewPrivs) Name() string     { return "no-new-privileges" }
 func (NoNewPrivs) String() string   { return "set no_new_privs" }
-func (NoNewPrivs) encode(r *record) { r.kind = kNoNewPrivs }
+func (NoNewPrivs) encode(r *record) { r.kind = C.K_no_new_privs }
 
 // Bounding cuts the capability bounding set down to Keep.
 type Bounding struct{ Keep uint64 }
@@ -59,7 +62,7 @@ func (s Bounding) String() string {
 	return fmt.Sprintf("keep capabilities %#x in the bounding set", s.Keep)
 }
 
-func (s Bounding) encode(r *record) { set(r, kBounding, argsBounding{keep: u64(s.Keep)}) }
+func (s Bounding) encode(r *record) { set(r, C.K_bounding, C.struct_args_bounding{keep: u64(s.Keep)}) }
 
 // Credentials sets groups, gid and uid, sees that the process has them, and lets nobody look into it.
 type Credentials struct {
@@ -84,7 +87,7 @@ func (s Credentials) become(r *record, keepCaps bool) {
 	if s.TryGroups {
 		mode = 2
 	}
-	set(r, kCredentials, argsCredentials{uid: u32(s.UID), gid: u32(s.GID), groups: mode, count: u32(len(s.Groups)), keep_capabilities: truth(keepCaps)})
+	set(r, C.K_credentials, C.struct_args_credentials{uid: u32(s.UID), gid: u32(s.GID), groups: mode, count: u32(len(s.Groups)), keep_capabilities: truth(keepCaps)})
 	sorted := slices.Sorted(slices.Values(s.Groups))
 	var groups []byte
 	for _, g := range sorted {
@@ -115,7 +118,7 @@ func (Capabilities) Name() string   { return "capabilities" }
 func (Capabilities) String() string { return "apply caps" }
 
 func (s Capabilities) encode(r *record) {
-	set(r, kCapabilities, argsCapabilities{effective: u64(s.Effective), permitted: u64(s.Permitted), inheritable: u64(s.Inheritable), ambient: u64(s.Ambient)})
+	set(r, C.K_capabilities, C.struct_args_capabilities{effective: u64(s.Effective), permitted: u64(s.Permitted), inheritable: u64(s.Inheritable), ambient: u64(s.Ambient)})
 }
 
 // Capset is Capabilities without the ambient set, and without a look.
@@ -128,7 +131,7 @@ func (s Capset) String() string {
 }
 
 func (s Capset) encode(r *record) {
-	set(r, kCapabilities, argsCapabilities{effective: u64(s.Effective), permitted: u64(s.Permitted), inheritable: u64(s.Inheritable), only_set: 1})
+	set(r, C.K_capabilities, C.struct_args_capabilities{effective: u64(s.Effective), permitted: u64(s.Permitted), inheritable: u64(s.Inheritable), only_set: 1})
 }
 
 // Undumpable undoes what a change of ids or of the user namespace may have done (proc(5), /proc/sys/fs/suid_dumpable).

@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import "golang.org/x/sys/unix"
 
 // The steps that make directories, links and devices, and the terminal: devices.c.
@@ -10,9 +13,12 @@ type Mkdir struct {
 	Mode uint32
 }
 
-func (Mkdir) Name() string       { return "mkdir" }
-func (s Mkdir) String() string   { return "make directory " + s.Path }
-func (s Mkdir) encode(r *record) { set(r, kMkdir, argsMkdir{mode: u32(s.Mode)}); r.str(s.Path) }
+func (Mkdir) Name() string     { return "mkdir" }
+func (s Mkdir) String() string { return "make directory " + s.Path }
+func (s Mkdir) encode(r *record) {
+	set(r, C.K_mkdir, C.struct_args_mkdir{mode: u32(s.Mode)})
+	r.str(s.Path)
+}
 
 // Symlink makes a symbolic link, unless something is there; with Must that must be such a link.
 type Symlink struct {
@@ -23,7 +29,7 @@ type Symlink struct {
 func (Symlink) Name() string     { return "symlink" }
 func (s Symlink) String() string { return "make link " + s.Path + " to " + s.Target }
 func (s Symlink) encode(r *record) {
-	set(r, kSymlink, argsSymlink{must: truth(s.Must)})
+	set(r, C.K_symlink, C.struct_args_symlink{must: truth(s.Must)})
 	r.str(s.Path, s.Target)
 }
 
@@ -42,7 +48,7 @@ func (Mknod) Name() string     { return "mknod" }
 func (s Mknod) String() string { return "make device " + s.Path }
 
 func (s Mknod) encode(r *record) {
-	set(r, kMknod, argsMknod{host_node: slot(s.HostNode), mode: u32(s.Mode), major: u32(unix.Major(s.Dev)), minor: u32(unix.Minor(s.Dev)),
+	set(r, C.K_mknod, C.struct_args_mknod{host_node: slot(s.HostNode), mode: u32(s.Mode), major: u32(unix.Major(s.Dev)), minor: u32(unix.Minor(s.Dev)),
 		uid: u32(s.UID), gid: u32(s.GID), bind: truth(s.Bind)})
 	r.str(s.Path, s.HostPath)
 }
@@ -65,5 +71,5 @@ func (Console) Name() string   { return "console" }
 func (Console) String() string { return "open a terminal" }
 
 func (s Console) encode(r *record) {
-	set(r, kConsole, argsConsole{rows: u32(s.Rows), columns: u32(s.Cols), uid: u32(s.UID), dev_console: truth(s.DevConsole)})
+	set(r, C.K_console, C.struct_args_console{rows: u32(s.Rows), columns: u32(s.Cols), uid: u32(s.UID), dev_console: truth(s.DevConsole)})
 }

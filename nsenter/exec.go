@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import (
 	"encoding/json"
 	"strings"
@@ -17,7 +20,7 @@ type FindExec struct {
 
 func (FindExec) Name() string       { return "find-executable" }
 func (s FindExec) String() string   { return "find executable " + s.Arg }
-func (s FindExec) encode(r *record) { r.kind = kFindExec; r.str(s.Candidates...) }
+func (s FindExec) encode(r *record) { r.kind = C.K_find_exec; r.str(s.Candidates...) }
 
 func (s FindExec) hint(_ string, errno unix.Errno) string {
 	if errno == unix.ENOENT && len(s.Candidates) == 1 && !strings.Contains(s.Arg, "/") {
@@ -32,7 +35,7 @@ type AwaitStart struct{ Listener Slot }
 func (AwaitStart) Name() string   { return "await-start" }
 func (AwaitStart) String() string { return "wait for start" }
 func (s AwaitStart) encode(r *record) {
-	set(r, kAwaitStart, argsAwaitStart{listener: slot(s.Listener)})
+	set(r, C.K_await_start, C.struct_args_await_start{listener: slot(s.Listener)})
 }
 
 // Seccomp loads a filter.
@@ -47,7 +50,7 @@ func (Seccomp) Name() string   { return "seccomp" }
 func (Seccomp) String() string { return "load seccomp filter" }
 
 func (s Seccomp) encode(r *record) {
-	set(r, kSeccomp, argsSeccomp{size: u32(len(s.Program)), flags: u32(s.Flags), notify: truth(s.Notify), send: truth(s.Send)})
+	set(r, C.K_seccomp, C.struct_args_seccomp{size: u32(len(s.Program)), flags: u32(s.Flags), notify: truth(s.Notify), send: truth(s.Send)})
 	r.data = true
 	r.str(string(s.Program))
 }
@@ -68,7 +71,7 @@ type Gate struct {
 
 func (Gate) Name() string       { return "gate" }
 func (s Gate) String() string   { return "hold the program until " + s.Path + " is read" }
-func (s Gate) encode(r *record) { set(r, kGate, argsGate{fifo: slot(s.FIFO)}) }
+func (s Gate) encode(r *record) { set(r, C.K_gate, C.struct_args_gate{fifo: slot(s.FIFO)}) }
 
 // Exec becomes the program. Program makes it.
 type Exec struct {
@@ -112,7 +115,7 @@ func (ExecHost) hint(_ string, errno unix.Errno) string {
 }
 
 func (r *record) program(args, env []string, f Failure) {
-	set(r, kExec, argsExec{environment: u32(len(args) + 1), own_end: truth(f.OwnEnd), but: u32(f.But)})
+	set(r, C.K_exec, C.struct_args_exec{environment: u32(len(args) + 1), own_end: truth(f.OwnEnd), but: u32(f.But)})
 	r.str(args...)
 	r.null()
 	r.str(env...)

@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 // The steps that only a plan for a running container has: hotplug.c.
 
 // Undo lets a failure of the plan take back the mounts that come after this step, MaxUndo of them at most.
@@ -7,7 +10,7 @@ type Undo struct{ Proc Slot }
 
 func (Undo) Name() string       { return "undo" }
 func (Undo) String() string     { return "take back the mounts if one fails" }
-func (s Undo) encode(r *record) { set(r, kUndo, argsUndo{proc: slot(s.Proc)}) }
+func (s Undo) encode(r *record) { set(r, C.K_undo, C.struct_args_undo{proc: slot(s.Proc)}) }
 
 // Unmount detaches the mount at a path, or with Check only sees whether it is there.
 type Unmount struct {
@@ -26,7 +29,7 @@ func (s Unmount) String() string {
 }
 
 func (s Unmount) encode(r *record) {
-	set(r, kUnmount, argsUnmount{id: u64(s.ID), check: u64(truth(s.Check))})
+	set(r, C.K_unmount, C.struct_args_unmount{id: u64(s.ID), check: u64(truth(s.Check))})
 	r.str(s.Target)
 }
 

@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import (
 	"slices"
 	"strings"
@@ -30,7 +33,7 @@ func (MountFS) Name() string     { return "mount" }
 func (s MountFS) String() string { return "mount " + s.Type + " at " + s.Target }
 
 func (s MountFS) encode(r *record) {
-	set(r, kMountFS, argsMountFS{
+	set(r, C.K_mount_fs, C.struct_args_mount_fs{
 		attributes: r.low(s.Attrs), propagation: r.low(s.Propagation), recursive: truth(s.Recursive), no_links: truth(s.NoLinks),
 		copy_up: u32(s.CopyUp), by_mount: truth(s.ByMount), readonly: truth(s.ReadonlyFS), keep: truth(s.Keep), tell: truth(s.Tell),
 	})
@@ -87,7 +90,7 @@ func (MountTree) Name() string     { return "bind" }
 func (s MountTree) String() string { return "bind " + s.Source + " at " + s.Target }
 
 func (s MountTree) encode(r *record) {
-	set(r, kMountTree, argsMountTree{
+	set(r, C.K_mount_tree, C.struct_args_mount_tree{
 		tree: slot(s.Tree), set: r.low(s.Set), clear: r.low(s.Clear), implied: r.low(s.Implied), back: r.low(s.Back), set_all: r.low(s.SetAll),
 		clear_all: r.low(s.ClrAll), place: r.low(s.Place), propagation: r.low(s.Propagation), propagate_all: truth(s.PropagateAll),
 		no_links: truth(s.NoLinks), keep: truth(s.Keep), tell: truth(s.Tell), own: truth(s.Private),
@@ -117,7 +120,7 @@ func (Remount) Name() string     { return "remount" }
 func (s Remount) String() string { return "remount " + s.Target }
 
 func (s Remount) encode(r *record) {
-	set(r, kRemount, argsRemount{
+	set(r, C.K_remount, C.struct_args_remount{
 		set: r.low(s.Set), clear: r.low(s.Clear), propagation: r.low(s.Propagation), recursive: truth(s.Recursive), superblock: truth(s.Superblock), own: truth(s.Own),
 	})
 	r.str(s.Target)
@@ -138,7 +141,7 @@ func (ReadonlyMount) Name() string     { return "readonly-mount" }
 func (s ReadonlyMount) String() string { return "make mount " + s.Target + " read-only" }
 
 func (s ReadonlyMount) encode(r *record) {
-	set(r, kRemount, argsRemount{set: unix.MOUNT_ATTR_RDONLY, own: 1, if_there: 1})
+	set(r, C.K_remount, C.struct_args_remount{set: unix.MOUNT_ATTR_RDONLY, own: 1, if_there: 1})
 	r.str(s.Target)
 }
 

@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import "golang.org/x/sys/unix"
 
 // The steps that enter and make namespaces and cgroups, and set up what belongs to a new one: namespaces.c.
@@ -16,7 +19,7 @@ func (JoinNS) Name() string     { return "join-namespace" }
 func (s JoinNS) String() string { return "join " + s.Kind + " namespace " + s.Path }
 
 func (s JoinNS) encode(r *record) {
-	set(r, kJoinNamespace, argsJoinNamespace{file: slot(s.File), _type: r.low(s.Type)})
+	set(r, C.K_join_namespace, C.struct_args_join_namespace{file: slot(s.File), _type: r.low(s.Type)})
 }
 
 func (JoinNS) hint(_ string, errno unix.Errno) string {
@@ -31,7 +34,7 @@ type TakeRoot struct{}
 
 func (TakeRoot) Name() string     { return "take-root" }
 func (TakeRoot) String() string   { return "take the root of the mount namespace" }
-func (TakeRoot) encode(r *record) { r.kind = kTakeRoot }
+func (TakeRoot) encode(r *record) { r.kind = C.K_take_root }
 
 // Unshare makes new namespaces for this process.
 type Unshare struct {
@@ -64,7 +67,7 @@ func (s Clone) String() string {
 }
 
 func (s Clone) encode(r *record) {
-	set(r, kClone, argsClone{cgroup: slot(s.Cgroup), flags: r.low(s.Flags)})
+	set(r, C.K_clone, C.struct_args_clone{cgroup: slot(s.Cgroup), flags: r.low(s.Flags)})
 }
 
 func (Clone) hint(_ string, errno unix.Errno) string {
@@ -87,7 +90,7 @@ func (CgroupJoin) Name() string     { return "join-cgroup" }
 func (s CgroupJoin) String() string { return "join cgroup " + s.Path }
 
 func (s CgroupJoin) encode(r *record) {
-	set(r, kJoinCgroup, argsJoinCgroup{tasks: slot(s.Tasks)})
+	set(r, C.K_join_cgroup, C.struct_args_join_cgroup{tasks: slot(s.Tasks)})
 }
 
 // Setsid starts a new session.
@@ -102,14 +105,14 @@ type Keyring struct{ Keyring string }
 
 func (Keyring) Name() string       { return "keyring" }
 func (s Keyring) String() string   { return "join session keyring " + s.Keyring }
-func (s Keyring) encode(r *record) { r.kind = kKeyring; r.str(s.Keyring) }
+func (s Keyring) encode(r *record) { r.kind = C.K_keyring; r.str(s.Keyring) }
 
 // LoopbackUp brings up lo.
 type LoopbackUp struct{}
 
 func (LoopbackUp) Name() string     { return "loopback-up" }
 func (LoopbackUp) String() string   { return "bring up lo" }
-func (LoopbackUp) encode(r *record) { r.kind = kLoopbackUp }
+func (LoopbackUp) encode(r *record) { r.kind = C.K_loopback_up }
 
 func (LoopbackUp) hint(_ string, errno unix.Errno) string {
 	if errno == unix.EPERM {

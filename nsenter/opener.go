@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import "golang.org/x/sys/unix"
 
 // The steps that the opener serves: opener.c.
@@ -18,7 +21,7 @@ func (s Opener) String() string {
 	return "start a process that opens trees of mounts in a copy of the host's"
 }
 
-func (s Opener) encode(r *record) { set(r, kOpener, argsOpener{inside: truth(s.Inside)}) }
+func (s Opener) encode(r *record) { set(r, C.K_opener, C.struct_args_opener{inside: truth(s.Inside)}) }
 
 func (Opener) hint(_ string, errno unix.Errno) string {
 	switch errno {
@@ -44,7 +47,7 @@ func (RequestTree) Name() string     { return "request-tree" }
 func (s RequestTree) String() string { return openBelow(s.Path, s.Root) }
 
 func (s RequestTree) encode(r *record) {
-	set(r, kRequestTree, argsRequestTree{tree: slot(s.Tree), userns: slot(s.Map), recursive: truth(s.Recursive), map_all: truth(s.MapAll)})
+	set(r, C.K_request_tree, C.struct_args_request_tree{tree: slot(s.Tree), userns: slot(s.Map), recursive: truth(s.Recursive), map_all: truth(s.MapAll)})
 	r.source(s.Path, s.Root)
 }
 
@@ -69,7 +72,7 @@ type MapTree struct {
 func (MapTree) Name() string     { return "map-tree" }
 func (s MapTree) String() string { return "map the ids of " + s.Path }
 func (s MapTree) encode(r *record) {
-	set(r, kMapTree, argsMapTree{tree: slot(s.Tree), userns: slot(s.Map), all: truth(s.All)})
+	set(r, C.K_map_tree, C.struct_args_map_tree{tree: slot(s.Tree), userns: slot(s.Map), all: truth(s.All)})
 }
 
 // OpenerEnd waits until the opener has ended.
@@ -77,4 +80,4 @@ type OpenerEnd struct{}
 
 func (OpenerEnd) Name() string     { return "opener-end" }
 func (OpenerEnd) String() string   { return "wait for the end of the opener" }
-func (OpenerEnd) encode(r *record) { r.kind = kOpenerEnd }
+func (OpenerEnd) encode(r *record) { r.kind = C.K_opener_end }

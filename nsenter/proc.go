@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import "strings"
 
 // The steps that write a file of a procfs: proc.c.
@@ -9,7 +12,7 @@ type Sysctl struct{ Path, Value string }
 
 func (Sysctl) Name() string       { return "sysctl" }
 func (s Sysctl) String() string   { return "write sysctl " + strings.ReplaceAll(s.Path, "/", ".") }
-func (s Sysctl) encode(r *record) { r.kind = kProcWrite; r.str("sys", s.Path, s.Value) }
+func (s Sysctl) encode(r *record) { r.kind = C.K_proc_write; r.str("sys", s.Path, s.Value) }
 
 // Label writes a security attribute of the process: Text to File below /proc/self/attr. Outside says that the process has
 // not left the host's mount namespace yet, whose /proc will do.
@@ -25,6 +28,6 @@ func (s Label) String() string {
 }
 
 func (s Label) encode(r *record) {
-	set(r, kProcWrite, argsProcWrite{outside: truth(s.Outside)})
+	set(r, C.K_proc_write, C.struct_args_proc_write{outside: truth(s.Outside)})
 	r.str("self/attr", s.File, s.Text)
 }

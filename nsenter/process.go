@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import (
 	"encoding/binary"
 	"fmt"
@@ -75,9 +78,11 @@ func (s IOPriority) encode(r *record) {
 // ChownStdio gives pipes and sockets among stdio to the user, and puts the container's null device in place of the host's.
 type ChownStdio struct{ UID, GID uint32 }
 
-func (ChownStdio) Name() string       { return "chown-stdio" }
-func (s ChownStdio) String() string   { return "give stdio to uid " + strconv.Itoa(int(s.UID)) }
-func (s ChownStdio) encode(r *record) { set(r, kChownStdio, argsChownStdio{uid: u32(s.UID)}) }
+func (ChownStdio) Name() string     { return "chown-stdio" }
+func (s ChownStdio) String() string { return "give stdio to uid " + strconv.Itoa(int(s.UID)) }
+func (s ChownStdio) encode(r *record) {
+	set(r, C.K_chown_stdio, C.struct_args_chown_stdio{uid: u32(s.UID)})
+}
 
 // Chdir enters the working directory.
 type Chdir struct {
@@ -91,7 +96,10 @@ func (s Chdir) String() string {
 	return "chdir to cwd (" + strconv.Quote(s.Path) + ") set in config.json"
 }
 
-func (s Chdir) encode(r *record) { set(r, kChdir, argsChdir{retry: truth(s.Retry)}); r.str(s.Path) }
+func (s Chdir) encode(r *record) {
+	set(r, C.K_chdir, C.struct_args_chdir{retry: truth(s.Retry)})
+	r.str(s.Path)
+}
 
 // ChdirRootfs enters the rootfs by its path in the mount namespace: no links lead there, and it is the directory with these numbers.
 type ChdirRootfs struct {
@@ -103,7 +111,7 @@ func (ChdirRootfs) Name() string     { return "chdir-rootfs" }
 func (s ChdirRootfs) String() string { return "chdir to rootfs " + s.Path }
 
 func (s ChdirRootfs) encode(r *record) {
-	set(r, kChdir, argsChdir{is_rootfs: 1, device: u64(s.Dev), inode: u64(s.Ino)})
+	set(r, C.K_chdir, C.struct_args_chdir{is_rootfs: 1, device: u64(s.Dev), inode: u64(s.Ino)})
 	r.str(s.Path)
 }
 
@@ -131,9 +139,11 @@ func (Rlimit) hint(_ string, errno unix.Errno) string {
 // CloseFds hides every descriptor from First on from the program.
 type CloseFds struct{ First int }
 
-func (CloseFds) Name() string       { return "close-fds" }
-func (s CloseFds) String() string   { return "close descriptors from " + strconv.Itoa(s.First) }
-func (s CloseFds) encode(r *record) { set(r, kCloseFds, argsCloseFds{first: u32(s.First)}) }
+func (CloseFds) Name() string     { return "close-fds" }
+func (s CloseFds) String() string { return "close descriptors from " + strconv.Itoa(s.First) }
+func (s CloseFds) encode(r *record) {
+	set(r, C.K_close_fds, C.struct_args_close_fds{first: u32(s.First)})
+}
 
 func longs(list ...uint64) string {
 	var b []byte

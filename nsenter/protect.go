@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 // The steps that mask paths and make them read-only: protect.c.
 
 // ReadonlyPath makes a path read-only.
@@ -11,7 +14,7 @@ type ReadonlyPath struct {
 func (ReadonlyPath) Name() string     { return "readonly-path" }
 func (s ReadonlyPath) String() string { return "make read-only " + s.Path }
 func (s ReadonlyPath) encode(r *record) {
-	set(r, kReadonlyPath, argsReadonlyPath{keep: truth(s.Keep)})
+	set(r, C.K_readonly_path, C.struct_args_readonly_path{keep: truth(s.Keep)})
 	r.str(s.Path)
 }
 
@@ -23,4 +26,4 @@ type MaskPath struct {
 
 func (MaskPath) Name() string       { return "mask-path" }
 func (s MaskPath) String() string   { return "mask " + s.Path }
-func (s MaskPath) encode(r *record) { r.kind = kMaskPath; r.str(s.Path, s.Label) }
+func (s MaskPath) encode(r *record) { r.kind = C.K_mask_path; r.str(s.Path, s.Label) }

@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import "golang.org/x/sys/unix"
 
 // The steps that attach the rootfs and make it the root: root.c.
@@ -31,7 +34,7 @@ func (AttachRoot) Name() string     { return "attach-root" }
 func (s AttachRoot) String() string { return "mount rootfs " + s.Path }
 
 func (s AttachRoot) encode(r *record) {
-	set(r, kAttachRoot, argsAttachRoot{tree: slot(s.Tree), propagation: r.low(s.Propagation), shared: truth(s.Shared), staged: truth(s.Staged)})
+	set(r, C.K_attach_root, C.struct_args_attach_root{tree: slot(s.Tree), propagation: r.low(s.Propagation), shared: truth(s.Shared), staged: truth(s.Staged)})
 	r.str(s.Path)
 	r.str(s.HostAPI...)
 }
@@ -48,7 +51,7 @@ type Pivot struct{}
 
 func (Pivot) Name() string     { return "pivot-root" }
 func (Pivot) String() string   { return "pivot to the rootfs" }
-func (Pivot) encode(r *record) { r.kind = kPivot }
+func (Pivot) encode(r *record) { r.kind = C.K_pivot }
 
 func (Pivot) hint(_ string, errno unix.Errno) string {
 	if errno == unix.EINVAL {
@@ -64,7 +67,7 @@ type MoveRoot struct {
 
 func (MoveRoot) Name() string       { return "move-root" }
 func (MoveRoot) String() string     { return "move the rootfs to /" }
-func (s MoveRoot) encode(r *record) { r.kind = kMoveRoot; r.str(s.HostAPI...) }
+func (s MoveRoot) encode(r *record) { r.kind = C.K_move_root; r.str(s.HostAPI...) }
 
 // CloneRoot mounts a clone of the host's tree over its root, and goes there. HostAPI is as in MoveRoot, for what the clone covers.
 type CloneRoot struct {
@@ -77,7 +80,7 @@ func (CloneRoot) String() string {
 	return "mount a clone of the host's tree over its root, to be pivoted away"
 }
 
-func (s CloneRoot) encode(r *record) { r.kind = kCloneRoot; r.str(s.HostAPI...) }
+func (s CloneRoot) encode(r *record) { r.kind = C.K_clone_root; r.str(s.HostAPI...) }
 
 // Chroot is for a container without a mount namespace.
 type Chroot struct {
@@ -87,7 +90,7 @@ type Chroot struct {
 
 func (Chroot) Name() string       { return "chroot" }
 func (s Chroot) String() string   { return "chroot to " + s.Path }
-func (s Chroot) encode(r *record) { set(r, kChroot, argsChroot{directory: slot(s.Dir)}) }
+func (s Chroot) encode(r *record) { set(r, C.K_chroot, C.struct_args_chroot{directory: slot(s.Dir)}) }
 
 // RootAttr sets attributes and propagation of the root mount.
 type RootAttr struct {
@@ -100,7 +103,7 @@ func (RootAttr) Name() string   { return "root-attributes" }
 func (RootAttr) String() string { return "set attributes of the root mount" }
 
 func (s RootAttr) encode(r *record) {
-	set(r, kRemount, argsRemount{set: r.low(s.Set), propagation: r.low(s.Propagation), recursive: truth(s.Recursive)})
+	set(r, C.K_remount, C.struct_args_remount{set: r.low(s.Set), propagation: r.low(s.Propagation), recursive: truth(s.Recursive)})
 	r.str("/")
 }
 

@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import (
 	"strings"
 
@@ -28,7 +31,7 @@ func (s OpenTree) String() string {
 }
 
 func (s OpenTree) encode(r *record) {
-	set(r, kOpenTree, argsOpenTree{tree: slot(s.Tree), recursive: truth(s.Recursive), below: truth(s.Below)})
+	set(r, C.K_open_tree, C.struct_args_open_tree{tree: slot(s.Tree), recursive: truth(s.Recursive), below: truth(s.Below)})
 	r.source(s.Path, s.Root)
 }
 

@@ -1,8 +1,9 @@
 /*
- * The kinds of steps: the one list of them, for C and for Go (steps.go has it by cgo). For each kind: its name, how many strings
- * it has at least, the arguments that are slots, and the other arguments. Behind each line is what the strings are; those in
- * brackets may be more, or NULL. The Go type of a step says what the arguments mean: it is in the Go file beside the C file that
- * has the kind's function, step_NAME. A number that is 0 or 1 is a truth value.
+ * The kinds of steps: the one list of them, for C and, by cgo, for Go. For each kind: its name, how many strings it has at least,
+ * the arguments that are slots, and the other arguments. Behind each line is what the strings are; those in brackets may be more,
+ * or NULL. The function of a kind, step_NAME, is in the C file of its subject; the Go file beside that has the Go type of the step,
+ * which says what the arguments mean, and fills struct args_NAME (C.struct_args_NAME) for C.K_NAME. tests/arch compares the three
+ * (TestStepsOfTheStub). A number that is 0 or 1 is a truth value.
  */
 #ifndef RT_STEPS_H
 #define RT_STEPS_H

@@ -1,5 +1,8 @@
 package nsenter
 
+// #include "steps.h"
+import "C"
+
 import (
 	"encoding/binary"
 	"errors"
@@ -317,7 +320,7 @@ type Inputs struct {
 
 func (Inputs) Name() string     { return "inputs" }
 func (Inputs) String() string   { return "wait for cgroups and trees of mounts" }
-func (Inputs) encode(r *record) { r.kind = kInputs }
+func (Inputs) encode(r *record) { r.kind = C.K_inputs }
 
 // Sync tells rt that a point has been reached, and waits unless GoOn. With Heed a signal ends the process from then on, until
 // AwaitStart is over.
@@ -332,7 +335,7 @@ func (Sync) Name() string     { return "sync" }
 func (s Sync) String() string { return "let rt " + syncNames[s.Point] }
 
 func (s Sync) encode(r *record) {
-	set(r, kSync, argsSync{point: u32(s.Point), go_on: truth(s.GoOn), heed: truth(s.Heed), mounts: truth(s.Mounts)})
+	set(r, C.K_sync, C.struct_args_sync{point: u32(s.Point), go_on: truth(s.GoOn), heed: truth(s.Heed), mounts: truth(s.Mounts)})
 }
 
 var syncNames = [...]string{"", "map ids", "set time offsets", "move it to its cgroup", "run hooks", "report that the container is created", "set the final CPU affinity", "announce the program", "hand over what is waited for", "note the namespaces"}
