@@ -26,7 +26,7 @@ enum { K_ATTR_RDONLY = 1, K_ATTR_NOSUID = 2, K_ATTR_NODEV = 4, K_ATTR_NOEXEC = 8
 
 #define K_ATTR_ATIME 0x70u
 enum { K_ATTR_NOATIME = 0x10, K_ATTR_STRICTATIME = 0x20, K_ATTR_NODIRATIME = 0x80 };
-#define K_RELATIME 0x40u /* where relatime, whose K_ATTR_* is 0, must be told from nothing; Relatime in mounts.go */
+#define K_RELATIME 0x40u /* where relatime, whose K_ATTR_* is 0, must be told from nothing; Relatime in internal/names */
 enum { K_ST_NOATIME = 1024, K_ST_NODIRATIME = 2048, K_ST_RELATIME = 4096 }; /* statfs(2) */
 
 /* statx(2). mnt_id is never used again if K_STATX_MNT_ID_UNIQUE is set in mask (Linux 6.8). */

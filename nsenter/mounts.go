@@ -74,7 +74,7 @@ type MountTree struct {
 	Target, Source string
 	Set, Clear     uint64 // MOUNT_ATTR_* of the top
 	Implied        uint64 `json:",omitempty"` // to clear as well, but for what the kernel has locked
-	Back           uint64 `json:",omitempty"` // access times that must not be locked, if something else is
+	Back           uint64 `json:",omitempty"` // access times that must not be locked, if something else is: MOUNT_ATTR_*, names.Relatime
 	SetAll, ClrAll uint64 // of every mount of the tree
 	Place          uint64 // propagation by where it is mounted, for the whole tree: MS_PRIVATE, MS_SLAVE, or MS_SHARED for its source's own
 	Propagation    uint64 // propagation that was asked for
@@ -144,9 +144,6 @@ func (s ReadonlyMount) encode(r *record) {
 	set(r, C.K_remount, C.struct_args_remount{set: unix.MOUNT_ATTR_RDONLY, own: 1, if_there: 1})
 	r.str(s.Target)
 }
-
-// Relatime stands in Back for MOUNT_ATTR_RELATIME, which is 0.
-const Relatime = 0x40
 
 // MaxMade is how many mounts a plan can make that later steps may lead into.
 const MaxMade = 1000

@@ -97,3 +97,19 @@ func TestMountOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestRestricting: what mount_setattr(2) lists as attributes of a mount, but for access times and MOUNT_ATTR_IDMAP.
+func TestRestricting(t *testing.T) {
+	const want = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
+	if got := Restricting(); got != want {
+		t.Errorf("got %#x, want %#x", got, want)
+	}
+	for name, want := range map[string]uint64{
+		"noatime": unix.MOUNT_ATTR_NOATIME, "relatime": Relatime, "strictatime": unix.MOUNT_ATTR_STRICTATIME, "nodiratime": unix.MOUNT_ATTR_NODIRATIME,
+		"diratime": 0, "ro": 0, "rw": 0,
+	} {
+		if got := MountOption(name).AccessTime(); got != want {
+			t.Errorf("%s sets the access time %#x, want %#x", name, got, want)
+		}
+	}
+}

@@ -17,6 +17,7 @@ type Kind uint8
 const (
 	Data        Kind = iota // not known here: for the file system
 	Attr                    // Set, Clear: MOUNT_ATTR_*
+	TakeBack                // Set: the access time that it takes back, as AccessTime has it
 	Recursive               // the same, for every mount of a tree
 	Superblock              // a word for the superblock
 	Propagation             // Set: MS_*
@@ -35,6 +36,12 @@ type Option struct {
 	Set, Clear uint64
 }
 
+// Relatime stands for MOUNT_ATTR_RELATIME, which is 0, where that must be told from nothing; K_RELATIME in nsenter/kernel.h.
+const Relatime = 0x40
+
+// AccessTimes are the attributes that say which access times a mount keeps.
+const AccessTimes = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
+
 // The kernel wants all of the access time bits cleared when one of them changes (mount_setattr(2)).
 const (
 	attrAtime       = unix.MOUNT_ATTR__ATIME
@@ -44,7 +51,7 @@ const (
 // mountOptions is sorted by name: config-linux.md, mount options; mount(8) for their meaning.
 var mountOptions = [...]Option{
 	{"async", Superblock, 0, 0},
-	{"atime", Attr, unix.MOUNT_ATTR_RELATIME, attrAtime},
+	{"atime", TakeBack, unix.MOUNT_ATTR_NOATIME, 0},
 	{"bind", Bind, 0, 0},
 	{"copy-symlink", CopyLink, 0, 0}, // crun's, which Podman asks for
 	{"defaults", Nothing, 0, 0},
@@ -64,8 +71,8 @@ var mountOptions = [...]Option{
 	{"noiversion", Nothing, 0, 0},
 	{"nolazytime", Superblock, 0, 0},
 	{"nomand", Superblock, 0, 0},
-	{"norelatime", Nothing, 0, 0},
-	{"nostrictatime", Attr, unix.MOUNT_ATTR_RELATIME, attrAtime},
+	{"norelatime", TakeBack, Relatime, 0},
+	{"nostrictatime", TakeBack, unix.MOUNT_ATTR_STRICTATIME, 0},
 	{"nosuid", Attr, unix.MOUNT_ATTR_NOSUID, 0},
 	{"nosymfollow", Attr, attrNoSymfollow, 0},
 	{"private", Propagation, unix.MS_PRIVATE, 0},
@@ -106,6 +113,24 @@ var mountOptions = [...]Option{
 	{"sync", Superblock, 0, 0},
 	{"tmpcopyup", CopyUp, 0, 0},
 	{"unbindable", Propagation, unix.MS_UNBINDABLE, 0},
+}
+
+// AccessTime is the access time that an option of kind Attr sets: MOUNT_ATTR_* or Relatime, 0 for none.
+func (o Option) AccessTime() uint64 {
+	if o.Clear == attrAtime && o.Set == unix.MOUNT_ATTR_RELATIME {
+		return Relatime
+	}
+	return o.Set & AccessTimes
+}
+
+// Restricting are the attributes that restrict what a mount may be used for: all that an option sets, but for access times.
+func Restricting() (attrs uint64) {
+	for _, o := range mountOptions {
+		if o.Kind == Attr {
+			attrs |= o.Set &^ AccessTimes
+		}
+	}
+	return attrs
 }
 
 // MountOptions are the names that are not a file system's own, sorted.

@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/names"
 
 	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sys/unix"
 )
 
 // CRIU makes the mounts of a restored container by paths, which the container had chosen, and resolves them in a copy of the host's tree. So
@@ -222,21 +222,12 @@ func (r *mountRules) weaker(list []*mountinfo.Info) (weaker []weakMount) {
 
 // attributesOf are those of a mount that restrict it.
 func attributesOf(m *mountinfo.Info) (attrs uint64) {
-	for o := range strings.SplitSeq(m.Options, ",") {
-		switch o {
-		case "ro":
-			attrs |= unix.MOUNT_ATTR_RDONLY
-		case "nosuid":
-			attrs |= unix.MOUNT_ATTR_NOSUID
-		case "nodev":
-			attrs |= unix.MOUNT_ATTR_NODEV
-		case "noexec":
-			attrs |= unix.MOUNT_ATTR_NOEXEC
-		case "nosymfollow":
-			attrs |= unix.MOUNT_ATTR_NOSYMFOLLOW
+	for word := range strings.SplitSeq(m.Options, ",") {
+		if o := names.MountOption(word); o.Kind == names.Attr {
+			attrs |= o.Set
 		}
 	}
-	return attrs
+	return attrs & names.Restricting()
 }
 
 // checkDump says which of a container's mounts could not be restored: restore would have to let CRIU look for the paths that their

@@ -14,7 +14,7 @@ type flags struct {
 	set, clear     uint64 // of the mount itself; a bit is in one of them at most, but for access times, which are cleared to be set
 	setAll, clrAll uint64 // of the whole tree
 	named          bool   // an option says what a flag of the mount is to be
-	back           uint64 // access times that options take back: MOUNT_ATTR_*, nsenter.Relatime
+	back           uint64 // access times that options take back: MOUNT_ATTR_*, names.Relatime
 	propagation    []uint64
 	bind, rbind    bool
 	remount        bool
@@ -35,16 +35,16 @@ func change(set, clear *uint64, o names.Option) {
 	*clear = *clear&^o.Set | o.Clear
 }
 
-// apply changes flags by an option of the mount itself. One that takes an access time back leaves the one that there is without it.
+// apply changes flags by an option of the mount itself.
 func (f *flags) apply(o names.Option) {
-	given := map[string]uint64{"noatime": unix.MOUNT_ATTR_NOATIME, "relatime": nsenter.Relatime, "strictatime": unix.MOUNT_ATTR_STRICTATIME, "nodiratime": unix.MOUNT_ATTR_NODIRATIME}
-	taken := map[string]uint64{"atime": unix.MOUNT_ATTR_NOATIME, "norelatime": nsenter.Relatime, "nostrictatime": unix.MOUNT_ATTR_STRICTATIME, "diratime": unix.MOUNT_ATTR_NODIRATIME}
-	back := taken[o.Name]
-	f.back = f.back&^given[o.Name] | back
-	switch {
-	case back == 0 || back == unix.MOUNT_ATTR_NODIRATIME:
-		change(&f.set, &f.clear, o)
-	case f.set&unix.MOUNT_ATTR__ATIME == back&^nsenter.Relatime:
+	f.back = f.back&^o.AccessTime() | o.Clear&unix.MOUNT_ATTR_NODIRATIME
+	change(&f.set, &f.clear, o)
+}
+
+// takeBack takes back the access time of o: another one that was set before it stays.
+func (f *flags) takeBack(o names.Option) {
+	f.back |= o.Set
+	if f.set&unix.MOUNT_ATTR__ATIME == o.Set&^names.Relatime {
 		f.set &^= unix.MOUNT_ATTR__ATIME
 		f.clear &^= unix.MOUNT_ATTR__ATIME
 	}
@@ -54,16 +54,13 @@ func (f *flags) apply(o names.Option) {
 // mount(2) with MS_REMOUNT and MS_BIND does it. implied is cleared for that only, and stays where the kernel has locked it. An access
 // time that is not named is the source's.
 func (f *flags) ofBind() (set, clear, implied uint64) {
-	const (
-		each  = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
-		times = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
-	)
 	if !f.named {
 		return 0, 0, 0
 	}
+	each := names.Restricting()
 	set, clear = f.set, f.clear&each
 	if f.clear&unix.MOUNT_ATTR__ATIME != 0 || f.set&unix.MOUNT_ATTR_NODIRATIME != 0 {
-		clear |= times &^ (set & unix.MOUNT_ATTR_NODIRATIME)
+		clear |= names.AccessTimes &^ (set & unix.MOUNT_ATTR_NODIRATIME)
 	}
 	return set, clear, each &^ (set | clear)
 }
@@ -76,9 +73,14 @@ func parseOptions(options []string) flags {
 		case word == "":
 		case o.Kind == names.Data:
 			f.data = append(f.data, ownOption(word))
-		case o.Kind == names.Attr || o.Kind == names.Nothing:
-			f.named = f.named || word != "defaults"
+		case o.Kind == names.Attr:
+			f.named = true
 			f.apply(o)
+		case o.Kind == names.TakeBack:
+			f.named = true
+			f.takeBack(o)
+		case o.Kind == names.Nothing:
+			f.named = f.named || word != "defaults"
 		case o.Kind == names.Recursive:
 			change(&f.setAll, &f.clrAll, o)
 		case o.Kind == names.Superblock:

@@ -3,10 +3,12 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"rt/internal/names"
 	"rt/libcontainer/bundle"
 	"rt/nsenter"
 
@@ -78,6 +80,19 @@ func TestParseOptions(t *testing.T) {
 		}
 		if both := f.set & f.clear &^ atimes; both != 0 {
 			t.Errorf("%q sets and clears %#x", c.options, both)
+		}
+	}
+}
+
+// TestEveryOptionHasAnEffect: each mount option of names does something here, but for those that say so themselves.
+func TestEveryOptionHasAnEffect(t *testing.T) {
+	for _, name := range names.MountOptions() {
+		f := parseOptions([]string{name})
+		if len(f.data) > 0 {
+			t.Errorf("%s goes to the file system as %v", name, f.data)
+		}
+		if reflect.DeepEqual(f, flags{}) && name != "defaults" {
+			t.Errorf("%s has no effect", name)
 		}
 	}
 }
