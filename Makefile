@@ -168,7 +168,7 @@ bench-counts: rt build/rt-stock ## write down how many system calls both builds 
 	build/bench -mode counts -update -rt ./rt
 	build/bench -mode counts -update -rt build/rt-stock
 
-test-toolchain: tools ## Go's own tests on the patched standard library, compared with those on Go as it is (an hour)
+test-toolchain: tools ## Go's own tests on the patched standard library, compared with those on Go as it is (ten minutes)
 	@toolchain/test
 
 install: rt ## install into PREFIX (/usr/local), below DESTDIR
