@@ -25,6 +25,7 @@ type Init struct {
 	cgroup func(in plan.Input) (*os.File, error)
 }
 
+// Close closes what is still open. What Open and Root have returned is their callers'.
 func (i *Init) Close() {
 	i.Proc.Close()
 	for _, ns := range i.ns {
@@ -35,7 +36,7 @@ func (i *Init) Close() {
 	}
 }
 
-// open is the opener of a plan's inputs. What it returns is closed by the caller.
+// Open opens an input of a plan that joins the container: it is a stub.Opener. The caller closes it.
 func (i *Init) Open(in plan.Input) (*os.File, error) {
 	switch in.Kind {
 	case plan.InitRoot:
@@ -51,6 +52,7 @@ func (i *Init) Open(in plan.Input) (*os.File, error) {
 	return ns, nil
 }
 
+// Root opens init's root directory, O_PATH. The caller closes it.
 func (i *Init) Root() (*os.File, error) {
 	if i.asked != nil {
 		return sys.Duplicate(i.asked.root)
@@ -140,7 +142,7 @@ func (i *Init) dropOwnUser() error {
 	return nil
 }
 
-// flags are the types that are open.
+// Flags are the types of the namespaces that a process is to join, as CLONE_NEW* flags.
 func (i *Init) Flags() (flags uint64) {
 	for flag := range i.ns {
 		flags |= flag

@@ -35,7 +35,7 @@ func tree(t *testing.T) (map[string]room, *token.FileSet) {
 		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return nil
 		}
-		f, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(set, file, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return err
 		}
