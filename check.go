@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/text"
 	"rt/libcontainer/bundle"
 )
 
@@ -58,7 +59,7 @@ func (r findings) fatal() bool {
 
 func (r findings) print(w io.Writer, dir string) error {
 	if len(r.Problems)+len(r.Host) == 0 {
-		_, err := fmt.Fprintf(w, "%s: no problems\n", printable(dir))
+		_, err := fmt.Fprintf(w, "%s: no problems\n", text.Printable(dir))
 		return err
 	}
 	for _, p := range r.Problems {
@@ -83,10 +84,10 @@ func printProblem(w io.Writer, p bundle.Problem, where string) error {
 	if at == "" {
 		at = "config.json"
 	}
-	text := fmt.Sprintf("%s%s: %s: %s\n", kind, where, at, p.Text)
+	line := fmt.Sprintf("%s%s: %s: %s\n", kind, where, at, p.Text)
 	if p.Hint != "" {
-		text += "  hint: " + p.Hint + "\n"
+		line += "  hint: " + p.Hint + "\n"
 	}
-	_, err := io.WriteString(w, printable(text))
+	_, err := io.WriteString(w, text.Printable(line))
 	return err
 }

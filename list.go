@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"rt/internal/sys"
+	"rt/internal/text"
 	"rt/libcontainer"
 )
 
@@ -77,7 +78,7 @@ func printTable(w io.Writer, all []libcontainer.ContainerState) error {
 
 // oneCell keeps a path from ending its cell or its row.
 func oneCell(s string) string {
-	if s = printable(s); !strings.ContainsAny(s, "\t\n\v\f") {
+	if s = text.Printable(s); !strings.ContainsAny(s, "\t\n\v\f") {
 		return s
 	}
 	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\v", `\v`, "\f", `\f`).Replace(s)

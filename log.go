@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rt/internal/sys"
+	"rt/internal/text"
 )
 
 type level int
@@ -109,69 +110,69 @@ func (l *logger) message(at level, format string, args []any) {
 	if at > l.max {
 		return
 	}
-	text := fmt.Sprintf(format, args...)
+	message := fmt.Sprintf(format, args...)
 	if l.holds {
-		l.held = append(l.held, held{at, text})
+		l.held = append(l.held, held{at, message})
 		return
 	}
-	l.emit(at, text)
+	l.emit(at, message)
 }
 
-func (l *logger) emit(at level, text string) {
+func (l *logger) emit(at level, message string) {
 	switch {
 	case l.path != "":
-		l.append(at, text)
+		l.append(at, message)
 	case l.json:
-		_, _ = l.stderr.Write(l.record(at, text))
+		_, _ = l.stderr.Write(l.record(at, message))
 	default:
-		fmt.Fprintf(l.stderr, "rt: %s: %s\n", at, printable(text))
+		fmt.Fprintf(l.stderr, "rt: %s: %s\n", at, text.Printable(message))
 	}
 }
 
 // failure reports the error that ends rt. A hint is for people, so it is not in the file.
 func (l *logger) failure(err error) {
-	text := err.Error()
+	message := err.Error()
 	var hinted interface{ Hint() string }
 	hint := ""
 	if errors.As(err, &hinted) {
 		hint = hinted.Hint()
 	}
 	if l.path != "" {
-		l.append(levelError, text)
+		l.append(levelError, message)
 	} else if l.json {
-		_, _ = l.stderr.Write(l.record(levelError, text))
+		_, _ = l.stderr.Write(l.record(levelError, message))
 		return
 	}
-	fmt.Fprintf(l.stderr, "rt: %s\n", printable(text))
+	fmt.Fprintf(l.stderr, "rt: %s\n", text.Printable(message))
 	if hint != "" {
-		fmt.Fprintf(l.stderr, "hint: %s\n", printable(hint))
+		fmt.Fprintf(l.stderr, "hint: %s\n", text.Printable(hint))
 	}
 }
 
 // append writes one record with one write call, so that records of processes that share the file stay whole.
-func (l *logger) append(at level, text string) {
+func (l *logger) append(at level, message string) {
 	var err error
 	if l.file == nil {
 		l.file, err = sys.AppendFile(l.path, 0o644)
 	}
 	if err == nil {
-		_, err = l.file.Write(l.record(at, text))
+		_, err = l.file.Write(l.record(at, message))
 	}
 	if err != nil {
-		fmt.Fprintf(l.stderr, "rt: warning: log: %s\n", printable(err.Error()))
+		fmt.Fprintf(l.stderr, "rt: warning: log: %s\n", text.Printable(err.Error()))
 	}
 }
 
 // record formats one line with the keys and levels of logrus, which engines parse.
-func (l *logger) record(at level, text string) []byte {
+func (l *logger) record(at level, message string) []byte {
 	now := l.now().UTC().Format(time.RFC3339)
 	if !l.json {
-		return fmt.Appendf(nil, "time=%q level=%s msg=%s\n", now, at, strconv.Quote(text))
+		return fmt.Appendf(nil, "time=%q level=%s msg=%s\n", now, at, strconv.Quote(message))
 	}
 	line, _ := json.Marshal(struct { // three strings: cannot fail
 		Level string `json:"level"`
 		Msg   string `json:"msg"`
 		Time  string `json:"time"`
-	}{at.String(), text, now})
-	return append(plainJSON(line), '\n')
+	}{at.String(), message, now})
+	return append(text.PrintableJSON(line), '\n')
 }

@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"rt/internal/text"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/checkpoint"
@@ -248,7 +249,7 @@ func TestPlan(t *testing.T) {
 		{"plan --no-pivot --no-new-keyring b", []any{"plan", libcontainer.CreateOptions{Bundle: "b", NoPivot: true, NoNewKeyring: true}}},
 		{"plan --exec p.json b", []any{"plan exec", "b", "p.json"}},
 	})
-	if r := rt(&fake{}, "plan", "b"); r.stdout != printable((&plan.Plan{}).Text()) {
+	if r := rt(&fake{}, "plan", "b"); r.stdout != text.Printable((&plan.Plan{}).Text()) {
 		t.Errorf("text: %q", r.stdout)
 	}
 	if r := rt(&fake{}, "plan", "--format", "json", "b"); !json.Valid([]byte(r.stdout)) {

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 
+	"rt/internal/text"
 	"rt/libcontainer"
 	"rt/libcontainer/plan"
 
@@ -35,7 +36,7 @@ func (p *program) planCommand() *cli.Command {
 			e.SetIndent("", "  ")
 			return e.Encode(steps)
 		}
-		_, err = io.WriteString(p.stdout, printable(steps.Text()))
+		_, err = io.WriteString(p.stdout, text.Printable(steps.Text()))
 		return err
 	})
 }

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"github.com/urfave/cli/v2"
+
+	"rt/internal/text"
+)
 
 func (p *program) stateCommand() *cli.Command {
 	return command(&cli.Command{
@@ -12,7 +16,7 @@ func (p *program) stateCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
-		_, err = p.stdout.Write(plainJSON(s.JSON())) // no newline at the end: runc's layout
+		_, err = p.stdout.Write(text.PrintableJSON(s.JSON())) // no newline at the end: runc's layout
 		return err
 	})
 }

@@ -34,8 +34,8 @@ func limitFlags() []limitFlag {
 		{"cpu-share", "`WEIGHT` of the cpu among others, 2 to 262144", unsigned(func(r *specs.LinuxResources) **uint64 { return &r.CPU.Shares })},
 		{"cpu-rt-period", "`MICROSECONDS` over which the realtime runtime counts", unsigned(func(r *specs.LinuxResources) **uint64 { return &r.CPU.RealtimePeriod })},
 		{"cpu-rt-runtime", "`MICROSECONDS` of realtime cpu time in a period", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.RealtimeRuntime })},
-		{"cpuset-cpus", "`LIST` of cpus to use, 0-3,7", text(func(r *specs.LinuxResources) *string { return &r.CPU.Cpus })},
-		{"cpuset-mems", "`LIST` of memory nodes to use", text(func(r *specs.LinuxResources) *string { return &r.CPU.Mems })},
+		{"cpuset-cpus", "`LIST` of cpus to use, 0-3,7", list(func(r *specs.LinuxResources) *string { return &r.CPU.Cpus })},
+		{"cpuset-mems", "`LIST` of memory nodes to use", list(func(r *specs.LinuxResources) *string { return &r.CPU.Mems })},
 		{"cpu-idle", "`1` to run only when nothing else does, 0 to run as others", signed(func(r *specs.LinuxResources) **int64 { return &r.CPU.Idle })},
 		{"memory", "limit of memory in `BYTES`, or with a unit (100M); -1: none", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Limit })},
 		{"memory-reservation", "`BYTES` that are kept when memory is short", size(func(r *specs.LinuxResources) **int64 { return &r.Memory.Reservation })},
@@ -67,7 +67,7 @@ func signed(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResource
 	}
 }
 
-func text(field func(*specs.LinuxResources) *string) func(*specs.LinuxResources, string) error {
+func list(field func(*specs.LinuxResources) *string) func(*specs.LinuxResources, string) error {
 	return func(r *specs.LinuxResources, v string) error {
 		*field(r) = v
 		return nil

@@ -19,11 +19,7 @@ func (c *Cgroup) Below(pid int) (string, error) {
 }
 
 func (c *Cgroup) below(text string) (where string) {
-	for line := range strings.SplitSeq(text, "\n") {
-		names, own, ok := parseSelfLine(line)
-		if !ok {
-			continue
-		}
+	for names, own := range PathsOf(text) {
 		m := c.memberNamed(names)
 		if m == nil || m.mount == "" {
 			continue

@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -190,16 +192,9 @@ func (m *member) removeBut(skip func(dir string) bool, next func() error) error 
 }
 
 func rmdir(dir string) error {
-	for {
-		err := unix.Rmdir(dir)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == nil, err == unix.ENOENT:
-			return nil
-		case !exists(dir):
-			return nil // a read-only mount says EROFS also for what is not there
-		}
-		return &os.PathError{Op: "rmdir", Path: dir, Err: err}
+	err := sys.Retry(func() error { return unix.Rmdir(dir) })
+	if err == nil || err == unix.ENOENT || !exists(dir) { // a read-only mount says EROFS also for what is not there
+		return nil
 	}
+	return &os.PathError{Op: "rmdir", Path: dir, Err: err}
 }

@@ -66,19 +66,17 @@ func (f file) close() { _ = unix.Close(f.fd) }
 
 func (f file) write(value string) error {
 	buf := []byte(value)
-	for {
+	err := sys.Retry(func() error {
 		n, err := unix.Write(f.fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
 		if err == nil && n != len(buf) {
 			err = unix.EIO
 		}
-		if err != nil {
-			return &os.PathError{Op: "write", Path: f.path, Err: err}
-		}
-		return nil
+		return err
+	})
+	if err != nil {
+		return &os.PathError{Op: "write", Path: f.path, Err: err}
 	}
+	return nil
 }
 
 func writeFile(path, value string) error {
@@ -128,19 +126,14 @@ func (r *Root) readShort(path string) (string, error) {
 	}
 	defer f.close()
 	var buf [256]byte
-	for {
-		n, err := unix.Read(f.fd, buf[:])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return "", &os.PathError{Op: "read", Path: path, Err: err}
-		}
-		if n == len(buf) { // longer than thought, for instance a cpu list of a large machine
-			return r.readFile(path)
-		}
-		return strings.TrimSpace(string(buf[:n])), nil
+	var n int
+	if err := sys.Retry(func() (err error) { n, err = unix.Read(f.fd, buf[:]); return err }); err != nil {
+		return "", &os.PathError{Op: "read", Path: path, Err: err}
 	}
+	if n == len(buf) { // longer than thought, for instance a cpu list of a large machine
+		return r.readFile(path)
+	}
+	return strings.TrimSpace(string(buf[:n])), nil
 }
 
 // exists is false only when it is certain that there is nothing: a path that may not be searched exists.

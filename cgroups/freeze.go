@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -293,16 +295,11 @@ func persist(thaw func() error) (err error) {
 // again reads a short file from its start.
 func (f file) again() (string, error) {
 	var buf [512]byte
-	for {
-		n, err := unix.Pread(f.fd, buf[:], 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return "", &os.PathError{Op: "read", Path: f.path, Err: err}
-		}
-		return string(buf[:n]), nil
+	var n int
+	if err := sys.Retry(func() (err error) { n, err = unix.Pread(f.fd, buf[:], 0); return err }); err != nil {
+		return "", &os.PathError{Op: "read", Path: f.path, Err: err}
 	}
+	return string(buf[:n]), nil
 }
 
 // await reads f again after each POLLPRI, which kernfs gives after a change since the last read, until it

@@ -3,11 +3,13 @@ package cgroups
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path"
 	"strings"
 
 	"rt/internal/hint"
+	"rt/internal/sys"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -64,9 +66,8 @@ func probe(root, selfCgroup string) (*Host, error) {
 	}
 	h := &Host{Root: root, V1: map[string]string{}, own: map[string]string{}}
 	var missing []string
-	for line := range strings.SplitSeq(text, "\n") {
-		names, own, ok := parseSelfLine(line)
-		if !ok || (strings.HasPrefix(names, "name=") && names != "name=systemd") {
+	for names, own := range PathsOf(text) {
+		if strings.HasPrefix(names, "name=") && names != "name=systemd" {
 			continue // a named hierarchy is its owner's affair
 		}
 		mount := mountByName(root, names)
@@ -105,17 +106,16 @@ func (h *Host) record(names, mount, own string) {
 	}
 }
 
-// parseSelfLine parses one "id:controllers:path" line of /proc/PID/cgroup; the path may hold colons.
-func parseSelfLine(line string) (names, own string, ok bool) {
-	_, rest, ok := strings.Cut(line, ":")
-	if !ok {
-		return "", "", false
+// PathsOf reads the text of a /proc/PID/cgroup, whose lines are "id:controllers:path": of each hierarchy its controllers, with commas
+// between, or its name ("name=systemd"), "" for cgroup v2, and the path of the process's cgroup, which may hold colons.
+func PathsOf(text string) iter.Seq2[string, string] {
+	return func(yield func(names, own string) bool) {
+		for line := range strings.SplitSeq(text, "\n") {
+			if f := strings.SplitN(line, ":", 3); len(f) == 3 && strings.HasPrefix(f[2], "/") && !yield(f[1], f[2]) {
+				return
+			}
+		}
 	}
-	names, own, ok = strings.Cut(rest, ":")
-	if !ok || !strings.HasPrefix(own, "/") {
-		return "", "", false
-	}
-	return names, own, true
 }
 
 // mountByName looks for a hierarchy where every distribution mounts it: <root>/<controllers>, in the order
@@ -139,16 +139,10 @@ func mountByName(root, names string) string {
 
 func fsMagic(dir string) (int64, error) {
 	var st unix.Statfs_t
-	for {
-		err := unix.Statfs(dir, &st)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
-		}
-		return int64(st.Type), nil
+	if err := sys.Retry(func() error { return unix.Statfs(dir, &st) }); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
+	return int64(st.Type), nil
 }
 
 // probeMountinfo looks for hierarchies that are mounted under other names. One that is mounted nowhere is
@@ -233,11 +227,9 @@ func (h *Host) readOwn(file string) error {
 		return err
 	}
 	own := map[string]string{}
-	for line := range strings.SplitSeq(text, "\n") {
-		if names, dir, ok := parseSelfLine(line); ok {
-			for name := range strings.SplitSeq(names, ",") {
-				own[name] = dir
-			}
+	for names, dir := range PathsOf(text) {
+		for name := range strings.SplitSeq(names, ",") {
+			own[name] = dir
 		}
 	}
 	if len(own) == 0 {

@@ -55,9 +55,8 @@ func (c *Cgroup) JoinWith(pid int, dirOfInit func() (string, error)) error {
 // nothing else. Or anywhere, as with runc, for the host's root: only a container that sees the whole hierarchy, and may write to it,
 // can move its init elsewhere, or the host has.
 func (c *Cgroup) DirOfInit(text string, anywhere bool) (string, error) {
-	for line := range strings.SplitSeq(text, "\n") {
-		names, own, ok := parseSelfLine(line)
-		if !ok || names != "" {
+	for names, own := range PathsOf(text) {
+		if names != "" {
 			continue
 		}
 		// Outside of rt's own cgroup namespace it begins with "/..".

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rt/internal/names"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,21 +100,16 @@ func (w *OOMWatch) Happened() (bool, error) {
 // count reads oom_kill of memory.events; reading it is also what makes the next poll wait for a change.
 func (w *OOMWatch) count() (uint64, error) {
 	var buf [512]byte
-	for {
-		n, err := unix.Pread(w.fd, buf[:], 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return 0, &os.PathError{Op: "read", Path: w.dir + "/memory.events", Err: err}
-		}
-		for line := range strings.SplitSeq(string(buf[:n]), "\n") {
-			if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
-				return names.Unsigned(value, 64)
-			}
-		}
-		return 0, nil
+	var n int
+	if err := sys.Retry(func() (err error) { n, err = unix.Pread(w.fd, buf[:], 0); return err }); err != nil {
+		return 0, &os.PathError{Op: "read", Path: w.dir + "/memory.events", Err: err}
 	}
+	for line := range strings.SplitSeq(string(buf[:n]), "\n") {
+		if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			return names.Unsigned(value, 64)
+		}
+	}
+	return 0, nil
 }
 
 // Close ends the watch.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rt/internal/text"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -100,7 +102,7 @@ func (s *settings) pids(p *specs.LinuxPids) {
 // rdma.max is the same file in v1 and v2.
 func (s *settings) rdma(devices map[string]specs.LinuxRdma) {
 	for _, name := range sortedKeys(devices) {
-		pointer := Resources + "/rdma/" + escape(name)
+		pointer := Resources + "/rdma/" + text.PointerToken(name)
 		d, value := devices[name], name
 		if !oneWord(name) {
 			s.fail(pointer, "invalid device name %q", name)
@@ -146,8 +148,3 @@ func (s *settings) hugepagePrefix(i int, size string) (prefix, pointer string) {
 
 // oneWord says that a name can be the first word of a line of a cgroup file.
 func oneWord(name string) bool { return name != "" && !strings.ContainsAny(name, " \t\n\v\f\r\x00") }
-
-// escape makes a map's key a token of a JSON pointer (RFC 6901).
-func escape(key string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
-}

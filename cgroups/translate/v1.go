@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 
+	"rt/internal/text"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -30,7 +32,7 @@ func V1(r *specs.LinuxResources) ([]Setting, []string, error) {
 		s.devices(r.Devices)
 	}
 	for _, key := range sortedKeys(r.Unified) {
-		s.fail(Resources+"/unified/"+escape(key), "cannot be applied: there is no cgroup v2 hierarchy")
+		s.fail(Resources+"/unified/"+text.PointerToken(key), "cannot be applied: there is no cgroup v2 hierarchy")
 	}
 	return s.result()
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 
+	"rt/internal/text"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -153,7 +155,7 @@ func (s *settings) unified(files map[string]string) {
 		s.fail(Resources+"/unified/cpu.weight", bothIdleAndWeight)
 	}
 	for _, name := range sortedKeys(files) {
-		pointer := Resources + "/unified/" + escape(name)
+		pointer := Resources + "/unified/" + text.PointerToken(name)
 		controller, rest, _ := strings.Cut(name, ".")
 		switch {
 		case controller == "" || rest == "" || strings.ContainsAny(name, "/\x00"):

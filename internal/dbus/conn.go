@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -93,7 +95,7 @@ func dial(name string, deadline time.Time) (*Conn, error) {
 	// A listener that accepts no connection would hold up connect(2).
 	left := unix.NsecToTimeval(max(time.Until(deadline), time.Millisecond).Nanoseconds())
 	if err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &left); err == nil {
-		if err = retry(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: name}) }); err == nil {
+		if err = sys.Retry(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: name}) }); err == nil {
 			err = c.authenticate(deadline)
 		}
 	}
@@ -368,12 +370,4 @@ func (c *Conn) Join(rule string, deadline time.Time) error {
 	}
 	_, err = c.Reply(match, deadline)
 	return err
-}
-
-func retry(f func() error) error {
-	for {
-		if err := f(); err != unix.EINTR {
-			return err
-		}
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+
+	"rt/internal/text"
 )
 
 // at builds a JSON pointer (RFC 6901): base, which is a pointer already, then keys (string) and array
@@ -16,16 +18,12 @@ func at(base string, parts ...any) string {
 		b.WriteByte('/')
 		switch p := p.(type) {
 		case string:
-			b.WriteString(escape(p))
+			b.WriteString(text.PointerToken(short(p)))
 		case int:
 			b.WriteString(strconv.Itoa(p))
 		}
 	}
 	return b.String()
-}
-
-func escape(key string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(short(key), "~", "~0"), "/", "~1")
 }
 
 // position turns a byte offset into a line and a column, both from 1, the column in bytes.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"rt/internal/text"
 )
 
 // Errors is the error-level problems of one configuration, as one error.
@@ -78,14 +80,14 @@ func (c *checker) fail(pointer, format string, args ...any) { c.failHint("", poi
 // failHint is fail with the next step to take.
 func (c *checker) failHint(hint, pointer, format string, args ...any) {
 	if c.errors++; c.errors <= maxProblems {
-		c.problems = append(c.problems, Problem{Pointer: pointer, Text: text(format, args), Hint: hint})
+		c.problems = append(c.problems, Problem{Pointer: pointer, Text: message(format, args), Hint: hint})
 	}
 }
 
 // warn records something that the container runs in spite of.
 func (c *checker) warn(pointer, format string, args ...any) {
 	if c.warnings++; c.warnings <= maxProblems {
-		c.problems = append(c.problems, Problem{Pointer: pointer, Text: text(format, args), Warning: true})
+		c.problems = append(c.problems, Problem{Pointer: pointer, Text: message(format, args), Warning: true})
 	}
 }
 
@@ -100,7 +102,7 @@ func (c *checker) done() []Problem {
 	return c.problems
 }
 
-func text(format string, args []any) string {
+func message(format string, args []any) string {
 	if len(args) == 0 {
 		return format
 	}
@@ -110,21 +112,10 @@ func text(format string, args []any) string {
 // quote is for values from a configuration in a message: control characters escaped, length bounded.
 func quote[T ~string](s T) string { return strconv.Quote(short(string(s))) }
 
-// printable is s, with control characters escaped if there are any: messages go to terminals.
+// printable is s, escaped if it has a character that is not printed: messages go to terminals.
 func printable(s string) string {
-	for _, r := range s {
-		if !strconv.IsPrint(r) {
-			q := strconv.Quote(s)
-			return q[1 : len(q)-1]
-		}
-	}
-	return s
+	return text.Quoted(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
-func short(s string) string {
-	const most = 128
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "..."
-}
+// short bounds a value in a message.
+func short(s string) string { return text.Head(s, 128) }

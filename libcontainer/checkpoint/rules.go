@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/names"
 
@@ -52,10 +53,8 @@ type cgroupPath struct {
 
 // parseCgroups reads a /proc/PID/cgroup.
 func parseCgroups(text string) (list []cgroupPath) {
-	for line := range strings.Lines(text) {
-		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(parts) == 3 {
-			list = append(list, cgroupPath{parts[1], parts[2]})
-		}
+	for names, own := range cgroups.PathsOf(text) {
+		list = append(list, cgroupPath{names, own})
 	}
 	return list
 }

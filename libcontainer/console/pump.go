@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rt/internal/bug"
+	"rt/internal/sys"
 
 	"golang.org/x/sys/unix"
 )
@@ -168,11 +169,7 @@ func ready(fd int, events int16, stop int, limit time.Duration) (stopped bool) {
 		t := unix.NsecToTimespec(int64(limit))
 		ts = &t
 	}
-	for {
-		_, err := unix.Ppoll(fds, ts, nil)
-		if err == unix.EINTR { // ppoll(2): the caller's timeout is unchanged, a little longer does no harm
-			continue
-		}
-		return err != nil || fds[1].Revents != 0
-	}
+	// ppoll(2): the caller's timeout is unchanged by a signal, a little longer does no harm
+	err := sys.Retry(func() error { _, err := unix.Ppoll(fds, ts, nil); return err })
+	return err != nil || fds[1].Revents != 0
 }

@@ -1,6 +1,7 @@
 package criu
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -86,10 +87,10 @@ func (d *Directory) ReadMounts() (list []MountsImage, err error) {
 		}
 	}
 	slices.Sort(numbers)
-	bytes, mounts := maxMounts, mostMounts
+	size, mounts := maxMounts, mostMounts
 	for _, n := range numbers {
 		name := mountsPrefix + strconv.Itoa(n) + ".img"
-		data, err := d.readMounts(name, bytes)
+		data, err := d.readMounts(name, size)
 		var image MountsImage
 		if err == nil {
 			image, err = decodeMounts(data, mounts)
@@ -97,7 +98,7 @@ func (d *Directory) ReadMounts() (list []MountsImage, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", d.Within(name), err)
 		}
-		bytes, mounts = bytes-len(data), mounts-len(image.Mounts)
+		size, mounts = size-len(data), mounts-len(image.Mounts)
 		image.Name = name
 		list = append(list, image)
 	}
@@ -117,37 +118,18 @@ func (d *Directory) readMounts(name string, most int) ([]byte, error) {
 	return data, err
 }
 
-// decodeMounts takes at most so many mounts. An entry without a byte is none of CRIU's; a hole in a file would be millions of them.
+// decodeMounts takes at most so many mounts.
 func decodeMounts(data []byte, most int) (image MountsImage, err error) {
-	word := func() (n uint32, ok bool) {
-		if len(data) < 4 {
-			return 0, false
-		}
-		n, data = binary.LittleEndian.Uint32(data), data[4:]
-		return n, true
-	}
-	first, _ := word()
-	if second, _ := word(); first != imageMagic || second != mountsMagic {
-		return image, fmt.Errorf("it is no image of mounts")
-	}
-	for len(data) > 0 {
-		size, ok := word()
-		if !ok || int64(size) > int64(len(data)) {
-			return image, io.ErrUnexpectedEOF
-		}
-		if size == 0 {
-			return image, errEmptyEntry
-		}
+	kind := imageKind{of: "mounts", magic: mountsMagic, most: maxMounts}
+	err = eachEntry(bytes.NewReader(data), kind, func(entry []byte) error {
 		if len(image.Mounts) == most {
-			return image, unix.EFBIG
+			return unix.EFBIG
 		}
-		m, err := decodeMount(data[:size])
-		if err != nil {
-			return image, err
-		}
-		image.Mounts, image.entries, data = append(image.Mounts, m), append(image.entries, data[:size]), data[size:]
-	}
-	return image, nil
+		m, err := decodeMount(entry)
+		image.Mounts, image.entries = append(image.Mounts, m), append(image.entries, entry)
+		return err
+	})
+	return image, err
 }
 
 // decodeMount takes of a field that is there twice the last one, as CRIU does (protobuf).

@@ -35,7 +35,7 @@ func (d *Directory) CheckNames() error {
 			return err
 		}
 		limited := &io.LimitedReader{R: f, N: maxFiles + 1}
-		err = eachEntry(bufio.NewReader(limited), decode)
+		err = eachEntry(bufio.NewReader(limited), imageKind{of: "files", most: maxFileEntry}, decode)
 		f.Close()
 		if limited.N == 0 {
 			err = unix.EFBIG
@@ -47,12 +47,19 @@ func (d *Directory) CheckNames() error {
 	return nil
 }
 
+// An imageKind is what an image must be like.
+type imageKind struct {
+	of    string // what its entries are
+	magic uint32 // its second number; 0 if it may be any
+	most  uint32 // bytes of an entry
+}
+
 // eachEntry reads an image, of which it has one entry at a time. One without a byte is none of CRIU's; a hole in a file would be millions of
 // them.
-func eachEntry(r io.Reader, decode func([]byte) error) error {
+func eachEntry(r io.Reader, kind imageKind, decode func([]byte) error) error {
 	var magic struct{ Image, Kind uint32 }
-	if err := binary.Read(r, binary.LittleEndian, &magic); err != nil || magic.Image != imageMagic {
-		return errors.Join(errors.New("it is no image of files"), err)
+	if err := binary.Read(r, binary.LittleEndian, &magic); err != nil || magic.Image != imageMagic || kind.magic != 0 && magic.Kind != kind.magic {
+		return errors.Join(errors.New("it is no image of "+kind.of), err)
 	}
 	for {
 		var size uint32
@@ -63,12 +70,14 @@ func eachEntry(r io.Reader, decode func([]byte) error) error {
 		if err == nil && size == 0 {
 			err = errEmptyEntry
 		}
-		if err == nil && size > maxFileEntry {
+		if err == nil && size > kind.most {
 			err = unix.EFBIG
 		}
-		entry := make([]byte, min(size, maxFileEntry))
+		entry := make([]byte, min(size, kind.most))
 		if err == nil {
-			_, err = io.ReadFull(r, entry)
+			if _, err = io.ReadFull(r, entry); err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
 		}
 		if err == nil {
 			err = decode(entry)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -55,12 +57,8 @@ func pause(over <-chan struct{}) bool {
 // asked, the answer is yes: who reaps it waits for its end then.
 func hasExited(pidfd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds, 0)
-		if err != unix.EINTR {
-			return n > 0 || err != nil
-		}
-	}
+	err := sys.Retry(func() error { _, err := unix.Poll(fds, 0); return err })
+	return fds[0].Revents != 0 || err != nil
 }
 
 // kill ends a process that has not been reaped, and its process group if it leads one.

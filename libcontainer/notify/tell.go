@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"rt/internal/sys"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -48,16 +50,10 @@ func connect(host string, limit time.Duration) (sock int, err error) {
 }
 
 func send(sock int, message string, rights []byte) error {
-	for {
-		err := unix.Sendmsg(sock, []byte(message), rights, nil, unix.MSG_NOSIGNAL)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("send %q: %w", message, err)
-		}
-		return nil
+	if err := sys.Retry(func() error { return unix.Sendmsg(sock, []byte(message), rights, nil, unix.MSG_NOSIGNAL) }); err != nil {
+		return fmt.Errorf("send %q: %w", message, err)
 	}
+	return nil
 }
 
 // barrier sends the writing end of a pipe, which the service manager closes when it has handled all messages

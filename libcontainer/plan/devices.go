@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rt/internal/text"
 	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -134,7 +135,7 @@ func (b *builder) node(n nsenter.Mknod, host, pointer string) {
 // sysctls are written through a procfs of the stub's own.
 func (b *builder) sysctls() error {
 	for _, key := range SortedKeys(b.spec.Linux.Sysctl) {
-		b.add("/linux/sysctl/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(key),
+		b.add("/linux/sysctl/"+text.PointerToken(key),
 			nsenter.Sysctl{Path: SysctlPath(key), Value: b.spec.Linux.Sysctl[key]})
 	}
 	return nil

@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
+	"rt/internal/text"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/seccomp"
 	"rt/nsenter"
@@ -250,13 +250,7 @@ func (p *Plan) Text() string {
 }
 
 // printable escapes what would break a line or what a terminal would act on.
-func printable(s string) string {
-	if !strings.ContainsFunc(s, unicode.IsControl) {
-		return s
-	}
-	q := strconv.Quote(s)
-	return q[1 : len(q)-1]
-}
+func printable(s string) string { return text.Quoted(s, unicode.IsControl) }
 
 // MarshalJSON shows the plan to a program.
 func (p *Plan) MarshalJSON() ([]byte, error) {

@@ -19,9 +19,9 @@ var may = []struct {
 	{"rt/internal", []string{"rt/internal"}},
 	{"rt/nsenter", []string{"rt/internal"}},
 	{"rt/cgroups", []string{"rt/internal", "rt/cgroups"}},
-	{"rt/libcontainer/bundle", []string{"rt/internal/hint", "rt/internal/sys", "rt/internal/names", "rt/internal/plain", "rt/internal/cpulist"}},
+	{"rt/libcontainer/bundle", []string{"rt/internal/hint", "rt/internal/sys", "rt/internal/names", "rt/internal/plain", "rt/internal/cpulist", "rt/internal/text"}},
 	{"rt/libcontainer/seccomp", []string{"rt/internal/hint"}},
-	{"rt/libcontainer/plan", []string{"rt/internal/hint", "rt/internal/names", "rt/internal/cpulist", "rt/libcontainer/bundle", "rt/libcontainer/seccomp", "rt/nsenter"}},
+	{"rt/libcontainer/plan", []string{"rt/internal/hint", "rt/internal/names", "rt/internal/cpulist", "rt/internal/text", "rt/libcontainer/bundle", "rt/libcontainer/seccomp", "rt/nsenter"}},
 	{"rt/libcontainer/namespaces", []string{"rt/internal", "rt/libcontainer/plan", "rt/libcontainer/state", "rt/nsenter"}},
 	{"rt/libcontainer/stub", []string{"rt/internal", "rt/libcontainer/plan", "rt/libcontainer/seccomp", "rt/nsenter"}},
 	{"rt/libcontainer/console", []string{"rt/internal", "rt/nsenter"}}, // its signal handler is C

@@ -267,7 +267,7 @@ var flaws = []flaw{
 	{"unknown names vanish", "libcontainer/seccomp/profile.go", "if len(p.passed) == 0 {", "if len(p.passed) >= 0 {", "libcontainer/seccomp TestUnknownNames"},
 	{"any case will do", "libcontainer/bundle/unknown.go", `u.fail(wayPointer("", here), "is spelt`, `u.warn(wayPointer("", here), "is spelt`, "libcontainer/bundle TestOneSpelling"},
 	{"a cgroup is known by the end of its path", "libcontainer/doctor/cgroups.go", "if dir == filepath.Join(mount, path) {", "if mount != \"\" && strings.HasSuffix(dir, path) {", "libcontainer/doctor TestIsCgroup"},
-	{"what cannot be seen is printed", "printable.go", "unicode.Cf, ", "", ". TestHarmful"},
+	{"what cannot be seen is printed", "internal/text/text.go", "unicode.Cf, ", "", "internal/text TestHarmful"},
 	{"instances of templates are units", "cgroups/systemd/unit.go", `if strings.Contains(name, "@") {`, "if false {", "cgroups/systemd TestTemplateName"},
 	{"a descriptor for each part of a tree", "cgroups/walk.go", "if len(w.open) == mostBases {", "if len(w.open) == 1<<20 {", "TestDeepCgroups"},
 	{"an inactive unit is waited for", "cgroups/systemd/manager.go", `"ActiveState")); err == nil && state == "inactive" {`, `"ActiveState")); err == nil && state == "gone" {`, "cgroups/systemd TestStopKeptLoaded"},
