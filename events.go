@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"rt/libcontainer"
+	"rt/libcontainer/usage"
 )
 
 func (p *program) eventsCommand() *cli.Command {
@@ -24,10 +24,10 @@ func (p *program) eventsCommand() *cli.Command {
 		if interval <= 0 {
 			return errors.New("duration interval must be greater than 0")
 		}
-		o := libcontainer.EventsOptions{Interval: interval, Once: c.Bool("stats")}
+		o := usage.EventsOptions{Interval: interval, Once: c.Bool("stats")}
 		o.Reader, _ = p.stdout.(*os.File)
 		p.keepCollecting()
 		encoder := newEncoder(p.stdout)
-		return p.runtime(c).Events(c.Args().First(), o, func(e *libcontainer.Event) error { return encoder.Encode(e) })
+		return p.runtime(c).Events(c.Args().First(), o, func(e *usage.Event) error { return encoder.Encode(e) })
 	})
 }

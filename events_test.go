@@ -6,15 +6,15 @@ import (
 	"time"
 
 	cgstats "rt/cgroups/stats"
-	"rt/libcontainer"
+	"rt/libcontainer/usage"
 )
 
 func TestEvents(t *testing.T) {
 	testLines(t, []line{
-		{"events c", []any{"events", "c", libcontainer.EventsOptions{Interval: 5 * time.Second}}},
-		{"events --stats c", []any{"events", "c", libcontainer.EventsOptions{Interval: 5 * time.Second, Once: true}}},
-		{"events --interval 100ms c", []any{"events", "c", libcontainer.EventsOptions{Interval: 100 * time.Millisecond}}},
-		{"events --interval=1m30s c", []any{"events", "c", libcontainer.EventsOptions{Interval: 90 * time.Second}}},
+		{"events c", []any{"events", "c", usage.EventsOptions{Interval: 5 * time.Second}}},
+		{"events --stats c", []any{"events", "c", usage.EventsOptions{Interval: 5 * time.Second, Once: true}}},
+		{"events --interval 100ms c", []any{"events", "c", usage.EventsOptions{Interval: 100 * time.Millisecond}}},
+		{"events --interval=1m30s c", []any{"events", "c", usage.EventsOptions{Interval: 90 * time.Second}}},
 	})
 	for _, bad := range []string{"0s", "-1s"} {
 		f := &fake{}
@@ -29,9 +29,9 @@ func TestEvents(t *testing.T) {
 
 // TestEventsLayout: the names and their order are runc's; what is zero is left out where runc does.
 func TestEventsLayout(t *testing.T) {
-	f := &fake{events: []libcontainer.Event{
+	f := &fake{events: []usage.Event{
 		{Type: "oom", ID: "c"},
-		{Type: "stats", ID: "c", Data: &libcontainer.EventData{Stats: &cgstats.Stats{Hugetlb: map[string]cgstats.HugetlbStat{"2MB": {Usage: 1}}}}},
+		{Type: "stats", ID: "c", Data: &usage.EventData{Stats: &cgstats.Stats{Hugetlb: map[string]cgstats.HugetlbStat{"2MB": {Usage: 1}}}}},
 	}}
 	r := rt(f, "events", "c")
 	want := `{"type":"oom","id":"c"}

@@ -20,6 +20,7 @@ import (
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/doctor"
 	"rt/libcontainer/plan"
+	"rt/libcontainer/usage"
 )
 
 // A fake records what the commands ask for and answers with its fields.
@@ -31,12 +32,12 @@ type fake struct {
 	state   libcontainer.ContainerState
 	list    []libcontainer.ContainerState
 	pids    []int
-	events  []libcontainer.Event
+	events  []usage.Event
 	stdin   string
 
 	looks     int
-	usages    func(look int) []libcontainer.ContainerUsage
-	processes []libcontainer.Process
+	usages    func(look int) []usage.Container
+	processes []usage.Process
 
 	problems, host []bundle.Problem
 	findings       []doctor.Finding
@@ -91,7 +92,7 @@ func (f *fake) AddMounts(id string, list []byte) error {
 func (f *fake) RemoveMounts(id string, list []byte) error {
 	return f.call("remove mounts", id, string(list))
 }
-func (f *fake) Events(id string, o libcontainer.EventsOptions, emit func(*libcontainer.Event) error) error {
+func (f *fake) Events(id string, o usage.EventsOptions, emit func(*usage.Event) error) error {
 	for i := range f.events {
 		if err := emit(&f.events[i]); err != nil {
 			return err
@@ -100,8 +101,8 @@ func (f *fake) Events(id string, o libcontainer.EventsOptions, emit func(*libcon
 	return f.call("events", id, o)
 }
 
-func (f *fake) Usages(ids []string) func() ([]libcontainer.ContainerUsage, error) {
-	return func() (all []libcontainer.ContainerUsage, err error) {
+func (f *fake) Usages(ids []string) func() ([]usage.Container, error) {
+	return func() (all []usage.Container, err error) {
 		f.looks++
 		return f.usages(f.looks), f.call("usages", ids)
 	}
@@ -115,7 +116,7 @@ func (f *fake) Plan(o libcontainer.CreateOptions) (*plan.Plan, error) {
 func (f *fake) PlanExec(dir, process string) (*plan.Plan, error) {
 	return &plan.Plan{}, f.call("plan exec", dir, process)
 }
-func (f *fake) Top(id string, tell func(*libcontainer.Process) error) error {
+func (f *fake) Top(id string, tell func(*usage.Process) error) error {
 	for i := range f.processes {
 		if err := tell(&f.processes[i]); err != nil {
 			return err

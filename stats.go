@@ -16,8 +16,8 @@ import (
 	"golang.org/x/term"
 
 	"rt/internal/hint"
-	"rt/libcontainer"
 	"rt/libcontainer/console"
+	"rt/libcontainer/usage"
 )
 
 // A statsLine is a container in the JSON of stats. Percentages and bytes; what is not known is left out.
@@ -112,8 +112,8 @@ type stats struct {
 	once     bool
 	json     bool
 	order    func(a, b *statsLine) int
-	look     func() ([]libcontainer.ContainerUsage, error)
-	first    []libcontainer.ContainerUsage // of the first look, which knows no share of the cpu
+	look     func() ([]usage.Container, error)
+	first    []usage.Container // of the first look, which knows no share of the cpu
 }
 
 func (s *stats) run() error {
@@ -142,7 +142,7 @@ func (s *stats) lines() ([]statsLine, error) {
 	return s.sorted(all), nil
 }
 
-func (s *stats) sorted(all []libcontainer.ContainerUsage) []statsLine {
+func (s *stats) sorted(all []usage.Container) []statsLine {
 	memory := machineMemory()
 	lines := make([]statsLine, len(all))
 	for i := range all {
@@ -220,7 +220,7 @@ func clip(lines []string, rows int) []string {
 	return append(slices.Clone(lines[:rows-1]), fmt.Sprintf("... %d more", len(lines)-rows+1))
 }
 
-func lineOf(u *libcontainer.ContainerUsage, memory uint64) statsLine {
+func lineOf(u *usage.Container, memory uint64) statsLine {
 	l := statsLine{
 		Time: u.At.UTC(), ID: u.ID, CPUTime: u.CPU, MemoryUsage: u.Memory, MemoryLimit: memory,
 		Pids: u.Pids, PidsLimit: u.PidsLimit, Read: u.Read, Written: u.Written,

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	cgstats "rt/cgroups/stats"
-	"rt/libcontainer"
+	"rt/libcontainer/usage"
 )
 
 // sample is what two containers use; the second is new at each look.
-func sample(int) []libcontainer.ContainerUsage {
+func sample(int) []usage.Container {
 	at := time.Date(2026, 11, 23, 8, 49, 33, 0, time.UTC)
-	return []libcontainer.ContainerUsage{
+	return []usage.Container{
 		{ID: "web", At: at, Measured: true, CPUPercent: 99.876, Usage: cgstats.Usage{
 			CPU: 5e9, Memory: 32 << 20, MemoryLimit: 64 << 20, HasMemory: true, Pids: 7, PidsLimit: 100, Read: 1 << 30, Written: 4096,
 			HasPressure: true, PressureCPU: 12.5, PressureMemory: 0.01, PressureIO: 100}},
@@ -85,7 +85,7 @@ func TestStatsOnce(t *testing.T) {
 
 // TestStatsStream: tables follow each other until the named containers have ended.
 func TestStatsStream(t *testing.T) {
-	f := &fake{usages: func(look int) []libcontainer.ContainerUsage {
+	f := &fake{usages: func(look int) []usage.Container {
 		if look > 3 {
 			return nil
 		}
@@ -113,7 +113,7 @@ func TestStatsRefused(t *testing.T) {
 		r.stderr != "rt: container x: container does not exist\nhint: stats has no flag --stream\n" {
 		t.Errorf("flag behind the id: %+v", r)
 	}
-	none := func(int) []libcontainer.ContainerUsage { return nil }
+	none := func(int) []usage.Container { return nil }
 	if r := rt(&fake{usages: none, err: os.ErrNotExist}, "stats", "--no-stream", "--interval=1ms"); r.code != 0 || !strings.HasPrefix(r.stdout, "ID ") {
 		t.Errorf("the default root does not exist: %+v", r)
 	}

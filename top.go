@@ -14,7 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"rt/internal/sys"
-	"rt/libcontainer"
+	"rt/libcontainer/usage"
 )
 
 // A topProcess is what top prints as JSON.
@@ -45,12 +45,12 @@ func (p *program) topCommand() *cli.Command {
 		p.keepCollecting()                                               // ten thousand processes are as many files and texts
 		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
 		if asJSON {
-			return topJSON(p.stdout, func(tell func(*libcontainer.Process) error) error {
+			return topJSON(p.stdout, func(tell func(*usage.Process) error) error {
 				return p.runtime(c).Top(c.Args().First(), tell)
 			}, string(passwd))
 		}
 		var rows [][]string
-		err = p.runtime(c).Top(c.Args().First(), func(l *libcontainer.Process) error {
+		err = p.runtime(c).Top(c.Args().First(), func(l *usage.Process) error {
 			rows = append(rows, topRow(topOf(l, string(passwd))))
 			return nil
 		})
@@ -64,10 +64,10 @@ func (p *program) topCommand() *cli.Command {
 }
 
 // topJSON is an array that is written element by element.
-func topJSON(w io.Writer, each func(func(*libcontainer.Process) error) error, passwd string) error {
+func topJSON(w io.Writer, each func(func(*usage.Process) error) error, passwd string) error {
 	out := bufio.NewWriter(w)
 	before := "["
-	err := each(func(l *libcontainer.Process) error {
+	err := each(func(l *usage.Process) error {
 		data, err := json.Marshal(topOf(l, passwd))
 		if err == nil {
 			_, err = out.WriteString(before + string(data))
@@ -98,7 +98,7 @@ func shortCommand(text string, more bool) string {
 	return text
 }
 
-func topOf(l *libcontainer.Process, passwd string) topProcess {
+func topOf(l *usage.Process, passwd string) topProcess {
 	t := topProcess{
 		Pid: l.Pid, Parent: l.Parent, UID: l.UID, User: userName(passwd, l.UID), CPUTime: int64(l.CPUTime),
 		RSS: l.RSS, Cgroup: l.Cgroup, Command: l.Command, Cut: l.Cut,

@@ -4,11 +4,11 @@ import (
 	"testing"
 	"time"
 
-	"rt/libcontainer"
+	"rt/libcontainer/usage"
 )
 
 func TestTop(t *testing.T) {
-	list := []libcontainer.Process{
+	list := []usage.Process{
 		{Pid: 10, Parent: 1, UID: 0, CPUTime: 90 * time.Second, Age: 3 * time.Minute, RSS: 12 << 20, Cgroup: "/", Command: []string{"/sbin/init", "--a b"}},
 		{Pid: 12345, Parent: 10, UID: 4294000, CPUTime: 49*time.Hour + 61*time.Second, Cgroup: "/sub/deep", Command: []string{"evil\x1b[2J\nname"}},
 	}

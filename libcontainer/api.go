@@ -9,6 +9,7 @@ import (
 	"rt/libcontainer/doctor"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
+	"rt/libcontainer/usage"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -102,9 +103,9 @@ type Verbs interface {
 	Update(id string, resources *specs.LinuxResources, rdt *specs.LinuxIntelRdt) error
 	AddMounts(id string, list []byte) error
 	RemoveMounts(id string, list []byte) error
-	Events(id string, o EventsOptions, emit func(*Event) error) error
-	Usages(ids []string) func() ([]ContainerUsage, error)
-	Top(id string, tell func(*Process) error) error
+	Events(id string, o usage.EventsOptions, emit func(*usage.Event) error) error
+	Usages(ids []string) func() ([]usage.Container, error)
+	Top(id string, tell func(*usage.Process) error) error
 	Doctor(o doctor.Options) ([]doctor.Finding, error)
 	Plan(o CreateOptions) (*plan.Plan, error)
 	PlanExec(bundleDir, processJSON string) (*plan.Plan, error)

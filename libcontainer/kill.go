@@ -180,26 +180,6 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 	return change(cg)
 }
 
-// Processes are the pids, on the host, of a container's processes.
-func (r *Runtime) Processes(id string) ([]int, error) {
-	r.Reading = true
-	_, pids, err := r.processes(id)
-	return pids, err
-}
-
-func (r *Runtime) processes(id string) (*cgroups.Cgroup, []int, error) {
-	c, err := r.open(id, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	cg, err := c.mustHaveCgroup("list processes")
-	if err != nil {
-		return nil, nil, err
-	}
-	pids, err := cg.Procs()
-	return cg, pids, err
-}
-
 // unreaped are processes of the container that have ended, and their parents, which are not of the container. Init does not end before the
 // last process of its pid namespace has been reaped. The parent of one that `rt exec` has started is that rt: it may wait for a file system
 // where it writes the pid file, or be stopped. A process that has ended is known by its cgroup v2 alone: it has left those of v1.

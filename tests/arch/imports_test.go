@@ -31,6 +31,7 @@ var may = []struct {
 		"rt/libcontainer/seccomp", "rt/libcontainer/state", "rt/libcontainer/stub"}},
 	{"rt/libcontainer/doctor", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer/bundle", "rt/libcontainer/intelrdt", "rt/libcontainer/state"}},
 	{"rt/libcontainer/facts", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer/bundle", "rt/libcontainer/plan", "rt/libcontainer/seccomp"}},
+	{"rt/libcontainer/usage", []string{"rt/internal", "rt/cgroups", "rt/libcontainer/intelrdt", "rt/libcontainer/state"}},
 	{"rt/libcontainer/", []string{"rt/internal"}}, // hooks, console, notify ...: one subject each
 	{"rt/libcontainer", []string{"rt/internal", "rt/cgroups", "rt/nsenter", "rt/libcontainer"}},
 	{"rt/bench", nil},

@@ -47,7 +47,7 @@ func TestStats(t *testing.T) {
 		t.Errorf("stats of all: %+v", all)
 	}
 	u := all[busy.id]
-	// How much of an interval the loop gets is the machine's affair; libcontainer TestPercent has the arithmetic.
+	// How much of an interval the loop gets is the machine's affair; usage TestPercent has the arithmetic.
 	eventually(t, "an interval in which the loop runs", func() bool { u = busy.usages()[busy.id]; return u.CPUPercent > 0 })
 	if most := float64(100 * runtime.NumCPU()); u.CPUPercent > most {
 		t.Errorf("a busy loop uses %v%% of at most %v", u.CPUPercent, most)

@@ -260,7 +260,7 @@ var flaws = []flaw{
 			}
 `, ""},
 	{"default devices do not come last", "cgroups/translate/devices.go", "defaults := DeviceState{exceptions: defaultDevices()}", "defaults := DeviceState{}", ""},
-	{"a command is read to its end", "libcontainer/top.go", `sys.ReadKernelHead(dir+"/cmdline", MaxCommand)`, `sys.ReadKernelHead(dir+"/cmdline", 64<<20)`, "tests/integration TestTopOfLongCommands"},
+	{"a command is read to its end", "libcontainer/usage/process.go", `sys.ReadKernelHead(dir+"/cmdline", MaxCommand)`, `sys.ReadKernelHead(dir+"/cmdline", 64<<20)`, "tests/integration TestTopOfLongCommands"},
 	{"the answer of the kernel has no room", "cgroups/bpf.go", "	revision                                    uint64\n", "", "cgroups TestQueryIsNotOverrun"},
 	{"a cgroup that is frozen from above is joined", "cgroups/create.go", "if frozen {", "if frozen && len(c.members) == 0 {", ""},
 	{"a buffer for each message", "libcontainer/notify/wait.go", "n, err := unix.Read(p.sock, buf)", "buf = append([]byte(nil), make([]byte, 1<<16)...)\n\t\tn, err := unix.Read(p.sock, buf)", "TestNotifyFlood"},

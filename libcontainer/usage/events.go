@@ -1,7 +1,7 @@
-package libcontainer
+// Package usage tells what containers use: statistics and out-of-memory events, the share of the cpu over time, and processes.
+package usage
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -35,44 +35,28 @@ type EventData struct {
 	NetworkInterfaces []struct{}     `json:"network_interfaces"`
 }
 
-// Events calls emit with the statistics of a container, again and again, and with each out-of-memory event,
-// until its first process ends, nobody reads any more, or emit fails.
-func (r *Runtime) Events(id string, o EventsOptions, emit func(*Event) error) error {
-	c, err := r.open(id, false)
-	if err != nil {
-		return err
-	}
-	init, err := c.InitProcess().Open()
-	if errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("container with id %s is not running", id)
-	}
-	if err != nil {
-		return err
-	}
-	defer init.Close()
-	cg, err := c.mustHaveCgroup("read statistics")
-	if err != nil {
-		return err
-	}
-	s := &eventStream{c: c, cg: cg, init: init, reader: o.Reader, emit: emit}
+// A Stream are the events of one container. Emit gets them.
+type Stream struct {
+	ID     string
+	Init   *os.File // pidfd of the container's init
+	Cgroup *cgroups.Cgroup
+	Rdt    intelrdt.Group
+	Emit   func(*Event) error
+	Warn   func(format string, args ...any)
+
+	reader *os.File
+	oom    *cgroups.OOMWatch
+}
+
+// Run emits statistics, again and again, and each out-of-memory event, until init ends, nobody reads any more, or Emit fails.
+func (s *Stream) Run(o EventsOptions) (err error) {
 	if o.Once {
 		return s.stats()
 	}
-	return s.run(o.Interval)
-}
-
-type eventStream struct {
-	c      *container
-	cg     *cgroups.Cgroup
-	init   *os.File // pidfd
-	oom    *cgroups.OOMWatch
-	reader *os.File
-	emit   func(*Event) error
-}
-
-func (s *eventStream) run(interval time.Duration) (err error) {
-	if s.oom, err = s.cg.WatchOOM(); err != nil {
-		s.c.rt.Warn("out-of-memory events of %s are not reported: %v", s.c.ID, err)
+	interval := o.Interval
+	s.reader = o.Reader
+	if s.oom, err = s.Cgroup.WatchOOM(); err != nil {
+		s.Warn("out-of-memory events of %s are not reported: %v", s.ID, err)
 	}
 	defer s.oom.Close()
 	for next := time.Now().Add(interval); ; {
@@ -97,8 +81,8 @@ func (s *eventStream) run(interval time.Duration) (err error) {
 }
 
 // wait returns when there may be an event to report, the time has come, or the stream is to end.
-func (s *eventStream) wait(until time.Time) (ended bool, err error) {
-	fds := []unix.PollFd{{Fd: int32(s.init.Fd()), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
+func (s *Stream) wait(until time.Time) (ended bool, err error) {
+	fds := []unix.PollFd{{Fd: int32(s.Init.Fd()), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
 	if s.oom != nil {
 		fds[1] = s.oom.Poll()
 	}
@@ -112,7 +96,7 @@ func (s *eventStream) wait(until time.Time) (ended bool, err error) {
 	return fds[0].Revents != 0 || fds[2].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0, nil
 }
 
-func (s *eventStream) reportOOM() error {
+func (s *Stream) reportOOM() error {
 	if s.oom == nil {
 		return nil
 	}
@@ -120,17 +104,17 @@ func (s *eventStream) reportOOM() error {
 	if err != nil || !happened {
 		return err
 	}
-	return s.emit(&Event{Type: "oom", ID: s.c.ID})
+	return s.Emit(&Event{Type: "oom", ID: s.ID})
 }
 
-func (s *eventStream) stats() error {
-	stats, err := s.cg.Stats()
+func (s *Stream) stats() error {
+	stats, err := s.Cgroup.Stats()
 	if err != nil {
 		return fmt.Errorf("read statistics: %w", err)
 	}
-	rdt, err := s.c.rdt().Stats()
+	rdt, err := s.Rdt.Stats()
 	if err != nil {
 		return fmt.Errorf("read statistics: %w", err)
 	}
-	return s.emit(&Event{Type: "stats", ID: s.c.ID, Data: &EventData{Stats: stats, IntelRDT: rdt}})
+	return s.Emit(&Event{Type: "stats", ID: s.ID, Data: &EventData{Stats: stats, IntelRDT: rdt}})
 }

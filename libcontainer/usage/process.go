@@ -1,4 +1,4 @@
-package libcontainer
+package usage
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rt/cgroups"
 	"rt/internal/names"
 	"rt/internal/sys"
 
@@ -31,12 +32,11 @@ type Process struct {
 // MaxCommand is how much of a command is shown. Processes can share megabytes of arguments, which would be rt's once for each.
 const MaxCommand = 4096
 
-// Top tells about the processes of a container, by pid, one after the other. One that ends meanwhile is left out.
-func (r *Runtime) Top(id string, tell func(*Process) error) error {
-	cg, pids, err := r.processes(id)
-	if err != nil {
-		return err
-	}
+// maxFile bounds what is read of a file of the kernel's, in bytes.
+const maxFile = 64 << 20
+
+// EachProcess tells about processes of a cgroup, one after the other. One that ends meanwhile is left out.
+func EachProcess(cg *cgroups.Cgroup, pids []int, tell func(*Process) error) error {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		return os.NewSyscallError("clock_gettime", err)

@@ -1,4 +1,4 @@
-package libcontainer
+package usage
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A ContainerUsage is how a container is doing.
-type ContainerUsage struct {
+// A Container is what a container uses.
+type Container struct {
 	ID         string
 	At         time.Time
 	Measured   bool    // this is not the first look at the container
@@ -23,25 +23,25 @@ type ContainerUsage struct {
 	stats.Usage
 }
 
-// Usages returns a function that looks at the named containers, or at all of the root, once a call. Those that
+// Watch returns a function that looks at the named containers, or at all of the root, once a call. Those that
 // are not running are passed over, except that a container that was named must run at the first call.
 // What a look costs grows with the containers that run: a dozen small files each.
-func (r *Runtime) Usages(ids []string) func() ([]ContainerUsage, error) {
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	w := &usageWatch{rt: r, ids: ids}
+func Watch(root *state.Root, ids []string) func() ([]Container, error) {
+	w := &watch{root: root, ids: slices.Compact(slices.Sorted(slices.Values(ids)))}
 	return w.look
 }
 
-type usageWatch struct {
-	rt   *Runtime
-	ids  []string
+type watch struct {
+	root *state.Root
+	ids  []string // sorted; none: all of the root
 	host *cgroups.Host
 	seen map[string]*lookedAt // at the last look
 }
 
 // A lookedAt is a container as it was at the last look: its state is read from disk once.
 type lookedAt struct {
-	c        *container
+	*state.Container
+	cg       *cgroups.Cgroup
 	cpu      uint64
 	at       time.Time // when cpu was read
 	percent  float64
@@ -51,7 +51,7 @@ type lookedAt struct {
 // leastMeasure: over less time a share of the cpu is chance; the last one holds on.
 const leastMeasure = 50 * time.Millisecond
 
-func (w *usageWatch) look() (all []ContainerUsage, err error) {
+func (w *watch) look() (all []Container, err error) {
 	if w.host == nil {
 		if w.host, err = cgroups.Probe(); err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func (w *usageWatch) look() (all []ContainerUsage, err error) {
 	}
 	ids := w.ids
 	if len(ids) == 0 {
-		if ids, err = w.rt.ids(); err != nil {
+		if ids, err = w.all(); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +73,7 @@ func (w *usageWatch) look() (all []ContainerUsage, err error) {
 			if len(w.ids) > 0 {
 				return nil, fmt.Errorf("container %s: %w", id, err)
 			}
-			w.rt.Warn("container %s: %v", id, err)
+			w.root.Warn("container %s: %v", id, err)
 			continue
 		}
 		now[id] = l
@@ -83,26 +83,25 @@ func (w *usageWatch) look() (all []ContainerUsage, err error) {
 	return all, nil
 }
 
-func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
+func (w *watch) one(id string) (*Container, *lookedAt, error) {
 	l := w.seen[id]
-	if l == nil || l.c.MustRun() != nil { // another may have taken its name
-		c, err := w.rt.open(id, false)
+	if l == nil || l.MustRun() != nil { // another may have taken its name
+		c, err := w.root.OpenContainer(id, false)
 		if err != nil {
 			return nil, nil, err
 		}
 		if err := c.MustRun(); err != nil {
 			return nil, nil, err
 		}
-		c.cg = cgroups.Load(w.host, c.Cgroups)
-		l = &lookedAt{c: c}
+		l = &lookedAt{Container: c, cg: cgroups.Load(w.host, c.Cgroups)}
 	}
-	u := &ContainerUsage{ID: id, At: time.Now()}
-	usage, err := l.c.cg.Usage()
+	u := &Container{ID: id, At: time.Now()}
+	usage, err := l.cg.Usage()
 	if err != nil {
 		return nil, nil, err
 	}
 	if usage.Pids == 0 { // it may have ended meanwhile, and the rest be zero, too
-		if err := l.c.MustRun(); err != nil {
+		if err := l.MustRun(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -121,12 +120,12 @@ func (w *usageWatch) one(id string) (*ContainerUsage, *lookedAt, error) {
 // percent is how much of one cpu so many nanoseconds are in the time that has passed.
 func percent(used uint64, passed time.Duration) float64 { return float64(used) / float64(passed) * 100 }
 
-// ids are the names in the root's directory, sorted.
-func (r *Runtime) ids() ([]string, error) {
-	if err := r.Root.Check(); err != nil {
+// all are the names in the root's directory, sorted.
+func (w *watch) all() ([]string, error) {
+	if err := w.root.Check(); err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
-	d, err := sys.Open(r.Dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	d, err := sys.Open(w.root.Dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
