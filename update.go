@@ -153,7 +153,7 @@ func (p *program) resources(c *cli.Context, limits []limitFlag) (*specs.LinuxRes
 // resourcesOfFlags: an empty value is as good as no flag, as in runc.
 func resourcesOfFlags(c *cli.Context, limits []limitFlag) (*specs.LinuxResources, error) {
 	r := &specs.LinuxResources{
-		CPU: &specs.LinuxCPU{}, Memory: &specs.LinuxMemory{}, BlockIO: &specs.LinuxBlockIO{}, Pids: &specs.LinuxPids{},
+		CPU: &specs.LinuxCPU{}, Memory: &specs.LinuxMemory{}, BlockIO: &specs.LinuxBlockIO{}, Pids: &specs.LinuxPids{}, Unified: map[string]string{},
 	}
 	for _, l := range limits {
 		value := c.String(l.name)

@@ -187,6 +187,10 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 	if len(lines) != len(list)+1 || lines[0] != fmt.Sprintf("plan %d 3", len(list)) {
 		t.Fatalf("%d lines, first %q", len(lines), lines[0])
 	}
+	check, err := os.ReadFile("wire.c")
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen, filled := map[string]bool{}, map[string]bool{}
 	for i, s := range list {
 		args, strs, _ := strings.Cut(lines[i+1], " |")
@@ -205,6 +209,9 @@ func everyStepIsUnderstood(t *testing.T, program string) {
 		}
 		var r record
 		s.step.encode(&r)
+		if r.data && !strings.Contains(string(check), "case K_"+name+": *size") {
+			t.Errorf("%T: its first string is data, whose size wire.c (has_data) does not check for %s", s.step, name)
+		}
 		var want []string
 		for _, p := range r.strs {
 			if p == nil {

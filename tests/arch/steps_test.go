@@ -1,6 +1,8 @@
 package arch
 
 import (
+	"go/ast"
+	"go/types"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,4 +46,57 @@ func TestStepsOfTheStub(t *testing.T) {
 			t.Errorf("%s has STEP(%s): %s, the Go file beside it, has no step that is encoded as C.K_%s (%v)", in[kind], kind, beside, kind, err)
 		}
 	}
+}
+
+// TestEveryStepIsPlanned: each Go type of a step is part of a plan: code that is no test makes one.
+func TestEveryStepIsPlanned(t *testing.T) {
+	rooms, _ := tree(t)
+	steps, made := map[string]string{}, map[string]bool{}
+	for file, f := range rooms["rt/nsenter"] {
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == "encode" && fn.Recv != nil {
+				steps[types.ExprString(fn.Recv.List[0].Type)] = file
+			}
+		}
+	}
+	for _, room := range rooms {
+		for _, f := range room {
+			ast.Inspect(f, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CompositeLit:
+					made[lastName(n.Type)] = true
+				case *ast.StructType: // a field of a step that others fill, such as Rights.User
+					for _, field := range n.Fields.List {
+						made[lastName(field.Type)] = true
+					}
+				case *ast.FuncType: // a step that a function completes
+					if n.Results != nil {
+						for _, result := range n.Results.List {
+							made[lastName(result.Type)] = true
+						}
+					}
+				case *ast.CallExpr: // a conversion, such as of Credentials to SetUser
+					made[lastName(n.Fun)] = true
+				}
+				return true
+			})
+		}
+	}
+	if len(steps) == 0 {
+		t.Fatal("nsenter has no steps: what was read?")
+	}
+	for step, file := range steps {
+		if !made[step] {
+			t.Errorf("%s: no plan has a step %s", file, step)
+		}
+	}
+}
+
+// lastName is the name of a type without its package.
+func lastName(e ast.Expr) string {
+	if e == nil {
+		return ""
+	}
+	text := types.ExprString(e)
+	return text[strings.LastIndexAny(text, ".*")+1:]
 }
