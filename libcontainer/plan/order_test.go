@@ -239,6 +239,27 @@ var before = [...][2]string{
 	{"gate", "close-fds"}, {"set-user", "undumpable"}, {"undumpable", "clone"},
 }
 
+// anywhere are steps that no pair in before has: their place does not matter, or a rule of its own looks at it (exec-host, sync, take-root,
+// label and capset in orderViolations, rlimit and chdir in rightsViolations, init in programs).
+var anywhere = []string{"inputs", "symlink", "chown-stdio", "loopback-up", "hostname", "domainname", "memory-policy", "personality", "chdir-rootfs",
+	"exec-host", "sync", "take-root", "label", "capset", "rlimit", "chdir", "init"}
+
+// TestEveryStepHasItsPlace: each step of a golden plan is in before, once or anywhere.
+func TestEveryStepHasItsPlace(t *testing.T) {
+	known := slices.Concat(once, anywhere)
+	for _, pair := range before {
+		known = append(known, pair[:]...)
+	}
+	for _, s := range samples(t) {
+		for _, it := range s.compile(t).Items {
+			if name := it.Step.Name(); !slices.Contains(known, name) {
+				t.Errorf("%s: no rule says where %s comes: add one to before", s.dir, name)
+				known = append(known, name)
+			}
+		}
+	}
+}
+
 // once are the steps that a plan has once at most.
 var once = []string{"clone", "exec", "find-executable", "await-start", "close-fds", "seccomp", "credentials", "capabilities",
 	"set-user", "undumpable", "set-ids", "keyring", "drop-groups", "bounding-set", "no-new-privileges", "pivot-root", "move-root",

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the numbers of lines into docs/architecture.md")
+var update = flag.Bool("update", false, "write the numbers of lines into docs/stub.md")
 
 // codeLines counts the lines of a C file that are neither empty nor comment.
 func codeLines(t *testing.T, file string) (n int) {
@@ -28,9 +28,9 @@ func codeLines(t *testing.T, file string) (n int) {
 	return n
 }
 
-// TestLinesOfTheStub: docs/architecture.md has every C file of nsenter with its lines of code, and their sum. With -update it writes them.
+// TestLinesOfTheStub: docs/stub.md has every C file of nsenter with its lines of code, and their sum. With -update it writes them.
 func TestLinesOfTheStub(t *testing.T) {
-	const doc = root + "/docs/architecture.md"
+	const doc = root + "/docs/stub.md"
 	data, err := os.ReadFile(doc)
 	if err != nil {
 		t.Fatal(err)
@@ -50,16 +50,16 @@ func TestLinesOfTheStub(t *testing.T) {
 	_, table, found := strings.Cut(string(data), "<!-- lines of the stub -->\n")
 	table, _, end := strings.Cut(table, "\n\n")
 	if !found || !end {
-		t.Fatal("docs/architecture.md has no table of the stub's lines")
+		t.Fatal("docs/stub.md has no table of the stub's lines")
 	}
 	seen := map[string]bool{}
 	updated := row.ReplaceAllStringFunc(table, func(text string) string {
 		m := row.FindStringSubmatch(text)
 		n, ok := want[m[1]]
 		if seen[m[1]] = true; !ok {
-			t.Errorf("docs/architecture.md: nsenter has no %s", m[1])
+			t.Errorf("docs/stub.md: nsenter has no %s", m[1])
 		} else if fmt.Sprint(n) != m[2] && !*update {
-			t.Errorf("docs/architecture.md: %s has %s lines of code, want %d: go test ./tests/arch -run TestLinesOfTheStub -update", m[1], m[2], n)
+			t.Errorf("docs/stub.md: %s has %s lines of code, want %d: go test ./tests/arch -run TestLinesOfTheStub -update", m[1], m[2], n)
 		}
 		return fmt.Sprintf("| %s | %d |", m[1], n)
 	})
@@ -70,7 +70,7 @@ func TestLinesOfTheStub(t *testing.T) {
 		}
 	}
 	if sort.Strings(missing); len(missing) > 0 {
-		t.Errorf("docs/architecture.md: the table of the stub's lines lacks %s", strings.Join(missing, ", "))
+		t.Errorf("docs/stub.md: the table of the stub's lines lacks %s", strings.Join(missing, ", "))
 	}
 	if *update {
 		if err := os.WriteFile(doc, []byte(strings.Replace(string(data), table, updated, 1)), 0o644); err != nil {
