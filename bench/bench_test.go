@@ -47,6 +47,43 @@ func TestParseInitTrace(t *testing.T) {
 	}
 }
 
+// TestTally: calls that time decides and threads do not count, prctl and processes do.
+func TestTally(t *testing.T) {
+	var n tally
+	for _, line := range []string{
+		`7 execve("/rt", ["/rt"], 0x7ffe /* 3 vars */) = 0`,
+		`7 futex(0xb89b20, FUTEX_WAKE_PRIVATE, 1) = 1`,
+		`7 prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0x7fba3482e000, 262144, " Go: immortal metadata") = -1 EINVAL`,
+		`7 prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN) = 0`,
+		`7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD|CLONE_SETTLS <unfinished ...>`,
+		`12 rt_sigaction(SIGHUP, NULL, {sa_handler=SIG_DFL}, 8) = 0`,
+		`7 <... clone resumed>, child_tidptr=0x7f) = 12`,
+		`7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_CHILD_CLEARTID|SIGCHLD) = 13`,
+		`13 clone3({flags=CLONE_PARENT|CLONE_NEWPID, exit_signal=SIGCHLD}, 88) = 14`,
+		`14 +++ exited with 0 +++`,
+	} {
+		n.add(line)
+	}
+	if want := (tally{decided: 5, all: 8, processes: 2, threads: 1}); n != want {
+		t.Errorf("got %+v, want %+v", n, want)
+	}
+	if got, want := n.least(tally{4, 9, 2, 0}), (tally{4, 8, 2, 0}); got != want {
+		t.Errorf("least: got %+v, want %+v", got, want)
+	}
+}
+
+// TestGrown: a count may grow by two percent.
+func TestGrown(t *testing.T) {
+	for _, try := range []struct {
+		calls, was int
+		ok         bool
+	}{{150, 150, true}, {153, 150, true}, {154, 150, false}, {140, 150, true}, {1020, 1000, true}, {1021, 1000, false}} {
+		if err := grown("run", try.calls, try.was); (err == nil) != try.ok {
+			t.Errorf("%d, %d before: %v", try.calls, try.was, err)
+		}
+	}
+}
+
 func TestUpdateDoc(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "doc.md")
 	if err := os.WriteFile(path, []byte("before\n<!-- results: written by make bench -->\nold\n<!-- end of results -->\nafter\n"), 0o644); err != nil {

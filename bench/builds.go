@@ -29,15 +29,13 @@ func (l *lab) compareBuilds(ctx context.Context, w io.Writer, o options) error {
 	for _, r := range results {
 		crun := find(r, "crun")
 		for i, c := range r.contenders {
-			started, err := "", error(nil)
+			started := ""
 			if i < len(l.targets) {
-				var n int
-				// In place of the shell, whose fork would be counted.
-				command := append([]string{"exec"}, c.commands[0]...)
-				if n, err = l.callsOf(ctx, [][]string{command}, clones); err != nil {
+				n, err := l.callsOf(ctx, c.commands)
+				if err != nil {
 					return fmt.Errorf("%s, %s: %w", r.name, c.name, err)
 				}
-				started = fmt.Sprint(n)
+				started = fmt.Sprint(n.processes + n.threads)
 			}
 			wallRatio, cpuRatio := "", ""
 			if crun != nil {
