@@ -180,6 +180,9 @@ func (r *Root) Frozen(paths map[string]string) (bool, error) {
 	return false, nil
 }
 
+// FreezerKeys are the keys of a cgroup's paths that Frozen looks at.
+func FreezerKeys() []string { return []string{"freezer", ""} }
+
 // FreezerDir is the directory of the freezer that Freeze uses, "" if there is none.
 func (c *Cgroup) FreezerDir() string {
 	if dir := c.dirOf("freezer"); dir != "" {

@@ -17,7 +17,8 @@ import (
 // List tells about every container below the root, by id. One that vanishes meanwhile is left out; one whose state is
 // garbage is warned about. One that cannot be looked at is an error, beside those that could be.
 func (r *Runtime) List() ([]ContainerState, error) {
-	r.Reading = true
+	r.Reading, r.Brief = true, true
+	defer func() { r.Brief = false }()
 	if err := r.Root.Check(); err != nil {
 		return nil, r.skip(err)
 	}
@@ -44,6 +45,9 @@ func (r *Runtime) List() ([]ContainerState, error) {
 	for i, l := range r.look(entries) {
 		switch {
 		case l.state != nil:
+			if all == nil { // to enlarge it again and again would touch twice the memory
+				all = make([]ContainerState, 0, len(entries)-i)
+			}
 			all = append(all, *l.state)
 		case sys.Unseen(l.err):
 			unseen = fmt.Errorf("container %s: %w", entries[i].Name(), l.err)

@@ -43,7 +43,8 @@ func (s *ContainerState) JSON() []byte { return plain.Object(s.fields(), "  ") }
 
 // State describes one container.
 func (r *Runtime) State(id string) (*ContainerState, error) {
-	r.Reading = true
+	r.Reading, r.Brief = true, true
+	defer func() { r.Brief = false }()
 	c, err := r.open(id, false)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,12 @@ type Field struct {
 	OmitEmpty bool // leave the zero value out
 }
 
+// Some is the Value of a field of the type map[string]string. Read checks the whole map, and keeps what it has of these keys.
+type Some struct {
+	Map  *map[string]string
+	Keys []string
+}
+
 // Object writes an object of these fields, on one line if indent is empty, else a line each.
 func Object(fields []Field, indent string) []byte {
 	w := writer{indent: indent}
@@ -36,9 +42,9 @@ func Object(fields []Field, indent string) []byte {
 func Read(document []byte, fields []Field) (ok bool) {
 	p := New(document)
 	var seen uint32
+	i := -1
 	for key, more := p.First(); more; key, more = p.Next() {
-		i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == key })
-		if i < 0 {
+		if i = find(fields, key, i+1); i < 0 {
 			p.Unknown(key, names(fields))
 			continue
 		}
@@ -46,6 +52,16 @@ func Read(document []byte, fields []Field) (ok bool) {
 		p.value(fields[i].Value)
 	}
 	return p.End() && len(fields) <= 32
+}
+
+// find is the index of the field with a name, -1 if there is none. Object writes the fields in their order: the search begins at next.
+func find(fields []Field, name string, next int) int {
+	for i := range fields {
+		if at := (next + i) % len(fields); fields[at].Name == name {
+			return at
+		}
+	}
+	return -1
 }
 
 // names are those of the fields, as Unknown wants them.
@@ -69,6 +85,8 @@ func (p *Scanner) value(v any) {
 		Bool(p, v)
 	case *map[string]string:
 		Map(p, v, Text)
+	case Some:
+		v.read(p)
 	case *time.Time:
 		var text string
 		Text(p, &text)
@@ -78,6 +96,22 @@ func (p *Scanner) value(v any) {
 		}
 	default:
 		p.Fail()
+	}
+}
+
+func (s Some) read(p *Scanner) {
+	for key, more := p.First(); more; key, more = p.Next() {
+		var text string
+		if Text(p, &text); !slices.Contains(s.Keys, key) {
+			continue
+		}
+		if *s.Map == nil {
+			*s.Map = map[string]string{}
+		}
+		if _, twice := (*s.Map)[key]; twice {
+			p.Fail()
+		}
+		(*s.Map)[key] = text
 	}
 }
 

@@ -18,9 +18,13 @@ func ReadFileAt(dir int, path string, limit int) ([]byte, error) {
 	return readLooked(dir, path, Regular, unix.O_NOFOLLOW, limit)
 }
 
-// ReadOwnAt is ReadFileAt of a file that only this user may have written.
-func ReadOwnAt(dir int, path string, uid uint32, limit int) ([]byte, error) {
-	fd, st, err := openFile(dir, path, Regular, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+// ReadOwnAt is ReadFileAt of a file in a directory that only the user uid may write to. own says that this is rt's own user.
+func ReadOwnAt(dir int, path string, uid uint32, own bool, limit int) ([]byte, error) {
+	open := openOwn
+	if !own {
+		open = openOthers
+	}
+	fd, st, err := open(dir, path)
 	if err != nil {
 		return nil, err
 	}
@@ -29,6 +33,10 @@ func ReadOwnAt(dir int, path string, uid uint32, limit int) ([]byte, error) {
 		return nil, err
 	}
 	return readOpen(fd, &st, path, limit)
+}
+
+func openOthers(dir int, path string) (fd int, st unix.Stat_t, err error) {
+	return openFile(dir, path, Regular, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
 }
 
 // ReadNamed reads a file that rt's caller or the host's administrator has named, behind links too. Where a FIFO is taken, it

@@ -3,14 +3,15 @@ package state
 import (
 	"encoding/json"
 
+	"rt/cgroups"
 	"rt/internal/plain"
 )
 
 // The files that every command reads or writes are coded without encoding/json, which needs 0.2 ms in each process to inspect the
 // types. The names are those of the struct tags (TestFields).
 
-func (s *State) fields() []plain.Field {
-	return []plain.Field{
+func (s *State) fields() [29]plain.Field {
+	return [...]plain.Field{
 		{Name: "ociVersion", Value: &s.OCIVersion},
 		{Name: "id", Value: &s.ID},
 		{Name: "pid", Value: &s.Pid},
@@ -66,13 +67,28 @@ func (j *journal) fields() []plain.Field {
 	}
 }
 
-func (s *State) encode() []byte   { return plain.Object(s.fields(), "") }
+func (s *State) encode() []byte {
+	fields := s.fields()
+	return plain.Object(fields[:], "")
+}
+
 func (j *journal) encode() []byte { return plain.Object(j.fields(), "") }
 
-// decode reads what encode has written. If the file was edited, encoding/json reads it, and says what is wrong with it.
-func (s *State) decode(data []byte) error {
+// decode reads what encode has written. If brief, it does not keep what state and list do not need of the maps: to make these took more
+// time than all other work of rt in a long list. If the file was edited, encoding/json reads it, and says what is wrong with it.
+func (s *State) decode(data []byte, brief bool) error {
 	*s = State{}
-	if plain.Read(data, s.fields()) {
+	fields := s.fields()
+	for i := range fields {
+		switch field, _ := fields[i].Value.(*map[string]string); {
+		case !brief || field == nil || field == &s.Annotations:
+		case field == &s.Cgroups:
+			fields[i].Value = plain.Some{Map: field, Keys: cgroups.FreezerKeys()}
+		default:
+			fields[i].Value = plain.Some{Map: field}
+		}
+	}
+	if plain.Read(data, fields[:]) {
 		return nil
 	}
 	*s = State{}

@@ -57,17 +57,39 @@ func testFields[T any](t *testing.T, fields func(*T) []plain.Field) {
 }
 
 func TestFields(t *testing.T) {
-	testFields(t, (*State).fields)
+	testFields(t, func(s *State) []plain.Field {
+		fields := s.fields()
+		return fields[:]
+	})
 	testFields(t, (*journal).fields)
+}
+
+// TestDecodeBrief: a brief reading keeps what state and list show and ask the kernel by, and refuses what a full one refuses.
+func TestDecodeBrief(t *testing.T) {
+	v := full[State](t)
+	var brief State
+	if err := brief.decode(v.encode(), true); err != nil {
+		t.Fatal(err)
+	}
+	v.Cgroups = map[string]string{"": v.Cgroups[""]}
+	v.Namespaces, v.Mounts, v.Stdio, v.Taken, v.RdtTaken = nil, nil, nil, nil, nil
+	if !reflect.DeepEqual(brief, v) {
+		t.Errorf("got\n%+v\nwant\n%+v", brief, v)
+	}
+	for _, text := range []string{`{"id":"a","mounts":{"/":1}}`, `{"id":"a","mounts":[]}`, `{"id":"a","mounts":{"/":"1"}`, `{"id":"a","stdio":7}`} {
+		if err := brief.decode([]byte(text), true); err == nil {
+			t.Errorf("%s: no error", text)
+		}
+	}
 }
 
 // What is not plain is read all the same, or refused with a reason.
 func TestDecodeEdited(t *testing.T) {
 	var s State
-	if err := s.decode([]byte(`{"PID": 7, "id": "a"}`)); err != nil || s.Pid != 7 || s.ID != "a" {
+	if err := s.decode([]byte(`{"PID": 7, "id": "a"}`), false); err != nil || s.Pid != 7 || s.ID != "a" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if err := s.decode([]byte(`{"pid": "x"}`)); err == nil {
+	if err := s.decode([]byte(`{"pid": "x"}`), false); err == nil {
 		t.Error("a text is taken for a pid")
 	}
 }

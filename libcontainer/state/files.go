@@ -177,7 +177,7 @@ func (c *Container) at(name string) (dirfd int, path string) {
 // ReadFile reads a file in the container's directory, which must have been checked.
 func (c *Container) ReadFile(name string) ([]byte, error) {
 	dirfd, path := c.at(name)
-	data, err := sys.ReadOwnAt(dirfd, path, c.Owner, maxFile)
+	data, err := sys.ReadOwnAt(dirfd, path, c.Owner, c.own, maxFile)
 	if owner := new(sys.OwnerError); errors.As(err, &owner) {
 		err = &trustError{"container", c.Dir, fmt.Errorf("%s: %w", name, err)}
 	}

@@ -27,6 +27,7 @@ var (
 type Root struct {
 	Dir     string                           // absolute path
 	Reading bool                             // nothing will be changed: the host's root may read the containers of another user
+	Brief   bool                             // of states only what the status of a container depends on is needed: see State.decode
 	Warn    func(format string, args ...any) // gets the warnings
 
 	checked   map[string]rootCheck // by path: see check
@@ -87,7 +88,7 @@ func (r *Root) CloseDir() {
 // Make creates the directory and what is missing of the path to it. In $XDG_RUNTIME_DIR old files may be removed unless they have
 // the sticky bit (XDG Base Directory Specification).
 func (r *Root) Make() error {
-	_, err := r.check(r.Dir, 0o700)
+	err := r.check(r.Dir, 0o700).err
 	if xdg := os.Getenv("XDG_RUNTIME_DIR"); err == nil && xdg != "" && r.Dir == filepath.Join(xdg, "rt") {
 		_ = sys.ChmodDir(r.Dir, unix.S_ISVTX|0o700)
 	}

@@ -62,6 +62,7 @@ type Container struct {
 	Helper    sys.Process // CRIU during a restore: the one process of rt's in the cgroup that does not end with rt
 	RdtShared string      // class of service that a create has made and others may use, while it is under way
 
+	own    bool // Owner is the user of this process
 	root   *Root
 	lock   *os.File      // the locked directory; nil: this process does not have the lock
 	record *os.File      // of the holder; nil: there is none
@@ -84,7 +85,7 @@ func (c *Container) Load() error {
 	if err != nil {
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.Dir, StateFile), sys.Cause(err))
 	}
-	if err := c.State.decode(data); err != nil {
+	if err := c.State.decode(data, c.root.Brief && c.own); err != nil {
 		c.ID = filepath.Base(c.Dir)
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.Dir, StateFile), err)
 	}

@@ -40,31 +40,33 @@ func Distrusted(err error) bool {
 // A rootCheck is the result of the check of one --root.
 type rootCheck struct {
 	owner uint32 // user ID
+	own   bool   // it is that of this process
 	err   error
 }
 
 // Check says whether rt trusts the directory.
 func (r *Root) Check() error {
-	_, err := r.check(r.Dir, 0)
-	return err
+	return r.check(r.Dir, 0).err
 }
 
 // check judges a --root, once for each path. If mode is not 0, it creates what is missing of the path with that mode.
-func (r *Root) check(root string, mode uint32) (owner uint32, err error) {
+func (r *Root) check(root string, mode uint32) rootCheck {
 	found, ok := r.checked[root]
-	if !ok {
-		w := wayToRoot{dir: root, owner: uint32(os.Geteuid()), any: r.Reading && os.Geteuid() == 0}
-		err := sys.Along(root, mode, w.see)
-		found = rootCheck{w.owner, err}
-		if errors.Is(err, fs.ErrNotExist) {
-			return w.owner, err
-		}
-		if r.checked == nil {
-			r.checked = map[string]rootCheck{}
-		}
-		r.checked[root] = found
+	if ok {
+		return found
 	}
-	return found.owner, found.err
+	user := uint32(os.Geteuid())
+	w := wayToRoot{dir: root, owner: user, any: r.Reading && user == 0}
+	err := sys.Along(root, mode, w.see)
+	found = rootCheck{w.owner, w.owner == user, err}
+	if errors.Is(err, fs.ErrNotExist) { // it may be there later
+		return found
+	}
+	if r.checked == nil {
+		r.checked = map[string]rootCheck{}
+	}
+	r.checked[root] = found
+	return found
 }
 
 // A wayToRoot judges the directories and links on the path to a --root.
@@ -130,12 +132,12 @@ func (w *wayToRoot) roots(st *unix.Stat_t) (owner, group bool) {
 
 // checkRoot judges the --root that the container is in, and sets Owner.
 func (c *Container) checkRoot() error {
-	owner, err := c.root.check(filepath.Dir(c.Dir), 0)
-	c.Owner = owner
-	if errors.Is(err, fs.ErrNotExist) {
+	root := c.root.check(filepath.Dir(c.Dir), 0)
+	c.Owner, c.own = root.owner, root.own
+	if errors.Is(root.err, fs.ErrNotExist) {
 		return ErrNotExist
 	}
-	return err
+	return root.err
 }
 
 // checkDir judges the container's directory.
@@ -181,7 +183,7 @@ func (c *Container) checkState() error {
 	if c.ID != id {
 		return &trustError{"container", c.Dir, fmt.Errorf("%s names %.*s", StateFile, MaxNamed, c.ID)}
 	}
-	if int(c.Owner) == os.Geteuid() || len(c.Cgroups) == 0 {
+	if c.own || len(c.Cgroups) == 0 {
 		return nil
 	}
 	host, err := cgroups.Probe()
