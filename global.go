@@ -11,6 +11,7 @@ import (
 
 	"rt/internal/sys"
 	"rt/libcontainer"
+	"rt/libcontainer/place"
 	"rt/libcontainer/state"
 )
 
@@ -111,11 +112,13 @@ func checkRoot(dir string) error {
 // runtime is what the command acts on: the containers below the root that was asked for.
 func (p *program) runtime(c *cli.Context) libcontainer.Verbs {
 	return p.open(&libcontainer.Runtime{
-		Root:          state.Root{Dir: root(c), Warn: p.log.warnf},
-		SystemdCgroup: c.Bool("systemd-cgroup") || c.String("cgroup-manager") == "systemd",
-		NoCgroup:      c.String("cgroup-manager") == "disabled",
-		Rootless:      rootless(c.String("rootless")),
-		Criu:          c.String("criu"),
+		Root: state.Root{Dir: root(c), Warn: p.log.warnf},
+		CgroupOptions: place.CgroupOptions{
+			SystemdCgroup: c.Bool("systemd-cgroup") || c.String("cgroup-manager") == "systemd",
+			NoCgroup:      c.String("cgroup-manager") == "disabled",
+			Rootless:      rootless(c.String("rootless")),
+		},
+		Criu: c.String("criu"),
 	})
 }
 

@@ -47,7 +47,7 @@ func (c *container) thawAfterDump(reason error) error {
 	frozen, err := c.frozen()
 	if err == nil && frozen {
 		var cg *cgroups.Cgroup
-		if cg, err = c.cgroup(); err == nil {
+		if cg, err = c.Cgroup(); err == nil {
 			err = cg.Thaw()
 		}
 	}
@@ -72,7 +72,7 @@ func (c *container) dump(o checkpoint.DumpOptions) error {
 		return err
 	}
 	defer session.Close()
-	d := &checkpoint.Dump{Session: session, Spec: spec, Freezer: c.recorded().FreezerDir(), Warn: c.rt.Warn}
+	d := &checkpoint.Dump{Session: session, Spec: spec, Freezer: c.Recorded().FreezerDir(), Warn: c.rt.Warn}
 	if !o.PreDump {
 		if d.View, err = c.cgroupBindView(spec); err != nil {
 			return err
@@ -108,10 +108,11 @@ func (c *container) cgroupBindView(spec *specs.Spec) (plan.CgroupView, error) {
 	if err != nil {
 		return plan.CgroupView{}, err
 	}
-	if _, err := c.cgroup(); err != nil {
+	cg, err := c.Cgroup()
+	if err != nil {
 		return plan.CgroupView{}, err
 	}
-	return c.cgroupView(host, facts.OwnPrivileges())
+	return facts.ViewOf(host, cg, facts.OwnPrivileges())
 }
 
 // Checkpoints says whether the program is there without which nothing can be saved.

@@ -7,6 +7,7 @@ import (
 
 	"rt/cgroups"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/place"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/state"
 
@@ -19,9 +20,8 @@ const maxFile = 64 << 20
 
 // A container is one that exists on disk.
 type container struct {
-	*state.Container
+	*place.Place
 	rt *Runtime
-	cg *cgroups.Cgroup
 
 	hookDir  *os.File     // working directory of hooks in rt's namespaces; nil: rt's own
 	rootDir  plan.RootDir // the rootfs as create has found it, if there are createContainer hooks
@@ -30,7 +30,7 @@ type container struct {
 
 // newContainer is the container with an ID. Nothing of it has been read.
 func (r *Runtime) newContainer(id string) *container {
-	return &container{Container: r.Container(id), rt: r}
+	return &container{Place: place.Of(r.Container(id)), rt: r}
 }
 
 // open reads the state of a container. With lock it keeps every other rt from changing the container, and takes back an update that was
@@ -40,7 +40,7 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &container{Container: s, rt: r}
+	c := &container{Place: place.Of(s), rt: r}
 	if !lock {
 		return c, nil
 	}
@@ -50,7 +50,7 @@ func (r *Runtime) open(id string, lock bool) (*container, error) {
 			c.Release()
 		}
 	}()
-	if err := c.finishUpdate(); err != nil {
+	if err := c.FinishUpdate(); err != nil {
 		return nil, err
 	}
 	opened = true
@@ -82,30 +82,6 @@ func (c *container) withTimeNamespace(spec *specs.Spec) *specs.Spec {
 	return &changed
 }
 
-// cgroup is the container's cgroup, with what of it is the container's own.
-func (c *container) cgroup() (*cgroups.Cgroup, error) {
-	if c.cg == nil && len(c.Cgroups) == 0 {
-		c.cg = cgroups.Load(&cgroups.Host{}, nil) // rootless: there is none
-	}
-	if c.cg == nil {
-		host, err := cgroups.Probe()
-		if err != nil {
-			return nil, err
-		}
-		c.cg = cgroups.Load(host, c.Cgroups)
-		c.setClaim(c.cg)
-	}
-	return c.cg, nil
-}
-
-// recorded is the container's cgroup for a caller that only uses its directories: it does not probe where the host has other hierarchies.
-func (c *container) recorded() *cgroups.Cgroup {
-	if c.cg != nil {
-		return c.cg
-	}
-	return cgroups.Load(&cgroups.Host{}, c.Cgroups)
-}
-
 func (c *container) frozen() (bool, error) { return c.rt.cgroups.Frozen(c.Cgroups) }
 
 // endIfFrozen is ErrFrozen if a cgroup above the container's was frozen after the container's was made, and its process with it. The
@@ -118,7 +94,7 @@ func (c *container) endIfFrozen(pid int) error {
 	}
 	if pid != 0 {
 		_ = unix.Kill(pid, unix.SIGKILL) // it has not been reaped: the pid is its own
-		if err := c.cg.LetEnd(pid); err != nil {
+		if err := c.Recorded().LetEnd(pid); err != nil {
 			c.rt.Warn("let process %d end: %v", pid, err)
 		}
 	}

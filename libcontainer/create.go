@@ -2,13 +2,13 @@ package libcontainer
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"time"
 
 	"rt/internal/bug"
+	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/checkpoint"
@@ -23,6 +23,19 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
+
+// CreateOptions are the flags of create, and of run.
+type CreateOptions struct {
+	Bundle        string // directory; "" is the current one
+	Config        string // file instead of the bundle's config.json, relative to the bundle; "" for that
+	ConsoleSocket string // AF_UNIX socket that is handed the terminal's master
+	PidFile       string // written last, temp + rename, no newline
+	PidfdSocket   string // AF_UNIX socket that is handed a pidfd of the container's init
+	NoPivot       bool
+	NoNewKeyring  bool
+	Init          bool // the program is a child of a minimal init
+	PreserveFds   int  // file descriptors 3.. to pass on, after LISTEN_FDS
+}
 
 // Create makes a container whose process waits for Start.
 func (r *Runtime) Create(id string, o CreateOptions) (err error) {
@@ -72,8 +85,8 @@ func (k *creation) order() []func() error {
 		k.load,          // the bundle
 		k.check,         // what is wrong with it, and what cannot be done here
 		k.describe,      // what the state says
-		k.place.reserve, // the id: a locked directory
-		k.place.intend,  // the journal: what will be made outside of that
+		k.place.Reserve, // the id: a locked directory
+		k.place.Intend,  // the journal: what will be made outside of that
 		k.copyConfig,    // for start, exec and delete
 		k.makeEarly,     // cgroup and resctrl group, if what becomes of them is to be known for the plan
 		k.warnStreams,   // of what a detached container keeps of the caller's
@@ -109,8 +122,8 @@ func (k *creation) openStreams() (err error) {
 
 func (k *creation) startStub() error {
 	k.soon = nsenter.StartSoon(k.streams.Child, k.extra)
-	k.undo.process = k.endStub
-	k.place.startAnchor(k.streams.Child, k.extra)
+	k.undo.Process = k.endStub
+	k.place.StartAnchor(k.streams.Child, k.extra)
 	k.streams.Given()
 	return nil
 }
@@ -126,23 +139,23 @@ func (k *creation) endStub() {
 
 // makeEarly makes what limits the container before the plan is compiled.
 func (k *creation) makeEarly() error {
-	if !k.place.cgroupIsFinal() {
-		return k.place.make()
+	if !k.place.CgroupIsFinal() {
+		return k.place.Make()
 	}
 	return nil
 }
 
 // makeLate does so while the stub makes namespaces.
 func (k *creation) makeLate() error {
-	if k.place.cgroupIsFinal() {
-		return k.place.make()
+	if k.place.CgroupIsFinal() {
+		return k.place.Make()
 	}
 	return nil
 }
 
 // sendPlan gives the stub its plan, by which it begins to make namespaces.
 func (k *creation) sendPlan() (err error) {
-	k.soon = k.place.insider(k.soon)
+	k.soon = k.place.Stub(k.soon)
 	if k.process, err = k.soon.Stub(); err != nil {
 		return err
 	}
@@ -212,14 +225,14 @@ func (k *creation) Born(pid int) error {
 	}
 	c.Created = time.Now().UTC()
 	stub.ResetAffinity(c.Pid)
-	if err := c.rdt().Join(c.Pid); err != nil {
+	if err := c.Rdt().Join(c.Pid); err != nil {
 		return err
 	}
 	return k.moveNetDevices(k.spec.Linux.NetDevices)
 }
 
 // Join moves the container's process into its cgroup v2.
-func (k *creation) Join(pid int) error { return k.c.cg.Join(pid) }
+func (k *creation) Join(pid int) error { return k.c.Recorded().Join(pid) }
 
 // Stalled ends the process if it is frozen.
 func (k *creation) Stalled(pid int) error { return k.c.endIfFrozen(pid) }
@@ -234,7 +247,7 @@ func (k *creation) Sync(point, pid int) error {
 	case nsenter.SyncNamespaces:
 		return namespaces.Record(k.c.Container)
 	case nsenter.SyncHooks:
-		k.place.endAnchor() // hooks see the container's processes alone
+		k.place.EndAnchor() // hooks see the container's processes alone
 		if err := namespaces.Record(k.c.Container); err != nil {
 			return err
 		}
@@ -246,27 +259,29 @@ func (k *creation) Sync(point, pid int) error {
 // explain adds what is known about a process that died in the middle.
 func (k *creation) explain(err error) error {
 	if err == io.EOF || err == stub.ErrKilledAtBirth {
-		if k.c.Pid != 0 {
-			if oom, _ := k.c.cg.OOMKilled(); oom {
-				return errors.New("container init was OOM-killed (memory limit too low?)")
-			}
-		}
 		if err == io.EOF {
 			err = stub.ErrDiedInSetup
 		}
-		return err
+		if k.c.Pid == 0 {
+			return err
+		}
+		return k.c.initDied(err)
 	}
 	var step *stub.StepError
-	if errors.As(err, &step) {
-		return explainRights(k.priv, fmt.Errorf("unable to start container process: %w", err))
+	if !errors.As(err, &step) {
+		return err
 	}
-	return err
+	err = startError(k.c, err)
+	if step.Hint() != "" {
+		return err
+	}
+	return hint.With(err, k.priv.Hint(step.Errno))
 }
 
 // save notes what only a complete container has, and writes the state.
 func (k *creation) save() error {
 	k.c.noteMounts(k.session)
-	k.place.endAnchor()
+	k.place.EndAnchor()
 	if err := namespaces.Record(k.c.Container); err != nil {
 		return err
 	}
@@ -285,10 +300,7 @@ func (k *creation) handOver() error {
 	if k.fg != nil {
 		k.fg.streams = k.streams
 	}
-	if err := k.out.giveTerminal(k.fg, k.spec.Process); err != nil {
-		return err
-	}
-	if err := k.out.sendPidfd(k.c.Pid); err != nil || !k.await {
+	if err := k.out.give(k.fg, k.spec.Process, k.c.Pid); err != nil || !k.await {
 		return err
 	}
 	return k.out.writePidFile(k.c.Pid)

@@ -10,7 +10,8 @@ import (
 	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
-	"rt/libcontainer/intelrdt"
+	"rt/libcontainer/netdev"
+	"rt/libcontainer/place"
 	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -51,22 +52,18 @@ func (r *Runtime) Delete(id string, force bool) error {
 	return err
 }
 
-// forceTimeout bounds what delete --force does before the poststop hooks. grace is the time for a holder of the lock that has only
-// waited for what was killed: it undoes or finishes its work itself.
-const (
-	forceTimeout = 4500 * time.Millisecond
-	grace        = 500 * time.Millisecond
-)
+// grace is the time for a holder of the lock that has only waited for what was killed: it undoes or finishes its work itself.
+const grace = 500 * time.Millisecond
 
 // lockToDelete gets the container's lock; with force in spite of who has it.
 func (r *Runtime) lockToDelete(c *container, force bool) (err error) {
 	if force {
-		r.deadline = time.Now().Add(forceTimeout)
+		r.SetDeadline()
 	}
 	if force && c.IsHeld() {
 		err = r.takeOver(c)
 	} else {
-		err = c.Acquire(r.left(state.LockWait))
+		err = c.Acquire(state.LockWait)
 	}
 	if err == nil && force {
 		c.EndHelper()
@@ -77,23 +74,15 @@ func (r *Runtime) lockToDelete(c *container, force bool) (err error) {
 	return err
 }
 
-// left is how much time is left of limit: delete --force has a deadline for all that it waits for.
-func (r *Runtime) left(limit time.Duration) time.Duration {
-	if r.deadline.IsZero() {
-		return limit
-	}
-	return min(limit, max(time.Until(r.deadline), 50*time.Millisecond))
-}
-
 // takeOver gets the lock from another rt: by the end of the container's processes that it may wait for, or by its own end.
 func (r *Runtime) takeOver(c *container) error {
 	r.killHeld(c.ID)
-	err := c.Acquire(r.left(grace))
+	err := c.Acquire(grace)
 	if !errors.Is(err, unix.ETIMEDOUT) {
 		return err
 	}
-	who, endErr := c.EndHolder(r.left(grace))
-	if err = c.Acquire(r.left(forceTimeout)); errors.Is(err, unix.ETIMEDOUT) {
+	who, endErr := c.EndHolder(r.Left(grace))
+	if err = c.Acquire(state.LockWait); errors.Is(err, unix.ETIMEDOUT) {
 		if endErr != nil {
 			return fmt.Errorf("%w; %w", err, endErr)
 		}
@@ -118,12 +107,7 @@ func (r *Runtime) killHeld(id string) {
 	if err := c.end(); err != nil {
 		r.Warn("%v", err)
 	}
-	if cg, err := c.cgroup(); err == nil {
-		_ = cg.Locked(func(own *cgroups.Cgroup) error {
-			_, err := c.killIn(own)
-			return err
-		})
-	}
+	_ = c.Kill()
 }
 
 func (c *container) delete(force bool) error {
@@ -142,32 +126,15 @@ func (c *container) delete(force bool) error {
 // remove ends every process of a container and undoes what create made: cgroup, directory; then come poststop hooks. If others are
 // in the cgroup, the error is a cgroups.LeftError and the container is removed all the same.
 func (r *Runtime) remove(c *container) error {
-	if _, err := c.cgroup(); err != nil {
+	if _, err := c.Cgroup(); err != nil {
 		return err
 	}
 	if err := c.end(); err != nil {
 		return err
 	}
-	if err := c.stopUnit(false); err != nil {
+	left, err := c.Clear()
+	if err != nil {
 		return err
-	}
-	left := c.removeCgroup()
-	var others *cgroups.LeftError
-	if left != nil && !errors.As(left, &others) {
-		return left
-	}
-	if left != nil {
-		if who := c.StuckHelper(); who != "" { // rt's own, not another's: the record stays until it has ended
-			return fmt.Errorf("%w%s", left, who)
-		}
-	}
-	if err := c.rdt().Remove(c.markedByOthers); err != nil {
-		return err
-	}
-	if c.RdtShared != "" {
-		if err := intelrdt.RemoveUnused(c.RdtShared); err != nil {
-			return err
-		}
 	}
 	if err := c.returnNetDevices(); err != nil {
 		return err
@@ -207,18 +174,18 @@ func (c *container) end() error {
 		wait = 0
 	}
 	looked, start := false, time.Now()
-	for patience := c.rt.newPatience(); ; wait = min(2*wait+5, 200) {
+	for patience := place.NewPatience(c.Root); ; wait = min(2*wait+5, 200) {
 		if ended, err := sys.AwaitExit(p, wait); err != nil || ended {
 			return err
 		}
-		if cg, err := c.cgroup(); err != nil || !patience.lasts(cg.Remains()) {
+		if cg, err := c.Cgroup(); err != nil || !patience.Lasts(cg.Remains()) {
 			return fmt.Errorf("container init still running: process %d does not end%s", c.Pid, cmp.Or(c.sleepers(), c.withoutReaper()))
 		}
-		if !looked && !c.rt.deadline.IsZero() && time.Since(start) > grace {
+		if !looked && !c.Root.Deadline.IsZero() && time.Since(start) > grace {
 			looked = true
 			c.endParents()
 		}
-		if err := c.letEnd((*cgroups.Cgroup).ReleaseAll); err != nil {
+		if err := c.LetEnd((*cgroups.Cgroup).ReleaseAll); err != nil {
 			return err
 		}
 	}
@@ -230,7 +197,7 @@ func (c *container) sleepers() string {
 	if frozen, err := c.frozen(); err == nil && frozen { // its own has been thawed
 		return ": a cgroup above the container's is frozen: thaw that"
 	}
-	cg, err := c.cgroup()
+	cg, err := c.Cgroup()
 	if err != nil {
 		return ""
 	}
@@ -246,55 +213,21 @@ func (c *container) sleepers() string {
 	return ""
 }
 
-// endTimeout bounds a wait for processes that were killed, since the moment when there were last seen to be fewer of them, or less
-// memory; endAtMost bounds it in all. To free memory takes time, and a container that is left behind is no use to anyone.
-const (
-	endTimeout = 4 * time.Second
-	endAtMost  = time.Minute
-)
-
-// A patience is such a wait.
-type patience struct {
-	r           *Runtime
-	until, last time.Time
-	least       cgroups.Remains
-	looked      bool
-}
-
-func (r *Runtime) newPatience() *patience {
-	now := time.Now()
-	return &patience{r: r, until: now.Add(r.left(endTimeout)), last: now.Add(endAtMost)}
-}
-
-// lasts says whether to wait on, for what remains of a cgroup. What delete --force does afterwards has its time again.
-func (p *patience) lasts(remains cgroups.Remains) bool {
-	now := time.Now()
-	if p.looked && remains.Fewer(p.least) && now.Before(p.last) {
-		if !p.r.deadline.IsZero() {
-			p.r.deadline = now.Add(forceTimeout)
-		}
-		p.until = now.Add(p.r.left(endTimeout))
-	}
-	if !p.looked || remains.Fewer(p.least) {
-		p.least, p.looked = remains, true
-	}
-	return now.Before(p.until)
-}
-
-// letEnd thaws the container's cgroup and those that it has made below it: it may have frozen itself, and others of its
-// processes may do so again until they have ended. CRIU, which may hold what it restores, is killed.
-func (c *container) letEnd(release func(*cgroups.Cgroup) error) error {
-	if c.isHelper() {
-		if p, err := c.Helper.Open(); err == nil {
-			_ = sys.Signal(p, unix.SIGKILL)
-			p.Close()
-		}
-	}
-	cg, err := c.cgroup()
-	if err != nil {
+// returnNetDevices brings back what a create that was killed has moved. As long as that fails, it is still written down.
+func (c *container) returnNetDevices() error {
+	var r netdev.Record
+	if found, err := c.ReadDevices(&r); err != nil || !found {
 		return err
 	}
-	return cg.Locked(release)
+	if now := c.rt.BootID(); r.Boot != "" && now != "" && r.Boot != now {
+		return nil // the namespace has ended with that boot
+	}
+	err := r.Back()
+	if err != nil && netdev.OnlyStay(err) {
+		c.rt.Warn("%v", err)
+		return nil
+	}
+	return err
 }
 
 // poststopSpec is the configuration if it has poststop hooks, else nil: decoding is worth it for them only.

@@ -1,7 +1,9 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"rt/cgroups"
@@ -17,6 +19,29 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// ExecOptions are the flags of exec. A nil pointer or empty slice means: as the container's own process.
+type ExecOptions struct {
+	Process       string   // path of a process.json; then Args and the flags below are not used, except Tty
+	Args          []string // command and arguments
+	Cwd           string
+	Env           []string
+	Tty           bool
+	User          string // UID[:GID]
+	Groups        []uint32
+	Caps          []string
+	NoNewPrivs    *bool
+	ProcessLabel  string
+	AppArmor      string
+	Detach        bool
+	ConsoleSocket string
+	PidFile       string
+	PidfdSocket   string
+	PreserveFds   int
+	Cgroups       []string // [controller[,controller]:]path
+	IgnorePaused  bool
+	WaitFIFO      string // path of a FIFO: the program is held until somebody has read a byte from it
+}
 
 // Exec runs a process in a container. Attached, it waits for the process and returns its exit status.
 func (r *Runtime) Exec(id string, o ExecOptions) (status int, err error) {
@@ -171,7 +196,7 @@ func (e *execution) chooseCgroup() error {
 	host, err := cgroups.Probe()
 	if err == nil {
 		var cg *cgroups.Cgroup
-		if cg, err = e.c.cgroup(); err == nil {
+		if cg, err = e.c.Cgroup(); err == nil {
 			e.sub, err = cgroups.Sub(host, cg, e.o.Cgroups)
 		}
 	}
@@ -193,7 +218,7 @@ func (e *execution) compile() error {
 	}
 	cg := e.sub
 	if cg == nil {
-		cg = e.c.recorded()
+		cg = e.c.Recorded()
 	}
 	var j *facts.Joining
 	if j, e.init, err = e.c.joining(e.spec, cg); err != nil {
@@ -213,7 +238,7 @@ func (e *execution) prepareStub() error {
 	if err != nil {
 		return err
 	}
-	if err := e.c.rdt().Join(process.Pid); err != nil {
+	if err := e.c.Rdt().Join(process.Pid); err != nil {
 		return err
 	}
 	if err := stub.SetOOMScore(process.Pid, e.spec.Process); err != nil {
@@ -281,10 +306,7 @@ func (e *execution) Filter(listener *os.File, pid int) error {
 
 // handOver gives terminal, pidfd and pid file to those who wait for them.
 func (e *execution) handOver() error {
-	if err := e.out.giveTerminal(&e.fg, e.spec.Process); err != nil {
-		return err
-	}
-	if err := e.out.sendPidfd(e.session.Pid()); err != nil {
+	if err := e.out.give(&e.fg, e.spec.Process, e.session.Pid()); err != nil {
 		return err
 	}
 	return e.out.writePidFile(e.session.Pid())
@@ -310,6 +332,24 @@ func (e *execution) passGate() (int, error) {
 	}
 	return status, nil
 }
+
+// execError says why the process did not become the program. That the kernel has killed something in the container for
+// want of memory is a guess at the reason: it may have been another process.
+func execError(c *container, err error) error {
+	if err == io.EOF && c.isOOMKilled() {
+		return fmt.Errorf("%w (possibly OOM-killed)", stub.ErrDied)
+	}
+	if err == io.EOF {
+		return stub.ErrDied
+	}
+	return startError(c, err)
+}
+
+// Errors that engines know by their text.
+var (
+	errExecStopped = errors.New("cannot exec in a stopped container")
+	errExecPaused  = errors.New("cannot exec in a paused container (use --ignore-paused to override)")
+)
 
 func (c *container) mayExec(ignorePaused bool) error {
 	if alive, err := c.IsAlive(); err != nil {

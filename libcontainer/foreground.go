@@ -10,6 +10,7 @@ import (
 	"rt/internal/bug"
 	"rt/internal/sys"
 	"rt/libcontainer/console"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/stdio"
 	"rt/nsenter"
 
@@ -162,21 +163,7 @@ func giveStreams(s *stdio.Streams, pid int, p *specs.Process) {
 	if err != nil {
 		return
 	}
-	if uid, ok := hostID(string(text), p.User.UID); ok {
-		s.GiveTo(uid)
+	if uid, ok := facts.OuterID(facts.ReadIDMap(string(text)), p.User.UID); ok {
+		s.GiveTo(int(uid))
 	}
-}
-
-// hostID finds in the text of /proc/PID/uid_map which id of rt's user namespace one of the process's is (user_namespaces(7)).
-func hostID(maps string, id uint32) (host int, ok bool) {
-	for line := range strings.Lines(maps) {
-		var first, outside, count uint64
-		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
-			return 0, false
-		}
-		if n := uint64(id); n >= first && n-first < count {
-			return int(outside + n - first), true
-		}
-	}
-	return 0, false
 }

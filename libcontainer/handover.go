@@ -41,6 +41,14 @@ func checkTerminal(terminal, detach bool, socket string) error {
 	return nil
 }
 
+// give gives the terminal and the pidfd of a process.
+func (h *handOver) give(fg *foreground, p *specs.Process, pid int) error {
+	if err := h.giveTerminal(fg, p); err != nil {
+		return err
+	}
+	return h.sendPidfd(pid)
+}
+
 // giveTerminal sends the terminal's master to the console socket, or attaches it to the foreground, if there is one.
 func (h *handOver) giveTerminal(fg *foreground, p *specs.Process) error {
 	if h.master == nil {

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -20,6 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// IsStartHook says whether err is the failure of a startContainer hook.
+func IsStartHook(err error) bool {
+	var failed *hooks.Error
+	return errors.As(err, &failed) && failed.Kind == "startContainer"
+}
+
 // createHooks runs the three kinds that come before the root is switched, in the specification's order.
 func (c *container) createHooks(spec *specs.Spec) error {
 	if err := c.runtimeHooks(spec); err != nil {
@@ -30,7 +37,7 @@ func (c *container) createHooks(spec *specs.Spec) error {
 		return err
 	}
 	compile := func(h specs.Hook) (*plan.Plan, *namespaces.Init, error) {
-		j, init, err := c.joining(spec, c.recorded())
+		j, init, err := c.joining(spec, c.Recorded())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -70,7 +77,7 @@ func (c *container) startHooks(spec *specs.Spec) error {
 		return err
 	}
 	compile := func(h specs.Hook) (*plan.Plan, *namespaces.Init, error) {
-		j, init, err := c.joining(spec, c.recorded())
+		j, init, err := c.joining(spec, c.Recorded())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -81,6 +88,17 @@ func (c *container) startHooks(spec *specs.Spec) error {
 		return p, init, err
 	}
 	return c.insideHooks("startContainer", spec, spec.Hooks.StartContainer, state, compile)
+}
+
+// hookState is what a hook reads on its standard input.
+func (c *container) hookState(status specs.ContainerState) ([]byte, error) {
+	s := specs.State{
+		Version: c.OCIVersion, ID: c.ID, Status: status, Pid: c.Pid, Bundle: c.Bundle, Annotations: c.Annotations,
+	}
+	if status == specs.StateStopped {
+		s.Pid = 0
+	}
+	return json.Marshal(&s)
 }
 
 // openHookDir opens the bundle, which is the working directory of the hooks that create, run and restore execute in rt's namespaces, also
@@ -185,7 +203,7 @@ func (c *container) startHook(ctx context.Context, spec *specs.Spec, p *plan.Pla
 
 // beforeHook sets what the hook inherits from the stub.
 func (c *container) beforeHook(pid int, spec *specs.Spec) error {
-	if err := c.rdt().Join(pid); err != nil {
+	if err := c.Rdt().Join(pid); err != nil {
 		return err
 	}
 	return stub.SetOOMScore(pid, spec.Process)

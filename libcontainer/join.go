@@ -2,6 +2,7 @@ package libcontainer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 
@@ -11,6 +12,7 @@ import (
 	"rt/libcontainer/namespaces"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/stub"
+	"rt/nsenter"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -75,7 +77,7 @@ func (c *container) openInit(spec *specs.Spec) (*namespaces.Init, error) {
 // joinCgroup moves a process that could not be cloned into the container's cgroup. If init has moved itself into a cgroup below it and
 // enabled controllers for that, as systemd does, or if init is in another cgroup, and its first one is gone, the process goes to init's.
 func (c *container) joinCgroup(pid int) error {
-	cg, err := c.cgroup()
+	cg, err := c.Cgroup()
 	if err != nil {
 		return err
 	}
@@ -84,7 +86,7 @@ func (c *container) joinCgroup(pid int) error {
 
 // initCgroup is the directory of the cgroup v2 that init is in now.
 func (c *container) initCgroup() (string, error) {
-	cg, err := c.cgroup()
+	cg, err := c.Cgroup()
 	if err != nil {
 		return "", err
 	}
@@ -112,4 +114,23 @@ func (c *container) openInitCgroup(in plan.Input) (*os.File, error) {
 		return nil, err
 	}
 	return stub.OpenCgroup(dir)
+}
+
+// notAdded says in runc's words, which engines and scripts look for, that a process could not enter its cgroup.
+func notAdded(pid int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("error adding pid %d to cgroups: %w", pid, err)
+}
+
+// joinError is notAdded for a step of the plan that enters a cgroup.
+func joinError(pid int, err error) error {
+	var step *stub.StepError
+	if errors.As(err, &step) {
+		if _, ok := step.Item.Step.(nsenter.CgroupJoin); ok {
+			return notAdded(pid, err)
+		}
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"rt/cgroups"
 	"rt/internal/sys"
@@ -39,7 +40,7 @@ func (r *Runtime) Kill(id string, sig unix.Signal, all bool) error {
 	if len(c.Cgroups) == 0 && sig == unix.SIGKILL && (c.PrivatePid || !all) {
 		return c.signal(sig) // with which the rest of its pid namespace ends, if it has one
 	}
-	cg, err := c.mustHaveCgroup("signal all processes")
+	cg, err := c.MustHaveCgroup("signal all processes")
 	if err != nil {
 		return err
 	}
@@ -96,6 +97,26 @@ func (c *container) inside() (selected func(pid int) bool, ended bool, err error
 	return func(pid int) bool { return inPidNamespace(pid, st.Ino) }, ended || err != nil, nil
 }
 
+// inPidNamespace says whether a process is in a pid namespace, or in one below it.
+func inPidNamespace(pid int, ns uint64) bool {
+	f, err := sys.OpenNamespace("/proc/" + strconv.Itoa(pid) + "/ns/pid")
+	for err == nil {
+		defer f.Close()
+		var st unix.Stat_t
+		if unix.Fstat(int(f.Fd()), &st) != nil {
+			return false
+		}
+		if st.Ino == ns {
+			return true
+		}
+		var up int
+		if up, err = unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_PARENT); err == nil {
+			f = os.NewFile(uintptr(up), "pid namespace")
+		}
+	}
+	return false
+}
+
 // signal reaches init through a pidfd, so that a pid that was used again is never hit.
 func (c *container) signal(sig unix.Signal) error {
 	p, err := c.InitProcess().Open()
@@ -124,7 +145,7 @@ func (c *container) signal(sig unix.Signal) error {
 	for i := range 4 {
 		frozen, err := c.frozen()
 		if err == nil && (frozen || i > 0) {
-			err = c.letEnd(release)
+			err = c.LetEnd(release)
 		}
 		if err != nil {
 			return err
@@ -135,6 +156,13 @@ func (c *container) signal(sig unix.Signal) error {
 	}
 	return nil
 }
+
+// Errors that engines know by their text.
+var (
+	ErrPaused      = errors.New("container paused")
+	ErrNotPaused   = errors.New("container not paused")
+	errPausedTwice = errors.New("container not running: it is paused")
+)
 
 // Pause freezes every process of a container.
 func (r *Runtime) Pause(id string) error {
@@ -173,7 +201,7 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 	if err := allowed(status); err != nil {
 		return err
 	}
-	cg, err := c.mustHaveCgroup("pause")
+	cg, err := c.MustHaveCgroup("pause")
 	if err != nil {
 		return err
 	}
@@ -184,7 +212,7 @@ func (r *Runtime) changeFreezer(id string, change func(*cgroups.Cgroup) error, a
 // last process of its pid namespace has been reaped. The parent of one that `rt exec` has started is that rt: it may wait for a file system
 // where it writes the pid file, or be stopped. A process that has ended is known by its cgroup v2 alone: it has left those of v1.
 func (c *container) unreaped() map[int]int {
-	cg, err := c.cgroup()
+	cg, err := c.Cgroup()
 	if err != nil {
 		return nil
 	}

@@ -87,7 +87,7 @@ func (r *Runtime) changeMounts(id string, raw []byte, decode mountDecoder, chang
 }
 
 func (c *container) enterToMount(spec *specs.Spec, change facts.MountChange) error {
-	j, init, err := c.joining(spec, c.recorded())
+	j, init, err := c.joining(spec, c.Recorded())
 	if err != nil {
 		return err
 	}

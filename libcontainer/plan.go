@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/console"
@@ -29,7 +28,7 @@ const (
 // Plan compiles the plan that Create would send to the stub, by the same functions. It makes nothing.
 func (r *Runtime) Plan(o CreateOptions) (*plan.Plan, error) {
 	k := r.plannedCreation(o)
-	defer k.undo.run()
+	defer k.undo.Run()
 	if err := k.look(); err != nil {
 		return nil, err
 	}
@@ -69,15 +68,16 @@ func (k *creation) compile() (err error) {
 // facts are what is known of the container, for its plan. await: its process is to wait for `rt start`.
 func (s *setup) facts(filter *seccomp.Program, await bool) *facts.Creation {
 	c := s.c
-	cgroup := facts.Cgroup{Dir: c.cg.BornDir(), Tasks: c.cg.TaskFiles(), Moved: c.transfer}
-	if s.place.isOutside() {
+	cg := c.Recorded()
+	cgroup := facts.Cgroup{Dir: cg.BornDir(), Tasks: cg.TaskFiles(), Moved: c.transfer}
+	if s.place.IsOutside() {
 		cgroup.Dir = ""
 	}
 	return &facts.Creation{
 		Cgroup: cgroup, Spec: s.spec, ID: c.ID, Bundle: c.Bundle, Rootfs: c.Rootfs, Keyring: c.Keyring, NotifyDir: c.proxyDir(),
 		NoPivot: s.o.NoPivot, NoNewKeyring: s.o.NoNewKeyring, Init: c.Init, Await: await, PreserveFds: s.o.PreserveFds,
 		Filter: filter, Privileges: s.priv, Warn: c.rt.Warn,
-		View: func() (plan.CgroupView, error) { return c.cgroupView(s.place.host, s.priv) },
+		View: s.place.View,
 	}
 }
 
@@ -104,54 +104,13 @@ func (k *creation) look() error {
 		}
 	}
 	k.c.Bundle, k.c.Keyring, k.c.SystemdCgroup = k.b.Dir, facts.KeyringPlaceholder(placeholderID), k.rt.SystemdCgroup
-	cg, err := k.place.expect()
-	if err == nil {
-		k.c.cg, k.c.Cgroups = cg, cg.Paths()
-	}
-	return err
-}
-
-// expect is the cgroup that the container will have. If rt goes without one that it may not make, permissions tell
-// what it may make.
-func (p *place) expect() (*cgroups.Cgroup, error) {
-	cg, err := p.choose()
-	if err != nil {
-		return nil, err
-	}
-	if p.hasUnit() {
-		p.scope.outside = p.scope.bornOutside(cg.MayReach)
-		return cg, nil
-	}
-	if len(cg.Paths()) == 0 || !p.c.rt.tolerant(p.priv) {
-		return cg, nil
-	}
-	if err = p.mayCreate(cg); err == nil || !sys.IsForbidden(err) {
-		return cg, err
-	}
-	cg, err = p.instead(err)
-	if err != nil || len(cg.Paths()) == 0 {
-		return cg, err
-	}
-	if err = p.mayCreate(cg); err != nil && !unseen(err) {
-		return cgroups.Load(p.host, nil), nil
-	}
-	return cg, err
-}
-
-// mayCreate asks whether rt may make a cgroup. Root of the host is not excused from its device rules: v1 takes them from a
-// process with CAP_SYS_ADMIN only, and v2 takes CAP_BPF and CAP_NET_ADMIN as well.
-func (p *place) mayCreate(cg *cgroups.Cgroup) error {
-	program := p.host.Mode == cgroups.V2 && p.priv.Has(unix.CAP_BPF) && p.priv.Has(unix.CAP_NET_ADMIN)
-	if os.Geteuid() == 0 && p.priv.First && !p.priv.Admin() && !program {
-		return fmt.Errorf("set device rules (/linux/resources/devices): %w", unix.EPERM)
-	}
-	return cg.MayCreate(p.host)
+	return k.place.Expect()
 }
 
 // PlanExec compiles the plan that Exec would send for the process of a file, in a container created from a bundle.
 func (r *Runtime) PlanExec(dir, file string) (*plan.Plan, error) {
 	k := r.plannedCreation(CreateOptions{Bundle: dir})
-	defer k.undo.run()
+	defer k.undo.Run()
 	if err := k.look(); err != nil {
 		return nil, err
 	}

@@ -192,7 +192,7 @@ func comparePlan(t *testing.T, dir, golden, agent string) (compiled bool) {
 // compileAsCreate does what create does up to the plan, and undoes it.
 func (r *Runtime) compileAsCreate(o CreateOptions) (p *plan.Plan, keyring string, err error) {
 	k := r.plannedCreation(o)
-	for _, step := range []func() error{k.begin, k.load, k.check, k.describe, k.place.reserve, k.place.intend, k.copyConfig, k.makeEarly, k.compile} {
+	for _, step := range []func() error{k.begin, k.load, k.check, k.describe, k.place.Reserve, k.place.Intend, k.copyConfig, k.makeEarly, k.compile} {
 		if err = step(); err != nil {
 			break
 		}

@@ -112,16 +112,16 @@ func (k *restoring) order() []func() error {
 		k.load,             // the bundle
 		k.check,            // what is wrong with it, and what cannot be done here
 		k.describe,         // what the state says
-		k.place.reserve,    // the id: a locked directory
-		k.place.intend,     // the journal: what will be made outside of that
+		k.place.Reserve,    // the id: a locked directory
+		k.place.Intend,     // the journal: what will be made outside of that
 		k.copyConfig,       // for exec and delete
-		k.place.make,       // cgroup and resctrl group
+		k.place.Make,       // cgroup and resctrl group
 		k.restoreProcesses, // by CRIU, in that cgroup
 	}
 }
 
 func (k *restoring) startAnchor() error {
-	k.place.startAnchor(k.streams.Child, 0)
+	k.place.StartAnchor(k.streams.Child, 0)
 	return nil
 }
 
@@ -139,13 +139,13 @@ func (k *restoring) restoreProcesses() error {
 		return err
 	}
 	defer joined.Close()
-	k.processes = &checkpoint.Restoration{Container: c.Container, Session: session, Spec: k.spec, Streams: k.streams.Child, Joined: joined, Cgroup: c.cg, Root: c.rt.Dir,
+	k.processes = &checkpoint.Restoration{Container: c.Container, Session: session, Spec: k.spec, Streams: k.streams.Child, Joined: joined, Cgroup: c.Recorded(), Root: c.rt.Dir,
 		LSMProfile: o.LSMProfile, LSMMountContext: o.LSMMountContext, Privileges: k.priv, Warn: c.rt.Warn}
 	defer k.processes.Close()
 	if err := k.prepareMounts(); err != nil {
 		return err
 	}
-	k.undo.add(k.killAll)
+	k.undo.Add(k.killAll)
 	k.owesPoststop = true
 	if err := k.processes.Start(); err != nil {
 		return err
@@ -157,7 +157,7 @@ func (k *restoring) restoreProcesses() error {
 	if err := k.processes.Run(k); err != nil {
 		return err
 	}
-	k.place.endAnchor()
+	k.place.EndAnchor()
 	return k.processes.Passed()
 }
 
@@ -196,13 +196,13 @@ func openNothing(plan.Input) (*os.File, error) { return nil, unix.EINVAL }
 // moveCriu moves CRIU into the container's resctrl group and cgroup, where it creates the processes.
 func (k *restoring) moveCriu(pid int) (err error) {
 	c := k.c
-	if err := c.rdt().Join(pid); err != nil {
+	if err := c.Rdt().Join(pid); err != nil {
 		return err
 	}
 	if len(c.Cgroups) == 0 {
 		return nil
 	}
-	if k.place.isOutside() {
+	if k.place.IsOutside() {
 		return hint.With(errors.New("rt may move no process into the container's cgroup"), "run rt as root, or in a cgroup that is delegated")
 	}
 	if c.Helper, err = sys.Identify(pid); err != nil {
@@ -232,7 +232,7 @@ func (k *restoring) Furnish(pid int) error {
 	if err := k.c.WriteJournal(); err != nil {
 		return err
 	}
-	k.place.endAnchor()
+	k.place.EndAnchor()
 	if bundle.MakesNamespace(k.spec, specs.NetworkNamespace) {
 		if err := netdev.LoopbackUp("/proc/" + strconv.Itoa(pid) + "/ns/net"); err != nil {
 			return err
@@ -259,6 +259,6 @@ func (k *restoring) killAll() {
 		_, _ = sys.Wait(pid)
 	}
 	if len(k.c.Cgroups) > 0 {
-		k.undo.result(k.c.removeCgroup())
+		k.undo.Result(k.c.RemoveCgroup())
 	}
 }

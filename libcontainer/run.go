@@ -14,6 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// RunOptions are the flags of run.
+type RunOptions struct {
+	CreateOptions
+	Detach      bool
+	Keep        bool // do not delete the container when it exits
+	NoSubreaper bool
+}
+
 // Run creates and starts a container. Detached it returns once the program runs; else it waits for the program,
 // deletes the container unless told to keep it, and returns the program's exit status.
 func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
@@ -83,8 +91,8 @@ func (s *setup) broken(err error) error {
 	if s.c == nil || s.c.IsLocked() || s.c.Pid == 0 {
 		return s.fail(err)
 	}
-	if s.undo.process != nil {
-		s.undo.process()
+	if s.undo.Process != nil {
+		s.undo.Process()
 	}
 	return errors.Join(err, s.rt.removeOwn(s.c))
 }

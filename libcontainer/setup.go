@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"rt/internal/hint"
 	"rt/internal/sys"
@@ -12,6 +13,7 @@ import (
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/facts"
 	"rt/libcontainer/netdev"
+	"rt/libcontainer/place"
 	"rt/libcontainer/state"
 	"rt/libcontainer/stdio"
 	"rt/libcontainer/stub"
@@ -36,10 +38,10 @@ type setup struct {
 	warned  []string          // of the configuration
 	streams *stdio.Streams    // what the container gets of rt's stdio
 	stdio   map[string]string // state.State.Stdio, if the container has no terminal
-	place   place
+	place   place.Reservation
 	out     handOver
 	moved   *netdev.Moved // or nil
-	undo    undo
+	undo    place.Undo
 
 	owesPoststop bool // hooks, for there has been a process of the container
 }
@@ -60,7 +62,7 @@ func (s *setup) do(steps ...func() error) error {
 
 // fail takes back what was done, and returns the error that was the reason.
 func (s *setup) fail(err error) error {
-	s.undo.run()
+	s.undo.Run()
 	if s.owesPoststop && err != stub.ErrKilledAtBirth {
 		s.owesPoststop = false
 		s.c.poststop(s.spec)
@@ -79,14 +81,14 @@ func (s *setup) begin() error {
 		return err
 	}
 	s.c = s.rt.newContainer(s.id)
-	s.undo.warn = s.rt.Warn
-	s.place.begin(s.c, &s.undo)
+	s.undo.Warn = s.rt.Warn
+	s.place.Begin(s.c.Place, s.rt.CgroupOptions, &s.undo)
 	return nil
 }
 
 func (s *setup) openStreams() (err error) {
 	if s.streams, err = stdio.Open(callerStdio(), !s.detached); err == nil {
-		s.undo.add(s.streams.Close)
+		s.undo.Add(s.streams.Close)
 	}
 	return err
 }
@@ -126,7 +128,7 @@ func (s *setup) checkBundle() error {
 		return err
 	}
 	s.priv = facts.OwnPrivileges()
-	s.place.spec, s.place.priv = s.spec, s.priv
+	s.place.Spec, s.place.Privileges = s.spec, s.priv
 	return s.priv.Check(s.spec)
 }
 
@@ -164,38 +166,67 @@ func (s *setup) copyConfig() error {
 // keepTerminal keeps the terminal's master, or nil, until it is handed over.
 func (s *setup) keepTerminal(master *os.File) {
 	if s.out.master = master; master != nil {
-		s.undo.add(s.out.close)
+		s.undo.Add(s.out.close)
 	}
 }
 
-// An undo is what takes back the steps of a setup that fails.
-type undo struct {
-	process func() // ends the process; what it is in is taken back afterwards
-	steps   []func()
-	left    bool // something could not be taken back
-	warn    func(format string, args ...any)
+// moveNetDevices moves what linux.netDevices names into the network namespace that the new process is already in. They
+// are brought back if the container does not come to be. Afterwards they share the fate of the namespace: the
+// specification forbids to move them out.
+func (s *setup) moveNetDevices(devices map[string]specs.LinuxNetDevice) error {
+	if len(devices) == 0 {
+		return nil
+	}
+	ns := "/proc/" + strconv.Itoa(s.c.Pid) + "/ns/net"
+	var note func(*netdev.Record) error
+	if path := bundle.JoinedNamespace(s.spec, specs.NetworkNamespace); path != "" { // one of the container's own ends with it, and the devices with that
+		note = func(r *netdev.Record) error {
+			r.Path, r.Boot = path, s.rt.BootID()
+			return s.c.WriteDevices(r)
+		}
+	}
+	shared := note != nil || bundle.JoinedNamespace(s.spec, specs.UserNamespace) != "" // whose root has rights in a new one, too
+	moved, err := netdev.Move(devices, ns, shared, note)
+	if moved == nil {
+		return err
+	}
+	s.moved = moved
+	s.undo.Add(func() { s.bringBack(note != nil) })
+	return err
 }
 
-// add notes how to take back what was done, or may have been done, last.
-func (u *undo) add(step func()) { u.steps = append(u.steps, step) }
-
-// run takes everything back, latest first. A step that panics is not repeated by another run.
-func (u *undo) run() {
-	if end := u.process; end != nil {
-		u.process = nil
-		end()
+// moveRestored moves the devices for a restored container. In a namespace that is given by path those of the container that was saved
+// are still there.
+func (s *setup) moveRestored() error {
+	devices := s.spec.Linux.NetDevices
+	if path := bundle.JoinedNamespace(s.spec, specs.NetworkNamespace); path != "" && len(devices) > 0 {
+		var err error
+		if devices, err = netdev.ToMove(devices, "/proc/"+strconv.Itoa(s.c.Pid)+"/ns/net"); err != nil {
+			return err
+		}
 	}
-	for len(u.steps) > 0 {
-		last := u.steps[len(u.steps)-1]
-		u.steps = u.steps[:len(u.steps)-1]
-		last()
+	return s.moveNetDevices(devices)
+}
+
+// bringBack takes back moveNetDevices. What is not noted is in a namespace that ends now.
+func (s *setup) bringBack(noted bool) {
+	err := s.moved.Back()
+	s.moved.Close()
+	if noted && err != nil && !netdev.OnlyStay(err) {
+		s.undo.Result(err)
+	} else if err != nil {
+		s.c.rt.Warn("%v", err)
 	}
 }
 
-// result notes whether a step has failed to take back what it should.
-func (u *undo) result(err error) {
-	if err != nil {
-		u.left = true
-		u.warn("%v; delete --force tries again", err)
+// keepNetDevices leaves the devices to the container, which is complete: those that are noted delete would bring back.
+func (s *setup) keepNetDevices() error {
+	if s.moved == nil {
+		return nil
 	}
+	if err := s.c.RemoveDevices(); err != nil {
+		return err
+	}
+	s.moved.Close()
+	return nil
 }

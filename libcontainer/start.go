@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,6 +162,36 @@ func (c *container) become(spec *specs.Spec, in *stub.Session) error {
 	}
 	c.warnExec(in, spec)
 	return c.poststart(spec)
+}
+
+// startError says why the process did not become the program, or why a step of its way there has failed.
+func startError(c *container, err error) error {
+	if err == io.EOF {
+		return c.initDied(stub.ErrDied)
+	}
+	var step *stub.StepError
+	if errors.As(err, &step) {
+		return fmt.Errorf("unable to start container process: %w", err)
+	}
+	return err
+}
+
+// initDied is the error for an init that has ended before it was the program: otherwise, unless the kernel has killed it for want of memory.
+func (c *container) initDied(otherwise error) error {
+	if c.isOOMKilled() {
+		return errors.New("container init was OOM-killed (memory limit too low?)")
+	}
+	return otherwise
+}
+
+// isOOMKilled says whether the kernel has killed a process of the container for want of memory.
+func (c *container) isOOMKilled() bool {
+	cg, err := c.Cgroup()
+	if err != nil {
+		return false
+	}
+	killed, _ := cg.OOMKilled()
+	return killed
 }
 
 // startEvents is rt's part while the stub of a created container becomes the program.

@@ -25,11 +25,11 @@ func (r *Runtime) Events(id string, o usage.EventsOptions, emit func(*usage.Even
 		return err
 	}
 	defer init.Close()
-	cg, err := c.mustHaveCgroup("read statistics")
+	cg, err := c.MustHaveCgroup("read statistics")
 	if err != nil {
 		return err
 	}
-	s := &usage.Stream{ID: id, Init: init, Cgroup: cg, Rdt: c.rdt(), Emit: emit, Warn: r.Warn}
+	s := &usage.Stream{ID: id, Init: init, Cgroup: cg, Rdt: c.Rdt(), Emit: emit, Warn: r.Warn}
 	return s.Run(o)
 }
 
@@ -59,7 +59,7 @@ func (r *Runtime) processes(id string) (*cgroups.Cgroup, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cg, err := c.mustHaveCgroup("list processes")
+	cg, err := c.MustHaveCgroup("list processes")
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"rt/internal/hint"
 	"rt/internal/names"
 	"rt/internal/sys"
+	"rt/libcontainer/facts"
 	"rt/libcontainer/plan"
 	"rt/libcontainer/seccomp"
 
@@ -199,8 +200,9 @@ func (r *restored) checkIDs(file, has string, allowed []uint32, pointer string) 
 		return err
 	}
 	var most []string
+	mappings := facts.ReadIDMap(string(text))
 	for _, id := range allowed {
-		if outside, ok := mappedID(string(text), id); ok {
+		if outside, ok := facts.OuterID(mappings, id); ok {
 			most = append(most, strconv.FormatUint(uint64(outside), 10))
 		}
 	}
@@ -210,17 +212,6 @@ func (r *restored) checkIDs(file, has string, allowed []uint32, pointer string) 
 		}
 	}
 	return nil
-}
-
-// mappedID is what an id of a user namespace is to the reader of its uid_map or gid_map (user_namespaces(7)).
-func mappedID(table string, id uint32) (outside uint32, ok bool) {
-	for line := range strings.Lines(table) {
-		var first, to, size uint32
-		if n, err := fmt.Sscan(line, &first, &to, &size); n == 3 && err == nil && id >= first && id-first < size {
-			return to + (id - first), true
-		}
-	}
-	return 0, false
 }
 
 // checkPrivateNamespaces refuses an init that is in a namespace of the host's where the configuration gives it its own, or not in the one

@@ -82,7 +82,7 @@ func (r *restored) writeSysctl(file, value string) error {
 	if readErr != nil {
 		return readErr
 	}
-	root, ok := mappedID(string(table), 0)
+	root, ok := facts.OuterID(facts.ReadIDMap(string(table)), 0)
 	if !ok {
 		return err
 	}

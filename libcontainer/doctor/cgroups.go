@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"rt/cgroups"
 	"rt/cgroups/systemd"
 	"rt/internal/sys"
+	"rt/libcontainer/place"
 	"rt/libcontainer/state"
 	"rt/nsenter"
 )
@@ -59,13 +61,16 @@ func (s *search) cgroups() (found []Finding, err error) {
 func (s *search) cgroup(host *cgroups.Host, mark state.Mark, dirs []string) Finding {
 	f := Finding{Kind: "cgroup", Paths: dirs, Why: whyMarked(mark), Fix: "remove it"}
 	cg := cgroups.LoadDirs(host, dirs)
-	cg.SetClaim(cgroups.Claim{Other: s.MarkedContainer, Lock: s.lockCgroups, IsOwn: func(text string) bool {
+	cg.SetClaim(cgroups.Claim{Other: s.MarkedContainer, Lock: s.LockCgroups, IsOwn: func(text string) bool {
 		m, ok := state.ParseMark(text, mark.Trusted)
 		return ok && m == mark
 	}})
 	c := s.ContainerAt(mark.Dir)
 	c.Unit = unitOf(mark, host, dirs)
-	remove := func() error { return s.verbs.RemoveCgroup(c, cg) }
+	remove := func() error {
+		left, err := place.With(c, cg).Clear()
+		return cmp.Or(err, left)
+	}
 	f.fix = func() error {
 		if s.MayLive(mark, dirs) {
 			return errAlive
@@ -83,11 +88,6 @@ func (s *search) cgroup(host *cgroups.Host, mark state.Mark, dirs []string) Find
 	own, err := cg.Own()
 	s.spareMarked(mark, &f, own, err)
 	return f
-}
-
-// lockCgroups implements cgroups.Claim.Lock.
-func (s *search) lockCgroups() (unlock func(), err error) {
-	return s.LockCgroups(state.CgroupsLockWait)
 }
 
 // spareMarked is spare for a marked cgroup: if it is in doubt whose it is, only an empty one is removed.

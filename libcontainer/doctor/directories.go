@@ -9,6 +9,7 @@ import (
 	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/place"
 	"rt/libcontainer/state"
 )
 
@@ -65,8 +66,9 @@ func (s *search) directory(id string) *Finding {
 
 func (s *search) container(c *state.Container, why string) *Finding {
 	f := &Finding{Kind: "container", Paths: []string{c.Dir}, Why: why, Fix: "delete the container, and what its journal names"}
-	f.fix = func() error { return s.verbs.Remove(c) }
-	cg, err := s.verbs.Cgroup(c)
+	p := place.Of(c)
+	f.fix = func() error { return s.remove(p) }
+	cg, err := p.Cgroup()
 	if err == nil {
 		cg, err = cg.Own()
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"rt/cgroups"
+	"rt/libcontainer/place"
 	"rt/libcontainer/state"
 	"rt/nsenter"
 )
@@ -30,29 +31,19 @@ type Options struct {
 	Stopped bool // also containers that have ended and were not deleted
 }
 
-// Verbs are what doctor needs of the runtime.
-type Verbs interface {
-	// Cgroup is the container's cgroup, which knows what of it is the container's own.
-	Cgroup(c *state.Container) (*cgroups.Cgroup, error)
-	// Remove removes the container and all that its state or journal names.
-	Remove(c *state.Container) error
-	// RemoveCgroup stops the container's unit, if it has one, and removes the cgroup with the processes in it.
-	RemoveCgroup(c *state.Container, cg *cgroups.Cgroup) error
-}
-
 // A search is one run of doctor.
 type search struct {
 	*state.Root
-	verbs Verbs
+	remove func(*place.Place) error // a container, and all that its state or journal names
 	Options
 }
 
 // Find looks for what containers have left: among the mounts, below the root, in the hierarchies of cgroups and in resctrl. With
 // Fix it removes what it finds, but only what is certainly rt's: directories that hold nothing but rt's files, and cgroups with rt's mark,
-// which on the host needs CAP_SYS_ADMIN.
-func Find(root *state.Root, verbs Verbs, o Options) (found []Finding, err error) {
+// which on the host needs CAP_SYS_ADMIN. remove removes a container.
+func Find(root *state.Root, remove func(*place.Place) error, o Options) (found []Finding, err error) {
 	root.Reading = !o.Fix
-	s := &search{root, verbs, o}
+	s := &search{root, remove, o}
 	for _, look := range []func() ([]Finding, error){s.mounts, s.directories, s.cgroups, s.rdtGroups} {
 		list, err := look()
 		if err != nil {

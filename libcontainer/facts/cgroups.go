@@ -11,8 +11,21 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// ViewOf is what the container's mounts of type cgroup are to show.
-func ViewOf(host *cgroups.Host, cg *cgroups.Cgroup, p Privileges) plan.CgroupView {
+// ViewOf is what the mounts of type cgroup of a container in cg are to show: its own cgroup or, if it has none, rt's, read-only.
+func ViewOf(host *cgroups.Host, cg *cgroups.Cgroup, p Privileges) (plan.CgroupView, error) {
+	if len(cg.Paths()) > 0 {
+		return viewOf(host, cg, p), nil
+	}
+	own, err := cgroups.Own(host)
+	if err != nil {
+		return plan.CgroupView{}, err
+	}
+	view := viewOf(host, own, p)
+	view.Foreign, view.Whole = true, ""
+	return view, nil
+}
+
+func viewOf(host *cgroups.Host, cg *cgroups.Cgroup, p Privileges) plan.CgroupView {
 	paths := cg.Paths()
 	view := plan.CgroupView{V2: host.Mode == cgroups.V2, Path: paths[""]}
 	if p.HostRoot() {

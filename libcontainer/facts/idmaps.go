@@ -60,6 +60,27 @@ func (p Privileges) MapIDs(pid int, l *specs.Linux, note func(pid int)) error {
 	return nil
 }
 
+// ReadIDMap reads the text of a uid_map or gid_map (user_namespaces(7)).
+func ReadIDMap(text string) (list []specs.LinuxIDMapping) {
+	for line := range strings.Lines(text) {
+		var m specs.LinuxIDMapping
+		if _, err := fmt.Sscan(line, &m.ContainerID, &m.HostID, &m.Size); err == nil {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// OuterID is what an ID of a user namespace with these mappings is outside of it; false if it is not mapped.
+func OuterID(list []specs.LinuxIDMapping, id uint32) (outside uint32, ok bool) {
+	for _, m := range list {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return m.HostID + (id - m.ContainerID), true
+		}
+	}
+	return 0, false
+}
+
 // MapIDs is Privileges.MapIDs with those of rt, for the user namespaces of id-mapped mounts.
 func MapIDs(pid int, l *specs.Linux) error { return OwnPrivileges().MapIDs(pid, l, nil) }
 

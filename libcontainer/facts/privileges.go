@@ -113,6 +113,24 @@ func (p Privileges) Check(spec *specs.Spec) error {
 	return nil
 }
 
+// Hint is what is known about a step that the kernel has refused an rt with these privileges; "" if nothing.
+func (p Privileges) Hint(errno unix.Errno) string {
+	if p.HostRoot() || errno != unix.EPERM && errno != unix.EACCES {
+		return ""
+	}
+	for _, f := range [...]struct{ path, forbids, text string }{
+		{"/proc/sys/user/max_user_namespaces", "0", "user namespaces are switched off: sysctl user.max_user_namespaces is 0"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "user namespaces are for root only: sysctl kernel.unprivileged_userns_clone is 0"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+			"AppArmor keeps capabilities from user namespaces: give rt a profile with `userns,`, or set sysctl kernel.apparmor_restrict_unprivileged_userns to 0"},
+	} {
+		if text, err := sys.ReadKernelFile(f.path, 64); err == nil && strings.TrimSpace(string(text)) == f.forbids {
+			return f.text
+		}
+	}
+	return ""
+}
+
 // Problems are what an rt with these privileges cannot do for a configuration, for `rt check`.
 func (p Privileges) Problems(spec *specs.Spec) (found []bundle.Problem) {
 	if err := p.Check(spec); err != nil {

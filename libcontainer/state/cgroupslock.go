@@ -12,18 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CgroupsLockWait bounds the wait for the lock on all cgroups, which is held for some milliseconds.
-const CgroupsLockWait = 4 * time.Second
+// cgroupsLockWait bounds the wait for the lock on all cgroups, which is held for some milliseconds.
+const cgroupsLockWait = 4 * time.Second
+
+// cgroupsLockLeast is how long a delete --force whose deadline has passed still waits for it: the holder removes thousands of cgroups and
+// gives the lock away meanwhile.
+const cgroupsLockLeast = time.Second
 
 // LockCgroups keeps every other rt of this user from taking or removing a cgroup, whatever its --root is: two containers never get one
 // cgroup, and none is removed that another rt has just taken. The lock is a file that containers and other users cannot open: any process
-// that sees a cgroup's directory could lock that. LockCgroups waits for at most limit.
-func (r *Root) LockCgroups(limit time.Duration) (unlock func(), err error) {
+// that sees a cgroup's directory could lock that. LockCgroups implements cgroups.Claim.Lock.
+func (r *Root) LockCgroups() (unlock func(), err error) {
 	f, err := r.openCgroupsLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock cgroups: %w", err)
 	}
-	if err := sys.Lock(f, limit); err != nil {
+	if err := sys.Lock(f, max(r.Left(cgroupsLockWait), cgroupsLockLeast)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock cgroups: %s: %w", f.Name(), err)
 	}

@@ -33,7 +33,7 @@ const (
 	AskSocket   = "namespaces.sock" // at which init hands out its namespaces, if a rootless rt may not open them
 	NotifyDir   = "notify"          // of the socket for READY=1
 	UpdateFile  = "update"          // what to take back if an update is killed
-	DevicesFile = "netdevs"         // network devices that a create has moved until it is done
+	devicesFile = "netdevs"         // network devices that a create has moved until it is done
 	holderFile  = "holder"
 )
 
@@ -47,8 +47,8 @@ const (
 
 // fileNames are all names that rt gives to files in a container's directory, temporary files included.
 func fileNames() []string {
-	return []string{StateFile, ConfigFile, JournalFile, StartSocket, AskSocket, holderFile, NotifyDir, UpdateFile, DevicesFile, CriuRoot, CriuMounts,
-		"." + StateFile, "." + JournalFile, "." + UpdateFile, "." + DevicesFile}
+	return []string{StateFile, ConfigFile, JournalFile, StartSocket, AskSocket, holderFile, NotifyDir, UpdateFile, devicesFile, CriuRoot, CriuMounts,
+		"." + StateFile, "." + JournalFile, "." + UpdateFile, "." + devicesFile}
 }
 
 // IsFileName says whether rt gives this name to a file in a container's directory.
@@ -168,10 +168,10 @@ func (c *Container) AwaitsStart() (bool, error) {
 
 // at names a file in the container's directory, for openat(2) and similar calls.
 func (c *Container) at(name string) (dirfd int, path string) {
-	if c.root == nil || c.root.opened == nil {
+	if c.Root == nil || c.Root.opened == nil {
 		return unix.AT_FDCWD, filepath.Join(c.Dir, name)
 	}
-	return int(c.root.opened.Fd()), filepath.Base(c.Dir) + "/" + name
+	return int(c.Root.opened.Fd()), filepath.Base(c.Dir) + "/" + name
 }
 
 // ReadFile reads a file in the container's directory, which must have been checked.

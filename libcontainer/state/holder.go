@@ -105,7 +105,7 @@ func (c *Container) EndHolder(wait time.Duration) (killed []int, err error) {
 	killed = append(killed, h.Pid)
 	helper := openHelper(h)
 	forks := sys.Forks(h.Pid)
-	c.root.Warn("process %d (%s) holds the lock of container %s: it is killed", h.Pid, sys.Command(h.Pid), c.ID)
+	c.Root.Warn("process %d (%s) holds the lock of container %s: it is killed", h.Pid, sys.Command(h.Pid), c.ID)
 	err = sys.Signal(p, unix.SIGKILL)
 	// Its children come after it, so that it starts no other.
 	for _, child := range append(forks, helper) {

@@ -15,7 +15,22 @@ import (
 // LockWait bounds the wait for a container's lock. Its holder may wait itself, as for a hook or for the network of a checkpoint.
 const LockWait = 60 * time.Second
 
-// Acquire takes the container's lock, an flock(2) on its directory. It waits for at most limit; the error then is ETIMEDOUT.
+// forceTimeout bounds what delete --force does before the poststop hooks.
+const forceTimeout = 4500 * time.Millisecond
+
+// SetDeadline bounds all that is waited for from now on by forceTimeout together.
+func (r *Root) SetDeadline() { r.Deadline = time.Now().Add(forceTimeout) }
+
+// Left is how much time is left of limit until the deadline, if there is one.
+func (r *Root) Left(limit time.Duration) time.Duration {
+	if r.Deadline.IsZero() {
+		return limit
+	}
+	return min(limit, max(time.Until(r.Deadline), 50*time.Millisecond))
+}
+
+// Acquire takes the container's lock, an flock(2) on its directory. It waits for at most limit, and until the
+// deadline; the error then is ETIMEDOUT.
 func (c *Container) Acquire(limit time.Duration) error {
 	if err := c.checkRoot(); err != nil {
 		return err
@@ -27,7 +42,7 @@ func (c *Container) Acquire(limit time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("lock container: %w", err)
 	}
-	if err := sys.Lock(d, limit); err != nil {
+	if err := sys.Lock(d, c.Root.Left(limit)); err != nil {
 		d.Close()
 		return fmt.Errorf("lock container %s: %w", c.Dir, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"rt/internal/hint"
 	"rt/internal/sys"
@@ -30,6 +31,8 @@ type Root struct {
 	Brief   bool                             // of states only what the status of a container depends on is needed: see State.decode
 	Warn    func(format string, args ...any) // gets the warnings
 
+	Deadline time.Time // of delete --force; zero for other verbs: see Left
+
 	checked   map[string]rootCheck // by path: see check
 	boot      string               // see BootID
 	bootKnown bool
@@ -44,7 +47,7 @@ func (r *Root) Container(id string) *Container { return r.ContainerAt(r.Path(id)
 
 // ContainerAt is the container whose directory is dir, which may be below another --root.
 func (r *Root) ContainerAt(dir string) *Container {
-	return &Container{State: State{ID: filepath.Base(dir)}, Dir: dir, root: r}
+	return &Container{State: State{ID: filepath.Base(dir)}, Dir: dir, Root: r}
 }
 
 // OpenContainer reads the state of a container. With lock it takes the container's lock first, so that no other rt changes the

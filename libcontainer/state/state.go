@@ -53,6 +53,7 @@ type State struct {
 // A Container is the directory of one container, with what its files say.
 type Container struct {
 	State
+	Root  *Root
 	Dir   string
 	Owner uint32 // user ID of the owner of --root, to whom all files in it belong
 
@@ -62,8 +63,7 @@ type Container struct {
 	Helper    sys.Process // CRIU during a restore: the one process of rt's in the cgroup that does not end with rt
 	RdtShared string      // class of service that a create has made and others may use, while it is under way
 
-	own    bool // Owner is the user of this process
-	root   *Root
+	own    bool          // Owner is the user of this process
 	lock   *os.File      // the locked directory; nil: this process does not have the lock
 	record *os.File      // of the holder; nil: there is none
 	holder holder        // what record says
@@ -85,7 +85,7 @@ func (c *Container) Load() error {
 	if err != nil {
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.Dir, StateFile), sys.Cause(err))
 	}
-	if err := c.State.decode(data, c.root.Brief && c.own); err != nil {
+	if err := c.State.decode(data, c.Root.Brief && c.own); err != nil {
 		c.ID = filepath.Base(c.Dir)
 		return fmt.Errorf("read state %s: %w", filepath.Join(c.Dir, StateFile), err)
 	}
@@ -112,10 +112,10 @@ func (c *Container) checkBoot() error {
 	if c.BootID == "" {
 		return nil
 	}
-	if err := c.root.ReadBootID(); err != nil {
+	if err := c.Root.ReadBootID(); err != nil {
 		return err
 	}
-	if now := c.root.BootID(); now == "" || c.BootID == now {
+	if now := c.Root.BootID(); now == "" || c.BootID == now {
 		return nil
 	}
 	c.Pid, c.StartTime, c.PidInode, c.Cgroups, c.Unit, c.Taken, c.Mark = 0, 0, 0, nil, "", nil, ""
@@ -128,7 +128,7 @@ func (c *Container) checkBoot() error {
 // InitProcess is the container's first process.
 func (c *Container) InitProcess() sys.Process {
 	p := sys.Process{Pid: c.Pid, Start: c.StartTime, Inode: c.PidInode}
-	if c.BootID == "" || c.root.BootID() == "" { // inodes are counted anew at each boot
+	if c.BootID == "" || c.Root.BootID() == "" { // inodes are counted anew at each boot
 		p.Inode = 0
 	}
 	return p

@@ -132,7 +132,7 @@ func (w *wayToRoot) roots(st *unix.Stat_t) (owner, group bool) {
 
 // checkRoot judges the --root that the container is in, and sets Owner.
 func (c *Container) checkRoot() error {
-	root := c.root.check(filepath.Dir(c.Dir), 0)
+	root := c.Root.check(filepath.Dir(c.Dir), 0)
 	c.Owner, c.own = root.owner, root.own
 	if errors.Is(root.err, fs.ErrNotExist) {
 		return ErrNotExist

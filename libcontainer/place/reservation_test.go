@@ -1,4 +1,4 @@
-package libcontainer
+package place
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"rt/cgroups"
 	"rt/libcontainer/bundle"
+	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -35,19 +36,21 @@ func TestWithoutCgroup(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(full, own), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r, _ := newRuntime(t)
-	r.Rootless = "true"
-	placeFiles(t, r, "c", nil)
-	p := &place{c: r.newContainer("c"), spec: bundle.Normalise(&specs.Spec{Linux: &specs.Linux{}}), undo: &undo{warn: t.Logf}}
-	p.host = &cgroups.Host{Mode: cgroups.V2, Unified: full}
-	if err := p.withoutCgroup(unix.EACCES); !errors.Is(err, unix.ENOSPC) {
+	root := &state.Root{Dir: t.TempDir(), Warn: t.Logf}
+	var r Reservation
+	r.Begin(Of(root.Container("c")), CgroupOptions{Rootless: "true"}, &Undo{Warn: t.Logf})
+	r.Spec, r.host = bundle.Normalise(&specs.Spec{Linux: &specs.Linux{}}), &cgroups.Host{Mode: cgroups.V2, Unified: full}
+	if err := os.Mkdir(r.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.withoutCgroup(unix.EACCES); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("no room: %v", err)
 	}
 	if err := unix.Mount("", full, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.withoutCgroup(unix.EACCES); err != nil || len(p.c.Cgroups) > 0 {
-		t.Errorf("a read-only cgroup: %v, %v", err, p.c.Cgroups)
+	if err := r.withoutCgroup(unix.EACCES); err != nil || len(r.Cgroups) > 0 {
+		t.Errorf("a read-only cgroup: %v, %v", err, r.Cgroups)
 	}
 }
 
@@ -97,5 +100,26 @@ func TestWritesCgroups(t *testing.T) {
 		if got := writesCgroups(spec); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+}
+
+// TestAsksForCgroup: what engines send for "nothing" is nothing; device rules are another matter.
+func TestAsksForCgroup(t *testing.T) {
+	limit, swappiness := int64(1<<20), uint64(60)
+	for want, l := range map[string]*specs.Linux{
+		"": {Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}},
+			Memory: &specs.LinuxMemory{}, CPU: &specs.LinuxCPU{}, BlockIO: &specs.LinuxBlockIO{}}},
+		"/linux/cgroupsPath":            {CgroupsPath: "/x"},
+		"/linux/resources/memory/limit": {Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}},
+		"/linux/resources/pids/limit":   {Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}},
+		"/linux/resources/unified/a.b":  {Resources: &specs.LinuxResources{Unified: map[string]string{"a.b": "1"}}},
+		"/linux/resources":              {Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: &swappiness}}},
+	} {
+		if got := asksForCgroup(bundle.Normalise(&specs.Spec{Linux: l}).Linux); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := asksForCgroup(bundle.Normalise(&specs.Spec{}).Linux); got != "" {
+		t.Error(got)
 	}
 }

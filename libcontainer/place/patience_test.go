@@ -1,10 +1,11 @@
-package libcontainer
+package place
 
 import (
 	"testing"
 	"time"
 
 	"rt/cgroups"
+	"rt/libcontainer/state"
 )
 
 // TestPatience: the wait for killed processes ends when nothing happens, goes on while there are fewer of them, or less memory, and has
@@ -24,20 +25,20 @@ func TestPatience(t *testing.T) {
 		{"more of all", cgroups.Remains{Tasks: 11, Memory: 101 * mib}, true, false},
 		{"a task less, at the end of all", cgroups.Remains{Tasks: 9}, false, false},
 	} {
-		r := &Runtime{deadline: time.Now().Add(time.Hour)}
-		p := r.newPatience()
-		if !p.lasts(cgroups.Remains{Tasks: 10, Memory: 100 * mib}) {
+		r := &state.Root{Deadline: time.Now().Add(time.Hour)}
+		p := NewPatience(r)
+		if !p.Lasts(cgroups.Remains{Tasks: 10, Memory: 100 * mib}) {
 			t.Errorf("%s: it ends at once", c.name)
 		}
 		past := time.Now().Add(-time.Second)
-		p.until, r.deadline = past, past
+		p.until, r.Deadline = past, past
 		if !c.inTime {
 			p.last = past
 		}
-		if got := p.lasts(c.later); got != c.want {
+		if got := p.Lasts(c.later); got != c.want {
 			t.Errorf("%s: lasts %v", c.name, got)
 		}
-		if extended := r.deadline.After(past); extended != c.want {
+		if extended := r.Deadline.After(past); extended != c.want {
 			t.Errorf("%s: delete --force has more time: %v", c.name, extended)
 		}
 	}

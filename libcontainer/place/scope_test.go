@@ -1,4 +1,4 @@
-package libcontainer
+package place
 
 import (
 	"testing"
@@ -27,7 +27,7 @@ func TestRootIsNeverOutsideScope(t *testing.T) {
 		{"slice", facts.Privileges{}, "a.slice", unix.EACCES, 0, false},
 	} {
 		asked := 0
-		s := &scope{place: &place{priv: c.priv}, unit: systemd.Unit{Name: c.unit}}
+		s := &scope{r: &Reservation{Privileges: c.priv}, unit: systemd.Unit{Name: c.unit}}
 		outside := s.bornOutside(func(*cgroups.Host) error { asked++; return c.answer })
 		if outside != c.outside || asked != c.asks {
 			t.Errorf("%s: outside is %v after %d questions, want %v after %d", c.name, outside, asked, c.outside, c.asks)

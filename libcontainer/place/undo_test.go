@@ -1,4 +1,4 @@
-package libcontainer
+package place
 
 import (
 	"slices"
@@ -7,10 +7,10 @@ import (
 
 // TestUndo: latest first, and each step once, also if one panics.
 func TestUndo(t *testing.T) {
-	var u undo
+	var u Undo
 	var done []int
 	for i := range 3 {
-		u.add(func() {
+		u.Add(func() {
 			done = append(done, i)
 			if i == 1 {
 				panic("of a step")
@@ -23,9 +23,9 @@ func TestUndo(t *testing.T) {
 				t.Error("the panic has gone")
 			}
 		}()
-		u.run()
+		u.Run()
 	}()
-	u.run()
+	u.Run()
 	if want := []int{2, 1, 0}; !slices.Equal(done, want) {
 		t.Errorf("%v, want %v", done, want)
 	}
