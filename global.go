@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/urfave/cli/v2"
-
 	"rt/internal/sys"
 	"rt/libcontainer"
 	"rt/libcontainer/place"
 	"rt/libcontainer/state"
+
+	"github.com/urfave/cli/v2"
 )
 
 // globalFlags are the flags that stand before the command.

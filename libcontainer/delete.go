@@ -2,16 +2,13 @@ package libcontainer
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
 
-	"rt/cgroups"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 	"rt/libcontainer/netdev"
-	"rt/libcontainer/place"
 	"rt/libcontainer/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -104,7 +101,7 @@ func (r *Runtime) killHeld(id string) {
 			return
 		}
 	}
-	if err := c.end(); err != nil {
+	if err := c.EndInit(); err != nil {
 		r.Warn("%v", err)
 	}
 	_ = c.Kill()
@@ -129,7 +126,7 @@ func (r *Runtime) remove(c *container) error {
 	if _, err := c.Cgroup(); err != nil {
 		return err
 	}
-	if err := c.end(); err != nil {
+	if err := c.EndInit(); err != nil {
 		return err
 	}
 	left, err := c.Clear()
@@ -148,69 +145,6 @@ func (r *Runtime) remove(c *container) error {
 	}
 	c.poststop(spec)
 	return left
-}
-
-// end kills init and waits for its end. The kernel ends the rest of its pid namespace with it; what else is in the
-// cgroup is found when that is cleared.
-func (c *container) end() error {
-	if c.Pid == 0 {
-		return nil
-	}
-	p, err := c.InitProcess().Open()
-	if errors.Is(err, unix.ESRCH) {
-		return nil // gone
-	}
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	_ = sys.Signal(p, unix.SIGKILL)
-	frozen, err := c.frozen()
-	if err != nil {
-		return err
-	}
-	wait := 20
-	if frozen {
-		wait = 0
-	}
-	looked, start := false, time.Now()
-	for patience := place.NewPatience(c.Root); ; wait = min(2*wait+5, 200) {
-		if ended, err := sys.AwaitExit(p, wait); err != nil || ended {
-			return err
-		}
-		if cg, err := c.Cgroup(); err != nil || !patience.Lasts(cg.Remains()) {
-			return fmt.Errorf("container init still running: process %d does not end%s", c.Pid, cmp.Or(c.sleepers(), c.withoutReaper()))
-		}
-		if !looked && !c.Root.Deadline.IsZero() && time.Since(start) > grace {
-			looked = true
-			c.endParents()
-		}
-		if err := c.LetEnd((*cgroups.Cgroup).ReleaseAll); err != nil {
-			return err
-		}
-	}
-}
-
-// sleepers names what can keep a killed init from its end: a v1 cgroup above its own that is frozen, where processes look as if they
-// were in an uninterruptible sleep, or processes of its pid namespace that are.
-func (c *container) sleepers() string {
-	if frozen, err := c.frozen(); err == nil && frozen { // its own has been thawed
-		return ": a cgroup above the container's is frozen: thaw that"
-	}
-	cg, err := c.Cgroup()
-	if err != nil {
-		return ""
-	}
-	pids, err := cg.Procs()
-	if err != nil {
-		return ""
-	}
-	for _, pid := range append(pids, c.Pid) {
-		if sys.Uninterruptible(pid) {
-			return fmt.Sprintf(": process %d is in an uninterruptible sleep (state D)", pid)
-		}
-	}
-	return ""
 }
 
 // returnNetDevices brings back what a create that was killed has moved. As long as that fails, it is still written down.

@@ -14,22 +14,22 @@ const (
 	endAtMost  = time.Minute
 )
 
-// Patience is such a wait.
-type Patience struct {
+// A patience is such a wait.
+type patience struct {
 	root        *state.Root
 	until, last time.Time
 	least       cgroups.Remains
 	looked      bool
 }
 
-// NewPatience begins a wait, whose end the root's deadline bounds, too.
-func NewPatience(root *state.Root) *Patience {
+// newPatience begins a wait, whose end the root's deadline bounds, too.
+func newPatience(root *state.Root) *patience {
 	now := time.Now()
-	return &Patience{root: root, until: now.Add(root.Left(endTimeout)), last: now.Add(endAtMost)}
+	return &patience{root: root, until: now.Add(root.Left(endTimeout)), last: now.Add(endAtMost)}
 }
 
-// Lasts says whether to wait on, for what remains of a cgroup. What delete --force does afterwards has its time again.
-func (p *Patience) Lasts(remains cgroups.Remains) bool {
+// lasts says whether to wait on, for what remains of a cgroup. What delete --force does afterwards has its time again.
+func (p *patience) lasts(remains cgroups.Remains) bool {
 	now := time.Now()
 	if p.looked && remains.Fewer(p.least) && now.Before(p.last) {
 		if !p.root.Deadline.IsZero() {

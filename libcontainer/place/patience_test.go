@@ -26,8 +26,8 @@ func TestPatience(t *testing.T) {
 		{"a task less, at the end of all", cgroups.Remains{Tasks: 9}, false, false},
 	} {
 		r := &state.Root{Deadline: time.Now().Add(time.Hour)}
-		p := NewPatience(r)
-		if !p.Lasts(cgroups.Remains{Tasks: 10, Memory: 100 * mib}) {
+		p := newPatience(r)
+		if !p.lasts(cgroups.Remains{Tasks: 10, Memory: 100 * mib}) {
 			t.Errorf("%s: it ends at once", c.name)
 		}
 		past := time.Now().Add(-time.Second)
@@ -35,7 +35,7 @@ func TestPatience(t *testing.T) {
 		if !c.inTime {
 			p.last = past
 		}
-		if got := p.Lasts(c.later); got != c.want {
+		if got := p.lasts(c.later); got != c.want {
 			t.Errorf("%s: lasts %v", c.name, got)
 		}
 		if extended := r.Deadline.After(past); extended != c.want {

@@ -26,16 +26,16 @@ func (p *Place) Kill() error {
 
 // killPatiently is killIn for Remove, which it has wait as long as processes are seen to end.
 func (p *Place) killPatiently() func(*cgroups.Cgroup) (ending bool, err error) {
-	var wait *Patience
+	var wait *patience
 	return func(own *cgroups.Cgroup) (ending bool, err error) {
 		if ending, err = p.killIn(own); !ending || err != nil {
 			return ending, err
 		}
 		if wait == nil { // the usual case: it has ended when it is looked at again
-			wait = NewPatience(p.Root)
+			wait = newPatience(p.Root)
 			return true, nil
 		}
-		return wait.Lasts(own.Remains()), nil
+		return wait.lasts(own.Remains()), nil
 	}
 }
 
@@ -101,20 +101,4 @@ func pidNamespaceOf(pid int) uint64 {
 		return state.OwnPidNamespace()
 	}
 	return st.Ino
-}
-
-// LetEnd thaws the container's cgroup and those that it has made below it: it may have frozen itself, and others of its
-// processes may do so again until they have ended. CRIU, which may hold what it restores, is killed.
-func (p *Place) LetEnd(release func(*cgroups.Cgroup) error) error {
-	if p.isHelper() {
-		if helper, err := p.Helper.Open(); err == nil {
-			_ = sys.Signal(helper, unix.SIGKILL)
-			helper.Close()
-		}
-	}
-	cg, err := p.Cgroup()
-	if err != nil {
-		return err
-	}
-	return cg.Locked(release)
 }
