@@ -9,6 +9,11 @@ int k_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t
 	return (int)syscall(NR_openat2, dir, path, &how, sizeof how);
 }
 
+int k_dup(int fd)
+{
+	return (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+}
+
 int k_statx(int fd, struct k_statx *st)
 {
 	return (int)syscall(SYS_statx, fd, "", K_EMPTY_PATH, 7 | K_STATX_INO | K_STATX_MNT_ID | K_STATX_MNT_ID_UNIQUE, st);

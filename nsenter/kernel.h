@@ -80,6 +80,7 @@ struct k_dirent { uint64_t ino; int64_t off; uint16_t len; uint8_t type; char na
 
 /* kernel.c */
 int k_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int k_dup(int fd); /* close-on-exec, and none of the standard descriptors. musl's fcntl(2) makes two calls of it */
 int k_statx(int fd, struct k_statx *st);
 int k_open_tree(int dir, const char *path, unsigned flags);
 int k_move_mount(int from, int to);

@@ -57,7 +57,8 @@ int open_target(struct ctx *c, const char *path, int dir, mode_t mode, int no_li
 		c->what = "open target without links";
 		return -ELOOP;
 	}
-	int r = not_on_root(c, fd);
+	struct k_statx st;
+	int r = not_on_root(c, fd, &st);
 	return r < 0 ? r : fd;
 }
 
@@ -354,7 +355,7 @@ static int open_changed(struct ctx *c, const char *target, int own, int hidden)
 		close(at);
 		return -EBUSY;
 	}
-	at = fcntl(at, F_DUPFD_CLOEXEC, 3);
+	at = k_dup(at);
 	return at < 0 ? -errno : at;
 }
 

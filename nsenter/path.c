@@ -16,7 +16,7 @@ int path_open(int root, const char *path, uint64_t flags, uint64_t resolve)
 	for (int i = 0; i < 128; i++) {
 		int fd = k_openat2(root, *path ? path : ".", flags | O_CLOEXEC, 0, resolve | K_IN_ROOT | K_NO_MAGICLINKS);
 		if (fd < 0 && errno == ENOTDIR && !*path && (flags & (O_PATH | O_DIRECTORY)) == O_PATH)
-			return fcntl(root, F_DUPFD_CLOEXEC, 3); /* root is a file: the mount of one */
+			return k_dup(root); /* root is a file: the mount of one */
 		if (fd >= 0 || errno != EAGAIN)
 			return fd;
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -405,6 +406,11 @@ func TestIdentity(t *testing.T) {
 	}
 	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.Credentials{TryGroups: true}}).fails(2, unix.EPERM, "setgroups")
 	start(t, steps{cloneOnly, nsenter.Capabilities{}, nsenter.Bounding{}}).fails(2, unix.EPERM, "prctl PR_CAPBSET_DROP")
+	// What is dropped already need not be dropped again.
+	b = start(t, steps{cloneOnly, nsenter.Bounding{}, nsenter.Capabilities{}, nsenter.Bounding{}, stop}).sync(nsenter.SyncReady)
+	if have := b.field("status", "CapBnd:"); have != "0000000000000000" {
+		t.Errorf("bounding set %s, want none", have)
+	}
 	start(t, steps{cloneOnly, nsenter.Capabilities{Permitted: kill}, nsenter.Capabilities{Permitted: chown}}).fails(2, unix.EPERM, "capset")
 	start(t, steps{cloneOnly, nsenter.Capabilities{Effective: kill}}).fails(1, unix.EPERM, "capset")
 	start(t, steps{cloneOnly, nsenter.Capabilities{Permitted: kill, Ambient: kill}}).fails(1, unix.EPERM, "prctl PR_CAP_AMBIENT_RAISE")
@@ -587,5 +593,21 @@ func TestHandOut(t *testing.T) {
 	must(t, unix.Kill(b.pid, unix.SIGTERM)) // for the program
 	if ws := b.reap(b.pid, false); ws.ExitStatus() != 128+int(unix.SIGTERM) {
 		t.Errorf("init has ended with %#x", ws)
+	}
+}
+
+// TestIgnoredSignals: what rt's process ignores, the container's does not; nor is a signal blocked.
+func TestIgnoredSignals(t *testing.T) {
+	ignored := []os.Signal{syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGUSR2, syscall.SIGTSTP, syscall.Signal(40), syscall.Signal(64)}
+	signal.Ignore(ignored...)
+	defer signal.Reset(ignored...)
+	if status := read(t, "/proc/self/status"); strings.Contains(status, "SigIgn:\t0000000000000000\n") {
+		t.Fatal("this process ignores no signal")
+	}
+	b := start(t, steps{cloneOnly, stop}).sync(nsenter.SyncReady)
+	for _, field := range []string{"SigIgn:", "SigBlk:"} {
+		if have := b.field("status", field); have != "0000000000000000" {
+			t.Errorf("%s %s, want none", field, have)
+		}
 	}
 }

@@ -9,27 +9,21 @@
 
 /* Whether a descriptor is of the container's root, which other mounts must not cover: init would keep the root, and each
  * process that joins the mount namespace would get what is on top of it. What cannot be looked at is taken for it. */
-static int is_root(struct ctx *c, int at)
+static int is_root(struct ctx *c, int at, struct k_statx *a)
 {
-	struct k_statx a, root;
-	if (k_statx(at, &a) < 0)
+	struct k_statx root;
+	if (k_statx(at, a) < 0)
 		return 1;
-	if (!(a.attributes & K_STATX_ATTR_MOUNT_ROOT))
+	if (!(a->attributes & K_STATX_ATTR_MOUNT_ROOT))
 		return 0;
-	return k_statx(c->root, &root) < 0 || (a.mnt_id == root.mnt_id && a.ino == root.ino && a.dev_major == root.dev_major && a.dev_minor == root.dev_minor);
+	return k_statx(c->root, &root) < 0 || (a->mnt_id == root.mnt_id && a->ino == root.ino && a->dev_major == root.dev_major && a->dev_minor == root.dev_minor);
 }
 
-int not_on_root(struct ctx *c, int at)
+/* An error if it is. *st is what is known of the descriptor. */
+int not_on_root(struct ctx *c, int at, struct k_statx *st)
 {
 	c->what = "mountpoint is on the top of rootfs";
-	return is_root(c, at) ? -EINVAL : 0;
-}
-
-/* Opens what is to be protected, from the mount that it is in. */
-static int open_protected(struct ctx *c, const char *path)
-{
-	c->what = "open";
-	return path_walk(c, path, c->made->target, O_PATH);
+	return is_root(c, at, st) ? -EINVAL : 0;
 }
 
 /*
@@ -41,34 +35,29 @@ static int protect(struct ctx *c, const struct step *s, int (*f)(struct ctx *, c
 {
 	char path[MAX_PATH];
 	size_t skip;
-	int base, at = open_protected(c, s->str[0]);
+	c->what = "open";
+	int base, at = path_walk(c, s->str[0], c->made->target, O_PATH);
 	memcpy(path, c->made->target, MAX_PATH);
 	int r = f(c, s, at);
-	for (unsigned i = 0; i < c->made->n && r >= 0 && below; i++) {
-		if ((base = made_below(c, i, s->str[0], path)) < 0)
-			continue;
-		c->base = base;
-		c->made->target[0] = 0;
-		at = fcntl(base, F_DUPFD_CLOEXEC, 3);
-		r = f(c, s, at < 0 ? -errno : at);
-	}
-	for (unsigned i = 0; i < c->made->n && r >= 0; i++) {
-		if ((base = made_hidden(c, i, path, &skip)) < 0)
-			continue;
-		c->base = base;
-		c->made->target[0] = 0;
-		at = path_open(base, path + skip, O_PATH, 0);
-		r = f(c, s, at < 0 ? -errno : at);
-	}
+	for (int hidden = !below; hidden < 2; hidden++)
+		for (unsigned i = 0; i < c->made->n && r >= 0; i++) {
+			if ((base = hidden ? made_hidden(c, i, path, &skip) : made_below(c, i, s->str[0], path)) < 0)
+				continue;
+			c->base = base;
+			c->made->target[0] = 0;
+			at = hidden ? path_open(base, path + skip, O_PATH, 0) : k_dup(base);
+			r = f(c, s, at < 0 ? -errno : at);
+		}
 	return r;
 }
 
 static int make_readonly(struct ctx *c, const struct step *s, int at)
 {
+	struct k_statx st;
 	int tree, r;
 	if (at < 0)
 		return at == -ENOENT || at == -ENOTDIR ? 0 : at;
-	if (is_root(c, at)) {
+	if (is_root(c, at, &st)) {
 		r = set_attr(c, at, 0, K_ATTR_RDONLY, 0, 0);
 		close(at);
 		return r;
@@ -118,21 +107,20 @@ static int clone_mask(struct ctx *c, char *label)
 	}
 	tree = new_fs(c, "tmpfs", opt, *label ? 12 : 10, K_ATTR_RDONLY | K_ATTR_NOSUID | K_ATTR_NODEV | K_ATTR_NOEXEC);
 	if (tree >= 0)
-		TRY(c, "dup", c->mask = fcntl(tree, F_DUPFD_CLOEXEC, 3));
+		TRY(c, "dup", c->mask = k_dup(tree));
 	return tree;
 }
 
 static int mask(struct ctx *c, const struct step *s, int at)
 {
-	struct stat st;
+	struct k_statx st;
 	int tree, r;
 	if (at < 0)
 		return at == -ENOENT || at == -ENOTDIR ? 0 : at;
-	if ((r = not_on_root(c, at)) < 0)
+	if ((r = not_on_root(c, at, &st)) < 0)
 		return r;
 	c->want = NULL;
-	TRY(c, "fstat", fstat(at, &st));
-	if (S_ISDIR(st.st_mode)) {
+	if (S_ISDIR(st.mode)) {
 		tree = clone_mask(c, s->str[1]);
 	} else {
 		if ((r = open_null(c)) < 0)

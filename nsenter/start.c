@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -63,10 +64,37 @@ struct rt_child {
 	_Alignas(16) char stack[16384];
 };
 
+/* The signals that this process ignores, signal 1 as bit 0 (proc_pid_status(5)). All, if that cannot be read, or lies behind a long list of
+ * supplementary groups. */
+static uint64_t ignored_signals(void)
+{
+	char text[4096];
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	const char *line = strstr(text, "\nSigIgn:\t");
+	return line ? strtoull(line + 9, NULL, 16) : ~0ull;
+}
+
+/*
+ * A process starts with what its parent ignored, which is not the container's. What its parent had a handler for is reset by execve(2).
+ * By system call: libc keeps signals 32 to 34 to itself. All zero is SIG_DFL.
+ */
+static void reset_ignored(void)
+{
+	static const uint64_t zero[4];
+	uint64_t ignored = ignored_signals();
+	for (int i = 1; i < 65; i++)
+		if (ignored >> (i - 1) & 1)
+			syscall(SYS_rt_sigaction, i, zero, NULL, sizeof *zero); /* EINVAL for SIGKILL and SIGSTOP */
+}
+
 /* Moves fd above the numbers that are to be filled. */
 static int above(const struct rt_child *c, int fd)
 {
-	return fcntl(fd, F_DUPFD_CLOEXEC, 4 + c->extra);
+	return (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 4 + c->extra); /* musl's fcntl(2) makes two calls of it */
 }
 
 /* Runs in the child. The signals are blocked, so that no handler of Go's runs here; the stub unblocks them. */
@@ -79,6 +107,7 @@ static int become_stub(void *arg)
 		ok = ok && moved[i] >= 0 && dup2(moved[i], i < 3 ? i : 3 + c->extra) >= 0;
 	for (int i = 0; i < c->extra; i++)
 		ok = ok && fcntl(3 + i, F_SETFD, 0) >= 0;
+	reset_ignored();
 	char *argv[] = {"rt", NULL}, *envp[] = {c->env, NULL};
 	if (ok)
 		syscall(SYS_execveat, image, "", argv, envp, AT_EMPTY_PATH);

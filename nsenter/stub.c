@@ -72,17 +72,6 @@ static const struct step *receive_plan(struct ctx *c)
 	return plan_first(base);
 }
 
-/* A process starts with what its parent ignored or blocked: not the container's. */
-static void reset_signals(void)
-{
-	/* By system call: libc keeps signals 32 to 34 to itself. All zero is SIG_DFL, and an empty mask. */
-	static const uint64_t zero[4];
-	for (int i = 1; i < 65; i++)
-		if (i != SIGKILL && i != SIGSTOP)
-			syscall(SYS_rt_sigaction, i, zero, NULL, sizeof *zero);
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, zero, NULL, sizeof *zero);
-}
-
 /* Says what failed and, on a line of its own, a file system's words about what it did not like (fsopen(2)). */
 static void report(struct ctx *c, int err)
 {
@@ -104,7 +93,8 @@ void stub_main(int sock)
 	struct ctx c = {.sock = sock, .root = -1, .made = &made, .proc = -1, .null = -1, .mask = -1, .opener = -1, .gate = -1, .undo = -1, .handout = -1, .detail_fd = -1};
 	made.n = 0, made.parts = 0, made.used = 0, made.borrowed = 0, made.mount = NULL;
 	prctl(PR_SET_NAME, "rt:[stub]", 0, 0, 0);
-	reset_signals();
+	static const uint64_t none;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none); /* all were blocked until here: start.c */
 	umask(0); /* modes in the plan are meant as they are */
 	fcntl(sock, F_SETFD, FD_CLOEXEC);
 	syscall(NR_close_range, (unsigned)sock + 1, ~0u, 0);

@@ -194,7 +194,7 @@ int attach(struct ctx *c, struct tree tree, int at, int recursive, uint64_t prop
 int attach_own(struct ctx *c, struct tree tree, int at);
 
 /* protect.c */
-int not_on_root(struct ctx *c, int at);
+int not_on_root(struct ctx *c, int at, struct k_statx *st);
 
 /* root.c */
 int pivot_to(struct ctx *c, int root);
