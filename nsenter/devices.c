@@ -106,7 +106,7 @@ STEP(mknod)
 	c->what = "another file is there";
 	if (!same_node(&st, s))
 		return -EEXIST;
-	if (made) /* one that was there may be a bind mount of the host's */
+	if (made && (st.st_uid != s->mknod.uid || st.st_gid != s->mknod.gid)) /* one that was there may be a bind mount of the host's */
 		TRY(c, "fchownat", fchownat(fd, "", s->mknod.uid, s->mknod.gid, AT_EMPTY_PATH));
 	close(fd);
 	close(dir);

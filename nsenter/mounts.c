@@ -28,9 +28,9 @@ static int smuggled(struct ctx *c, int at, const char *path)
 	struct stat target, own;
 	if (made_behind_link(c, path, "/proc"))
 		return 1;
-	if (fstatfs(at, &fs) == 0 && fs.f_type != K_PROC_MAGIC)
-		return 0;
 	if (strncmp(path, "/proc", 5) == 0 && (path[5] == '/' || !path[5]))
+		return 0;
+	if (fstatfs(at, &fs) == 0 && fs.f_type != K_PROC_MAGIC)
 		return 0;
 	int proc = path_find(c, "/proc", O_PATH);
 	int same = fstat(at, &target) < 0 || fstat(proc, &own) < 0 || own.st_dev == target.st_dev; /* also what cannot be looked at */
