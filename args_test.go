@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rt/internal/cmdline"
 	"rt/libcontainer"
 )
 
@@ -56,7 +57,7 @@ func TestFlagsFirst(t *testing.T) {
 		"help delete --force":               "help delete --force",
 	} {
 		in := append([]string{"rt"}, strings.Fields(args)...)
-		got := flagsFirst((&program{}).app(in), in)
+		got := cmdline.FlagsFirst((&program{}).app(in), in)
 		if !reflect.DeepEqual(got[1:], append([]string{}, strings.Fields(want)...)) {
 			t.Errorf("%q became %q, want %q", args, got[1:], want)
 		}

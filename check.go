@@ -1,23 +1,25 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/cmdline"
 	"rt/internal/text"
-	"rt/libcontainer/bundle"
+	"rt/libcontainer"
+	"rt/libcontainer/plan"
+	"rt/output"
 )
 
 func (p *program) checkCommand() *cli.Command {
-	return command(&cli.Command{
+	return cmdline.Command(&cli.Command{
 		Name:      "check",
 		Usage:     "list everything that is wrong with a bundle, without running it",
 		ArgsUsage: "<bundle>",
-		Flags:     []cli.Flag{formatFlag("text")},
+		Flags:     []cli.Flag{cmdline.FormatFlag("text")},
 	}, 1, 1, func(c *cli.Context) error {
-		asJSON, err := isJSON(c, "text")
+		asJSON, err := cmdline.IsJSON(c, "text")
 		if err != nil {
 			return err
 		}
@@ -25,69 +27,56 @@ func (p *program) checkCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
-		r := findings{append([]bundle.Problem{}, problems...), append([]bundle.Problem{}, host...)}
-		if asJSON {
-			e := newEncoder(p.stdout)
-			e.SetIndent("", "  ")
-			err = e.Encode(r)
-		} else {
-			err = r.print(p.stdout, c.Args().First())
+		found := output.Problems{Problems: problems, Host: host}
+		if err := found.Print(p.stdout, c.Args().First(), asJSON); err != nil {
+			return err
 		}
-		if err == nil && r.fatal() {
+		if found.Fatal() {
 			return exitStatus(1) // the problems are the message
 		}
+		return nil
+	})
+}
+
+func (p *program) planCommand() *cli.Command {
+	return cmdline.Command(&cli.Command{
+		Name:      "plan",
+		Usage:     "print the steps that would make a bundle's container, without making it",
+		ArgsUsage: "<bundle>",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "exec", Usage: "the steps of exec --process `process.json` in that container instead"},
+			cmdline.FormatFlag("text"),
+			&cli.BoolFlag{Name: "no-pivot", Usage: "as in create"},
+			&cli.BoolFlag{Name: "no-new-keyring", Usage: "as in create"},
+			&cli.BoolFlag{Name: "init", Usage: "as in create"},
+		},
+	}, 1, 1, func(c *cli.Context) error {
+		asJSON, err := cmdline.IsJSON(c, "text")
+		if err != nil {
+			return err
+		}
+		steps, err := p.compile(c)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			e := output.NewEncoder(p.stdout)
+			e.SetIndent("", "  ")
+			return e.Encode(steps)
+		}
+		_, err = io.WriteString(p.stdout, text.Printable(steps.Text()))
 		return err
 	})
 }
 
-// findings is what rt check prints; the JSON layout is in docs/cli.md.
-type findings struct {
-	Problems []bundle.Problem `json:"problems"` // of the configuration, wherever it runs
-	Host     []bundle.Problem `json:"host"`     // only on this host
-}
-
-func (r findings) fatal() bool {
-	for _, list := range [][]bundle.Problem{r.Problems, r.Host} {
-		for _, p := range list {
-			if !p.Warning {
-				return true
-			}
-		}
+func (p *program) compile(c *cli.Context) (*plan.Plan, error) {
+	if c.IsSet("exec") {
+		return p.runtime(c).PlanExec(c.Args().First(), c.String("exec"))
 	}
-	return false
-}
-
-func (r findings) print(w io.Writer, dir string) error {
-	if len(r.Problems)+len(r.Host) == 0 {
-		_, err := fmt.Fprintf(w, "%s: no problems\n", text.Printable(dir))
-		return err
-	}
-	for _, p := range r.Problems {
-		if err := printProblem(w, p, ""); err != nil {
-			return err
-		}
-	}
-	for _, p := range r.Host {
-		if err := printProblem(w, p, " (on this host)"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func printProblem(w io.Writer, p bundle.Problem, where string) error {
-	kind := "error"
-	if p.Warning {
-		kind = "warning"
-	}
-	at := p.Pointer
-	if at == "" {
-		at = "config.json"
-	}
-	line := fmt.Sprintf("%s%s: %s: %s\n", kind, where, at, p.Text)
-	if p.Hint != "" {
-		line += "  hint: " + p.Hint + "\n"
-	}
-	_, err := io.WriteString(w, text.Printable(line))
-	return err
+	return p.runtime(c).Plan(libcontainer.CreateOptions{
+		Bundle:       c.Args().First(),
+		NoPivot:      c.Bool("no-pivot"),
+		NoNewKeyring: c.Bool("no-new-keyring"),
+		Init:         c.Bool("init"),
+	})
 }

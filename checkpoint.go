@@ -1,17 +1,20 @@
 package main
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/cmdline"
+	"rt/libcontainer"
 	"rt/libcontainer/checkpoint"
 	"rt/libcontainer/criu"
 )
 
 func (p *program) checkpointCommand() *cli.Command {
-	var emptyNS stringList
+	var emptyNS cmdline.StringList
 	flags := append(criuFlags(&emptyNS),
 		&cli.StringFlag{Name: "parent-path", Usage: "`directory` of the images that these add to, relative to the images"},
 		&cli.BoolFlag{Name: "leave-running", Usage: "let the container go on"},
@@ -21,7 +24,7 @@ func (p *program) checkpointCommand() *cli.Command {
 		&cli.IntFlag{Name: "status-fd", Value: -1, Usage: "write a zero byte to this file `descriptor` when lazy pages are served"},
 		&cli.StringFlag{Name: "page-server", Usage: "`ADDRESS:PORT` to send memory to, or to serve lazy pages at"},
 	)
-	return command(&cli.Command{
+	return cmdline.Command(&cli.Command{
 		Name:      "checkpoint",
 		Usage:     "save a running container into files, with CRIU",
 		ArgsUsage: "<container-id>",
@@ -44,8 +47,47 @@ func (p *program) checkpointCommand() *cli.Command {
 	})
 }
 
+func (p *program) restoreCommand() *cli.Command {
+	var emptyNS cmdline.StringList
+	flags := append(criuFlags(&emptyNS),
+		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "bundle `directory` (default: the current one)"},
+		&cli.StringFlag{Name: "console-socket", Usage: "AF_UNIX `socket` that receives the terminal's master"},
+		&cli.StringFlag{Name: "pid-file", Usage: "`file` to write the process id to"},
+		&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the processes run"},
+		&cli.BoolFlag{Name: "no-subreaper", Usage: "do not adopt the container's orphans"},
+		&cli.BoolFlag{Name: "no-pivot", Usage: "accepted and ignored: CRIU sets up the root"},
+		&cli.StringFlag{Name: "lsm-profile", Usage: "`TYPE:NAME` of a security profile instead of the saved one: apparmor or selinux"},
+		&cli.StringFlag{Name: "lsm-mount-context", Usage: "SELinux `context` for mounts that were saved with one"},
+	)
+	return cmdline.Command(&cli.Command{
+		Name:      "restore",
+		Usage:     "bring back a container that was saved by checkpoint",
+		ArgsUsage: "<container-id>",
+		Flags:     flags,
+	}, 1, 1, func(c *cli.Context) error {
+		o := libcontainer.RestoreOptions{
+			Options:         criuOptions(c, emptyNS),
+			Bundle:          c.String("bundle"),
+			ConsoleSocket:   c.String("console-socket"),
+			PidFile:         c.String("pid-file"),
+			Detach:          c.Bool("detach"),
+			NoSubreaper:     c.Bool("no-subreaper"),
+			LSMProfile:      c.String("lsm-profile"),
+			LSMMountContext: c.String("lsm-mount-context"),
+		}
+		if !o.Detach {
+			p.keepCollecting() // as in run
+		}
+		status, err := p.runtime(c).Restore(c.Args().First(), o)
+		if err != nil {
+			return err
+		}
+		return exited(status)
+	})
+}
+
 // criuFlags are the flags that checkpoint and restore share.
-func criuFlags(emptyNS *stringList) []cli.Flag {
+func criuFlags(emptyNS *cmdline.StringList) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "image-path", Usage: "`directory` of the images (default: ./checkpoint)"},
 		&cli.StringFlag{Name: "work-path", Usage: "`directory` of logs and statistics (default: that of the images)"},
@@ -86,7 +128,7 @@ func parsePageServer(s string) (*criu.PageServer, error) {
 	}
 	i := strings.LastIndexByte(s, ':')
 	if i <= 0 || i == len(s)-1 {
-		return nil, &usageError{text: "Use --page-server ADDRESS:PORT to specify page server"}
+		return nil, errors.New("Use --page-server ADDRESS:PORT to specify page server")
 	}
 	address := s[:i]
 	if inner, ok := strings.CutPrefix(address, "["); ok {
@@ -94,7 +136,7 @@ func parsePageServer(s string) (*criu.PageServer, error) {
 	}
 	port, err := strconv.ParseUint(s[i+1:], 10, 16)
 	if err != nil || port == 0 {
-		return nil, &usageError{text: "Invalid port number"}
+		return nil, errors.New("Invalid port number")
 	}
 	return &criu.PageServer{Address: address, Port: int(port)}, nil
 }

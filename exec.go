@@ -5,64 +5,15 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/cmdline"
 	"rt/libcontainer"
 )
 
-// A stringList collects the values of a flag that can be repeated, byte for byte. The library's own slice
-// flag trims spaces, splits at commas, and passes values through JSON when the short name is used, which
-// changes environment variables that are not UTF-8.
-type stringList []string
-
-func (l *stringList) Set(s string) error {
-	*l = append(*l, s)
-	return nil
-}
-
-func (l *stringList) String() string { return strings.Join(*l, " ") }
-
-// A groupList collects the numbers of --additional-gids. What is no number is an error of the command line, as with runc.
-type groupList []int64
-
-func (l *groupList) Set(s string) error {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return errors.New("not a group id")
-	}
-	*l = append(*l, n)
-	return nil
-}
-
-func (l *groupList) String() string { return "" }
-
-// ids are those that a group can have. 4294967295 is (gid_t)-1, "no change" to the kernel.
-func (l groupList) ids() (gids []uint32, err error) {
-	for _, n := range l {
-		if n < 0 {
-			return nil, fmt.Errorf("exec failed: additional-gids must be a positive number %d", n) // runc's words
-		}
-		if n >= math.MaxUint32 {
-			return nil, fmt.Errorf("exec failed: invalid group id %d in --additional-gids", n)
-		}
-		gids = append(gids, uint32(n))
-	}
-	return gids, nil
-}
-
-// listFlags are the long and the short name of one list; two flags, because the library refuses a command line
-// that has both names of a single one.
-func listFlags(l cli.Generic, long, short, usage string) []cli.Flag {
-	return []cli.Flag{
-		&cli.GenericFlag{Name: long, Value: l, Usage: usage + "; short: -" + short},
-		&cli.GenericFlag{Name: short, Value: l, Hidden: true},
-	}
-}
-
 func (p *program) execCommand() *cli.Command {
-	var env, caps, cgroups stringList
+	var env, caps, cgroups cmdline.StringList
 	var groups groupList
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "process.json `file` instead of a command and the flags below"},
@@ -81,10 +32,10 @@ func (p *program) execCommand() *cli.Command {
 		&cli.BoolFlag{Name: "no-new-privs", Usage: "set no_new_privs; =false takes it away"},
 		&cli.GenericFlag{Name: "cgroup", Value: &cgroups, Usage: "`[CONTROLLER[,CONTROLLER]:]PATH` of a sub-cgroup to run in; can be repeated"},
 	}
-	flags = append(flags, listFlags(&env, "env", "e", "set the variable `NAME=VALUE`; can be repeated")...)
-	flags = append(flags, listFlags(&groups, "additional-gids", "g", "add a supplementary `GID`; can be repeated")...)
-	flags = append(flags, listFlags(&caps, "cap", "c", "add a `CAPABILITY`; can be repeated")...)
-	return command(&cli.Command{
+	flags = append(flags, cmdline.ListFlags(&env, "env", "e", "set the variable `NAME=VALUE`; can be repeated")...)
+	flags = append(flags, cmdline.ListFlags(&groups, "additional-gids", "g", "add a supplementary `GID`; can be repeated")...)
+	flags = append(flags, cmdline.ListFlags(&caps, "cap", "c", "add a `CAPABILITY`; can be repeated")...)
+	return cmdline.Command(&cli.Command{
 		Name:      "exec",
 		Usage:     "run a command in a running container",
 		ArgsUsage: "<container-id> <command> [argument...]  |  --process process.json <container-id>",
@@ -134,4 +85,32 @@ func givenBool(c *cli.Context, name string) *bool {
 	}
 	value := c.Bool(name)
 	return &value
+}
+
+// A groupList collects the numbers of --additional-gids. What is no number is an error of the command line, as with runc.
+type groupList []int64
+
+func (l *groupList) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return errors.New("not a group id")
+	}
+	*l = append(*l, n)
+	return nil
+}
+
+func (l *groupList) String() string { return "" }
+
+// ids are those that a group can have. 4294967295 is (gid_t)-1, "no change" to the kernel.
+func (l groupList) ids() (gids []uint32, err error) {
+	for _, n := range l {
+		if n < 0 {
+			return nil, fmt.Errorf("exec failed: additional-gids must be a positive number %d", n) // runc's words
+		}
+		if n >= math.MaxUint32 {
+			return nil, fmt.Errorf("exec failed: invalid group id %d in --additional-gids", n)
+		}
+		gids = append(gids, uint32(n))
+	}
+	return gids, nil
 }

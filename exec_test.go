@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"rt/internal/hint"
 	"rt/libcontainer"
 )
 
@@ -55,7 +56,7 @@ func TestExecEnvironmentUnchanged(t *testing.T) {
 }
 
 func TestExecExitCodes(t *testing.T) {
-	hinted := &usageError{"cannot exec in a stopped container", "start it"}
+	hinted := hint.With(errors.New("cannot exec in a stopped container"), "start it")
 	for _, c := range []struct {
 		f      fake
 		args   []string

@@ -33,7 +33,7 @@ func globalFlags() []cli.Flag {
 
 // setUp checks the global flags and points the log where they say, before any command runs.
 func (p *program) setUp(c *cli.Context) error {
-	if err := p.log.configure(c.String("log"), c.String("log-format"), c.String("log-level"), c.Bool("debug")); err != nil {
+	if err := p.log.Configure(c.String("log"), c.String("log-format"), c.String("log-level"), c.Bool("debug")); err != nil {
 		return err
 	}
 	if err := checkRootless(c.String("rootless")); err != nil {
@@ -50,7 +50,7 @@ func (p *program) setUp(c *cli.Context) error {
 	if c.Args().First() == "delete" { // which opens the log itself: with --force nothing of others may hold it up
 		return nil
 	}
-	if err := p.log.open(); err != nil {
+	if err := p.log.Open(); err != nil {
 		return err
 	}
 	p.begins(c.Args().First())
@@ -59,7 +59,7 @@ func (p *program) setUp(c *cli.Context) error {
 
 // begins is the first message of a command.
 func (p *program) begins(command string) {
-	p.log.debugf("rt version %s, commit %s: %s", version, commit, command)
+	p.log.Debugf("rt version %s, commit %s: %s", version, commit, command)
 }
 
 func checkRootless(s string) error {
@@ -112,7 +112,7 @@ func checkRoot(dir string) error {
 // runtime is what the command acts on: the containers below the root that was asked for.
 func (p *program) runtime(c *cli.Context) libcontainer.Verbs {
 	return p.open(&libcontainer.Runtime{
-		Root: state.Root{Dir: root(c), Warn: p.log.warnf},
+		Root: state.Root{Dir: root(c), Warn: p.log.Warnf},
 		CgroupOptions: place.CgroupOptions{
 			SystemdCgroup: c.Bool("systemd-cgroup") || c.String("cgroup-manager") == "systemd",
 			NoCgroup:      c.String("cgroup-manager") == "disabled",

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"io/fs"
+	"regexp"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
+
+	"rt/internal/cmdline"
+	"rt/internal/names"
 )
 
 func (p *program) killCommand() *cli.Command {
-	return command(&cli.Command{
+	return cmdline.Command(&cli.Command{
 		Name:      "kill",
 		Usage:     "send a signal (default: SIGTERM) to a container's init process",
 		ArgsUsage: "<container-id> [signal]",
@@ -19,7 +22,7 @@ func (p *program) killCommand() *cli.Command {
 			regexFlag(),
 		},
 	}, 1, 2, func(c *cli.Context) error {
-		sig, err := parseSignal(c.Args().Get(1))
+		sig, err := names.Signal(c.Args().Get(1))
 		if err != nil {
 			return err
 		}
@@ -27,59 +30,54 @@ func (p *program) killCommand() *cli.Command {
 	})
 }
 
-// The kernel keeps 32 and 33 from the C libraries' use: what they call SIGRTMIN is 34 (signal(7)).
-const (
-	sigRTMin = 34
-	sigRTMax = 64
-)
-
-// parseSignal takes any number, or a name in any case with or without SIG, or RTMIN+n and RTMAX-n. 0 asks
-// whether the process is there. An empty string is SIGTERM.
-func parseSignal(s string) (unix.Signal, error) {
-	if s == "" {
-		return unix.SIGTERM, nil
-	}
-	if n, err := strconv.Atoi(s); err == nil {
-		return unix.Signal(n), nil // whether there is such a one is for the container's state to come before
-	}
-	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
-	if sig := unix.SignalNum("SIG" + name); sig != 0 {
-		return sig, nil
-	}
-	switch name { // second names in signal(7)
-	case "CLD":
-		return unix.SIGCHLD, nil
-	case "IOT":
-		return unix.SIGIOT, nil
-	case "POLL":
-		return unix.SIGPOLL, nil
-	}
-	if sig, ok := realTime(name); ok {
-		return sig, nil
-	}
-	return 0, fmt.Errorf("unknown signal %q", s)
+func (p *program) deleteCommand() *cli.Command {
+	return cmdline.Command(&cli.Command{
+		Name:      "delete",
+		Usage:     "delete a stopped or created container and all that belongs to it",
+		ArgsUsage: "<container-id>",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill it first if it still runs; a container that does not exist is no error"},
+			regexFlag(),
+		},
+	}, 1, 1, func(c *cli.Context) error {
+		if c.Bool("force") {
+			p.log.Hold() // neither to open the log nor to write to it: it may be one that hangs
+			defer p.log.Release()
+		} else if err := p.log.Open(); err != nil {
+			return err
+		}
+		p.begins("delete")
+		return p.eachMatch(c, func(id string) error { return p.runtime(c).Delete(id, c.Bool("force")) })
+	})
 }
 
-// realTime reads RTMIN, RTMIN+n, RTMAX and RTMAX-n.
-func realTime(name string) (unix.Signal, bool) {
-	base, rest, sign := sigRTMin, "", "+"
-	if after, ok := strings.CutPrefix(name, "RTMIN"); ok {
-		rest = after
-	} else if after, ok := strings.CutPrefix(name, "RTMAX"); ok {
-		base, rest, sign = sigRTMax, after, "-"
-	} else {
-		return 0, false
+func regexFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "regex", Aliases: []string{"r"}, Usage: "<container-id> is a regular expression: act on every container whose id has a match"}
+}
+
+// eachMatch acts on the container that is named, or with --regex on all that match, in the order of their ids; what goes wrong
+// with one does not keep it from the others.
+func (p *program) eachMatch(c *cli.Context, act func(id string) error) error {
+	id := c.Args().First()
+	if !c.Bool("regex") {
+		return act(id)
 	}
-	if rest == "" {
-		return unix.Signal(base), true
+	re, err := regexp.Compile(id)
+	if err != nil {
+		return fmt.Errorf("read regular expression: %w", err)
 	}
-	digits, ok := strings.CutPrefix(rest, sign)
-	n, err := strconv.ParseUint(digits, 10, 8)
-	if !ok || err != nil || n > sigRTMax-sigRTMin {
-		return 0, false
+	list, err := p.runtime(c).List()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	if sign == "-" {
-		return unix.Signal(base - int(n)), true
+	failed := []error{err}
+	for _, s := range list {
+		if !re.MatchString(s.ID) {
+			continue
+		}
+		if err := act(s.ID); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", s.ID, err))
+		}
 	}
-	return unix.Signal(base + int(n)), true
+	return errors.Join(failed...)
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -57,15 +54,6 @@ func TestListEmpty(t *testing.T) {
 	}
 }
 
-func TestUserName(t *testing.T) {
-	const passwd = "# comment\n:x:5:5::/:/bin/sh\nroot:x:0:0::/root:/bin/sh\nbad\nu:x:10:1::/:/bin/sh\nlast:x:11:1"
-	for uid, want := range map[int]string{0: "root", 10: "u", 11: "last", 1: "#1", 5: "#5"} {
-		if got := userName(passwd, uid); got != want {
-			t.Errorf("%d: %s, want %s", uid, got, want)
-		}
-	}
-}
-
 func TestPs(t *testing.T) {
 	const table = "UID   PID  PPID CMD\nroot    1     0 init\nroot   12     1 sh 345\n\nx\nroot  345    12 sleep 12\nroot NaN 12 x\n"
 	f := &fake{pids: []int{12, 345}, psOutput: table}
@@ -89,27 +77,5 @@ func TestPs(t *testing.T) {
 	f.calls = nil
 	if r := rt(f, "ps", "-f", "xml", "c"); r.code != 1 || r.stderr != "rt: invalid format option\n" || f.calls != nil {
 		t.Errorf("%+v", r)
-	}
-}
-
-// The host's ps must be found, and what it says on failure must be in the error.
-func TestHostPs(t *testing.T) {
-	bin := t.TempDir()
-	script := "#!/bin/sh\n[ \"$1\" = ok ] || { echo 'no such option' >&2; exit 3; }\necho PID; printf 1\n"
-	if err := os.WriteFile(filepath.Join(bin, "ps"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", bin)
-	var rows []string
-	keep := func(text string) error { rows = append(rows, text); return nil }
-	if err := hostPs([]string{"ok"}, keep); err != nil || fmt.Sprintf("%q", rows) != `["PID\n" "1"]` {
-		t.Errorf("%q, %v", rows, err)
-	}
-	if err := hostPs([]string{"x"}, keep); err == nil || err.Error() != "run ps x: exit status 3: no such option" {
-		t.Errorf("%v", err)
-	}
-	broken := errors.New("broken")
-	if err := hostPs([]string{"ok"}, func(string) error { return broken }); err != broken {
-		t.Errorf("%v, want the error of the caller", err)
 	}
 }

@@ -18,8 +18,11 @@ import (
 	"time"
 
 	"rt/internal/bug"
+	"rt/internal/cmdline"
+	"rt/internal/log"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
+	"rt/output"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
@@ -36,7 +39,7 @@ var (
 type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	log            *logger
+	log            *log.Logger
 	open           func(*libcontainer.Runtime) libcontainer.Verbs
 	check          func(bundleDir string) (problems, host []bundle.Problem, err error)
 	ps             func(args []string, row func(text string) error) error // the host's ps
@@ -57,13 +60,13 @@ func main() {
 		stdin:          os.Stdin,
 		stdout:         os.Stdout,
 		stderr:         os.Stderr,
-		log:            &logger{stderr: os.Stderr, max: levelInfo, now: time.Now},
+		log:            log.New(os.Stderr, time.Now),
 		open:           func(r *libcontainer.Runtime) libcontainer.Verbs { return r },
 		check:          libcontainer.Check,
-		ps:             hostPs,
+		ps:             output.HostPs,
 		keepCollecting: func() { debug.SetGCPercent(100); debug.SetMemoryLimit(collectedLimit) },
 	}
-	builtin := named([]cli.Flag{cli.HelpFlag, cli.VersionFlag})
+	builtin := cmdline.Named([]cli.Flag{cli.HelpFlag, cli.VersionFlag})
 	cli.HelpFlag, cli.VersionFlag = builtin[0], builtin[1]
 	os.Exit(p.run(os.Args))
 }
@@ -77,7 +80,7 @@ func (p *program) run(args []string) int {
 func (p *program) call(args []string) (err error) {
 	defer bug.Catch(&err)
 	app := p.app(args)
-	err = app.Run(flagsFirst(app, args))
+	err = app.Run(cmdline.FlagsFirst(app, args))
 	if p.unknownHelp != "" {
 		err = newUnknownCommand(p.unknownHelp)
 	}
@@ -94,7 +97,7 @@ func (p *program) app(args []string) *cli.App {
 		Compiled:  time.Unix(1, 0),
 		Writer:    p.stdout,
 		ErrWriter: p.stderr,
-		Flags:     named(globalFlags()),
+		Flags:     cmdline.Named(globalFlags()),
 		Before:    p.setUp,
 		Action:    unknownCommand,
 		// Of `rt help NAME`.

@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"rt/internal/log"
 	"rt/internal/text"
 	"rt/libcontainer"
 	"rt/libcontainer/bundle"
@@ -138,7 +139,7 @@ func rt(f *fake, args ...string) result {
 		stdin:  strings.NewReader(f.stdin),
 		stdout: &stdout,
 		stderr: &stderr,
-		log:    &logger{stderr: &stderr, max: levelInfo, now: func() time.Time { return time.Unix(1700000000, 0) }},
+		log:    log.New(&stderr, func() time.Time { return time.Unix(1700000000, 0) }),
 		open: func(r *libcontainer.Runtime) libcontainer.Verbs {
 			f.runtime = *r
 			return f
@@ -274,7 +275,7 @@ func (p *panics) Start(string) error { panic("one\ntwo") }
 func TestPanicIsOneLine(t *testing.T) {
 	for _, debug := range []bool{false, true} {
 		var stderr bytes.Buffer
-		p := &program{stdout: io.Discard, stderr: &stderr, log: &logger{stderr: &stderr, max: levelInfo, now: time.Now},
+		p := &program{stdout: io.Discard, stderr: &stderr, log: log.New(&stderr, time.Now),
 			open: func(*libcontainer.Runtime) libcontainer.Verbs { return &panics{} }}
 		args := []string{"rt", "start", "c"}
 		if debug {

@@ -6,16 +6,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"rt/internal/cmdline"
+	"rt/internal/names"
 	"rt/internal/sys"
+	"rt/libcontainer/bundle"
+	"rt/libcontainer/plan"
+	"rt/libcontainer/seccomp"
 )
 
 func (p *program) specCommand() *cli.Command {
-	return command(&cli.Command{
+	return cmdline.Command(&cli.Command{
 		Name:  "spec",
 		Usage: "write a config.json to start from",
 		Flags: []cli.Flag{
@@ -23,9 +30,9 @@ func (p *program) specCommand() *cli.Command {
 			&cli.BoolFlag{Name: "rootless", Usage: "for a user who is not root: a user namespace with that user as root"},
 		},
 	}, 0, 0, func(c *cli.Context) error {
-		s := defaultSpec(onCgroup2())
+		s := bundle.Example(onCgroup2())
 		if c.Bool("rootless") {
-			makeRootless(s, os.Geteuid(), os.Getegid())
+			bundle.MakeRootless(s, os.Geteuid(), os.Getegid())
 		}
 		text, err := json.MarshalIndent(s, "", "\t")
 		if err != nil {
@@ -52,28 +59,55 @@ func onCgroup2() bool {
 	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
 }
 
-// makeRootless changes s into what an ordinary user may run: the one id there is to map, nothing that needs
-// the host's root.
-func makeRootless(s *specs.Spec, uid, gid int) {
-	kept := s.Linux.Namespaces[:0]
-	for _, ns := range s.Linux.Namespaces {
-		// Without a network namespace the container has a network: nobody is there to set one up.
-		if ns.Type != specs.NetworkNamespace {
-			kept = append(kept, ns)
-		}
-	}
-	s.Linux.Namespaces = append(kept, specs.LinuxNamespace{Type: specs.UserNamespace})
-	s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(uid), Size: 1}}
-	s.Linux.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(gid), Size: 1}}
-	s.Linux.Resources = nil
-	for i := range s.Mounts {
-		m := &s.Mounts[i]
-		switch m.Destination {
-		case "/dev/pts": // group 5 is not mapped
-			m.Options = m.Options[:len(m.Options)-1]
-		case "/sys": // a new sysfs needs a network namespace of the same user namespace
-			m.Type, m.Source = "none", "/sys"
-			m.Options = append([]string{"rbind"}, m.Options...)
-		}
+func (p *program) featuresCommand() *cli.Command {
+	return cmdline.Command(&cli.Command{
+		Name:  "features",
+		Usage: "print what this build can do, as JSON",
+	}, 0, 0, func(c *cli.Context) error {
+		e := json.NewEncoder(p.stdout)
+		e.SetIndent("", "    ")
+		return e.Encode(supported(p.runtime(c).Checkpoints()))
+	})
+}
+
+// supported is the features structure of the specification (features.md): what the build implements, whether
+// or not the host has it. checkpoints says whether it has CRIU, without which the annotation would promise too much.
+func supported(checkpoints bool) *features.Features {
+	yes := true
+	memoryModes, memoryFlags := plan.MemoryPolicies()
+	return &features.Features{
+		OCIVersionMin: "1.0.0",
+		OCIVersionMax: specs.Version,
+		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		MountOptions:  names.MountOptions(),
+		Linux: &features.Linux{
+			Namespaces:   []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
+			Capabilities: names.Capabilities(),
+			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
+			Seccomp: &features.Seccomp{
+				Enabled:        &yes,
+				Actions:        seccomp.Actions(),
+				Operators:      seccomp.Operators(),
+				Archs:          seccomp.Archs(),
+				KnownFlags:     seccomp.KnownFlags(),
+				SupportedFlags: seccomp.SupportedFlags(),
+			},
+			Apparmor:        &features.Apparmor{Enabled: &yes},
+			Selinux:         &features.Selinux{Enabled: &yes},
+			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: memoryModes, Flags: memoryFlags},
+			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
+			NetDevices:      &features.NetDevices{Enabled: &yes},
+		},
+		Annotations: map[string]string{
+			// Callers look for checkpoint support under runc's name.
+			"org.opencontainers.runc.checkpoint.enabled": strconv.FormatBool(checkpoints),
+			"rt.version": version,
+			"rt.commit":  commit,
+			"rt.build":   build,
+		},
+		// The names that change what runtimes of this kind do: an engine that lets strangers set annotations
+		// has to filter them whether or not this build reads them already.
+		PotentiallyUnsafeConfigAnnotations: []string{"bundle", "org.systemd.property.", "org.criu.config"},
 	}
 }

@@ -71,7 +71,7 @@ func TestSpecDanglingLink(t *testing.T) {
 }
 
 func TestDefaultSpecGolden(t *testing.T) {
-	s := defaultSpec(false)
+	s := bundle.Example(false)
 	text, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestDefaultSpecGolden(t *testing.T) {
 	if string(text) != want {
 		t.Errorf("\n got %s\nwant %s", text, want)
 	}
-	ns := defaultSpec(true).Linux.Namespaces
+	ns := bundle.Example(true).Linux.Namespaces
 	if ns[len(ns)-1].Type != specs.CgroupNamespace || len(ns) != 6 {
 		t.Errorf("on cgroup v2: %v", ns)
 	}
@@ -121,8 +121,8 @@ func TestDefaultSpecIsClean(t *testing.T) {
 }
 
 func TestRootlessSpec(t *testing.T) {
-	s := defaultSpec(false)
-	makeRootless(s, 1000, 100)
+	s := bundle.Example(false)
+	bundle.MakeRootless(s, 1000, 100)
 	if s.Linux.UIDMappings[0] != (specs.LinuxIDMapping{HostID: 1000, Size: 1}) || s.Linux.GIDMappings[0] != (specs.LinuxIDMapping{HostID: 100, Size: 1}) {
 		t.Errorf("%+v %+v", s.Linux.UIDMappings, s.Linux.GIDMappings)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 
@@ -10,9 +11,105 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
+	"rt/internal/cmdline"
+	"rt/internal/hint"
 	"rt/internal/names"
+	"rt/internal/sys"
 	"rt/libcontainer/bundle"
 )
+
+func (p *program) updateCommand() *cli.Command {
+	limits := limitFlags()
+	flags := []cli.Flag{&cli.StringFlag{Name: "resources", Aliases: []string{"r"},
+		Usage: "`FILE` with a linux.resources object, - for standard input; the flags below are then ignored"}}
+	for _, l := range limits {
+		flags = append(flags, &cli.StringFlag{Name: l.name, Usage: l.usage, Hidden: l.usage == ""})
+	}
+	flags = append(flags,
+		&cli.StringFlag{Name: "l3-cache-schema", Usage: "`SCHEMA` of the L3 cache for the container's resctrl group, L3:0=f;1=f0"},
+		&cli.StringFlag{Name: "mem-bw-schema", Usage: "`SCHEMA` of memory bandwidth for the container's resctrl group, MB:0=20;1=70"})
+	return cmdline.Command(&cli.Command{
+		Name:      "update",
+		Usage:     "change the limits of a container",
+		ArgsUsage: "<container-id>",
+		Flags:     flags,
+	}, 1, 1, func(c *cli.Context) error {
+		r, err := p.resources(c, limits)
+		if err != nil {
+			return err
+		}
+		var rdt *specs.LinuxIntelRdt
+		if l3, mb := c.String("l3-cache-schema"), c.String("mem-bw-schema"); l3 != "" || mb != "" {
+			rdt = &specs.LinuxIntelRdt{L3CacheSchema: l3, MemBwSchema: mb}
+		}
+		return p.runtime(c).Update(c.Args().First(), r, rdt)
+	})
+}
+
+func (p *program) mountsCommand() *cli.Command {
+	return cmdline.Command(&cli.Command{
+		Name:      "mounts",
+		Usage:     "mount more into a running container, or unmount it",
+		ArgsUsage: "add|remove <container-id> <mounts.json>",
+	}, 3, 3, func(c *cli.Context) error {
+		change := map[string]func(string, []byte) error{"add": p.runtime(c).AddMounts, "remove": p.runtime(c).RemoveMounts}[c.Args().First()]
+		if change == nil {
+			return hint.With(fmt.Errorf("unknown command %q", "mounts "+c.Args().First()), "it is mounts add or mounts remove")
+		}
+		list, err := p.readInput(c.Args().Get(2))
+		if err != nil {
+			return fmt.Errorf("read mounts: %w", err)
+		}
+		return change(c.Args().Get(1), list)
+	})
+}
+
+// resources is what the command line asks for.
+func (p *program) resources(c *cli.Context, limits []limitFlag) (*specs.LinuxResources, error) {
+	if c.String("resources") == "" {
+		return resourcesOfFlags(c, limits)
+	}
+	var ignored []string
+	for _, l := range limits {
+		if c.IsSet(l.name) {
+			ignored = append(ignored, "--"+l.name)
+		}
+	}
+	if len(ignored) > 0 {
+		p.log.Warnf("%s: ignored, because of --resources", strings.Join(ignored, ", "))
+	}
+	raw, err := p.readInput(c.String("resources"))
+	if err != nil {
+		return nil, fmt.Errorf("read resources: %w", err)
+	}
+	r, problems, err := bundle.DecodeResources(raw)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range problems {
+		if w.Warning {
+			p.log.Warnf("resources: %s: %s", w.Pointer, w.Text)
+		}
+	}
+	return r, bundle.Join(problems)
+}
+
+// resourcesOfFlags: an empty value is as good as no flag, as in runc.
+func resourcesOfFlags(c *cli.Context, limits []limitFlag) (*specs.LinuxResources, error) {
+	r := &specs.LinuxResources{
+		CPU: &specs.LinuxCPU{}, Memory: &specs.LinuxMemory{}, BlockIO: &specs.LinuxBlockIO{}, Pids: &specs.LinuxPids{}, Unified: map[string]string{},
+	}
+	for _, l := range limits {
+		value := c.String(l.name)
+		if value == "" {
+			continue
+		}
+		if err := l.set(r, value); err != nil {
+			return nil, fmt.Errorf("invalid value for %s: %v", l.name, err)
+		}
+	}
+	return r, bundle.Join(bundle.CheckResources(r))
+}
 
 // A limitFlag is a flag of update that sets one limit.
 type limitFlag struct {
@@ -92,77 +189,17 @@ func size(field func(*specs.LinuxResources) **int64) func(*specs.LinuxResources,
 	}
 }
 
-func (p *program) updateCommand() *cli.Command {
-	limits := limitFlags()
-	flags := []cli.Flag{&cli.StringFlag{Name: "resources", Aliases: []string{"r"},
-		Usage: "`FILE` with a linux.resources object, - for standard input; the flags below are then ignored"}}
-	for _, l := range limits {
-		flags = append(flags, &cli.StringFlag{Name: l.name, Usage: l.usage, Hidden: l.usage == ""})
-	}
-	flags = append(flags,
-		&cli.StringFlag{Name: "l3-cache-schema", Usage: "`SCHEMA` of the L3 cache for the container's resctrl group, L3:0=f;1=f0"},
-		&cli.StringFlag{Name: "mem-bw-schema", Usage: "`SCHEMA` of memory bandwidth for the container's resctrl group, MB:0=20;1=70"})
-	return command(&cli.Command{
-		Name:      "update",
-		Usage:     "change the limits of a container",
-		ArgsUsage: "<container-id>",
-		Flags:     flags,
-	}, 1, 1, func(c *cli.Context) error {
-		r, err := p.resources(c, limits)
-		if err != nil {
-			return err
-		}
-		var rdt *specs.LinuxIntelRdt
-		if l3, mb := c.String("l3-cache-schema"), c.String("mem-bw-schema"); l3 != "" || mb != "" {
-			rdt = &specs.LinuxIntelRdt{L3CacheSchema: l3, MemBwSchema: mb}
-		}
-		return p.runtime(c).Update(c.Args().First(), r, rdt)
-	})
-}
+// maxInput is far more than any linux.resources or list of mounts has.
+const maxInput = 16 << 20
 
-// resources is what the command line asks for.
-func (p *program) resources(c *cli.Context, limits []limitFlag) (*specs.LinuxResources, error) {
-	if c.String("resources") == "" {
-		return resourcesOfFlags(c, limits)
+// readInput reads a document that a command is given: a file, or - for standard input.
+func (p *program) readInput(path string) ([]byte, error) {
+	if path != "-" {
+		return sys.ReadNamed(path, sys.Regular|sys.FIFO, maxInput)
 	}
-	var ignored []string
-	for _, l := range limits {
-		if c.IsSet(l.name) {
-			ignored = append(ignored, "--"+l.name)
-		}
+	raw, err := io.ReadAll(io.LimitReader(p.stdin, maxInput+1))
+	if err == nil && len(raw) > maxInput {
+		err = errors.New("more than the limit of 16 MiB")
 	}
-	if len(ignored) > 0 {
-		p.log.warnf("%s: ignored, because of --resources", strings.Join(ignored, ", "))
-	}
-	raw, err := p.readInput(c.String("resources"))
-	if err != nil {
-		return nil, fmt.Errorf("read resources: %w", err)
-	}
-	r, problems, err := bundle.DecodeResources(raw)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range problems {
-		if w.Warning {
-			p.log.warnf("resources: %s: %s", w.Pointer, w.Text)
-		}
-	}
-	return r, bundle.Join(problems)
-}
-
-// resourcesOfFlags: an empty value is as good as no flag, as in runc.
-func resourcesOfFlags(c *cli.Context, limits []limitFlag) (*specs.LinuxResources, error) {
-	r := &specs.LinuxResources{
-		CPU: &specs.LinuxCPU{}, Memory: &specs.LinuxMemory{}, BlockIO: &specs.LinuxBlockIO{}, Pids: &specs.LinuxPids{}, Unified: map[string]string{},
-	}
-	for _, l := range limits {
-		value := c.String(l.name)
-		if value == "" {
-			continue
-		}
-		if err := l.set(r, value); err != nil {
-			return nil, &usageError{text: fmt.Sprintf("invalid value for %s: %v", l.name, err)}
-		}
-	}
-	return r, bundle.Join(bundle.CheckResources(r))
+	return raw, err
 }

@@ -18,7 +18,7 @@ const (
 // compatRooms are the packages of whose tests the table may name some, besides conformance's.
 var compatRooms = map[string]string{
 	"libcontainer": "../../libcontainer", "state": "../../libcontainer/state", "stub": "../../libcontainer/stub", "facts": "../../libcontainer/facts", "namespaces": "../../libcontainer/namespaces", "console": "../../libcontainer/console", "nsenter": "../../nsenter",
-	"security": "../security", "gorunc": "../gorunc", "notify": "../../libcontainer/notify", "arch": "../arch",
+	"security": "../security", "gorunc": "../gorunc", "notify": "../../libcontainer/notify", "arch": "../arch", "output": "../../output", "log": "../../internal/log", "names": "../../internal/names",
 }
 
 // compatParts are the parts of the table, in the order of the document.

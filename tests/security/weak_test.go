@@ -153,7 +153,7 @@ var flaws = []flaw{
 	{"a mask of any size", "nsenter/protect.c", "\"ro\", NULL, \"nr_blocks\", \"1\"", "\"ro\", NULL, \"nr_blocks\", \"0\"", "TestMaskHoldsNothing"},
 	{"any device of the host will do", "nsenter/devices.c", "if (!same_node(&st, s))\n\t\treturn wrong_node", "if (0)\n\t\treturn wrong_node", "TestOtherDevice"},
 	{"the network is joined where the container sees it", "libcontainer/plan/create.go", "const afterClone = unix.CLONE_NEWCGROUP", "const afterClone = unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET", "TestSnoop/nobody_0"},
-	{"what delete --force kills is said first", "delete.go", "p.log.hold() //", "//", "TestWedgedLog"},
+	{"what delete --force kills is said first", "kill.go", "p.log.Hold() //", "//", "TestWedgedLog"},
 	{"who does not reap is left alone", "libcontainer/place/end.go", "p.endParents()", "_ = p.endParents", "TestWedgedReaper"},
 	{"the stub of mounts add is not written down", "libcontainer/mounts.go", "m.c.RecordHelper(pid)", "", "TestWedgedFiles/destination.*false"},
 	{"groups of the host's root are kept", "libcontainer/plan/userns.go", "if b.facts.DropGroups {", "if false {", "TestGroupsOfTheHost"},

@@ -1,10 +1,9 @@
-package main
+package output
 
 import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,45 +11,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/urfave/cli/v2"
 )
 
-func (p *program) psCommand() *cli.Command {
-	return command(&cli.Command{
-		Name:      "ps",
-		Usage:     "list the processes of a container",
-		ArgsUsage: "<container-id> [ps option...]",
-		Flags: []cli.Flag{
-			formatFlag("table"),
-		},
-	}, 1, -1, func(c *cli.Context) error {
-		asJSON, err := isJSON(c, "table")
-		if err != nil {
-			return err
-		}
-		pids, err := p.runtime(c).Processes(c.Args().First())
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			return json.NewEncoder(p.stdout).Encode(append([]int{}, pids...)) // [], not null, when empty
-		}
-		args := c.Args().Tail()
-		if len(args) == 0 {
-			args = []string{"-ef"}
-		}
-		p.keepCollecting() // processes can share megabytes of arguments, each of which is a row
-		out := bufio.NewWriter(p.stdout)
-		if err := p.ps(args, filterTable(out, pids)); err != nil {
-			return err
-		}
-		return out.Flush()
-	})
+// Ps writes those rows of the ps program's table that are about some processes. pids are sorted.
+func Ps(w io.Writer, ps func(args []string, row func(text string) error) error, args []string, pids []int) error {
+	out := bufio.NewWriter(w)
+	if err := ps(args, filterTable(out, pids)); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
-// hostPs runs the ps of the host and hands out what it prints, row by row.
-func hostPs(args []string, row func(text string) error) error {
+// HostPs runs the ps of the host and hands out what it prints, row by row.
+func HostPs(args []string, row func(text string) error) error {
 	var stderr bytes.Buffer
 	cmd := exec.Command("ps", args...)
 	cmd.Stderr = &stderr

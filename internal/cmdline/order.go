@@ -1,4 +1,4 @@
-package main
+package cmdline
 
 import (
 	"slices"
@@ -7,11 +7,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// flagsFirst is a command line whose flags all stand where the library looks for them: those of a command before its arguments, and
+// FlagsFirst returns a command line whose flags all stand where the library looks for them: those of a command before its arguments, and
 // global ones before its name. runc and crun take the former behind the arguments as well (update ID --memory 1G), and runc 1.6 the latter
 // behind the name. Behind the container of exec and ps everything belongs to another program, and so does what follows --. What is no
 // flag of either stays where it is.
-func flagsFirst(app *cli.App, args []string) []string {
+func FlagsFirst(app *cli.App, args []string) []string {
 	at, dashes := 1, false
 	for ; at < len(args) && len(args[at]) > 1 && args[at][0] == '-'; at++ {
 		if args[at] == "--" {

@@ -1,14 +1,16 @@
-package main
+package cmdline
 
 import (
+	"errors"
 	"flag"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// named gives flags their names at hand. The library works a flag's names out by a regular expression each time that it
+// Named gives flags their names at hand. The library works a flag's names out by a regular expression each time that it
 // asks for them, some four times a flag: 0.1 ms of every command, and as much for the first. For the rest they stay what they are.
-func named(flags []cli.Flag) []cli.Flag {
+func Named(flags []cli.Flag) []cli.Flag {
 	out := make([]cli.Flag, len(flags))
 	for i, f := range flags {
 		switch f := f.(type) {
@@ -87,4 +89,43 @@ func (f *genericFlag) Apply(set *flag.FlagSet) error {
 		set.Var(f.Value, name, f.Usage)
 	}
 	return nil
+}
+
+// A StringList collects the values of a flag that can be repeated, byte for byte. The library's own slice
+// flag trims spaces, splits at commas, and passes values through JSON when the short name is used, which
+// changes environment variables that are not UTF-8.
+type StringList []string
+
+// Set adds a value.
+func (l *StringList) Set(s string) error {
+	*l = append(*l, s)
+	return nil
+}
+
+// String returns the values with spaces between.
+func (l *StringList) String() string { return strings.Join(*l, " ") }
+
+// ListFlags are the long and the short name of one list; two flags, because the library refuses a command line
+// that has both names of a single one.
+func ListFlags(l cli.Generic, long, short, usage string) []cli.Flag {
+	return []cli.Flag{
+		&cli.GenericFlag{Name: long, Value: l, Usage: usage + "; short: -" + short},
+		&cli.GenericFlag{Name: short, Value: l, Hidden: true},
+	}
+}
+
+// FormatFlag is --format of a command whose other format than json is usual: text or table.
+func FormatFlag(usual string) cli.Flag {
+	return &cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: usual, Usage: usual + " or json"}
+}
+
+// IsJSON says whether --format asks for json. usual is the other one.
+func IsJSON(c *cli.Context, usual string) (bool, error) {
+	switch c.String("format") {
+	case "json":
+		return true, nil
+	case usual:
+		return false, nil
+	}
+	return false, errors.New("invalid format option")
 }

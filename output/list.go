@@ -1,60 +1,33 @@
-package main
+package output
 
 import (
 	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/urfave/cli/v2"
 
 	"rt/internal/sys"
 	"rt/internal/text"
 	"rt/libcontainer"
 )
 
-func (p *program) listCommand() *cli.Command {
-	return command(&cli.Command{
-		Name:  "list",
-		Usage: "list the containers below the root",
-		Flags: []cli.Flag{
-			formatFlag("table"),
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print container ids only"},
-		},
-	}, 0, 0, func(c *cli.Context) error {
-		asJSON, err := isJSON(c, "table")
-		if err != nil {
-			return err
-		}
-		all, err := p.runtime(c).List()
-		// The default root is made by the first container; one that was named by hand is more likely misspelt.
-		if !c.IsSet("root") && errors.Is(err, os.ErrNotExist) {
-			err = nil
-		}
-		if err != nil && len(all) == 0 {
-			return err
-		}
-		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
-		for i := range all {
-			all[i].Owner = userName(string(passwd), all[i].OwnerUID)
-		}
-		print := printTable
-		if c.Bool("quiet") {
-			print = printIDs
-		} else if asJSON {
-			print = printStates
-		}
-		return errors.Join(print(p.stdout, all), err)
-	})
-}
-
-func printStates(w io.Writer, all []libcontainer.ContainerState) error {
-	return newEncoder(w).Encode(all)
+// List writes states of containers: their ids only, or as JSON, or as a table. Their owners get names.
+func List(w io.Writer, all []libcontainer.ContainerState, idsOnly, asJSON bool) error {
+	passwd := readPasswd()
+	for i := range all {
+		all[i].Owner = userName(passwd, all[i].OwnerUID)
+	}
+	switch {
+	case idsOnly:
+		return printIDs(w, all)
+	case asJSON:
+		return NewEncoder(w).Encode(all)
+	}
+	return printTable(w, all)
 }
 
 func printIDs(w io.Writer, all []libcontainer.ContainerState) error {
@@ -82,6 +55,12 @@ func oneCell(s string) string {
 		return s
 	}
 	return strings.NewReplacer("\t", `\t`, "\n", `\n`, "\v", `\v`, "\f", `\f`).Replace(s)
+}
+
+// readPasswd is the text of passwd(5). Without it, owners are numbers.
+func readPasswd() string {
+	passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, 16<<20)
+	return string(passwd)
 }
 
 // userName looks a user up in the text of passwd(5). os/user would do the same, or call the C library, which

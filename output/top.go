@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"bufio"
@@ -10,10 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
-	"github.com/urfave/cli/v2"
-
-	"rt/internal/sys"
 	"rt/libcontainer/usage"
 )
 
@@ -31,36 +27,23 @@ type topProcess struct {
 	Cut        bool     `json:"commandCut,omitempty"` // there is more of it
 }
 
-func (p *program) topCommand() *cli.Command {
-	return command(&cli.Command{
-		Name:      "top",
-		Usage:     "show the processes of a container and which of its cgroups they are in",
-		ArgsUsage: "<container-id>",
-		Flags:     []cli.Flag{formatFlag("table")},
-	}, 1, 1, func(c *cli.Context) error {
-		asJSON, err := isJSON(c, "table")
-		if err != nil {
-			return err
-		}
-		p.keepCollecting()                                               // ten thousand processes are as many files and texts
-		passwd, _ := sys.ReadNamed("/etc/passwd", sys.Regular, maxInput) // without it, owners are numbers
-		if asJSON {
-			return topJSON(p.stdout, func(tell func(*usage.Process) error) error {
-				return p.runtime(c).Top(c.Args().First(), tell)
-			}, string(passwd))
-		}
-		var rows [][]string
-		err = p.runtime(c).Top(c.Args().First(), func(l *usage.Process) error {
-			rows = append(rows, topRow(topOf(l, string(passwd))))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		out := bufio.NewWriter(p.stdout)
-		eachLine(topColumns, rows, p.width(), len(topColumns)-1, func(line string) { out.WriteString(line + "\n") })
-		return out.Flush()
+// Top writes the processes that each tells about, as JSON or as a table.
+func Top(w io.Writer, asJSON bool, each func(tell func(*usage.Process) error) error) error {
+	passwd := readPasswd()
+	if asJSON {
+		return topJSON(w, each, passwd)
+	}
+	var rows [][]string
+	err := each(func(l *usage.Process) error {
+		rows = append(rows, topRow(topOf(l, passwd)))
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	eachLine(topColumns, rows, width(w), len(topColumns)-1, func(line string) { out.WriteString(line + "\n") })
+	return out.Flush()
 }
 
 // topJSON is an array that is written element by element.
@@ -117,7 +100,7 @@ var topColumns = []column{
 func topRow(t topProcess) []string {
 	return []string{
 		strconv.Itoa(t.Pid), strconv.Itoa(t.Parent), t.User, fmt.Sprintf("%.1f", t.CPUPercent), clock(time.Duration(t.CPUTime)),
-		units.BytesSize(float64(t.RSS)), oneCell(t.Cgroup), oneCell(shortCommand(strings.Join(t.Command, " "), t.Cut)),
+		human(t.RSS), oneCell(t.Cgroup), oneCell(shortCommand(strings.Join(t.Command, " "), t.Cut)),
 	}
 }
 

@@ -1,10 +1,10 @@
-package main
+package bundle
 
 import specs "github.com/opencontainers/runtime-spec/specs-go"
 
-// defaultSpec is what rt spec writes: runc's starting point, so that what is written about that holds here.
+// Example is the configuration that rt spec writes: runc's starting point, so that what is written about that holds here.
 // docs/cli.md lists the differences.
-func defaultSpec(cgroup2 bool) *specs.Spec {
+func Example(cgroup2 bool) *specs.Spec {
 	s := &specs.Spec{
 		Version:  specs.Version,
 		Root:     &specs.Root{Path: "rootfs", Readonly: true},
@@ -62,5 +62,31 @@ func defaultMounts() []specs.Mount {
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
 			Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
+	}
+}
+
+// MakeRootless changes s into what an ordinary user may run: the one id there is to map, nothing that needs
+// the host's root.
+func MakeRootless(s *specs.Spec, uid, gid int) {
+	kept := s.Linux.Namespaces[:0]
+	for _, ns := range s.Linux.Namespaces {
+		// Without a network namespace the container has a network: nobody is there to set one up.
+		if ns.Type != specs.NetworkNamespace {
+			kept = append(kept, ns)
+		}
+	}
+	s.Linux.Namespaces = append(kept, specs.LinuxNamespace{Type: specs.UserNamespace})
+	s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(uid), Size: 1}}
+	s.Linux.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(gid), Size: 1}}
+	s.Linux.Resources = nil
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		switch m.Destination {
+		case "/dev/pts": // group 5 is not mapped
+			m.Options = m.Options[:len(m.Options)-1]
+		case "/sys": // a new sysfs needs a network namespace of the same user namespace
+			m.Type, m.Source = "none", "/sys"
+			m.Options = append([]string{"rbind"}, m.Options...)
+		}
 	}
 }

@@ -1,4 +1,5 @@
-package main
+// Package log writes the messages of rt, in the layouts of logrus, which engines read.
+package log
 
 import (
 	"encoding/json"
@@ -34,9 +35,9 @@ func parseLevel(s string) (level, error) {
 	return 0, fmt.Errorf("invalid log-level: %s", s)
 }
 
-// A logger writes the messages of rt. With a file, everything goes there and only errors to standard error
+// A Logger writes the messages of rt. With a file, everything goes there and only errors to standard error
 // as well, because engines read one or the other and a container may share the second.
-type logger struct {
+type Logger struct {
 	stderr io.Writer
 	path   string // absolute; "" is none
 	json   bool
@@ -47,17 +48,23 @@ type logger struct {
 	now    func() time.Time
 }
 
+// New returns a log at standard error, for levels up to info.
+func New(stderr io.Writer, now func() time.Time) *Logger {
+	return &Logger{stderr: stderr, max: levelInfo, now: now}
+}
+
 // A held message is one that is written later.
 type held struct {
 	at   level
 	text string
 }
 
-// hold keeps messages until release: the file, or the pipe at standard error, may be one that hangs, and what is done under a lock
+// Hold keeps messages until release: the file, or the pipe at standard error, may be one that hangs, and what is done under a lock
 // does not wait for it.
-func (l *logger) hold() { l.holds = true }
+func (l *Logger) Hold() { l.holds = true }
 
-func (l *logger) release() {
+// Release writes what was held.
+func (l *Logger) Release() {
 	l.holds = false
 	for _, m := range l.held {
 		l.emit(m.at, m.text)
@@ -65,7 +72,8 @@ func (l *logger) release() {
 	l.held = nil
 }
 
-func (l *logger) configure(path, format, max string, debug bool) (err error) {
+// Configure takes the values of --log, --log-format, --log-level and --debug. It opens nothing.
+func (l *Logger) Configure(path, format, max string, debug bool) (err error) {
 	if format != "text" && format != "json" {
 		return fmt.Errorf("invalid log-format: %s", format)
 	}
@@ -84,9 +92,9 @@ func (l *logger) configure(path, format, max string, debug bool) (err error) {
 	return nil
 }
 
-// open makes the file, or finds it. A file that cannot be used is an error before anything is done, as with runc: what rt says later
+// Open makes the file, or finds it. A file that cannot be used is an error before anything is done, as with runc: what rt says later
 // would be lost.
-func (l *logger) open() (err error) {
+func (l *Logger) Open() (err error) {
 	if l.path == "" || l.file != nil {
 		return nil
 	}
@@ -97,16 +105,18 @@ func (l *logger) open() (err error) {
 }
 
 // unusable leaves standard error for what is to be said.
-func (l *logger) unusable(err error) error {
+func (l *Logger) unusable(err error) error {
 	l.path = ""
 	return fmt.Errorf("option --log: %w", err)
 }
 
-func (l *logger) warnf(format string, args ...any) { l.message(levelWarning, format, args) }
+// Warnf writes a warning.
+func (l *Logger) Warnf(format string, args ...any) { l.message(levelWarning, format, args) }
 
-func (l *logger) debugf(format string, args ...any) { l.message(levelDebug, format, args) }
+// Debugf writes a message for who looks into rt.
+func (l *Logger) Debugf(format string, args ...any) { l.message(levelDebug, format, args) }
 
-func (l *logger) message(at level, format string, args []any) {
+func (l *Logger) message(at level, format string, args []any) {
 	if at > l.max {
 		return
 	}
@@ -118,7 +128,7 @@ func (l *logger) message(at level, format string, args []any) {
 	l.emit(at, message)
 }
 
-func (l *logger) emit(at level, message string) {
+func (l *Logger) emit(at level, message string) {
 	switch {
 	case l.path != "":
 		l.append(at, message)
@@ -129,8 +139,8 @@ func (l *logger) emit(at level, message string) {
 	}
 }
 
-// failure reports the error that ends rt. A hint is for people, so it is not in the file.
-func (l *logger) failure(err error) {
+// Failure reports the error that ends rt. A hint is for people, so it is not in the file.
+func (l *Logger) Failure(err error) {
 	message := err.Error()
 	var hinted interface{ Hint() string }
 	hint := ""
@@ -150,7 +160,7 @@ func (l *logger) failure(err error) {
 }
 
 // append writes one record with one write call, so that records of processes that share the file stay whole.
-func (l *logger) append(at level, message string) {
+func (l *Logger) append(at level, message string) {
 	var err error
 	if l.file == nil {
 		l.file, err = sys.AppendFile(l.path, 0o644)
@@ -164,7 +174,7 @@ func (l *logger) append(at level, message string) {
 }
 
 // record formats one line with the keys and levels of logrus, which engines parse.
-func (l *logger) record(at level, message string) []byte {
+func (l *Logger) record(at level, message string) []byte {
 	now := l.now().UTC().Format(time.RFC3339)
 	if !l.json {
 		return fmt.Appendf(nil, "time=%q level=%s msg=%s\n", now, at, strconv.Quote(message))

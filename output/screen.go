@@ -1,8 +1,9 @@
-package console
+package output
 
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
@@ -11,12 +12,13 @@ import (
 	"rt/nsenter"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
-// A Screen is a terminal that shows one picture after the other. It uses the alternate screen, so that what
+// A screen is a terminal that shows one picture after the other. It uses the alternate screen, so that what
 // was on the terminal before is there again in the end, and overwrites in place, so that nothing flickers
 // (console_codes(4), and xterm's private modes 1049 and 25).
-type Screen struct {
+type screen struct {
 	out  *os.File
 	r, w int // pipe of the signals
 }
@@ -35,23 +37,23 @@ func screenMask() (mask uint64) {
 	return mask
 }
 
-// OpenScreen takes over the terminal out. Until Close, SIGINT and the like end only what Wait waits for.
-func OpenScreen(out *os.File) (*Screen, error) {
+// openScreen takes over the terminal out. Until close, SIGINT and the like end only what wait waits for.
+func openScreen(out *os.File) (*screen, error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("make a pipe for signals: %w", err)
 	}
 	nsenter.CatchSignals(p[1], screenMask())
-	s := &Screen{out, p[0], p[1]}
+	s := &screen{out, p[0], p[1]}
 	if _, err := out.WriteString(enterScreen); err != nil {
-		s.Close()
+		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// Size is how many columns and rows a terminal has now; 80 and 24 if it does not tell.
-func Size(terminal *os.File) (columns, rows int) {
+// size is how many columns and rows a terminal has now; 80 and 24 if it does not tell.
+func size(terminal *os.File) (columns, rows int) {
 	size, err := unix.IoctlGetWinsize(int(terminal.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col == 0 || size.Row == 0 {
 		return 80, 24
@@ -59,8 +61,8 @@ func Size(terminal *os.File) (columns, rows int) {
 	return int(size.Col), int(size.Row)
 }
 
-// Draw shows lines, none of which may be wider than the screen, with one write.
-func (s *Screen) Draw(lines []string) error {
+// draw shows lines, none of which may be wider than the screen, with one write.
+func (s *screen) draw(lines []string) error {
 	var b bytes.Buffer
 	b.WriteString("\x1b[H") // to the corner
 	for i, line := range lines {
@@ -74,10 +76,10 @@ func (s *Screen) Draw(lines []string) error {
 	return err
 }
 
-// Wait waits for some time, or until the picture has to be drawn anew because the terminal has another size or rt
+// wait waits for some time, or until the picture has to be drawn anew because the terminal has another size or rt
 // was stopped by Ctrl-Z meanwhile, or until a signal says that it is over: 0 if none does. SIGHUP is also what
 // a terminal says that has gone.
-func (s *Screen) Wait(d time.Duration) (end unix.Signal, err error) {
+func (s *screen) wait(d time.Duration) (end unix.Signal, err error) {
 	fds := []unix.PollFd{{Fd: int32(s.r), Events: unix.POLLIN}, {Fd: int32(s.out.Fd())}}
 	left := unix.NsecToTimespec(d.Nanoseconds())
 	if _, err := unix.Ppoll(fds, &left, nil); err != nil && err != unix.EINTR {
@@ -109,7 +111,7 @@ func (s *Screen) Wait(d time.Duration) (end unix.Signal, err error) {
 }
 
 // stop gives the terminal back for as long as rt is stopped.
-func (s *Screen) stop() error {
+func (s *screen) stop() error {
 	_, err := s.out.WriteString(leaveScreen)
 	if err == nil {
 		err = stopSelf()
@@ -128,10 +130,27 @@ func stopSelf() error {
 	return sys.Retry(func() error { return unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP) })
 }
 
-// Close gives the terminal back.
-func (s *Screen) Close() {
+// close gives the terminal back.
+func (s *screen) close() {
 	_, _ = s.out.WriteString(leaveScreen)
 	nsenter.CatchSignals(-1, screenMask())
 	unix.Close(s.r)
 	unix.Close(s.w)
+}
+
+// terminal is the output if it is one.
+func terminal(w io.Writer) *os.File {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
+}
+
+// width is how wide the output is; 0 if it is not a terminal: there nothing is cut off.
+func width(w io.Writer) int {
+	if t := terminal(w); t != nil {
+		columns, _ := size(t)
+		return columns
+	}
+	return 0
 }
