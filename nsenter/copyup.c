@@ -2,7 +2,7 @@
  * tmpcopyup: a new tmpfs starts with a copy of what it hides. The stub makes it, not rt outside: so the pages are
  * charged to the container and its limit holds, owners are those of its user namespace, and none of the host's
  * privileges are lent to an image's names. A file is opened by one name, in a directory that is open: no link is
- * followed, whoever changes the tree meanwhile, and no device is opened, for the mount allows none (open_hidden).
+ * followed, whatever changes in the tree meanwhile, and no device is opened, for the mount allows none (open_hidden).
  */
 #include <string.h>
 #include <sys/stat.h>

@@ -7,7 +7,7 @@
 #include "stub.h"
 
 /*
- * A change of ids, or of the user namespace to one that is somebody else's, makes a process what fs.suid_dumpable says (proc(5)): where
+ * A change of ids, or of the user namespace to one of another owner, makes a process what fs.suid_dumpable says (proc(5)): where
  * that is 1, others may trace it. This undoes it, in the very next system call.
  */
 long undumped(long result)
@@ -21,7 +21,7 @@ long undumped(long result)
 	return result;
 }
 
-/* Sets all three ids by setresgid or setresuid, and lets nobody look into the process. */
+/* Sets all three ids by setresgid or setresuid, and keeps other processes from looking into this one. */
 int set_id(long number, uint64_t id)
 {
 	return (int)undumped(syscall(number, (uid_t)id, (uid_t)id, (uid_t)id));

@@ -26,11 +26,11 @@ type Dumpable struct{}
 func (Dumpable) Name() string   { return "dumpable" }
 func (Dumpable) String() string { return "let rt look into the process until it is the program" }
 
-// A new user namespace clears nothing of it, and nobody is in there who could look.
+// A new user namespace clears nothing of it, and no process is in there that could look.
 func (Dumpable) encode(r *record) { r.call("prctl", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1) }
 
-// SetIDs makes the process uid and gid of the user namespace it has entered, and lets nobody look into it, or with Dumpable who
-// may look into a process of that user.
+// SetIDs makes the process uid and gid of the user namespace it has entered. Other processes cannot look into it; with Dumpable, those of
+// that user can.
 type SetIDs struct {
 	UID, GID uint32
 	Dumpable bool `json:",omitempty"`
@@ -64,7 +64,7 @@ func (s Bounding) String() string {
 
 func (s Bounding) encode(r *record) { set(r, C.K_bounding, C.struct_args_bounding{keep: u64(s.Keep)}) }
 
-// Credentials sets groups, gid and uid, sees that the process has them, and lets nobody look into it.
+// Credentials sets groups, gid and uid, sees that the process has them, and keeps other processes from looking into it.
 type Credentials struct {
 	UID, GID   uint32
 	Groups     []uint32

@@ -63,7 +63,7 @@ static int wrong_node(struct ctx *c, const struct stat *st, const struct step *s
 	return -ENODEV;
 }
 
-/* Binds the host's node, where the kernel lets nobody make one (a user namespace). It must be the device that was asked for. */
+/* Binds the host's node, where the kernel lets no process make one (a user namespace). It must be the device that was asked for. */
 static int bind_node(struct ctx *c, const struct step *s)
 {
 	struct stat st;

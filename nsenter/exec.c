@@ -44,7 +44,7 @@ STEP(find_exec)
 }
 
 /* The first process of a pid namespace ignores what it has no handler for (pid_namespaces(7)): a container that
- * nobody starts could not be stopped but by SIGKILL. */
+ * is never started could only be stopped by SIGKILL. */
 static void end_by_signal(int sig)
 {
 	quit(128 + sig);
@@ -140,7 +140,7 @@ STEP(gate)
 }
 
 /*
- * Lets rt hand over what it has, then puts a byte into the FIFO and waits until somebody has read it, which makes room again.
+ * Lets rt hand over what it has, then puts a byte into the FIFO and waits until it has been read, which makes room again.
  * A filter is in force: read, write and ppoll must do, and ppoll needs no restart_syscall after a stop.
  */
 static int await_reader(struct ctx *c)

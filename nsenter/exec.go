@@ -63,7 +63,7 @@ func (s Seccomp) hint(_ string, errno unix.Errno) string {
 	return ""
 }
 
-// Gate holds Exec up until somebody has read a byte from the FIFO, which has room for one write.
+// Gate holds Exec up until a byte has been read from the FIFO, which has room for one write.
 type Gate struct {
 	FIFO Slot
 	Path string

@@ -36,7 +36,7 @@ static int same_user(int listener, int conn)
 		n == sizeof a && m == sizeof b && a.uid == b.uid;
 }
 
-/* Sends the root, then the namespaces, in one message, and does not wait for anybody to take it. */
+/* Sends the root, then the namespaces, in one message, and does not wait until it is received. */
 static void send_namespaces(struct ctx *c, int conn)
 {
 	const uint32_t word = PLAN_MAGIC;

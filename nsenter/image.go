@@ -62,10 +62,10 @@ func fill(f *os.File) error {
 	return err
 }
 
-// IsImage says whether a file, opened with O_PATH, is such a copy: nobody can write to it any more, and it holds the stub.
+// IsImage says whether a file, opened with O_PATH, is such a copy: it can no longer be written to, and it holds the stub.
 func IsImage(file *os.File) bool {
 	var fs unix.Statfs_t
-	if unix.Fstatfs(int(file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC { // where memfds are: to open a file there waits for nobody
+	if unix.Fstatfs(int(file.Fd()), &fs) != nil || fs.Type != unix.TMPFS_MAGIC { // where memfds are: to open a file there never waits
 		return false
 	}
 	copied, err := sys.OpenFile(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", file.Fd()), sys.Regular, unix.O_RDONLY, 0)

@@ -71,7 +71,7 @@ static void close_all(struct ctx *c)
 	close_but(0, kept, c->handout < 0 ? 0 : NS_TYPES + 3);
 }
 
-/* Waits until there is a signal, or somebody to be served. */
+/* Waits until there is a signal, or a connection. */
 static void await_any(struct ctx *c)
 {
 	struct pollfd p[2] = {{.fd = c->signals, .events = POLLIN}, {.fd = c->handout, .events = POLLIN}};
@@ -93,7 +93,7 @@ void stay(struct ctx *c)
 	struct iovec word = {"", 1};
 	const struct msghdr m = {.msg_iov = &word, .msg_iovlen = 1};
 	sendmsg(c->ready, &m, MSG_NOSIGNAL);
-	munmap(c->plan, c->plan_size); /* what it says of the host is nobody's business here */
+	munmap(c->plan, c->plan_size); /* it has paths of the host */
 	close_all(c);
 	for (;;) {
 		if (c->handout >= 0)

@@ -71,7 +71,7 @@ static int note_id(struct ctx *c, int mnt)
 	return c->nids == MAX_IDS ? talk_mounts(c) : 0;
 }
 
-/* The mount of a new file system is nobody's peer. */
+/* The mount of a new file system has no peers. */
 struct tree fresh(int fd)
 {
 	return (struct tree){fd};
@@ -214,7 +214,7 @@ static int fill_fs(struct ctx *c, const struct step *s, int mnt, int at)
 /*
  * Makes a detached mount of a new file system by mount(2), which takes a page of options and a source of any length, where
  * fsconfig(2) takes 255 bytes. It mounts by name and gives no descriptor, so the name is one in a tmpfs of our own, which
- * nobody else can reach, and which goes away again.
+ * no other process can reach, and which goes away again.
  */
 static int mount_by_name(struct ctx *c, const struct step *s)
 {

@@ -8,7 +8,7 @@ import "golang.org/x/sys/unix"
 // The steps that the opener serves: opener.c.
 
 // Opener forks the process that opens the trees of RequestTree, in a copy of the host's mounts that belongs to a new user
-// namespace in which there is nobody else. It has the credentials that the stub has now, or with Inside, where those do not allow
+// namespace in which there is no other process. It has the credentials that the stub has now, or with Inside, where those do not allow
 // to enter that copy, is itself in that user namespace, with no more rights than the stub's user.
 type Opener struct{ Inside bool }
 

@@ -94,7 +94,7 @@ static ssize_t link_text(int dir, const char *name, char text[MAX_PATH])
 
 /*
  * Puts the text of the first link of path, behind its first skip bytes, in its place, or takes the first ".." out. base is what
- * those bytes lead to. If there is nothing of that any more, somebody changes the tree: the path is to be opened again.
+ * those bytes lead to. If there is nothing of that any more, the tree is being changed: the path is to be opened again.
  */
 static int follow_link(int base, char *path, size_t skip)
 {
@@ -201,7 +201,7 @@ static int make_first_missing(struct ctx *c, int base, char *path, size_t skip, 
 	path[end] = save;
 	close(dir);
 	c->new_target = made == 0 && last;
-	return err == EEXIST ? 0 : -err; /* somebody else made it: a parallel start on the same rootfs */
+	return err == EEXIST ? 0 : -err; /* another process made it: a parallel start on the same rootfs */
 }
 
 /*

@@ -138,7 +138,7 @@ STEP(inputs)
 	c->what = "receive descriptors";
 	for (int n; c->have < c->nfds; c->have += (uint32_t)n)
 		if ((n = receive_fds(c->sock, c->fd + c->have, c->nfds - c->have)) < 1)
-			return n < 0 ? n : -EBADMSG; /* or rt is gone, and nobody hears it */
+			return n < 0 ? n : -EBADMSG; /* or rt is gone */
 	return 0;
 }
 

@@ -58,7 +58,7 @@ func (s *Stub) Close() error {
 	return s.conv.Close()
 }
 
-// Interrupt ends the conversation for both sides, whoever waits for a message at this moment. Another goroutine may call it.
+// Interrupt ends the conversation for both sides, whichever waits for a message at this moment. Another goroutine may call it.
 func (s *Stub) Interrupt() {
 	conn, err := s.conv.SyscallConn()
 	if err == nil {
@@ -209,7 +209,7 @@ func (r *Reply) MountIDs() (ids []uint64) {
 	return ids
 }
 
-// Drop takes a message that nobody needs, if there is one.
+// Drop takes a message that is not needed, if there is one.
 func (s *Stub) Drop() {
 	var buf [replySize]byte
 	_, _, _, _, _ = unix.Recvmsg(int(s.conv.Fd()), buf[:], nil, unix.MSG_DONTWAIT)
