@@ -83,7 +83,14 @@ func startStdio(t *testing.T, stdio nsenter.Stdio, extra int, plan steps, files 
 	b := &box{t: t, stub: stub, total: len(plan), status: map[int]unix.WaitStatus{}}
 	t.Cleanup(b.end)
 	plan, files = openRootfs(t, plan, files)
-	if err := stub.SendPlan(plan, len(files), files); err != nil {
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = -1
+		if f != nil {
+			fds[i] = int(f.Fd())
+		}
+	}
+	if err := stub.SendPlan(plan, len(files), fds); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -70,8 +70,8 @@ func (s *Stub) Interrupt() {
 const mostFds = 250
 
 // SendPlan sends the steps, which refer to total descriptors, and the first of those; the step Inputs waits for the others.
-// A nil one is for a step OpenTree to fill.
-func (s *Stub) SendPlan(steps []Step, total int, early []*os.File) error {
+// One that is -1 is for a step OpenTree to fill.
+func (s *Stub) SendPlan(steps []Step, total int, early []int) error {
 	data, err := Encode(steps, total)
 	if err != nil {
 		return err
@@ -91,11 +91,11 @@ func (s *Stub) SendPlan(steps []Step, total int, early []*os.File) error {
 	if _, err := unix.FcntlInt(s.plan.Fd(), unix.F_ADD_SEALS, allSeals); err != nil {
 		return fmt.Errorf("seal the plan: %w", err)
 	}
-	return s.sendFiles(append([]*os.File{s.plan}, early...))
+	return s.sendFiles(append([]int{-1}, early...))
 }
 
 // SendInputs sends the descriptors that the step Inputs waits for.
-func (s *Stub) SendInputs(late []*os.File) error {
+func (s *Stub) SendInputs(late []int) error {
 	defer s.closePlan()
 	for chunk := range slices.Chunk(late, mostFds) {
 		if err := s.sendFiles(chunk); err != nil {
@@ -110,17 +110,16 @@ func (s *Stub) closePlan() {
 	s.plan = nil
 }
 
-// sendFiles sends the plan in place of a nil file. It must not be an end of the conversation: the stub, and each process that it forks
+// sendFiles sends the plan in place of a descriptor -1. It must not be an end of the conversation: the stub, and each process that it forks
 // meanwhile, would keep that open, and not see that rt has ended.
-func (s *Stub) sendFiles(files []*os.File) error {
-	fds := make([]int, len(files))
-	for i, f := range files {
-		fds[i] = int(s.plan.Fd())
-		if f != nil {
-			fds[i] = int(f.Fd())
+func (s *Stub) sendFiles(fds []int) error {
+	sent := slices.Clone(fds)
+	for i, fd := range sent {
+		if fd < 0 {
+			sent[i] = int(s.plan.Fd())
 		}
 	}
-	if err := s.send(unix.UnixRights(fds...)); err != nil {
+	if err := s.send(unix.UnixRights(sent...)); err != nil {
 		return fmt.Errorf("send the plan: %w", err)
 	}
 	return nil

@@ -154,11 +154,30 @@ func selfFd(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 // OpenKernelFile opens a file of procfs, sysfs, a cgroup or resctrl. There is no device and no FIFO among them, so that
 // it is not looked at beforehand.
 func OpenKernelFile(path string, flags int) (*os.File, error) {
+	fd, err := OpenKernelBare(path, flags)
+	return newFile(fd, path, err)
+}
+
+// OpenKernelBare is OpenKernelFile, without a file of Go's.
+func OpenKernelBare(path string, flags int) (int, error) {
 	fd, err := OpenKernelFd(unix.AT_FDCWD, path, flags)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return fd, nil
+}
+
+// CloseAll closes descriptors that are of no file of Go's. Those whose numbers follow each other, as when they were opened one after the
+// other, take one call.
+func CloseAll(fds []int) {
+	for len(fds) > 0 {
+		n := 1
+		for n < len(fds) && fds[n] == fds[n-1]+1 {
+			n++
+		}
+		_ = unix.CloseRange(uint(fds[0]), uint(fds[n-1]), 0)
+		fds = fds[n:]
+	}
 }
 
 // OpenKernelFd is OpenKernelFile below a directory, without a file of Go's, and with the kernel's error alone. O_NONBLOCK would

@@ -50,24 +50,44 @@ func IsForbidden(err error) bool {
 
 // OpenTree makes a detached clone of the mount at path, and of those below it if recursive.
 func OpenTree(path string, recursive bool) (*os.File, error) {
+	fd, err := OpenTreeBare(path, recursive)
+	return newFile(fd, path, err)
+}
+
+// OpenTreeBare is OpenTree, without a file of Go's.
+func OpenTreeBare(path string, recursive bool) (int, error) {
 	return openTree(unix.AT_FDCWD, path, path, 0, recursive)
 }
 
 // OpenTreeBelow is OpenTree for a path below a directory whose content others choose, the rootfs of a container. Its links are
 // followed as the container would: none leads out of the directory.
 func OpenTreeBelow(dir, path string, recursive bool) (*os.File, error) {
-	rest, ok := strings.CutPrefix(path, dir+"/")
-	if !ok {
-		return nil, &os.PathError{Op: "open below " + dir, Path: path, Err: unix.EXDEV}
-	}
-	root, err := OpenAt(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
+	fd, err := OpenTreeBelowBare(dir, path, recursive)
+	return newFile(fd, path, err)
+}
+
+// newFile is a file of Go's with a descriptor, if that could be opened.
+func newFile(fd int, path string, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	at, err := openat2(int(root.Fd()), rest, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// OpenTreeBelowBare is OpenTreeBelow, without a file of Go's.
+func OpenTreeBelowBare(dir, path string, recursive bool) (int, error) {
+	rest, ok := strings.CutPrefix(path, dir+"/")
+	if !ok {
+		return -1, &os.PathError{Op: "open below " + dir, Path: path, Err: unix.EXDEV}
+	}
+	root, err := openat2(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return -1, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(root)
+	at, err := openat2(root, rest, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(at)
 	return openTree(at, "", path, unix.AT_EMPTY_PATH, recursive)
@@ -88,19 +108,20 @@ func OpenSubmount(path string) (*os.File, error) {
 	if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
 		return nil, &os.PathError{Op: "look for the mount at", Path: path, Err: unix.ESTALE}
 	}
-	return openTree(int(f.Fd()), "", path, unix.AT_EMPTY_PATH, false)
+	fd, err := openTree(int(f.Fd()), "", path, unix.AT_EMPTY_PATH, false)
+	return newFile(fd, path, err)
 }
 
-func openTree(dir int, at, path string, flags uint, recursive bool) (*os.File, error) {
+func openTree(dir int, at, path string, flags uint, recursive bool) (int, error) {
 	flags |= unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
 	fd, err := unix.OpenTree(dir, at, flags)
 	if err != nil {
-		return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
+		return -1, &os.PathError{Op: "open_tree", Path: path, Err: err}
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return fd, nil
 }
 
 // A hostNamespace is one that the kernel makes at boot.

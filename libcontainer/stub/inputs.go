@@ -50,26 +50,46 @@ func (i *Inputs) expect(list []plan.Input) {
 	i.wantsJoined = slices.ContainsFunc(list, func(in plan.Input) bool { return in.IDMap != nil && in.IDMap.Namespace != "" })
 }
 
-// with calls use with what the list names, open; nil is for what the stub opens.
-func (i *Inputs) with(list []plan.Input, use func([]*os.File) error) error {
-	files := make([]*os.File, 0, len(list))
+// with calls use with the descriptors of what the list names, open; -1 is for what the stub opens.
+func (i *Inputs) with(list []plan.Input, use func(fds []int) error) error {
+	fds, bare := make([]int, 0, len(list)), make([]int, 0, len(list))
+	var files []*os.File
 	defer func() {
 		for _, f := range files {
-			f.Close() // or nothing, of a nil one
+			f.Close()
 		}
+		sys.CloseAll(bare)
 	}()
 	for _, in := range list {
-		if in.Inside {
-			files = append(files, nil)
-			continue
+		switch {
+		case in.Inside:
+			fds = append(fds, -1)
+		case in.Kind == plan.Tasks || in.Kind == plan.Tree && in.IDMap == nil:
+			fd, err := openBare(in)
+			if err != nil {
+				return explain(in, err)
+			}
+			fds, bare = append(fds, fd), append(bare, fd)
+		default:
+			f, err := i.Open(in)
+			if err != nil {
+				return err
+			}
+			fds, files = append(fds, int(f.Fd())), append(files, f)
 		}
-		f, err := i.Open(in)
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
 	}
-	return use(files)
+	return use(fds)
+}
+
+// openBare opens an input that only the stub uses, without a file of Go's, for which the kernel would be asked for its flags.
+func openBare(in plan.Input) (int, error) {
+	switch {
+	case in.Kind == plan.Tasks:
+		return sys.OpenKernelBare(in.Path, unix.O_WRONLY)
+	case in.Root != "":
+		return sys.OpenTreeBelowBare(in.Root, in.Path, in.Recursive)
+	}
+	return sys.OpenTreeBare(in.Path, in.Recursive)
 }
 
 // Open opens one input. The caller closes it.
@@ -80,6 +100,11 @@ func (i *Inputs) Open(in plan.Input) (*os.File, error) {
 			f.Close()
 		}
 	}
+	return f, explain(in, err)
+}
+
+// explain adds to an error what of the configuration it is about, and a hint.
+func explain(in plan.Input, err error) error {
 	if err != nil && in.Pointer != "" {
 		err = fmt.Errorf("%w (%s)", err, in.Pointer)
 	}
@@ -89,7 +114,7 @@ func (i *Inputs) Open(in plan.Input) (*os.File, error) {
 	case in.Kind == plan.Tree && errors.Is(err, unix.ENOSPC): // a detached mount has a mount namespace
 		err = hint.With(err, nsenter.MountsHint)
 	}
-	return f, err
+	return err
 }
 
 // finish keeps a user namespace for the mounts that take its mapping, and maps the ids of a mount.
@@ -149,7 +174,7 @@ func (i *Inputs) openCgroup(in plan.Input) (*os.File, error) {
 // OpenCgroup opens a cgroup's directory by a mount of its own, above which there is nothing. A process in the container's pid namespace
 // holds it for a moment; one that may look into that process (CAP_SYS_PTRACE, no user namespace) finds no way up to the host.
 func OpenCgroup(path string) (*os.File, error) {
-	tree, err := sys.OpenTree(path, false)
+	tree, err := sys.OpenTreeBare(path, false)
 	// An ordinary user may not clone mounts, and its containers have a user namespace. A clone counts as a mount namespace: if there
 	// may be no more of them, the step that makes one says so.
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
@@ -158,8 +183,8 @@ func OpenCgroup(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer tree.Close()
-	return sys.OpenAt(int(tree.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	defer unix.Close(tree)
+	return sys.OpenAt(tree, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 }
 
 // OpenNamespace opens a namespace by its path. It must be of the input's type, and not the host's if the input says so.

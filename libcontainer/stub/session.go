@@ -62,8 +62,8 @@ func Enter(conv *nsenter.Stub, p *plan.Plan, o Options) (*Session, error) {
 func Begin(conv *nsenter.Stub, p *plan.Plan, o Options) (*Session, error) {
 	s := &Session{conv: conv, plan: p, filter: o.Filter, inputs: Inputs{Own: o.Open, MapIDs: o.MapIDs}}
 	s.inputs.expect(p.Inputs)
-	err := s.inputs.with(p.Inputs[:p.Early()], func(files []*os.File) error {
-		return conv.SendPlan(p.Steps(), len(p.Inputs), files)
+	err := s.inputs.with(p.Inputs[:p.Early()], func(fds []int) error {
+		return conv.SendPlan(p.Steps(), len(p.Inputs), fds)
 	})
 	if errors.Is(err, unix.EPIPE) {
 		err = ErrDiedInSetup
