@@ -120,12 +120,18 @@ func (r *Root) readFile(path string) (string, error) {
 func readShort(path string) (string, error) { return (*Root)(nil).readShort(path) }
 
 func (r *Root) readShort(path string) (string, error) {
+	text, err := r.readOnce(path)
+	return strings.TrimSpace(text), err
+}
+
+// readOnce is readFile of a file known to be some short lines, which the kernel writes in one piece: with one read(2).
+func (r *Root) readOnce(path string) (string, error) {
 	f, err := r.openFile(path, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
 	defer f.close()
-	var buf [256]byte
+	var buf [1024]byte
 	var n int
 	if err := sys.Retry(func() (err error) { n, err = unix.Read(f.fd, buf[:]); return err }); err != nil {
 		return "", &os.PathError{Op: "read", Path: path, Err: err}
@@ -133,7 +139,7 @@ func (r *Root) readShort(path string) (string, error) {
 	if n == len(buf) { // longer than thought, for instance a cpu list of a large machine
 		return r.readFile(path)
 	}
-	return strings.TrimSpace(string(buf[:n])), nil
+	return strings.TrimSuffix(string(buf[:n]), "\n"), nil
 }
 
 // exists is false only when it is certain that there is nothing: a path that may not be searched exists.

@@ -199,7 +199,7 @@ func (m *member) frozen() (bool, error) { return (*Root)(nil).frozen(m) }
 func (r *Root) frozen(m *member) (bool, error) {
 	switch {
 	case m.v2:
-		text, err := r.readFile(m.dir + "/cgroup.events")
+		text, err := r.readOnce(m.dir + "/cgroup.events")
 		if err == nil && !strings.Contains("\n"+text+"\n", "\nfrozen 1\n") { // which an ancestor can cause, too
 			text, err = r.readShort(m.dir + "/cgroup.freeze")
 			return err == nil && text == "1", notGone(err)

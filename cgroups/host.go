@@ -60,7 +60,7 @@ func probe(root, selfCgroup string) (*Host, error) {
 	if magic == unix.CGROUP2_SUPER_MAGIC {
 		return &Host{Mode: V2, Root: root, Unified: root}, nil
 	}
-	text, err := readFile(selfCgroup)
+	text, err := (*Root)(nil).readOnce(selfCgroup)
 	if err != nil {
 		return nil, err
 	}

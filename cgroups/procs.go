@@ -29,7 +29,7 @@ func (c *Cgroup) Everybody() (pids []int, others bool, err error) {
 	for _, m := range c.members {
 		if len(pids) == 0 && err == nil {
 			var events string
-			events, err = readFile(m.dir + "/cgroup.events") // only v2 has it
+			events, err = (*Root)(nil).readOnce(m.dir + "/cgroup.events") // only v2 has it
 			err = notGone(err)
 			others = others || strings.Contains("\n"+events, "\npopulated 1")
 		}

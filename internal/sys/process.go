@@ -342,12 +342,11 @@ func stat(pid int) (state, rest string, err error) {
 
 // named is stat with the process's name.
 func named(pid int) (name, state, rest string, err error) {
-	data, err := ReadFile("/proc/"+strconv.Itoa(pid)+"/stat", 4096)
+	text, err := ReadKernelLine("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return "", "", "", err
 	}
 	// The second field is the name in parentheses, and may hold anything.
-	text := string(data)
 	first, last := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
 	if first < 0 || last < first {
 		return "", "", "", fmt.Errorf("read /proc/%d/stat: no name in it", pid)

@@ -66,6 +66,28 @@ func ReadKernelFile(path string, limit int) ([]byte, error) {
 	return ReadKernelFileAt(unix.AT_FDCWD, path, limit)
 }
 
+// ReadKernelLine reads a file of procfs that is one short line, which the kernel writes in one piece: with one read(2).
+func ReadKernelLine(path string) (string, error) {
+	fd, err := OpenKernelBare(path, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var line [4096]byte
+	n := 0
+	err = Retry(func() (err error) {
+		n, err = unix.Read(fd, line[:])
+		return err
+	})
+	if err == nil && n == len(line) {
+		err = unix.EFBIG
+	}
+	if err != nil {
+		return "", &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return string(line[:n]), nil
+}
+
 // ReadKernelHead is the beginning of a kernel's file, at most n bytes of it; more says that there was more.
 func ReadKernelHead(path string, n int) (head []byte, more bool, err error) {
 	fd, err := OpenKernelFd(unix.AT_FDCWD, path, unix.O_RDONLY)

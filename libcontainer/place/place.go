@@ -29,7 +29,7 @@ func (p *Place) Cgroup() (*cgroups.Cgroup, error) {
 		p.cgroup = cgroups.Load(&cgroups.Host{}, nil) // rootless: there is none
 	}
 	if p.cgroup == nil {
-		host, err := cgroups.Probe()
+		host, err := p.Root.Hierarchies()
 		if err != nil {
 			return nil, err
 		}

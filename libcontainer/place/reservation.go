@@ -131,7 +131,7 @@ func (r *Reservation) hasUnit() bool { return r.scope != nil && r.scope.systemd 
 
 // choose finds the cgroup that the container is to have. It makes nothing.
 func (r *Reservation) choose() (cg *cgroups.Cgroup, err error) {
-	if r.host, err = cgroups.Probe(); err != nil {
+	if r.host, err = r.Root.Hierarchies(); err != nil {
 		return nil, err
 	}
 	if r.options.NoCgroup {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"rt/cgroups"
 	"rt/internal/hint"
 	"rt/internal/sys"
 	"rt/libcontainer/bundle"
@@ -37,6 +38,7 @@ type Root struct {
 	boot      string               // see BootID
 	bootKnown bool
 	opened    *os.File // Dir, between OpenDir and CloseDir
+	host      *cgroups.Host
 }
 
 // Path is the directory of a container.
@@ -88,6 +90,15 @@ func (r *Root) CloseDir() {
 	r.opened = nil
 }
 
+// Hierarchies are the host's cgroup hierarchies, which it looks for once. That a directory below them is still a container's own is asked
+// of the directory itself, by its inode and mark.
+func (r *Root) Hierarchies() (host *cgroups.Host, err error) {
+	if r.host == nil {
+		r.host, err = cgroups.Probe()
+	}
+	return r.host, err
+}
+
 // Make creates the directory and what is missing of the path to it. In $XDG_RUNTIME_DIR old files may be removed unless they have
 // the sticky bit (XDG Base Directory Specification).
 func (r *Root) Make() error {
@@ -120,10 +131,10 @@ func (r *Root) ReadBootID() error {
 	if r.bootKnown {
 		return nil
 	}
-	id, err := sys.ReadKernelFile("/proc/sys/kernel/random/boot_id", 64)
+	id, err := sys.ReadKernelLine("/proc/sys/kernel/random/boot_id")
 	if sys.Unseen(err) {
 		return fmt.Errorf("tell this boot of the machine from others: %w", err)
 	}
-	r.boot, r.bootKnown = strings.TrimSpace(string(id)), true
+	r.boot, r.bootKnown = strings.TrimSpace(id), true
 	return nil
 }

@@ -105,7 +105,7 @@ func TestKernelFiles(t *testing.T) {
 					return true
 				}
 				sel, ok := call.Fun.(*ast.SelectorExpr)
-				if !ok || sel.Sel.Name != "OpenKernelFile" && sel.Sel.Name != "ReadKernelFile" && sel.Sel.Name != "WriteFile" {
+				if !ok || sel.Sel.Name != "OpenKernelFile" && sel.Sel.Name != "OpenKernelBare" && sel.Sel.Name != "ReadKernelLine" && sel.Sel.Name != "ReadKernelFile" && sel.Sel.Name != "WriteFile" {
 					return true
 				}
 				if x, ok := sel.X.(*ast.Ident); !ok || x.Name != local {
