@@ -97,8 +97,8 @@ func (e *execution) order() []func() error {
 }
 
 // run carries out the order, and waits for the program if it is in the foreground. If a step fails, the process is ended.
-func (e *execution) run() (int, error) {
-	defer e.close()
+func (e *execution) run() (status int, err error) {
+	defer func() { e.close(err != nil) }()
 	for _, step := range e.order() {
 		if err := step(); err != nil {
 			e.endStub()
@@ -116,13 +116,16 @@ func (e *execution) run() (int, error) {
 	return e.fg.wait(e.session.Pid(), e.signals, false)
 }
 
-// close gives back the caller's terminal, and then the signals. It waits for the program's output before.
-func (e *execution) close() {
+// close gives back the caller's terminal, and then, if there is an error to be written, the signals: else rt is about to end, and to give
+// back some fifty default actions is for nothing. It waits for the program's output before.
+func (e *execution) close(failed bool) {
 	if e.runs {
 		e.fg.finish(e.rt, e.signals)
 	}
 	e.fg.close()
-	e.signals.Stop()
+	if failed {
+		e.signals.Stop()
+	}
 	e.out.close()
 	if e.init != nil {
 		e.init.Close()

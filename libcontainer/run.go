@@ -42,7 +42,11 @@ func (r *Runtime) Run(id string, o RunOptions) (status int, err error) {
 			}
 		}
 	}
-	defer func() { signals.Stop() }()
+	defer func() {
+		if err != nil { // else rt is about to end: see execution.close
+			signals.Stop()
+		}
+	}()
 	defer fg.close() // before the signals have their default actions back, and when the process has ended
 	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
 	if err := k.create(); err != nil {

@@ -21,11 +21,7 @@ type Signals struct{ r, w int }
 // stays ignored (nohup).
 func CatchSignals() (*Signals, error) {
 	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("make a pipe for signals: %w", err)
-	}
-	if err := unix.SetNonblock(p[1], true); err != nil {
-		_, _ = unix.Close(p[0]), unix.Close(p[1])
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil { // a handler must not wait, and Serve reads what poll has seen
 		return nil, fmt.Errorf("make a pipe for signals: %w", err)
 	}
 	nsenter.CatchSignals(p[1], caught())
