@@ -132,6 +132,50 @@ func TestBackKilled(t *testing.T) {
 	}
 }
 
+// TestBackKilledNamed: a Back that was killed has left a device on the host under its own name: the next one gives it its addresses and
+// sets it up. One that is up is whole, and stays as it is.
+func TestBackKilledNamed(t *testing.T) {
+	path := namespaces(t)
+	m, err := prepare(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	local := []byte{10, 99, 0, 1}
+	given := []address{{family: unix.AF_INET, prefix: 24, local: local, attrs: []attribute{{unix.IFA_LOCAL, local}, {unix.IFA_ADDRESS, local}}}}
+	for _, whole := range []bool{false, true} {
+		add(t, m.here, "one")
+		l, err := m.here.link("one")
+		if err == nil {
+			err = errors.Join(m.here.add(l.index, given), m.here.up(l.index))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r *Record
+		moved, err := Move(map[string]specs.LinuxNetDevice{"one": {}}, path, true, func(noted *Record) error { r = noted; r.Path = path; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l, err = moved.fetch(moved.devices[0], moved.devices[0].now); err == nil {
+			err = m.here.rename(l.index, "one")
+		}
+		if err == nil && whole {
+			err = m.here.up(l.index)
+		}
+		moved.Close()
+		if err = errors.Join(err, r.Back()); err != nil {
+			t.Fatal(err)
+		}
+		l, err = m.here.link("one")
+		addresses, addressErr := m.here.addresses(l.index)
+		if err != nil || addressErr != nil || !l.up || len(addresses) == 1 == whole {
+			t.Errorf("whole %v: up %v, addresses %v: %v, %v", whole, l.up, addresses, err, addressErr)
+		}
+		remove(m.here, "one")
+	}
+}
+
 // TestBackPair: both ends of a veth were moved. They come back together, also one that a neighbour has made, as he holds none of it
 // then; and not if one end is his.
 func TestBackPair(t *testing.T) {

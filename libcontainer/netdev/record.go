@@ -174,9 +174,6 @@ func (r *Record) gone() (bool, error) {
 // known by that name alone. home says that rt is where they were.
 func (m *Moved) find(n *Noted, home bool) error {
 	if home {
-		if there, err := m.here.has(n.Name); err != nil || there {
-			return err
-		}
 		if done, err := m.arrived(n); done || err != nil {
 			return err
 		}
@@ -200,19 +197,24 @@ func (m *Moved) find(n *Noted, home bool) error {
 	return err
 }
 
-// arrived finds a device that has come to the host when a Back was killed, before it got its name again.
+// arrived finds a device that is on the host. A Back that was killed has left it under its passing name; or down, with its own name and
+// some of its addresses or none.
 func (m *Moved) arrived(n *Noted) (bool, error) {
-	l, err := m.here.link(passingName(n.Index))
-	if errors.Is(err, unix.ENODEV) {
-		return false, nil
+	for _, name := range [...]string{n.Name, passingName(n.Index)} {
+		l, err := m.here.link(name)
+		if errors.Is(err, unix.ENODEV) {
+			continue
+		}
+		d := n.device(l)
+		known := err == nil && l.is(d.was, noNS) == nil
+		if d.home = known && (name != n.Name || !l.up); d.home {
+			m.devices = append(m.devices, d)
+		}
+		if err != nil || known || name == n.Name {
+			return true, err
+		}
 	}
-	d := n.device(l)
-	if err != nil || l.is(d.was, noNS) != nil {
-		return false, err
-	}
-	d.home = true
-	m.devices = append(m.devices, d)
-	return true, nil
+	return false, nil
 }
 
 // device is a device that was found again.

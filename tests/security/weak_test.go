@@ -273,6 +273,7 @@ var flaws = []flaw{
 	{"an inactive unit is waited for", "cgroups/systemd/manager.go", `"ActiveState")); err == nil && state == "inactive" {`, `"ActiveState")); err == nil && state == "gone" {`, "cgroups/systemd TestStopKeptLoaded"},
 	{"controllers are enabled when one is needed", "cgroups/create.go", "t.wanted(c.v1Count() == 0)", "t.wanted(false)", "cgroups TestControllersV2"},
 	{"a v1 tasks file stays open", "nsenter/namespaces.c", "close(tasks);", "", "nsenter TestCgroupJoin"},
+	{"a device with its name is taken for whole", "libcontainer/netdev/record.go", "known && (name != n.Name || !l.up)", "known && name != n.Name", "libcontainer/netdev TestBackKilledNamed"},
 }
 
 // peersOfTheHost: two defences cover for each other here.
