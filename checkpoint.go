@@ -128,6 +128,7 @@ func parsePageServer(s string) (*criu.PageServer, error) {
 	}
 	i := strings.LastIndexByte(s, ':')
 	if i <= 0 || i == len(s)-1 {
+		//lint:ignore ST1005 runc's words
 		return nil, errors.New("Use --page-server ADDRESS:PORT to specify page server")
 	}
 	address := s[:i]
@@ -136,6 +137,7 @@ func parsePageServer(s string) (*criu.PageServer, error) {
 	}
 	port, err := strconv.ParseUint(s[i+1:], 10, 16)
 	if err != nil || port == 0 {
+		//lint:ignore ST1005 runc's words
 		return nil, errors.New("Invalid port number")
 	}
 	return &criu.PageServer{Address: address, Port: int(port)}, nil
