@@ -68,8 +68,7 @@ func (p *program) restoreCommand() *cli.Command {
 		o := libcontainer.RestoreOptions{
 			Options:         criuOptions(c, emptyNS),
 			Bundle:          c.String("bundle"),
-			ConsoleSocket:   c.String("console-socket"),
-			PidFile:         c.String("pid-file"),
+			HandOverOptions: handOverOptions(c),
 			Detach:          c.Bool("detach"),
 			NoSubreaper:     c.Bool("no-subreaper"),
 			LSMProfile:      c.String("lsm-profile"),

@@ -79,14 +79,20 @@ func preserveFdsFlag() cli.Flag {
 
 func createOptions(c *cli.Context) libcontainer.CreateOptions {
 	return libcontainer.CreateOptions{
-		Bundle:        c.String("bundle"),
-		Config:        c.String("config"),
+		Bundle:          c.String("bundle"),
+		Config:          c.String("config"),
+		HandOverOptions: handOverOptions(c),
+		NoPivot:         c.Bool("no-pivot"),
+		NoNewKeyring:    c.Bool("no-new-keyring"),
+		Init:            c.Bool("init"),
+		PreserveFds:     c.Int("preserve-fds"),
+	}
+}
+
+func handOverOptions(c *cli.Context) libcontainer.HandOverOptions {
+	return libcontainer.HandOverOptions{
 		ConsoleSocket: c.String("console-socket"),
 		PidFile:       c.String("pid-file"),
 		PidfdSocket:   c.String("pidfd-socket"),
-		NoPivot:       c.Bool("no-pivot"),
-		NoNewKeyring:  c.Bool("no-new-keyring"),
-		Init:          c.Bool("init"),
-		PreserveFds:   c.Int("preserve-fds"),
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 func TestCreateAndRunOptions(t *testing.T) {
 	all := libcontainer.CreateOptions{
-		Bundle: "/b", ConsoleSocket: "/c.sock", PidFile: "/p", PidfdSocket: "/f.sock",
+		Bundle: "/b", HandOverOptions: libcontainer.HandOverOptions{ConsoleSocket: "/c.sock", PidFile: "/p", PidfdSocket: "/f.sock"},
 		NoPivot: true, NoNewKeyring: true, PreserveFds: 2,
 	}
 	const flags = "--bundle /b --console-socket /c.sock --pid-file /p --pidfd-socket /f.sock --no-pivot --no-new-keyring --preserve-fds 2 "

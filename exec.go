@@ -60,21 +60,19 @@ func (p *program) execCommand() *cli.Command {
 
 func execOptions(c *cli.Context) libcontainer.ExecOptions {
 	return libcontainer.ExecOptions{
-		Process:       c.String("process"),
-		Args:          c.Args().Tail(),
-		Cwd:           c.String("cwd"),
-		Tty:           c.Bool("tty"),
-		User:          c.String("user"),
-		NoNewPrivs:    givenBool(c, "no-new-privs"),
-		ProcessLabel:  c.String("process-label"),
-		AppArmor:      c.String("apparmor"),
-		Detach:        c.Bool("detach"),
-		ConsoleSocket: c.String("console-socket"),
-		PidFile:       c.String("pid-file"),
-		PidfdSocket:   c.String("pidfd-socket"),
-		PreserveFds:   c.Int("preserve-fds"),
-		IgnorePaused:  c.Bool("ignore-paused"),
-		WaitFIFO:      c.String("exec-wait-fifo"),
+		Process:         c.String("process"),
+		Args:            c.Args().Tail(),
+		Cwd:             c.String("cwd"),
+		Tty:             c.Bool("tty"),
+		User:            c.String("user"),
+		NoNewPrivs:      givenBool(c, "no-new-privs"),
+		ProcessLabel:    c.String("process-label"),
+		AppArmor:        c.String("apparmor"),
+		Detach:          c.Bool("detach"),
+		HandOverOptions: handOverOptions(c),
+		PreserveFds:     c.Int("preserve-fds"),
+		IgnorePaused:    c.Bool("ignore-paused"),
+		WaitFIFO:        c.String("exec-wait-fifo"),
 	}
 }
 

@@ -24,12 +24,12 @@ func TestExecOptions(t *testing.T) {
 		{"exec h help", []any{"exec", "h", libcontainer.ExecOptions{Args: []string{"help"}}}},
 		{"exec --process p.json --detach --pid-file f --console-socket s -tty c",
 			[]any{"exec", "c", libcontainer.ExecOptions{
-				Process: "p.json", Detach: true, PidFile: "f", ConsoleSocket: "s", Tty: true, Args: []string{}}}},
+				Process: "p.json", Detach: true, HandOverOptions: libcontainer.HandOverOptions{PidFile: "f", ConsoleSocket: "s"}, Tty: true, Args: []string{}}}},
 		{"exec -p p.json -d -t c", []any{"exec", "c", libcontainer.ExecOptions{Process: "p.json", Detach: true, Tty: true, Args: []string{}}}},
 		{"exec --cwd /w -u 1:2 --process-label l --apparmor a --no-new-privs --preserve-fds 3 --ignore-paused --pidfd-socket q c sh",
 			[]any{"exec", "c", libcontainer.ExecOptions{
 				Cwd: "/w", User: "1:2", ProcessLabel: "l", AppArmor: "a", NoNewPrivs: &yes, PreserveFds: 3,
-				IgnorePaused: true, PidfdSocket: "q", Args: []string{"sh"}}}},
+				IgnorePaused: true, HandOverOptions: libcontainer.HandOverOptions{PidfdSocket: "q"}, Args: []string{"sh"}}}},
 		{"exec --user 7 -g +1 --additional-gids 4294967294 -g 0 -c CAP_KILL --cap net_raw --cgroup cpu,memory:/a --cgroup b c sh",
 			[]any{"exec", "c", libcontainer.ExecOptions{
 				User: "7", Groups: []uint32{1, 4294967294, 0}, Caps: []string{"CAP_KILL", "net_raw"},

@@ -26,15 +26,13 @@ import (
 
 // CreateOptions are the flags of create, and of run.
 type CreateOptions struct {
-	Bundle        string // directory; "" is the current one
-	Config        string // file instead of the bundle's config.json, relative to the bundle; "" for that
-	ConsoleSocket string // AF_UNIX socket that is handed the terminal's master
-	PidFile       string // written last, temp + rename, no newline
-	PidfdSocket   string // AF_UNIX socket that is handed a pidfd of the container's init
-	NoPivot       bool
-	NoNewKeyring  bool
-	Init          bool // the program is a child of a minimal init
-	PreserveFds   int  // file descriptors 3.. to pass on, after LISTEN_FDS
+	Bundle string // directory; "" is the current one
+	Config string // file instead of the bundle's config.json, relative to the bundle; "" for that
+	HandOverOptions
+	NoPivot      bool
+	NoNewKeyring bool
+	Init         bool // the program is a child of a minimal init
+	PreserveFds  int  // file descriptors 3.. to pass on, after LISTEN_FDS
 }
 
 // Create makes a container whose process waits for Start.

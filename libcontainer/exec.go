@@ -22,32 +22,30 @@ import (
 
 // ExecOptions are the flags of exec. A nil pointer or empty slice means: as the container's own process.
 type ExecOptions struct {
-	Process       string   // path of a process.json; then Args and the flags below are not used, except Tty
-	Args          []string // command and arguments
-	Cwd           string
-	Env           []string
-	Tty           bool
-	User          string // UID[:GID]
-	Groups        []uint32
-	Caps          []string
-	NoNewPrivs    *bool
-	ProcessLabel  string
-	AppArmor      string
-	Detach        bool
-	ConsoleSocket string
-	PidFile       string
-	PidfdSocket   string
-	PreserveFds   int
-	Cgroups       []string // [controller[,controller]:]path
-	IgnorePaused  bool
-	WaitFIFO      string // path of a FIFO: the program is held until somebody has read a byte from it
+	Process      string   // path of a process.json; then Args and the flags below are not used, except Tty
+	Args         []string // command and arguments
+	Cwd          string
+	Env          []string
+	Tty          bool
+	User         string // UID[:GID]
+	Groups       []uint32
+	Caps         []string
+	NoNewPrivs   *bool
+	ProcessLabel string
+	AppArmor     string
+	Detach       bool
+	HandOverOptions
+	PreserveFds  int
+	Cgroups      []string // [controller[,controller]:]path
+	IgnorePaused bool
+	WaitFIFO     string // path of a FIFO: the program is held until somebody has read a byte from it
 }
 
 // Exec runs a process in a container. Attached, it waits for the process and returns its exit status.
 func (r *Runtime) Exec(id string, o ExecOptions) (status int, err error) {
 	moved := false
 	err = stub.RetryMoved(&moved, func() (err error) {
-		e := &execution{rt: r, id: id, o: o, transfer: moved, out: o.handOver()}
+		e := &execution{rt: r, id: id, o: o, transfer: moved, out: handOver{HandOverOptions: o.HandOverOptions}}
 		status, err = e.run()
 		return err
 	})

@@ -13,20 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// HandOverOptions are the flags that say where the caller waits for a process. An empty path: it does not.
+type HandOverOptions struct {
+	ConsoleSocket string // AF_UNIX socket that is handed the terminal's master
+	PidFile       string // written last, temp + rename, no newline
+	PidfdSocket   string // AF_UNIX socket that is handed a pidfd of the process
+}
+
 // A handOver gives to those who wait for a process what they wait for: its terminal, a pidfd, and the pid file.
 type handOver struct {
-	consoleSocket string
-	pidfdSocket   string
-	pidFile       string
-	master        *os.File // of the process's terminal, or nil; closed by giveTerminal or close
-}
-
-func (o *CreateOptions) handOver() handOver {
-	return handOver{consoleSocket: o.ConsoleSocket, pidfdSocket: o.PidfdSocket, pidFile: o.PidFile}
-}
-
-func (o *ExecOptions) handOver() handOver {
-	return handOver{consoleSocket: o.ConsoleSocket, pidfdSocket: o.PidfdSocket, pidFile: o.PidFile}
+	HandOverOptions
+	master *os.File // of the process's terminal, or nil; closed by giveTerminal or close
 }
 
 // checkTerminal refuses a terminal without an owner for its master, which is the console socket or an rt that stays, and a socket without
@@ -56,8 +53,8 @@ func (h *handOver) giveTerminal(fg *foreground, p *specs.Process) error {
 	}
 	defer h.close()
 	switch {
-	case h.consoleSocket != "":
-		return console.Send(h.consoleSocket, h.master, h.master.Name())
+	case h.ConsoleSocket != "":
+		return console.Send(h.ConsoleSocket, h.master, h.master.Name())
 	case fg != nil:
 		return fg.attach(h.master, p)
 	}
@@ -72,7 +69,7 @@ func (h *handOver) close() {
 
 // sendPidfd sends a pidfd of the process to the pidfd socket, if there is one.
 func (h *handOver) sendPidfd(pid int) error {
-	if h.pidfdSocket == "" {
+	if h.PidfdSocket == "" {
 		return nil
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -81,19 +78,19 @@ func (h *handOver) sendPidfd(pid int) error {
 	}
 	f := os.NewFile(uintptr(fd), "pidfd")
 	defer f.Close()
-	return console.SendFd(h.pidfdSocket, f, "pidfd")
+	return console.SendFd(h.PidfdSocket, f, "pidfd")
 }
 
 // writePidFile replaces the pid file, but not a device: /dev/null would be a file for the whole host.
 func (h *handOver) writePidFile(pid int) error {
-	if h.pidFile == "" {
+	if h.PidFile == "" {
 		return nil
 	}
 	var st unix.Stat_t
-	if err := unix.Lstat(h.pidFile, &st); err == nil && (st.Mode&unix.S_IFMT == unix.S_IFCHR || st.Mode&unix.S_IFMT == unix.S_IFBLK) {
-		return fmt.Errorf("write pid file: %s is a device", h.pidFile)
+	if err := unix.Lstat(h.PidFile, &st); err == nil && (st.Mode&unix.S_IFMT == unix.S_IFCHR || st.Mode&unix.S_IFMT == unix.S_IFBLK) {
+		return fmt.Errorf("write pid file: %s is a device", h.PidFile)
 	}
-	if err := sys.ReplaceFile(h.pidFile, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+	if err := sys.ReplaceFile(h.PidFile, []byte(strconv.Itoa(pid)), 0o644); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil

@@ -39,7 +39,7 @@ func TestWritePidFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pid := range []int{4194303, 7} {
-		if err := (&handOver{pidFile: file}).writePidFile(pid); err != nil {
+		if err := (&handOver{HandOverOptions: HandOverOptions{PidFile: file}}).writePidFile(pid); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != strconv.Itoa(pid) {
@@ -55,7 +55,7 @@ func TestWritePidFile(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 2 {
 		t.Errorf("left over: %v", entries)
 	}
-	if err := (&handOver{pidFile: dir + "/missing/pid"}).writePidFile(1); err == nil || !strings.HasPrefix(err.Error(), "write pid file: ") {
+	if err := (&handOver{HandOverOptions: HandOverOptions{PidFile: dir + "/missing/pid"}}).writePidFile(1); err == nil || !strings.HasPrefix(err.Error(), "write pid file: ") {
 		t.Error(err)
 	}
 }

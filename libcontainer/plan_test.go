@@ -138,7 +138,7 @@ func comparePlans(t *testing.T, dir string) {
 
 func comparePlan(t *testing.T, dir, golden, agent string) (compiled bool) {
 	name := filepath.Base(golden)
-	o := CreateOptions{Bundle: filepath.Join(dir, "bundles", name), ConsoleSocket: "/console"}
+	o := CreateOptions{Bundle: filepath.Join(dir, "bundles", name), HandOverOptions: HandOverOptions{ConsoleSocket: "/console"}}
 	if err := os.MkdirAll(o.Bundle+"/rootfs/etc", 0o755); err != nil {
 		t.Fatal(err)
 	}

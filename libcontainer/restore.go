@@ -29,9 +29,8 @@ import (
 // RestoreOptions are the flags of restore.
 type RestoreOptions struct {
 	checkpoint.Options
-	Bundle          string // directory; "" is the current one
-	ConsoleSocket   string
-	PidFile         string
+	Bundle string // directory; "" is the current one
+	HandOverOptions
 	Detach          bool
 	NoSubreaper     bool
 	LSMProfile      string // TYPE:NAME instead of the one in the image
@@ -54,7 +53,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (status int, err error) {
 		}
 	}
 	defer func() { signals.Stop() }()
-	k := &restoring{setup: newSetup(r, id, CreateOptions{Bundle: o.Bundle, ConsoleSocket: o.ConsoleSocket, PidFile: o.PidFile}), options: o}
+	k := &restoring{setup: newSetup(r, id, CreateOptions{Bundle: o.Bundle, HandOverOptions: o.HandOverOptions}), options: o}
 	k.detached = o.Detach
 	defer bug.Then(func(broken error) { status, err = -1, k.broken(broken) })
 	if err := k.restore(); err != nil {

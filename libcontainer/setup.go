@@ -47,7 +47,7 @@ type setup struct {
 }
 
 func newSetup(r *Runtime, id string, o CreateOptions) setup {
-	return setup{rt: r, id: id, o: o, out: o.handOver()}
+	return setup{rt: r, id: id, o: o, out: handOver{HandOverOptions: o.HandOverOptions}}
 }
 
 // do carries out steps. If one fails, all that was done is taken back.

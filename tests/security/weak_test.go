@@ -110,7 +110,7 @@ var flaws = []flaw{
 	{"the host's namespaces pass for a container's at restore", "libcontainer/checkpoint/joined.go", ", NotHosts: plan.NotHosts(spec, ns.Type)})", "})", "TestRestoreHostByPath/ipc"},
 	{"CRIU opens namespaces by their paths", "libcontainer/checkpoint/joined.go", `Value: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd())`, "Value: ns.Path", "TestRestoreReplacedNamespace"},
 	{"access control lists on the way to --root", "internal/sys/along.go", "if err == nil && listed {", "if false && listed {", "TestForgedContainer/way_by"},
-	{"a device is replaced by the pid file", "libcontainer/handover.go", "unix.Lstat(h.pidFile, &st); err == nil &&", "unix.Lstat(h.pidFile, &st); err != nil &&", "TestPidFileIsDevice"},
+	{"a device is replaced by the pid file", "libcontainer/handover.go", "unix.Lstat(h.PidFile, &st); err == nil &&", "unix.Lstat(h.PidFile, &st); err != nil &&", "TestPidFileIsDevice"},
 	{"a process that is killed at its birth is not moved", "libcontainer/stub/end.go", "if !inCgroup || s.pid == 0 || s.hasReported {", "if inCgroup || !inCgroup {", "TestCallersCgroupWasKilled"},
 	{"a cgroup is known by its path", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestCgroupMadeAgain"},
 	{"a cgroup that has the container's path is its own", "cgroups/claim.go", "if err != nil || is == 0 {\n\t\treturn noHold", "if err == nil && is != 0 {\n\t\treturn full", "TestNeighbourWithThePath/host's_pids"},
