@@ -45,6 +45,21 @@ func ReadNamed(path string, kinds Kinds, limit int) ([]byte, error) {
 	return readLooked(unix.AT_FDCWD, path, kinds, 0, limit)
 }
 
+// ReadBeginning reads the beginning of a regular file, at most limit bytes. Its name is looked up below dir as resolve says (openat2(2)).
+func ReadBeginning(dir int, path string, resolve uint64, limit int) ([]byte, error) {
+	fd, st, err := openFile(dir, path, Regular, unix.O_RDONLY, resolve)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	data := make([]byte, min(st.Size+1, int64(limit)))
+	n, err := readFull(fd, data, int(min(st.Size, int64(limit))))
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return data[:n], nil
+}
+
 func readLooked(dir int, path string, kinds Kinds, flags, limit int) ([]byte, error) {
 	fd, st, err := openFile(dir, path, kinds, unix.O_RDONLY|flags, 0)
 	if err != nil {

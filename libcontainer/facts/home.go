@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -17,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passwdOf finds the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own; nil if there
-// is none that could be read.
-func passwdOf(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) (*os.File, error) {
+// passwdOf reads the file that will be the container's /etc/passwd: a bind mount's source, or the rootfs' own; nothing if there is none
+// that could be read.
+func passwdOf(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside) ([]byte, error) {
 	for _, m := range spec.Mounts {
 		bind, ok := plan.BindOf(m, bundleDir)
 		if !ok || bind.Target != "/"+passwdFile {
@@ -31,15 +30,17 @@ func passwdOf(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan
 		if place := inside[bind.Named]; place.Root != "" {
 			return passwdIn(place.Root, strings.TrimPrefix(place.Path, place.Root+"/"))
 		}
-		f, err := sys.OpenFile(unix.AT_FDCWD, bind.Source, sys.Regular, unix.O_RDONLY, 0)
-		return f, noPasswd(err)
+		return readPasswd(unix.AT_FDCWD, bind.Source, 0)
 	}
 	return passwdIn(rootfs, passwdFile)
 }
 
 const passwdFile = "etc/passwd"
 
-func passwdIn(rootfs, name string) (*os.File, error) {
+// maxPasswd bounds what is read of it, in bytes.
+const maxPasswd = 1 << 20
+
+func passwdIn(rootfs, name string) ([]byte, error) {
 	dir, err := sys.Open(rootfs, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, noPasswd(err)
@@ -49,10 +50,17 @@ func passwdIn(rootfs, name string) (*os.File, error) {
 }
 
 // passwdBelow follows links as the container would.
-func passwdBelow(root *os.File, name string) (*os.File, error) {
-	f, err := sys.OpenFile(int(root.Fd()), name, sys.Regular, unix.O_RDONLY,
-		unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
-	return f, noPasswd(err)
+func passwdBelow(root *os.File, name string) ([]byte, error) {
+	return readPasswd(int(root.Fd()), name, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+}
+
+// readPasswd reads the lines of a file of the container's: it may be anything, so only a regular file is read, and not without end.
+func readPasswd(dir int, name string, resolve uint64) ([]byte, error) {
+	data, err := sys.ReadBeginning(dir, name, resolve, maxPasswd)
+	if len(data) == maxPasswd { // cut off: the last line may not be all of it
+		data = data[:bytes.LastIndexByte(data, '\n')+1]
+	}
+	return data, noPasswd(err)
 }
 
 // noPasswd drops an error that is about the file. It is the container's, which may have made it anything (a device without a
@@ -66,46 +74,28 @@ func noPasswd(err error) error {
 	return nil
 }
 
-// homeIn looks up a user's home directory, "/" if it is not there. The file is the container's: it may be anything,
-// so only a regular file is read, and not without end.
-func homeIn(passwd *os.File, uid uint32) (string, error) {
-	const home = "/"
-	if passwd == nil {
-		return home, nil
-	}
-	defer passwd.Close()
-	st, err := passwd.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		return home, noPasswd(err)
-	}
-	buf := make([]byte, min(st.Size()+1, 1<<20))
-	n, err := io.ReadFull(passwd, buf)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return home, noPasswd(err)
-	}
-	if n == len(buf) { // cut off: the last line may not be all of it
-		n = bytes.LastIndexByte(buf, '\n') + 1
-	}
-	lines := bufio.NewScanner(bytes.NewReader(buf[:n]))
+// homeIn looks up a user's home directory, "/" if it is not there.
+func homeIn(passwd []byte, uid uint32) string {
+	lines := bufio.NewScanner(bytes.NewReader(passwd))
 	for lines.Scan() {
 		fields := strings.Split(lines.Text(), ":")
 		if len(fields) < 6 {
 			continue
 		}
 		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil && uint32(id) == uid && fields[5] != "" && !strings.Contains(fields[5], "\x00") {
-			return fields[5], nil
+			return fields[5]
 		}
 	}
-	return home, nil
+	return "/"
 }
 
-// homeOf is homeIn of the file that passwdOf finds.
+// homeOf is homeIn of the file that passwdOf reads.
 func homeOf(spec *specs.Spec, bundleDir, rootfs string, inside map[string]plan.Inside, uid uint32) (string, error) {
 	passwd, err := passwdOf(spec, bundleDir, rootfs, inside)
 	if err != nil {
 		return "", err
 	}
-	return homeIn(passwd, uid)
+	return homeIn(passwd, uid), nil
 }
 
 // Home is the home directory that a user has in a container which is to be created.
@@ -128,7 +118,7 @@ func HomeBelow(open func() (*os.File, error), uid uint32) (string, error) {
 	if err != nil {
 		return "/", err
 	}
-	return homeIn(passwd, uid)
+	return homeIn(passwd, uid), nil
 }
 
 // needsHome says whether the environment leaves HOME to us.

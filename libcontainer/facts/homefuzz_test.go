@@ -1,11 +1,8 @@
 package facts
 
 import (
-	"os"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // FuzzHome: the container's passwd file is the container's. A home that is found in it can be put into an environment.
@@ -14,15 +11,7 @@ func FuzzHome(f *testing.F) {
 	f.Add([]byte("a::00:0:::\nb:x:4294967296:0::/b:\n:x:0:0::/\x00x:\nc:x:-0:0::/c:"), uint32(0))
 	f.Add([]byte(strings.Repeat("x", 70000)+"\nd:x:7:0::/d:"), uint32(7))
 	f.Fuzz(func(t *testing.T, text []byte, uid uint32) {
-		fd, err := unix.MemfdCreate("passwd", unix.MFD_CLOEXEC)
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := os.NewFile(uintptr(fd), "passwd")
-		if _, err := file.WriteAt(text, 0); err != nil {
-			t.Fatal(err)
-		}
-		if home, err := homeIn(file, uid); err != nil || home == "" || strings.ContainsAny(home, "\x00\n:") {
+		if home := homeIn(text, uid); home == "" || strings.ContainsAny(home, "\x00\n:") {
 			t.Errorf("home %q", home)
 		}
 	})
