@@ -19,16 +19,12 @@ func (p *program) checkCommand() *cli.Command {
 		ArgsUsage: "<bundle>",
 		Flags:     []cli.Flag{cmdline.FormatFlag("text")},
 	}, 1, 1, func(c *cli.Context) error {
-		asJSON, err := cmdline.IsJSON(c, "text")
-		if err != nil {
-			return err
-		}
 		problems, host, err := p.check(c.Args().First())
 		if err != nil {
 			return err
 		}
 		found := output.Problems{Problems: problems, Host: host}
-		if err := found.Print(p.stdout, c.Args().First(), asJSON); err != nil {
+		if err := found.Print(p.stdout, c.Args().First(), cmdline.IsJSON(c)); err != nil {
 			return err
 		}
 		if found.Fatal() {
@@ -51,15 +47,11 @@ func (p *program) planCommand() *cli.Command {
 			&cli.BoolFlag{Name: "init", Usage: "as in create"},
 		},
 	}, 1, 1, func(c *cli.Context) error {
-		asJSON, err := cmdline.IsJSON(c, "text")
-		if err != nil {
-			return err
-		}
 		steps, err := p.compile(c)
 		if err != nil {
 			return err
 		}
-		if asJSON {
+		if cmdline.IsJSON(c) {
 			e := output.NewEncoder(p.stdout)
 			e.SetIndent("", "  ")
 			return e.Encode(steps)

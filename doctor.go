@@ -19,16 +19,12 @@ func (p *program) doctorCommand() *cli.Command {
 			cmdline.FormatFlag("text"),
 		},
 	}, 0, 0, func(c *cli.Context) error {
-		asJSON, err := cmdline.IsJSON(c, "text")
-		if err != nil {
-			return err
-		}
 		o := doctor.Options{Fix: c.Bool("fix"), Kill: c.Bool("kill"), Stopped: c.Bool("stopped")}
 		found, err := p.runtime(c).Doctor(o)
 		if err != nil {
 			return err
 		}
-		left, err := output.Findings(p.stdout, found, asJSON)
+		left, err := output.Findings(p.stdout, found, cmdline.IsJSON(c))
 		if err == nil && left {
 			return exitStatus(1) // the findings are the message
 		}

@@ -36,10 +36,6 @@ func (p *program) listCommand() *cli.Command {
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print container ids only"},
 		},
 	}, 0, 0, func(c *cli.Context) error {
-		asJSON, err := cmdline.IsJSON(c, "table")
-		if err != nil {
-			return err
-		}
 		all, err := p.runtime(c).List()
 		// The default root is made by the first container; one that was named by hand is more likely misspelt.
 		if !c.IsSet("root") && errors.Is(err, os.ErrNotExist) {
@@ -48,7 +44,7 @@ func (p *program) listCommand() *cli.Command {
 		if err != nil && len(all) == 0 {
 			return err
 		}
-		return errors.Join(output.List(p.stdout, all, c.Bool("quiet"), asJSON), err)
+		return errors.Join(output.List(p.stdout, all, c.Bool("quiet"), cmdline.IsJSON(c)), err)
 	})
 }
 
@@ -61,15 +57,11 @@ func (p *program) psCommand() *cli.Command {
 			cmdline.FormatFlag("table"),
 		},
 	}, 1, -1, func(c *cli.Context) error {
-		asJSON, err := cmdline.IsJSON(c, "table")
-		if err != nil {
-			return err
-		}
 		pids, err := p.runtime(c).Processes(c.Args().First())
 		if err != nil {
 			return err
 		}
-		if asJSON {
+		if cmdline.IsJSON(c) {
 			return json.NewEncoder(p.stdout).Encode(append([]int{}, pids...)) // [], not null, when empty
 		}
 		args := c.Args().Tail()

@@ -25,19 +25,16 @@ func (p *program) statsCommand() *cli.Command {
 			cmdline.FormatFlag("table"),
 		},
 	}, 0, -1, func(c *cli.Context) error {
-		s := output.Stats{Out: p.stdout, Named: c.NArg() > 0, Interval: c.Duration("interval"), Once: c.Bool("no-stream")}
+		s := output.Stats{Out: p.stdout, Named: c.NArg() > 0, Interval: c.Duration("interval"), Once: c.Bool("no-stream"), JSON: cmdline.IsJSON(c)}
 		if s.Interval <= 0 {
 			return errors.New("duration interval must be greater than 0")
-		}
-		var err error
-		if s.JSON, err = cmdline.IsJSON(c, "table"); err != nil {
-			return err
 		}
 		if err := s.Sort(c.String("sort")); err != nil {
 			return err
 		}
 		s.Look = p.runtime(c).Usages(c.Args().Slice())
 		// The default root is made by the first container.
+		var err error
 		if s.First, err = s.Look(); err != nil && (c.IsSet("root") || !errors.Is(err, os.ErrNotExist)) {
 			return hint.With(err, cmdline.UnknownFlag(c))
 		}
@@ -57,12 +54,8 @@ func (p *program) topCommand() *cli.Command {
 		ArgsUsage: "<container-id>",
 		Flags:     []cli.Flag{cmdline.FormatFlag("table")},
 	}, 1, 1, func(c *cli.Context) error {
-		asJSON, err := cmdline.IsJSON(c, "table")
-		if err != nil {
-			return err
-		}
 		p.keepCollecting() // ten thousand processes are as many files and texts
-		return output.Top(p.stdout, asJSON, func(tell func(*usage.Process) error) error { return p.runtime(c).Top(c.Args().First(), tell) })
+		return output.Top(p.stdout, cmdline.IsJSON(c), func(tell func(*usage.Process) error) error { return p.runtime(c).Top(c.Args().First(), tell) })
 	})
 }
 

@@ -23,6 +23,9 @@ func Command(cmd *cli.Command, low, high int, run func(c *cli.Context) error) *c
 			_ = cli.ShowCommandHelp(c, cmd.Name) // the error is worth more than a failure to print the help
 			return err
 		}
+		if err := checkFormat(c); err != nil {
+			return err
+		}
 		return run(c)
 	}
 	return cmd

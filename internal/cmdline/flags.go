@@ -119,13 +119,14 @@ func FormatFlag(usual string) cli.Flag {
 	return &cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: usual, Usage: usual + " or json"}
 }
 
-// IsJSON says whether --format asks for json. usual is the other one.
-func IsJSON(c *cli.Context, usual string) (bool, error) {
-	switch c.String("format") {
-	case "json":
-		return true, nil
-	case usual:
-		return false, nil
+// IsJSON says whether --format asks for json.
+func IsJSON(c *cli.Context) bool { return c.String("format") == "json" }
+
+// checkFormat refuses another --format than json and the usual one.
+func checkFormat(c *cli.Context) error {
+	f, ok := flagOf(c.Command.Flags, "--format").(*stringFlag)
+	if ok && !IsJSON(c) && c.String("format") != f.Value {
+		return errors.New("invalid format option")
 	}
-	return false, errors.New("invalid format option")
+	return nil
 }
