@@ -17,5 +17,5 @@ func With(err error, text string) error {
 
 func (h hinted) Unwrap() error { return h.error }
 
-// Hint is what package main looks for.
+// Hint is what package log prints on that line.
 func (h hinted) Hint() string { return h.text }

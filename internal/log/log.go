@@ -43,7 +43,7 @@ type Logger struct {
 	json   bool
 	max    level // what is above is dropped
 	file   *os.File
-	holds  bool // messages wait for release
+	holds  bool // messages wait for Release
 	held   []held
 	now    func() time.Time
 }
@@ -59,7 +59,7 @@ type held struct {
 	text string
 }
 
-// Hold keeps messages until release: the file, or the pipe at standard error, may be one that hangs, and what is done under a lock
+// Hold keeps messages until Release: the file, or the pipe at standard error, may be one that hangs, and what is done under a lock
 // does not wait for it.
 func (l *Logger) Hold() { l.holds = true }
 
