@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -608,6 +609,29 @@ func TestIgnoredSignals(t *testing.T) {
 	for _, field := range []string{"SigIgn:", "SigBlk:"} {
 		if have := b.field("status", field); have != "0000000000000000" {
 			t.Errorf("%s %s, want none", field, have)
+		}
+	}
+}
+
+// TestIgnoredSignalsBehindGroups: so it is where the list of groups is so long that less than the whole of what is ignored is read.
+func TestIgnoredSignalsBehindGroups(t *testing.T) {
+	runtime.LockOSThread() // never unlocked: the thread ends with the test, and its groups with it
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	const seen = 4095 // bytes: start.c
+	for before := seen - 48; before < seen+24; before += 4 {
+		must(t, unix.Setgroups(nil))
+		var groups []int
+		left := before - strings.Index(read(t, "/proc/thread-self/status"), "\nSigIgn:")
+		for ; left > 12; left -= 11 {
+			groups = append(groups, 1_000_000_000)
+		}
+		group, err := strconv.Atoi("1" + strings.Repeat("0", left-2))
+		must(t, err)
+		must(t, unix.Setgroups(append(groups, group)))
+		b := start(t, steps{cloneOnly, stop}).sync(nsenter.SyncReady)
+		if have := b.field("status", "SigIgn:"); have != "0000000000000000" {
+			t.Fatalf("%d bytes before what is ignored: %s, want none", before, have)
 		}
 	}
 }

@@ -65,7 +65,7 @@ struct rt_child {
 };
 
 /* The signals that this process ignores, signal 1 as bit 0 (proc_pid_status(5)). All, if that cannot be read, or lies behind a long list of
- * supplementary groups. */
+ * supplementary groups, whole or in part. */
 static uint64_t ignored_signals(void)
 {
 	char text[4096];
@@ -75,7 +75,7 @@ static uint64_t ignored_signals(void)
 		close(fd);
 	text[n > 0 ? n : 0] = 0;
 	const char *line = strstr(text, "\nSigIgn:\t");
-	return line ? strtoull(line + 9, NULL, 16) : ~0ull;
+	return line && strchr(line + 1, '\n') ? strtoull(line + 9, NULL, 16) : ~0ull;
 }
 
 /*
