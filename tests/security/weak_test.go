@@ -273,7 +273,6 @@ var flaws = []flaw{
 	{"an inactive unit is waited for", "cgroups/systemd/manager.go", `"ActiveState")); err == nil && state == "inactive" {`, `"ActiveState")); err == nil && state == "gone" {`, "cgroups/systemd TestStopKeptLoaded"},
 	{"controllers are enabled when one is needed", "cgroups/create.go", "t.wanted(c.v1Count() == 0)", "t.wanted(false)", "cgroups TestControllersV2"},
 	{"a v1 tasks file stays open", "nsenter/namespaces.c", "close(tasks);", "", "nsenter TestCgroupJoin"},
-	{"half a list of ignored signals will do", "nsenter/start.c", "line && strchr(line + 1, '\\n')", "line", "nsenter TestIgnoredSignalsBehindGroups"},
 	{"a device with its name is taken for whole", "libcontainer/netdev/record.go", "known && (name != n.Name || !l.up)", "known && name != n.Name", "libcontainer/netdev TestBackKilledNamed"},
 }
 
