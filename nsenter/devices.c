@@ -106,7 +106,8 @@ STEP(mknod)
 	c->what = "another file is there";
 	if (!same_node(&st, s))
 		return -EEXIST;
-	if (made && (st.st_uid != s->mknod.uid || st.st_gid != s->mknod.gid)) /* one that was there may be a bind mount of the host's */
+	/* One that was there may be a bind mount of the host's. chown(2) also clears S_ISUID and S_ISGID. */
+	if (made && (st.st_uid != s->mknod.uid || st.st_gid != s->mknod.gid || st.st_mode & (S_ISUID | S_ISGID)))
 		TRY(c, "fchownat", fchownat(fd, "", s->mknod.uid, s->mknod.gid, AT_EMPTY_PATH));
 	close(fd);
 	close(dir);

@@ -27,6 +27,12 @@ func TestMknod(t *testing.T) {
 			t.Errorf("%s: mode %o device %x owner %d:%d", path, st.Mode, st.Rdev, st.Uid, st.Gid)
 		}
 	}
+	// Of its owner's from the start: chown(2) takes the set-ID bits away, and so they are gone here as well.
+	own := nsenter.Mknod{Path: "/dev/own", Mode: unix.S_IFIFO | 0o6777, HostNode: nsenter.NoSlot}
+	start(t, within(root, own, stop)).sync(nsenter.SyncReady)
+	if st := stat(t, root+"/dev/own"); st.Mode != unix.S_IFIFO|0o777 {
+		t.Errorf("a node of mode 06777 has %o, want 0777", st.Mode&0o7777)
+	}
 	// A node that is there may be the host's, which is not to be given away.
 	other := null
 	other.UID, other.GID = 7, 8
