@@ -54,7 +54,11 @@ func TestUpdateFlags(t *testing.T) {
 		if want != "" {
 			all[section] = value
 		}
-		full := `{"memory":` + all["memory"] + `,"cpu":` + all["cpu"] + `,"pids":` + all["pids"] + `,"blockIO":` + all["blockIO"] + `}`
+		full := `{"memory":` + all["memory"] + `,"cpu":` + all["cpu"] + `,"pids":` + all["pids"] + `,"blockIO":` + all["blockIO"]
+		if all["unified"] != "" {
+			full += `,"unified":` + all["unified"]
+		}
+		full += `}`
 		if got != full || r.code != 0 || r.stderr != "" {
 			t.Errorf("%s: code %d, stderr %q\n got %s\nwant %s", args, r.code, r.stderr, got, full)
 		}

@@ -98,6 +98,32 @@ func TestMountOptions(t *testing.T) {
 	}
 }
 
+// TestCounterparts: for each attribute that restricts there is an option that sets it, one that takes it back, and both for a whole tree.
+func TestCounterparts(t *testing.T) {
+	for attr := uint64(1); attr != 0; attr <<= 1 {
+		if Restricting()&attr == 0 {
+			continue
+		}
+		found := map[string]string{}
+		for _, name := range MountOptions() {
+			o := MountOption(name)
+			switch {
+			case o.Kind == Attr && o.Set&attr != 0:
+				found["sets"] = name
+			case o.Kind == Attr && o.Clear&attr != 0:
+				found["clears"] = name
+			case o.Kind == Recursive && o.Set&attr != 0:
+				found["sets all"] = name
+			case o.Kind == Recursive && o.Clear&attr != 0:
+				found["clears all"] = name
+			}
+		}
+		if len(found) != 4 || found["sets all"] != "r"+found["sets"] || found["clears all"] != "r"+found["clears"] {
+			t.Errorf("attribute %#x has only the options %v", attr, found)
+		}
+	}
+}
+
 // TestRestricting: what mount_setattr(2) lists as attributes of a mount, but for access times and MOUNT_ATTR_IDMAP.
 func TestRestricting(t *testing.T) {
 	const want = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW

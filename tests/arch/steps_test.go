@@ -100,3 +100,23 @@ func lastName(e ast.Expr) string {
 	text := types.ExprString(e)
 	return text[strings.LastIndexAny(text, ".*")+1:]
 }
+
+// TestFuzzerReadsData: the fuzzer of the check of a plan reads the data of each kind that has some, as the stub does.
+func TestFuzzerReadsData(t *testing.T) {
+	_, rest, found := strings.Cut(source(t, "wire.c"), "static int has_data(")
+	body, _, ended := strings.Cut(rest, "\n}")
+	kinds := regexp.MustCompile(`case (K_\w+):`).FindAllStringSubmatch(body, -1)
+	if !found || !ended || len(kinds) == 0 {
+		t.Fatal("wire.c: has_data names no kind")
+	}
+	condition, _, found := strings.Cut(source(t, "fuzz/plan_check.c"), "size_t n = ") // which the test of the kinds is before
+	if !found {
+		t.Fatal("nsenter/fuzz/plan_check.c reads no data")
+	}
+	condition = condition[strings.LastIndex(condition, "if ("):]
+	for _, m := range kinds {
+		if !strings.Contains(condition, m[1]) {
+			t.Errorf("nsenter/fuzz/plan_check.c does not read the data of %s (%q)", m[1], condition)
+		}
+	}
+}
